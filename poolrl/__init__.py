@@ -1,0 +1,32 @@
+"""poolrl: train control policies in MuJoCo with a pool of processes that branch and merge."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from poolrl._version import __version__
+
+if TYPE_CHECKING:
+    from poolrl.agent import Agent
+
+__all__ = ["Agent", "__version__", "load"]
+
+
+def load(path: Any) -> Agent:
+    """Read an agent file: ``poolrl.load(path).act(observations)``.
+
+    Raises:
+        poolrl.errors.UsageError: the file cannot be read or is not an agent's.
+    """
+    from poolrl.agent import Agent
+
+    return Agent.load(path)
+
+
+def __getattr__(name: str) -> Any:
+    # Lazy, so that `poolrl --help` does not import NumPy.
+    if name == "Agent":
+        from poolrl.agent import Agent
+
+        return Agent
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,179 @@
+"""An agent ⇄ one safetensors file.
+
+The file is canonical: the same agent gives the same bytes in any process. safetensors writes its
+metadata in the order of a hash map, so ours is one key that holds sorted JSON; nothing in it tells
+who wrote it, where or when. Reading one runs no code.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from gymnasium.spaces import Box
+from msgspec import Struct
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from poolrl.config import NetworkSpec
+from poolrl.errors import UsageError
+from poolrl.policy.acting import Policy
+
+SCHEMA = 1
+"""Version of the format of agent files; a reader refuses newer ones."""
+
+METADATA_KEY = "poolrl"
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+class SpaceSpec(Struct, frozen=True, forbid_unknown_fields=True):
+    """A box; an unbounded one has neither ``low`` nor ``high``."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    low: tuple[float, ...] | None = None
+    high: tuple[float, ...] | None = None
+
+    @classmethod
+    def of(cls, space: Box) -> SpaceSpec:
+        bounds: tuple[Any, Any] = (None, None)
+        if space.is_bounded():
+            bounds = tuple(space.low.ravel().tolist()), tuple(space.high.ravel().tolist())
+        return cls(space.shape, str(space.dtype), *bounds)
+
+    def box(self) -> Box:
+        dtype = np.dtype(self.dtype).type
+        if self.low is None or self.high is None:
+            return Box(-np.inf, np.inf, self.shape, dtype)
+        low, high = np.array(self.low, dtype), np.array(self.high, dtype)
+        return Box(low.reshape(self.shape), high.reshape(self.shape), dtype=dtype)
+
+
+class AgentMetadata(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What stands in the header of an agent file.
+
+    The step counts are those of the agent's own line: of the branches that led to it, and not of
+    those that lost.
+    """
+
+    schema: int = SCHEMA
+    task: str
+    task_kwargs: dict[str, Any] = {}
+    max_episode_steps: int
+    observation_space: SpaceSpec
+    action_space: SpaceSpec
+    learner: str
+    network: NetworkSpec
+    environment_steps: int = 0
+    episodes: int = 0
+    updates: int = 0
+
+
+@dataclass(frozen=True)
+class Agent:
+    """A policy with everything that training needs to go on: a value, never changed in place.
+
+    Attributes:
+        arrays: named tensors: networks, normaliser, and under ``optimizer/`` its state.
+        metadata: what is needed to use them.
+    """
+
+    arrays: Arrays
+    metadata: AgentMetadata
+
+    def to_bytes(self) -> bytes:
+        """The agent as a safetensors file."""
+        header = json.dumps(
+            msgspec.to_builtins(self.metadata), sort_keys=True, separators=(",", ":")
+        )
+        arrays = {name: np.asarray(array, order="C") for name, array in self.arrays.items()}
+        return save_tensors(arrays, metadata={METADATA_KEY: header})
+
+    @classmethod
+    def from_bytes(cls, data: bytes, source: str = "agent") -> Agent:
+        """Read an agent.
+
+        Raises:
+            UsageError: the bytes are truncated, no agent, or of a newer schema; names ``source``.
+        """
+        try:
+            arrays = load_tensors(data)
+            size = int.from_bytes(data[:8], "little")
+            header = json.loads(data[8 : 8 + size])["__metadata__"][METADATA_KEY]
+            table = json.loads(header)
+        except SafetensorError as error:
+            raise UsageError(f"{source}: not an agent file, or a damaged one: {error}") from error
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            raise UsageError(f"{source}: a safetensors file, but not an agent's") from error
+        schema = table.get("schema") if isinstance(table, dict) else None
+        if isinstance(schema, int) and schema > SCHEMA:
+            raise UsageError(
+                f"{source}: schema {schema} is newer than this version of poolrl reads ({SCHEMA})"
+            )
+        try:
+            return cls(arrays, msgspec.convert(table, AgentMetadata))
+        except msgspec.ValidationError as error:
+            raise UsageError(f"{source}: damaged metadata: {error}") from error
+
+    @classmethod
+    def load(cls, path: str | Path) -> Agent:
+        """Read an agent file.
+
+        Raises:
+            UsageError: the file cannot be read or is not an agent's; names the file.
+        """
+        try:
+            data = Path(path).read_bytes()
+        except OSError as error:
+            raise UsageError(f"{path}: {error.strerror}") from error
+        return cls.from_bytes(data, str(path))
+
+    @cached_property
+    def policy(self) -> Policy:
+        """The acting side of the agent.
+
+        Raises:
+            UsageError: the arrays are not those of the network that the metadata describes.
+        """
+        metadata = self.metadata
+        size = metadata.observation_space.shape[0]
+        return Policy(self.arrays, metadata.network, size, metadata.action_space.box())
+
+    def act(
+        self,
+        observations: NDArray[np.floating],
+        *,
+        generator: np.random.Generator | None = None,
+    ) -> NDArray[np.float32]:
+        """Choose actions, as any Gymnasium loop does.
+
+        Args:
+            observations: (observation size,) for one, or (n, observation size) for a batch.
+            generator: the source of action noise; ``None`` for deterministic actions.
+
+        Returns:
+            Actions of shape (action size,) or (n, action size), in the bounds of the action space.
+
+        Raises:
+            ValueError: the observations have another size than those that the agent was trained on.
+        """
+        batch = np.asarray(observations)
+        expected = self.metadata.observation_space.shape
+        if batch.ndim not in (1, 2) or batch.shape[-1:] != expected:
+            raise ValueError(
+                f"expected observations of shape (..., {expected[0]}), got {batch.shape}"
+            )
+        single = batch.ndim == 1
+        action: NDArray[np.float32] = self.policy.act(
+            batch[None] if single else batch, generator=generator
+        ).action
+        return action[0] if single else action

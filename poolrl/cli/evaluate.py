@@ -1,0 +1,56 @@
+"""``poolrl evaluate``: measure an agent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from poolrl.agent import Agent
+
+
+@click.command()
+@click.argument("agent_or_pool", type=click.Path(path_type=Path))
+@click.option("--episodes", type=click.IntRange(min=1), default=100, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--stochastic", is_flag=True, help="Sample actions instead of playing their mean.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(agent_or_pool: Path, episodes: int, seed: int, stochastic: bool, as_json: bool) -> None:
+    """Measure an agent file, or the champion of a pool, on the task that it was trained for."""
+    import msgspec
+
+    from poolrl.learn.evaluate import evaluate_agent
+
+    agent = _champion(agent_or_pool) if agent_or_pool.is_dir() else _agent(agent_or_pool)
+    summary = evaluate_agent(agent, episodes, seed, deterministic=not stochastic)
+    if as_json:
+        click.echo(msgspec.json.encode(summary).decode())
+        return
+    actions = "deterministic" if summary.deterministic else "sampled"
+    click.echo(
+        f"{agent.metadata.task}: mean return {summary.mean:.2f} "
+        f"(95 % interval {summary.ci95_low:.2f} to {summary.ci95_high:.2f}, "
+        f"standard deviation {summary.std:.2f}, {summary.min:.2f} to {summary.max:.2f}), "
+        f"{summary.episodes} episodes of {summary.mean_length:.1f} steps, {actions} actions"
+    )
+
+
+def _agent(path: Path) -> Agent:
+    from poolrl.agent import Agent
+
+    return Agent.load(path)
+
+
+def _champion(directory: Path) -> Agent:
+    from poolrl.agent import Agent
+    from poolrl.errors import UsageError
+    from poolrl.pool.archive import Archive
+    from poolrl.pool.spec import open_pool
+
+    archive = Archive(open_pool(directory))
+    merged = archive.newest_merge()
+    if merged is None:
+        raise UsageError(f"{directory}: the pool has no champion yet")
+    return Agent.from_bytes(archive.champion(merged), merged.champion.path)

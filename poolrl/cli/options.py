@@ -1,0 +1,45 @@
+"""Values that several commands parse."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+
+UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+class Duration(click.ParamType[float]):
+    """A number of seconds, or one with a unit: 90, 90s, 10m, 1.5h, 2d."""
+
+    name = "duration"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", str(value).strip())
+        if match is None or float(match[1]) == 0:
+            self.fail(f"{value!r} is no duration; write 90s, 10m or 2h", param, ctx)
+        return float(match[1]) * UNITS[match[2]]
+
+
+class Values(click.ParamType[list[float]]):
+    """Numbers with commas between them, one a branch: 1e-5,1e-4,1e-4."""
+
+    name = "value[,value…]"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> list[float]:
+        try:
+            return [float(part) for part in str(value).split(",")]
+        except ValueError:
+            self.fail(f"{value!r} is no list of numbers; write 1e-5,1e-4,1e-4", param, ctx)
+
+
+DIRECTORY = click.Path(path_type=Path, file_okay=False)
+FILE = click.Path(path_type=Path, dir_okay=False)
+
+pool_argument = click.argument("pool", type=DIRECTORY)

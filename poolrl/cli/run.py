@@ -1,0 +1,76 @@
+"""``poolrl run``: train with a pool of local workers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from poolrl.cli.options import DIRECTORY, FILE, Duration, Values
+
+
+@click.command()
+@click.argument("config", type=FILE, required=False)
+@click.option(
+    "--pool-directory",
+    type=DIRECTORY,
+    help="Where the pool is, or shall be.  [default: pools/NAME-OF-CONFIG]",
+)
+@click.option("--pool-count", type=int, help="Branches an iteration.")
+@click.option("--iterate-episodes", type=int, help="Training episodes of a branch.")
+@click.option("--evaluate-episodes", type=int, help="Evaluation episodes of a branch.")
+@click.option("--iterations", type=int, help="End after this iteration.")
+@click.option("--workers", type=int, help="Local workers.  [default: usable cores]")
+@click.option("--seed", type=int, help="Seed of the pool.")
+@click.option("--learning-rate", type=Values(), help="One value, or one a branch in turn.")
+@click.option("--from-agent", type=FILE, help="Start from this agent.")
+@click.option("--target-return", type=float, help="End once the champion reaches this return.")
+@click.option("--time-budget", type=Duration(), help="End after 90s, 10m, 2h.")
+@click.option("--keep", type=click.Choice(["champions", "all"]), help="Agents that stay on disk.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Any key, as a.b=c.")
+def command(
+    config: Path | None,
+    pool_directory: Path | None,
+    from_agent: Path | None,
+    overrides: tuple[str, ...],
+    **options: Any,
+) -> None:
+    """Train with a pool of local workers.
+
+    CONFIG is a TOML file; without one, the MuJoCo swimmer is trained. The same command again goes
+    on where it ended, and more iterations extend a finished pool.
+    """
+    from poolrl.launch.run import run_pool
+
+    run_pool(
+        config,
+        pool_directory or Path("pools") / (config.stem if config else "swimmer"),
+        _keys(overrides, options),
+        from_agent,
+    )
+
+
+OPTION_KEYS = {
+    "pool_count": "pool.count",
+    "iterate_episodes": "pool.iterate_episodes",
+    "evaluate_episodes": "pool.evaluate_episodes",
+    "seed": "pool.seed",
+    "iterations": "run.iterations",
+    "workers": "run.workers",
+    "target_return": "run.target_return",
+    "time_budget": "run.time_budget",
+    "keep": "run.keep",
+}
+
+
+def _keys(overrides: tuple[str, ...], options: dict[str, Any]) -> dict[str, Any]:
+    """Options and ``--set`` as dotted keys of the configuration."""
+    from poolrl.config import parse_override
+
+    keys = dict(parse_override(text) for text in overrides)
+    keys |= {key: options[name] for name, key in OPTION_KEYS.items() if options[name] is not None}
+    rates = options["learning_rate"]
+    if rates is not None:
+        keys["branches.learning_rate"] = rates
+    return keys

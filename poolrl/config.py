@@ -1,0 +1,401 @@
+"""The configuration: frozen structures ⇄ TOML, each option documented where it is declared.
+
+``Spec`` holds what affects a pool's results; it is hashed and frozen in the pool. ``RunOptions``
+holds what a run may choose anew each time. Both are sections of one TOML file:
+
+    [pool] [task] [network] [learner] [evaluation] [selection] [branches]     -> Spec
+    [run]                                                                    -> RunOptions
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args
+
+import msgspec
+from msgspec import Meta, Struct
+
+from poolrl.errors import UsageError
+
+# The upper bounds refuse infinity.
+Positive = Annotated[float, Meta(gt=0, le=1e9)]
+NonNegative = Annotated[float, Meta(ge=0, le=1e9)]
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+Count = Annotated[int, Meta(ge=1)]
+Natural = Annotated[int, Meta(ge=0)]
+Sizes = Annotated[tuple[Count, ...], Meta(max_length=16)]
+
+
+class Section(Struct, frozen=True, forbid_unknown_fields=True):
+    """A table of the configuration: unknown keys are errors."""
+
+
+class PoolSpec(Section, frozen=True):
+    """The shape of the pool and of one iteration."""
+
+    count: Annotated[int, Meta(ge=1, le=100_000)] = 10
+    """Branches an iteration."""
+    seed: Natural = 0
+    """Every random stream of the pool follows from it."""
+    iterate_episodes: Count = 40
+    """Episodes that a branch trains for."""
+    evaluate_episodes: Count = 10
+    """Episodes that a branch, or the parent, is then evaluated on without updating."""
+    closing_episodes: Count = 100
+    """Episodes of the closing evaluation, on seeds that nothing else uses."""
+    max_attempts: Count = 3
+    """Tries that may fail for reasons of their workers before a unit is given up."""
+    lease_duration: Positive = 30.0
+    """Seconds without a heartbeat after which a unit's worker counts as gone."""
+
+
+class TaskSpec(Section, frozen=True):
+    """The world."""
+
+    id: str = "Swimmer-v5"
+    max_episode_steps: Natural = 0
+    """Time limit in control steps; 0 for the task's own."""
+    max_simulations: Count = 64
+    """Most simulations that a worker steps side by side; part of what determines the bits."""
+    kwargs: dict[str, Any] = {}
+    """The task's own arguments, as Gymnasium names them."""
+    model_sha256: str = ""
+    """SHA-256 of the compiled model; filled in when the pool is made."""
+
+
+class NetworkSpec(Section, frozen=True):
+    """Actor and critic, two separate multi-layer perceptrons."""
+
+    actor: Sizes = (64, 64)
+    critic: Sizes = (64, 64)
+    activation: Literal["tanh", "relu"] = "tanh"
+    distribution: Literal["beta"] = "beta"
+    normalize_observations: bool = True
+    """Subtract the running mean and divide by the running standard deviation."""
+
+
+class PPO(Section, frozen=True, tag_field="name", tag="ppo"):
+    """Proximal policy optimisation (Schulman et al. 2017), clipped, with GAE."""
+
+    learning_rate: Positive = 6e-4
+    """Step size of Adam."""
+    discount: Fraction = 0.9999
+    gae_lambda: Fraction = 0.98
+    clip_range: Positive = 0.2
+    epochs: Count = 10
+    """Passes over the data of an update."""
+    minibatch_size: Count = 256
+    episodes_per_update: Count = 8
+    """Episodes collected for each update; a branch makes iterate_episodes / this many updates."""
+    entropy_coefficient: NonNegative = 0.0
+    value_coefficient: NonNegative = 0.5
+    max_grad_norm: NonNegative = 0.5
+    """Norm to which gradients are clipped; 0 for no clipping."""
+    normalize_advantage: bool = True
+    """Scale the advantages of an update to mean 0 and standard deviation 1."""
+
+
+class Reinforce(Section, frozen=True, tag_field="name", tag="reinforce"):
+    """REINFORCE with a learned baseline (Williams 1992; Sutton & Barto 2018, section 13.4)."""
+
+    learning_rate: Positive = 1e-3
+    """Step size of Adam for the policy."""
+    baseline_learning_rate: Positive = 1e-3
+    """Step size of Adam for the baseline."""
+    discount: Fraction = 1.0
+    episodes_per_update: Count = 1
+    """Episodes collected for each update."""
+    minibatch_size: Count = 50
+    """Samples a gradient step; each sample is used once."""
+    normalize_advantage: bool = True
+    max_grad_norm: NonNegative = 0.5
+
+
+class Climb(Section, frozen=True, tag_field="name", tag="climb"):
+    """A random step of a linear policy: the smallest learner, for testing the pool itself."""
+
+    learning_rate: NonNegative = 0.1
+    """Standard deviation of the step."""
+    episodes_per_update: Count = 1
+
+
+Learner = PPO | Reinforce | Climb
+
+
+class EvaluationSpec(Section, frozen=True):
+    """How units are scored."""
+
+    deterministic: bool = True
+    """Evaluate the mean action instead of a sample."""
+
+
+class SelectionSpec(Section, frozen=True):
+    """How a merge names the champion."""
+
+    keep_parent: bool = True
+    """Keep the champion when no branch scores higher on the same evaluation seeds."""
+    patience: Natural = 3
+    """Iterations in a row that the parent may be kept before the best branch is taken anyway."""
+
+
+class Spec(Section, frozen=True):
+    """What affects a pool's results."""
+
+    pool: PoolSpec = PoolSpec()
+    task: TaskSpec = TaskSpec()
+    network: NetworkSpec = NetworkSpec()
+    learner: Learner = PPO()
+    evaluation: EvaluationSpec = EvaluationSpec()
+    selection: SelectionSpec = SelectionSpec()
+    branches: dict[str, tuple[bool | int | float, ...]] = {}
+    """Hyper-parameters of the learner by branch: branch b takes value b modulo their number."""
+    initial_agent_sha256: str = ""
+    """SHA-256 of the agent that the pool starts from; empty where it is drawn from the seed."""
+
+    def __post_init__(self) -> None:
+        for index in range(max((len(v) for v in self.branches.values()), default=0)):
+            self.hyperparameters(index)
+
+    def hyperparameters(self, branch: int) -> Learner:
+        """The learner's values on one branch.
+
+        Raises:
+            UsageError: `[branches]` names what is no hyper-parameter, or a value is invalid.
+        """
+        fields = learner_fields(self.learner)
+        values = msgspec.to_builtins(self.learner)
+        for name, choices in self.branches.items():
+            if name not in fields:
+                raise UsageError(_refused_branch_key(name, fields))
+            if not choices:
+                raise UsageError(f"branches.{name}: needs at least one value")
+            values[name] = choices[branch % len(choices)]
+        try:
+            return msgspec.convert(values, type(self.learner))
+        except msgspec.ValidationError as error:
+            raise UsageError(f"branches.{_explain(error, values, type(self.learner))}") from None
+
+    def sha256(self) -> str:
+        """The identity of a pool: SHA-256 of the specification as sorted JSON."""
+        return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
+
+
+class RunOptions(Section, frozen=True):
+    """What a run may choose anew each time; nothing here changes what a unit of work computes."""
+
+    iterations: Natural = 100
+    """The iteration after which the pool ends; a finished pool is extended by a larger one."""
+    workers: Count | None = None
+    """Local workers; by default one per core that this process may use, at most one per branch."""
+    keep: Literal["champions", "all"] = "champions"
+    """Which agents stay on disk once an iteration is merged."""
+    target_return: float | None = None
+    """End once the champion's re-evaluation, an unbiased measurement, reaches this return."""
+    time_budget: Positive | None = None
+    """End after this many seconds."""
+
+
+class _RunTable(Section, frozen=True):
+    run: RunOptions = RunOptions()
+
+
+DEFAULT_TASK = {"id": "Swimmer-v5", "max_episode_steps": 500}
+"""What is trained without a configuration."""
+
+T = TypeVar("T")
+
+
+def learner_fields(learner: Learner) -> tuple[str, ...]:
+    """The names of a learner's hyper-parameters."""
+    return type(learner).__struct_fields__
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises:
+        UsageError: it cannot be read, or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: not valid TOML: {error}") from error
+
+
+def load(path: Path | None, overrides: Mapping[str, Any] | None = None) -> tuple[Spec, RunOptions]:
+    """Read a configuration and lay overrides over it.
+
+    Args:
+        path: a TOML file; ``None`` for the defaults.
+        overrides: dotted key -> value, as in ``{"learner.learning_rate": 1e-3}``.
+
+    Raises:
+        UsageError: names the file and the key that is unknown, or whose value is wrong.
+    """
+    table = read_toml(path) if path is not None else {}
+    if path is None and "task.id" not in (overrides or {}):
+        table = {"task": DEFAULT_TASK.copy()}
+    return _resolve(table, overrides or {}, str(path) if path is not None else "")
+
+
+def load_over(spec: Spec, run: RunOptions, overrides: Mapping[str, Any]) -> tuple[Spec, RunOptions]:
+    """Lay overrides over what a pool was made with; arguments and errors as for ``load``."""
+    table = msgspec.to_builtins(spec) | {"run": msgspec.to_builtins(run)}
+    return _resolve(table, overrides, "")
+
+
+def _resolve(
+    table: dict[str, Any], overrides: Mapping[str, Any], source: str
+) -> tuple[Spec, RunOptions]:
+    for key, value in overrides.items():
+        _assign(table, key, value)
+    try:
+        run = convert({"run": table.pop("run", {})}, _RunTable, source).run
+        learner = table.setdefault("learner", {})
+        if isinstance(learner, dict):
+            learner.setdefault("name", "ppo")
+        return convert(table, Spec, source), run
+    except RecursionError:
+        raise UsageError(f"{source}: nested too deeply") from None
+
+
+def convert(table: Any, kind: type[T], source: str = "") -> T:
+    """Validate plain data as a structure.
+
+    Raises:
+        UsageError: one line that names the source, the key and what is wrong with it.
+    """
+    prefix = f"{source}: " if source else ""
+    try:
+        return msgspec.convert(table, kind)
+    except UsageError as error:
+        raise UsageError(f"{prefix}{error}") from None
+    except msgspec.ValidationError as error:
+        raise UsageError(prefix + _explain(error, table, kind)) from None
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """Split ``a.b=value``; the value is read as TOML, and as a string where it is not TOML.
+
+    Raises:
+        UsageError: there is no ``=``.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise UsageError(f"--set {text}: expected key=value, as in learner.learning_rate=1e-3")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value.strip()
+
+
+def differing_keys(old: Spec, new: Spec) -> list[str]:
+    """The dotted keys in which two specifications differ, each with both values."""
+    left, right = flatten(msgspec.to_builtins(old)), flatten(msgspec.to_builtins(new))
+    keys = sorted(left.keys() | right.keys())
+    absent = "absent"
+    return [
+        f"{key} ({left.get(key, absent)} in the pool, {right.get(key, absent)} now)"
+        for key in keys
+        if left.get(key, absent) != right.get(key, absent)
+    ]
+
+
+def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested tables as one table of dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def without_none(table: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy that TOML, which has no null, can hold."""
+    return {
+        key: without_none(value) if isinstance(value, Mapping) else value
+        for key, value in table.items()
+        if value is not None
+    }
+
+
+def _assign(table: dict[str, Any], dotted: str, value: Any) -> None:
+    *parents, last = dotted.split(".")
+    for parent in parents:
+        child = table.setdefault(parent, {})
+        if not isinstance(child, dict):
+            raise UsageError(f"{dotted}: {parent} is a value, not a table")
+        table = child
+    table[last] = value
+
+
+def _explain(error: msgspec.ValidationError, table: Any, kind: Any) -> str:
+    """Turn "Expected `int` >= 1 - at `$.pool.count`" into "pool.count: expected int >= 1"."""
+    message, _, where = str(error).partition(" - at `")
+    path = where.rstrip("`").removeprefix("$").removeprefix(".")
+    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", message)
+    if unknown:
+        key = f"{path}.{unknown[1]}" if path else unknown[1]
+        known = _known_keys(kind, path, table)
+        close = difflib.get_close_matches(unknown[1], known, n=1)
+        if close:
+            return f"{key}: unknown key; did you mean {close[0]}?"
+        return f"{key}: unknown key; known: {', '.join(known)}"
+    value = _lookup(table, path)
+    if message.startswith("Invalid"):
+        return f"{path}: unknown value {value!r}; known: {', '.join(_known_values(kind, path))}"
+    message = message[0].lower() + message[1:].replace("`", "")
+    got = "" if value is _MISSING or isinstance(value, Mapping) else f", got {value!r}"
+    message = re.sub(r", got \w+$", "", message)
+    return f"{path}: {message}{got}" if path else f"{message}{got}"
+
+
+_MISSING = object()
+
+
+def _lookup(table: Any, path: str) -> Any:
+    for part in re.findall(r"[^.\[\]]+", path):
+        if isinstance(table, Mapping) and part in table:
+            table = table[part]
+        elif isinstance(table, Sequence) and part.isdigit() and int(part) < len(table):
+            table = table[int(part)]
+        else:
+            return _MISSING
+    return table
+
+
+def _known_keys(kind: Any, path: str, table: Any) -> list[str]:
+    for part in filter(None, path.split(".")):
+        hints = {field.name: field.type for field in msgspec.structs.fields(kind)}
+        kind = hints.get(part, kind)
+        table = table.get(part, {}) if isinstance(table, Mapping) else {}
+    if kind == Learner:
+        name = table.get("name") if isinstance(table, Mapping) else None
+        by_tag = {cls.__struct_config__.tag: cls for cls in get_args(Learner)}
+        kind = by_tag.get(name, PPO)
+    return list(kind.__struct_fields__)
+
+
+def _known_values(kind: Any, path: str) -> list[str]:
+    if path == "learner.name":
+        return [str(cls.__struct_config__.tag) for cls in get_args(Learner)]
+    for part in path.split("."):
+        kind = {field.name: field.type for field in msgspec.structs.fields(kind)}[part]
+    return [str(value) for value in get_args(kind)]
+
+
+def _refused_branch_key(name: str, fields: Sequence[str]) -> str:
+    if name in {*NetworkSpec.__struct_fields__, "name", "network", "learner"}:
+        return f"branches.{name}: changes the agent's tensors, which all branches must share"
+    close = difflib.get_close_matches(name, fields, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(fields)}"
+    return f"branches.{name}: not a hyper-parameter of the learner; {hint}"

@@ -1,0 +1,119 @@
+"""Workers as processes of this machine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+RESTARTS = 3
+"""How often a worker that a signal killed is started anew."""
+
+PATIENCE_SECONDS = 10.0
+"""How long a worker that was asked to stop may take."""
+
+
+def usable_cores() -> int:
+    """The cores that this process may use, which on a shared machine are not all that it has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@dataclass
+class _Place:
+    """A worker's place: the process that fills it, and how often it was filled."""
+
+    index: int
+    process: subprocess.Popen[bytes]
+    restarts: int = 0
+    restart_at: float | None = None
+
+
+@dataclass
+class LocalWorkers:
+    """Starts workers, looks after them and stops them.
+
+    Attributes:
+        arguments: what follows ``poolrl worker`` on each one's command line.
+        logs: a folder that gets a file a worker.
+    """
+
+    arguments: Sequence[str]
+    logs: Path
+    _places: list[_Place] = field(default_factory=list)
+
+    def start(self, count: int) -> None:
+        """Start a number of workers."""
+        for index in range(count):
+            self._places.append(_Place(index, self._launch(index)))
+
+    def look_after(self) -> int:
+        """Start anew what a signal killed, a little later each time.
+
+        Returns:
+            How many workers run, or will again.
+        """
+        living = 0
+        for place in self._places:
+            code = place.process.poll()
+            if code is None:
+                living += 1
+            elif code < 0 and place.restarts < RESTARTS:
+                living += 1
+                now = time.monotonic()
+                if place.restart_at is None:
+                    place.restart_at = now + 0.5 * 2**place.restarts
+                elif now >= place.restart_at:
+                    place.restarts += 1
+                    place.restart_at = None
+                    place.process = self._launch(place.index)
+        return living
+
+    def failure(self) -> tuple[int, str] | None:
+        """The exit code of the first worker that failed and what it said; ``None`` where none
+        did."""
+        for place in self._places:
+            code = place.process.poll()
+            if code:
+                return code, self._last_line(place.index)
+        return None
+
+    def stop(self) -> None:
+        """Ask all workers to leave their units, and see that they do."""
+        for place in self._places:
+            if place.process.poll() is None:
+                place.process.terminate()
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        for place in self._places:
+            try:
+                place.process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                place.process.kill()
+                place.process.wait()
+
+    def process_ids(self) -> list[int]:
+        """Of the workers that run."""
+        return [place.process.pid for place in self._places if place.process.poll() is None]
+
+    def _launch(self, index: int) -> subprocess.Popen[bytes]:
+        with open(self._log(index), "ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "poolrl", "worker", *self.arguments, "--prefer", str(index)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                # A terminal's Ctrl-C reaches the launcher alone, which passes it on.
+                start_new_session=True,
+            )
+
+    def _log(self, index: int) -> Path:
+        return self.logs / f"worker-{index:03d}.log"
+
+    def _last_line(self, index: int) -> str:
+        lines = self._log(index).read_text(errors="replace").strip().splitlines()
+        return lines[-1].removeprefix("poolrl: ") if lines else "no message"

@@ -1,0 +1,183 @@
+"""A whole run on this machine: make or open the pool, start workers, watch, tell the end."""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from msgspec.structs import replace
+from rich.console import Console
+
+from poolrl import config, tasks
+from poolrl.agent import Agent
+from poolrl.config import RunOptions, Spec
+from poolrl.errors import PoolrlError, UsageError
+from poolrl.launch.local import LocalWorkers, usable_cores
+from poolrl.pool import store
+from poolrl.pool.ending import Ending
+from poolrl.pool.history import History
+from poolrl.pool.spec import Pool, make_pool, open_pool
+from poolrl.pool.worker.clock import Clock
+from poolrl.pool.worker.compute import Computer
+from poolrl.report.plot import plot_history
+from poolrl.report.progress import RunProgress, duration
+
+LOOK_SECONDS = 0.25
+"""How often a run looks at its workers and at what they have deposited."""
+
+
+class Preempted(BaseException):
+    """A signal asked the run to end; the same command goes on."""
+
+
+def run_pool(
+    config_file: Path | None,
+    root: Path,
+    overrides: Mapping[str, Any],
+    from_agent: Path | None = None,
+) -> None:
+    """Train until the pool is over.
+
+    Args:
+        config_file: a configuration; ``None`` for the pool's own, or the defaults.
+        root: the pool's directory.
+        overrides: dotted key -> value.
+        from_agent: an agent file to start from.
+
+    Raises:
+        UsageError: an input is wrong.
+        IncompatiblePool: the directory holds a pool of another specification.
+        PoolrlError: no worker is left.
+    """
+    console = Console()
+    pool, run = prepare(config_file, root, overrides, from_agent)
+    workers = min(run.workers or usable_cores(), pool.spec.pool.count)
+    deadline = time.time() + run.time_budget if run.time_budget else None
+    ending = Ending(run.iterations, run.target_return, deadline)
+    history = History(pool)
+    history.refresh()
+    began = time.monotonic()
+    at = f", going on at iteration {history.merges[-1].iteration + 1}" if history.merges else ""
+    console.print(
+        f"pool {root}: {pool.spec.task.id}, {pool.spec.pool.count} branches, seed "
+        f"{pool.spec.pool.seed}, {workers} workers{at}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    crew = LocalWorkers(_worker_arguments(root, run, deadline), pool.layout.logs)
+    signal.signal(signal.SIGTERM, _preempt)
+    try:
+        crew.start(workers)
+        with RunProgress(history, run.iterations, deadline, console) as progress:
+            while crew.look_after():
+                time.sleep(LOOK_SECONDS)
+                history.refresh()
+                progress.update()
+        history.refresh()
+    except (KeyboardInterrupt, Preempted) as error:
+        crew.stop()
+        console.print("stopped; the same command goes on from here", highlight=False)
+        raise SystemExit(75 if isinstance(error, Preempted) else 130) from None
+    except BaseException:
+        crew.stop()
+        raise
+    _conclude(history, ending, crew, console, time.monotonic() - began)
+
+
+def prepare(
+    config_file: Path | None,
+    root: Path,
+    overrides: Mapping[str, Any],
+    from_agent: Path | None,
+) -> tuple[Pool, RunOptions]:
+    """Validate everything, and only then make the pool, or open the one that is there.
+
+    Raises:
+        UsageError, IncompatiblePool: as ``run_pool``; nothing has been changed.
+    """
+    existing = open_pool(root) if (root / "pool.toml").is_file() else None
+    if existing is not None and config_file is None:
+        spec, run = config.load_over(existing.spec, existing.run, overrides)
+    else:
+        spec, run = config.load(config_file, overrides)
+    spec, data = _completed(spec, from_agent)
+    return make_pool(root, spec, run, data), run
+
+
+def _completed(spec: Spec, from_agent: Path | None) -> tuple[Spec, bytes | None]:
+    """The specification with the hashes of what it names, all of it checked."""
+    computer = Computer(spec, Clock())
+    fingerprint = tasks.fingerprint(computer.make_task(1))
+    if spec.task.model_sha256 not in ("", fingerprint):
+        raise UsageError(
+            f"task.model_sha256: {spec.task.model_sha256}, but the model that {spec.task.id} has "
+            f"here is {fingerprint}"
+        )
+    spec = replace(spec, task=replace(spec.task, model_sha256=fingerprint))
+    if from_agent is None:
+        return spec, None
+    try:
+        data = from_agent.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{from_agent}: {error.strerror}") from error
+    try:
+        computer.check(Agent.from_bytes(data, str(from_agent)))
+    except UsageError as error:
+        raise UsageError(f"--from-agent {from_agent}: {error}") from error
+    return replace(spec, initial_agent_sha256=hashlib.sha256(data).hexdigest()), data
+
+
+def _worker_arguments(root: Path, run: RunOptions, deadline: float | None) -> list[str]:
+    arguments = ["--pool-directory", str(root), "--iterations", str(run.iterations)]
+    arguments += ["--keep", run.keep]
+    if run.target_return is not None:
+        arguments += ["--target-return", str(run.target_return)]
+    if deadline is not None:
+        arguments += ["--deadline", str(deadline)]
+    return arguments
+
+
+def _conclude(
+    history: History, ending: Ending, crew: LocalWorkers, console: Console, seconds: float
+) -> None:
+    """Say how a run ended, and leave its history and plot in the pool."""
+    layout = history.pool.layout
+    last = history.merges[-1] if history.merges else None
+    closing = history.closing
+    if last is None or closing is None or closing.iteration != last.iteration:
+        code, message = crew.failure() or (1, "the workers ended before the pool did")
+        error = PoolrlError(f"{message} (logs in {layout.logs})")
+        error.exit_code = code if code > 0 else 1
+        raise error
+    table = history.table()
+    store.replace(layout.history, table.to_csv(index=False).encode())
+    plot_history(history, layout.plot)
+    trained = last.training_steps
+    lines = [
+        f"ended after iteration {last.iteration}: {ending.reason(last)}; {duration(seconds)}, "
+        f"{last.environment_steps:,} environment steps, {trained:,} of them in training; with a "
+        f"core a branch the pool would have taken {duration(history.core_a_branch_seconds())}"
+    ]
+    if closing.evaluation is not None:
+        evaluation = closing.evaluation
+        lines.append(
+            f"result: mean return {evaluation.score:.2f} ± {evaluation.standard_error:.2f} "
+            f"(standard error) over {len(evaluation.returns)} episodes on reserved seeds"
+        )
+    else:
+        lines.append(f"result: none, the closing evaluation failed: {closing.reason}")
+    lines += [
+        f"agent:   {layout.resolve(last.champion.path)}",
+        f"history: {layout.history}",
+        f"plot:    {layout.plot}",
+    ]
+    console.print("\n".join(lines), highlight=False, soft_wrap=True)
+
+
+def _preempt(signum: int, frame: FrameType | None) -> None:
+    raise Preempted

@@ -1,0 +1,62 @@
+"""Learners: from an agent to a better one. No file and no pool in here.
+
+A learner owns its loop: some update once a branch, some many times, some inside episodes.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from poolrl import config
+from poolrl.agent import Agent, AgentMetadata, SpaceSpec
+from poolrl.config import Learner, Spec
+from poolrl.learn.api import MakeTask, Training
+from poolrl.policy.acting import initial_arrays
+from poolrl.seeding import Purpose, Streams
+from poolrl.tasks.base import Task
+
+__all__ = ["MakeTask", "Training", "initial_agent", "train"]
+
+# Imported when they are used, since the gradient learners bring torch.
+MODULES: dict[type, str] = {
+    config.PPO: "poolrl.learn.ppo",
+    config.Reinforce: "poolrl.learn.reinforce",
+    config.Climb: "poolrl.learn.climb",
+}
+
+
+def train(
+    agent: Agent, make_task: MakeTask, episodes: int, hp: Learner, streams: Streams
+) -> Training:
+    """Train an agent for a number of episodes; the result follows from the arguments alone.
+
+    Args:
+        agent: where to start; not changed.
+        make_task: gives the tasks to train on.
+        episodes: how many episodes to train for.
+        hp: the learner and its hyper-parameters on this branch.
+        streams: the random streams of this branch.
+
+    Raises:
+        Divergence: training met NaN or infinity.
+    """
+    training: Training = import_module(MODULES[type(hp)]).train(
+        agent, make_task, episodes, hp, streams
+    )
+    return training
+
+
+def initial_agent(spec: Spec, task: Task, streams: Streams) -> Agent:
+    """A new agent for a task, drawn from a seed."""
+    size = task.observation_space.shape[0]
+    generator = streams.generator(Purpose.INITIALISE)
+    metadata = AgentMetadata(
+        task=spec.task.id,
+        task_kwargs=spec.task.kwargs,
+        max_episode_steps=task.max_episode_steps,
+        observation_space=SpaceSpec.of(task.observation_space),
+        action_space=SpaceSpec.of(task.action_space),
+        learner=str(type(spec.learner).__struct_config__.tag),
+        network=spec.network,
+    )
+    return Agent(initial_arrays(spec.network, size, task.action_space, generator), metadata)

@@ -1,0 +1,118 @@
+"""Evaluation without updates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+from scipy.special import stdtrit
+
+from poolrl import tasks
+from poolrl.agent import Agent
+from poolrl.errors import Divergence
+from poolrl.learn.rollout import Actor, Episodes, play
+from poolrl.seeding import Purpose, Streams
+from poolrl.tasks import Task
+
+MAX_SIMULATIONS = 64
+"""Simulations side by side when an agent is evaluated outside a pool."""
+
+
+def evaluate(
+    policy: Actor,
+    task: Task,
+    resets: Sequence[np.random.Generator],
+    noise: np.random.Generator | None = None,
+) -> Episodes:
+    """Play episodes; arguments and errors as for ``poolrl.learn.rollout.play``.
+
+    Raises:
+        Divergence: a return is not finite, or a simulation became unstable.
+    """
+    returns = np.zeros(len(resets) + 1)  # the last place gathers what episode -1 is given
+    lengths = np.zeros(len(resets) + 1, np.int64)
+    for step in play(policy, task, resets, noise):
+        # Every simulation plays another episode, so no index but -1 stands twice.
+        returns[step.episode] += step.reward
+        lengths[step.episode] += 1
+    if not np.isfinite(returns[:-1]).all():
+        raise Divergence("a return is not finite")
+    return Episodes(returns[:-1], lengths[:-1])
+
+
+class Summary(Struct, frozen=True):
+    """Undiscounted returns of a number of episodes.
+
+    Attributes:
+        mean: of the returns.
+        std: their sample standard deviation; 0 for a single episode.
+        ci95_low, ci95_high: 95 % confidence interval of the mean (Student's t).
+        min, max: of the returns.
+        episodes: how many.
+        mean_length: control steps an episode.
+        deterministic: whether mean actions were played, or samples.
+    """
+
+    mean: float
+    std: float
+    ci95_low: float
+    ci95_high: float
+    min: float
+    max: float
+    episodes: int
+    mean_length: float
+    deterministic: bool
+
+
+def summarize(
+    returns: NDArray[np.float64], lengths: NDArray[np.int64], *, deterministic: bool
+) -> Summary:
+    """Describe the returns of episodes."""
+    n = len(returns)
+    std = float(returns.std(ddof=1)) if n > 1 else 0.0
+    half = float(stdtrit(n - 1, 0.975)) * std / math.sqrt(n) if n > 1 else 0.0
+    mean = float(returns.mean())
+    return Summary(
+        mean=mean,
+        std=std,
+        ci95_low=mean - half,
+        ci95_high=mean + half,
+        min=float(returns.min()),
+        max=float(returns.max()),
+        episodes=n,
+        mean_length=float(lengths.mean()),
+        deterministic=deterministic,
+    )
+
+
+def evaluate_agent(agent: Agent, episodes: int, seed: int, *, deterministic: bool) -> Summary:
+    """Evaluate an agent on its own task.
+
+    Args:
+        agent: knows its task.
+        episodes: how many.
+        seed: of initial states and action noise; no pool uses these streams.
+        deterministic: play mean actions, or samples.
+
+    Raises:
+        UsageError: the agent's task is unknown here, or does not fit it.
+        Divergence: a return is not finite, or a simulation became unstable.
+    """
+    metadata = agent.metadata
+    task = tasks.make(
+        metadata.task,
+        min(episodes, MAX_SIMULATIONS),
+        max_episode_steps=metadata.max_episode_steps,
+        kwargs=metadata.task_kwargs,
+    )
+    streams = Streams(seed)
+    played = evaluate(
+        agent.policy,
+        task,
+        streams.generators(Purpose.EVALUATE_RESET, 0, episodes),
+        None if deterministic else streams.generator(Purpose.EVALUATE_ACTION),
+    )
+    return summarize(played.returns, played.lengths, deterministic=deterministic)

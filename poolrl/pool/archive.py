@@ -1,0 +1,158 @@
+"""The typed files of one pool: deposits, merges, champions."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import uuid
+
+from poolrl.errors import IncompatiblePool
+from poolrl.pool import store
+from poolrl.pool.records import (
+    AgentRef,
+    Attempt,
+    MergeRecord,
+    UnitRecord,
+    Unreadable,
+    decode,
+    encode,
+)
+from poolrl.pool.spec import Pool
+from poolrl.pool.units import Unit
+
+log = logging.getLogger("poolrl.pool")
+
+
+class Archive:
+    """Reads and writes what a pool has deposited; nothing here decides or computes."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._layout = pool.layout
+        self._spec_sha256 = pool.spec_sha256
+        self._initial_sha256 = pool.spec.initial_agent_sha256
+
+    # Deposits
+
+    def publish_agent(self, unit: Unit, data: bytes) -> AgentRef:
+        """Deposit an agent; its record, which comes after it, names it."""
+        sha256 = hashlib.sha256(data).hexdigest()
+        path = self._layout.iteration(unit.iteration).agent(unit, sha256)
+        store.publish(path, data)
+        return AgentRef(path=self._layout.relative(path), sha256=sha256)
+
+    def publish_record(self, record: UnitRecord) -> None:
+        """Deposit a record; the first one of a unit counts."""
+        store.publish(self._layout.iteration(record.iteration).record(record.unit), encode(record))
+
+    def publish_attempt(self, attempt: Attempt) -> None:
+        """Note a try that failed for reasons of its worker."""
+        unit = Unit(attempt.iteration, attempt.kind, attempt.index)
+        path = self._layout.iteration(unit.iteration).attempt(unit, uuid.uuid4().hex)
+        store.publish(path, encode(attempt))
+
+    def deposit(self, unit: Unit) -> UnitRecord | None:
+        """A unit's record; ``None`` where there is none. One that does not parse, or belongs
+        elsewhere, is set aside, so that its unit is done again."""
+        path = self._layout.iteration(unit.iteration).record(unit)
+        data = store.read_if_there(path)
+        if data is None:
+            return None
+        try:
+            record = decode(data, UnitRecord)
+            if record.unit != unit or record.spec_sha256 != self._spec_sha256:
+                raise Unreadable("it belongs to another unit or another pool")
+        except Unreadable as error:
+            self._set_aside(unit, str(error))
+            return None
+        return record
+
+    # Merges
+
+    def newest_merge(self) -> MergeRecord | None:
+        """The last merge; the search begins at the newest folder."""
+        for number in reversed(self.iterations()):
+            folder = self._layout.iteration(number)
+            if folder.merge.name in store.names_in(folder.folder):
+                return self.merge(number)
+        return None
+
+    def iterations(self) -> list[int]:
+        """The numbers of the iterations that have a folder, in order."""
+        numbers = map(self._layout.iteration_number, store.names_in(self._layout.iterations))
+        return sorted(number for number in numbers if number is not None)
+
+    def merge(self, iteration: int) -> MergeRecord:
+        """The merge that is published, whoever wrote it.
+
+        Raises:
+            IncompatiblePool: it is missing or damaged, or belongs to another pool.
+        """
+        path = self._layout.iteration(iteration).merge
+        try:
+            record = decode(store.read(path), MergeRecord)
+        except (Unreadable, FileNotFoundError) as error:
+            raise IncompatiblePool(f"{path}: {error}") from error
+        if record.spec_sha256 != self._spec_sha256 or record.iteration != iteration:
+            raise IncompatiblePool(f"{path}: belongs to another pool or iteration")
+        return record
+
+    def publish_merge(self, record: MergeRecord) -> bool:
+        """Publish a merge, unless its champion's agent is missing or damaged: then the deposit
+        that named it is set aside, so that its unit is done again.
+
+        Returns:
+            Whether there is a merge now, this one or an earlier one.
+        """
+        champion = record.champion
+        if self._read_agent(champion.path, champion.sha256) is None:
+            unit = Unit(champion.iteration, champion.kind, champion.index)
+            self._set_aside(unit, "its agent is missing or damaged")
+            return False
+        store.publish(self._layout.iteration(record.iteration).merge, encode(record))
+        return True
+
+    def remove_losers(self, merged: MergeRecord) -> None:
+        """Remove the agents of an iteration that its merge did not name."""
+        layout = self._layout.iteration(merged.iteration)
+        keep = self._layout.resolve(merged.champion.path)
+        for name in store.names_in(layout.folder):
+            if layout.is_agent(name) and layout.folder / name != keep:
+                store.remove(layout.folder / name)
+
+    # Agents
+
+    def champion(self, merged: MergeRecord) -> bytes:
+        """The file of a champion.
+
+        Raises:
+            IncompatiblePool: it is missing, or its hash is another.
+        """
+        data = self._read_agent(merged.champion.path, merged.champion.sha256)
+        if data is None:
+            path = self._layout.resolve(merged.champion.path)
+            raise IncompatiblePool(f"{path}: the champion's agent is missing or damaged")
+        return data
+
+    def given_agent(self) -> bytes | None:
+        """The file that the pool was made from; ``None`` where its seed draws the first agent.
+
+        Raises:
+            IncompatiblePool: it is missing, or its hash is another.
+        """
+        sha256 = self._initial_sha256
+        if not sha256:
+            return None
+        path = self._layout.iteration(0).agent(Unit(0, "initial", 0), sha256)
+        data = self._read_agent(self._layout.relative(path), sha256)
+        if data is None:
+            raise IncompatiblePool(f"{path}: the agent to start from is missing or damaged")
+        return data
+
+    def _read_agent(self, relative: str, sha256: str) -> bytes | None:
+        data = store.read_if_there(self._layout.resolve(relative))
+        return data if data is not None and hashlib.sha256(data).hexdigest() == sha256 else None
+
+    def _set_aside(self, unit: Unit, reason: str) -> None:
+        path = self._layout.iteration(unit.iteration).record(unit)
+        aside = store.set_aside(path)
+        log.warning("%s: %s; set aside as %s", path, reason, aside.name)

@@ -1,0 +1,129 @@
+"""Records → a table, one row a unit and iteration."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from poolrl.pool import store
+from poolrl.pool.archive import Archive
+from poolrl.pool.records import MergeRecord, UnitRecord, Unreadable, decode
+from poolrl.pool.spec import Pool
+from poolrl.pool.units import KindName, Unit
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+KIND_ORDER: tuple[KindName, ...] = ("initial", "branch", "parent", "closing")
+
+
+class History:
+    """What a pool has deposited so far, read without changing anything."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self._archive = Archive(pool)
+        self.units: list[UnitRecord] = []
+        self.merges: list[MergeRecord] = []
+        self._complete = -1
+
+    def refresh(self) -> None:
+        """Read what is new; iterations that are merged are read once.
+
+        Records that do not parse are passed over: setting them aside is a worker's business.
+        """
+        self.units = [unit for unit in self.units if unit.iteration <= self._complete]
+        for iteration in self._archive.iterations():
+            if iteration <= self._complete:
+                continue
+            folder = self.pool.layout.iteration(iteration)
+            names = store.names_in(folder.folder)
+            count = self.pool.spec.pool.count
+            indices = {"branch": count, "parent": 1, "initial": 1, "closing": 1}
+            for kind in KIND_ORDER:
+                for index in range(indices[kind]):
+                    unit = Unit(iteration, kind, index)
+                    if folder.record(unit).name in names and (record := self._read(unit)):
+                        self.units.append(record)
+            if folder.merge.name in names:
+                self.merges = [m for m in self.merges if m.iteration < iteration]
+                self.merges.append(self._archive.merge(iteration))
+        # The newest merged iteration may still get its closing record.
+        self._complete = max(self._complete, len(self.merges) - 2)
+
+    @property
+    def closing(self) -> UnitRecord | None:
+        """The pool's result: the last closing evaluation; ``None`` where there is none yet."""
+        closings = [unit for unit in self.units if unit.kind == "closing"]
+        return closings[-1] if closings else None
+
+    def table(self) -> pd.DataFrame:
+        """One row a unit and iteration.
+
+        Columns: iteration, kind, index, status, score, standard_error, training_return,
+        environment_steps, total_environment_steps (of the pool, up to and with this iteration),
+        champion (whether the merge named this agent), finished (Unix time), elapsed (seconds since
+        the pool's first deposit began), wall and CPU seconds of training, evaluation, waiting and
+        the pool's own cost, the hyper-parameters that differ between branches, worker, host.
+        """
+        import pandas as pd
+
+        champions = {(m.iteration, m.champion.sha256) for m in self.merges}
+        totals = {m.iteration: m.environment_steps for m in self.merges}
+        differing = list(self.pool.spec.branches)
+        began = self.began
+        rows = []
+        for unit in self.units:
+            evaluation, training = unit.evaluation, unit.training
+            row: dict[str, Any] = {
+                "iteration": unit.iteration,
+                "kind": unit.kind,
+                "index": unit.index,
+                "status": unit.status,
+                "score": evaluation.score if evaluation else None,
+                "standard_error": evaluation.standard_error if evaluation else None,
+                "training_return": training.mean_return if training else None,
+                "environment_steps": unit.environment_steps,
+                "total_environment_steps": totals.get(unit.iteration),
+                "champion": bool(unit.agent)
+                and (unit.iteration, unit.agent.sha256 if unit.agent else "") in champions,
+                "finished": unit.finished,
+                "elapsed": unit.finished - began,
+            }
+            for phase in ("training", "evaluation", "waiting"):
+                seconds = unit.seconds.get(phase)
+                row[f"{phase}_wall"] = seconds.wall if seconds else 0.0
+                row[f"{phase}_cpu"] = seconds.cpu if seconds else 0.0
+            own = [
+                s for p, s in unit.seconds.items() if p not in ("training", "evaluation", "waiting")
+            ]
+            row["pool_wall"] = sum(seconds.wall for seconds in own)
+            row["pool_cpu"] = sum(seconds.cpu for seconds in own)
+            row |= {name: unit.hyperparameters.get(name) for name in differing}
+            row |= {"worker": unit.worker.id[:8], "host": unit.worker.host}
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+    @property
+    def began(self) -> float:
+        """Unix time at which the first deposit was begun; 0 for an empty pool."""
+        starts = [u.finished - sum(s.wall for s in u.seconds.values()) for u in self.units[:1]]
+        return starts[0] if starts else 0.0
+
+    def core_a_branch_seconds(self) -> float:
+        """Seconds that the merged iterations would have taken with a core for each branch and one
+        for the parent: in each iteration the longest unit, by CPU seconds of training, evaluation
+        and the pool's own cost."""
+        longest: dict[int, float] = {}
+        merged = {merge.iteration for merge in self.merges}
+        for unit in self.units:
+            if unit.iteration in merged and unit.kind != "closing":
+                spent = sum(s.cpu for phase, s in unit.seconds.items() if phase != "waiting")
+                longest[unit.iteration] = max(longest.get(unit.iteration, 0.0), spent)
+        return sum(longest.values())
+
+    def _read(self, unit: Unit) -> UnitRecord | None:
+        data = store.read_if_there(self.pool.layout.iteration(unit.iteration).record(unit))
+        try:
+            return decode(data, UnitRecord) if data is not None else None
+        except Unreadable:
+            return None

@@ -1,0 +1,104 @@
+"""Where everything in a pool directory is: every path a property, every name by one pattern."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from poolrl.pool.units import Unit
+
+HASH_LENGTH = 16
+"""Hexadecimal digits of an agent's SHA-256 in its file name."""
+
+_ITERATION = re.compile(r"\d{6,9}")
+
+
+@dataclass(frozen=True)
+class IterationLayout:
+    """The folder of one iteration."""
+
+    folder: Path
+
+    @property
+    def merge(self) -> Path:
+        return self.folder / "merge.json"
+
+    @property
+    def merge_lease(self) -> Path:
+        return self.folder / "merge.lease"
+
+    def record(self, unit: Unit) -> Path:
+        """The record, whose appearance is the deposit."""
+        return self.folder / f"{unit.stem}.json"
+
+    def lease(self, unit: Unit) -> Path:
+        """Who is on it: advice."""
+        return self.folder / f"{unit.stem}.lease"
+
+    def agent(self, unit: Unit, sha256: str) -> Path:
+        """The agent that the record names; equal content is equal name."""
+        return self.folder / f"{unit.stem}-{sha256[:HASH_LENGTH]}.safetensors"
+
+    def attempt(self, unit: Unit, identifier: str) -> Path:
+        """A try that failed for reasons of its worker."""
+        return self.folder / f"{unit.stem}.attempt-{identifier}.json"
+
+    @staticmethod
+    def is_attempt(name: str, unit: Unit) -> bool:
+        """Whether a file name is that of an attempt at a unit."""
+        return (
+            re.fullmatch(re.escape(unit.stem) + r"\.attempt-[0-9a-f]{32}\.json", name) is not None
+        )
+
+    @staticmethod
+    def is_agent(name: str) -> bool:
+        """Whether a file name is that of a deposited agent."""
+        pattern = rf"[a-z]+-\d{{3,6}}-[0-9a-f]{{{HASH_LENGTH}}}\.safetensors"
+        return re.fullmatch(pattern, name) is not None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A pool directory."""
+
+    root: Path
+
+    @property
+    def spec(self) -> Path:
+        """The frozen specification."""
+        return self.root / "pool.toml"
+
+    @property
+    def iterations(self) -> Path:
+        return self.root / "iterations"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def plot(self) -> Path:
+        """Where a run leaves its plot."""
+        return self.root / "history.png"
+
+    @property
+    def history(self) -> Path:
+        """Where a run leaves its history as a table."""
+        return self.root / "history.csv"
+
+    def iteration(self, number: int) -> IterationLayout:
+        return IterationLayout(self.iterations / f"{number:06d}")
+
+    @staticmethod
+    def iteration_number(name: str) -> int | None:
+        """The number of an iteration's folder; ``None`` where the name is not one."""
+        return int(name) if _ITERATION.fullmatch(name) else None
+
+    def relative(self, path: Path) -> str:
+        """A path as records name it: from the pool's root, with forward slashes."""
+        return path.relative_to(self.root).as_posix()
+
+    def resolve(self, relative: str) -> Path:
+        """The file that a record names."""
+        return self.root / relative

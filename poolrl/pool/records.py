@@ -1,0 +1,232 @@
+"""What is deposited, as typed JSON. No file is touched here."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from typing import Literal, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from poolrl.pool.units import KindName, Unit
+
+SCHEMA = 1
+"""Version of the formats of records and of ``pool.toml``; readers refuse newer ones."""
+
+
+class Record(Struct, frozen=True, forbid_unknown_fields=True):
+    """Plain data that knows its keys."""
+
+
+class AgentRef(Record, frozen=True):
+    """An agent file, by its path from the pool's root and its SHA-256."""
+
+    path: str
+    sha256: str
+
+
+class Seconds(Record, frozen=True):
+    """Wall-clock and CPU seconds of a phase."""
+
+    wall: float = 0.0
+    cpu: float = 0.0
+
+
+class Evaluation(Record, frozen=True):
+    """Undiscounted returns of episodes without updates.
+
+    Attributes:
+        deterministic: whether mean actions were played, or samples.
+        returns: of each episode, in the order of the seeds, so that differences are paired.
+        lengths: control steps of each episode.
+        score: their mean.
+        standard_error: of the mean; 0 for a single episode.
+    """
+
+    deterministic: bool
+    returns: tuple[float, ...]
+    lengths: tuple[int, ...]
+    score: float
+    standard_error: float
+
+    @classmethod
+    def of(
+        cls, returns: Sequence[float], lengths: Sequence[int], *, deterministic: bool
+    ) -> Evaluation:
+        return cls(
+            deterministic=deterministic,
+            returns=tuple(returns),
+            lengths=tuple(lengths),
+            score=statistics.fmean(returns),
+            standard_error=standard_error(returns),
+        )
+
+
+class TrainingRecord(Record, frozen=True):
+    """What a branch trained."""
+
+    episodes: int
+    environment_steps: int
+    updates: int
+    mean_return: float
+    metrics: dict[str, float]
+
+
+class WorkerInfo(Record, frozen=True):
+    """Who did it; nothing here enters a result."""
+
+    id: str
+    host: str
+    pid: int
+    versions: dict[str, str]
+
+
+class UnitRecord(Record, frozen=True, kw_only=True):
+    """The deposit of a unit of work.
+
+    ``failed`` follows from the specification and the champion (divergence), ``abandoned`` from the
+    workers that tried.
+    """
+
+    schema: int = SCHEMA
+    spec_sha256: str
+    iteration: int
+    kind: KindName
+    index: int
+    status: Literal["done", "failed", "abandoned"]
+    reason: str = ""
+    parent_sha256: str
+    """SHA-256 of the champion that it started from."""
+    hyperparameters: dict[str, bool | int | float | str] = {}
+    agent: AgentRef | None = None
+    training: TrainingRecord | None = None
+    evaluation: Evaluation | None = None
+    seconds: dict[str, Seconds] = {}
+    """training, evaluation, waiting, and the pool's own cost by kind, all since the worker's
+    previous deposit."""
+    finished: float = 0.0
+    """Unix time at which the deposit was written."""
+    worker: WorkerInfo
+
+    @property
+    def unit(self) -> Unit:
+        return Unit(self.iteration, self.kind, self.index)
+
+    @property
+    def score(self) -> float | None:
+        """The mean return; ``None`` for what did not succeed."""
+        return self.evaluation.score if self.status == "done" and self.evaluation else None
+
+    @property
+    def environment_steps(self) -> int:
+        """Control steps taken, in training and in evaluation."""
+        evaluated = sum(self.evaluation.lengths) if self.evaluation else 0
+        return evaluated + (self.training.environment_steps if self.training else 0)
+
+
+class Attempt(Record, frozen=True, kw_only=True):
+    """A try that failed for reasons of its worker."""
+
+    schema: int = SCHEMA
+    iteration: int
+    kind: KindName
+    index: int
+    reason: str
+    details: str
+    worker: WorkerInfo
+
+
+class Champion(Record, frozen=True):
+    """The agent that a merge named, and the unit that deposited it."""
+
+    path: str
+    sha256: str
+    score: float | None
+    iteration: int
+    kind: KindName
+    index: int
+
+
+class Difference(Record, frozen=True):
+    """Mean of paired differences of returns on the same seeds, with its standard error."""
+
+    mean: float
+    standard_error: float
+
+
+class Candidate(Record, frozen=True):
+    """A deposit that a merge looked at."""
+
+    kind: KindName
+    index: int
+    status: Literal["done", "failed", "abandoned"]
+    score: float | None
+    sha256: str
+
+
+class MergeRecord(Record, frozen=True, kw_only=True):
+    """The one decision of an iteration."""
+
+    schema: int = SCHEMA
+    spec_sha256: str
+    iteration: int
+    champion: Champion
+    rule: Literal["initial", "best branch", "parent kept", "patience", "no branch succeeded"]
+    deposits: tuple[Candidate, ...]
+    parent_score: float | None = None
+    """The standing champion's score on this iteration's seeds: an unbiased second measurement of
+    the previous merge's choice."""
+    parent_kept: int = 0
+    """For how many iterations in a row the parent has been kept, this one included."""
+    to_parent: Difference | None = None
+    to_runner_up: Difference | None = None
+    timing_dependent: bool = False
+    environment_steps: int = 0
+    """Control steps of all units so far, in training and in evaluation."""
+    training_steps: int = 0
+    """Control steps of all branches so far, in training alone."""
+    finished: float = 0.0
+    worker: WorkerInfo | None = None
+
+
+R = TypeVar("R", bound=Record)
+
+
+class Unreadable(ValueError):
+    """The bytes are no record of the kind that was expected."""
+
+
+def encode(record: Record) -> bytes:
+    """A record as a line of JSON."""
+    return msgspec.json.encode(record) + b"\n"
+
+
+def decode(data: bytes, kind: type[R]) -> R:
+    """Read a record.
+
+    Raises:
+        Unreadable: it is torn, of another kind, of a newer schema, or holds NaN or infinity.
+    """
+    try:
+        record = msgspec.json.decode(data, type=kind)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Unreadable(str(error)) from error
+    schema: int = getattr(record, "schema", SCHEMA)
+    if schema > SCHEMA:
+        raise Unreadable(f"schema {schema} is newer than this version of poolrl reads ({SCHEMA})")
+    return record
+
+
+def paired_difference(a: Evaluation, b: Evaluation) -> Difference:
+    """The difference a − b over episodes on the same seeds."""
+    differences = [x - y for x, y in zip(a.returns, b.returns, strict=True)]
+    return Difference(
+        mean=statistics.fmean(differences), standard_error=standard_error(differences)
+    )
+
+
+def standard_error(values: Sequence[float]) -> float:
+    """Standard error of the mean; 0 for a single value."""
+    return statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else 0.0

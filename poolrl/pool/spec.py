@@ -1,0 +1,119 @@
+"""A pool and its frozen specification, ``pool.toml``."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import tomli_w
+
+from poolrl import config
+from poolrl.config import RunOptions, Spec
+from poolrl.errors import IncompatiblePool, UsageError
+from poolrl.pool import store
+from poolrl.pool.layout import Layout
+from poolrl.pool.records import SCHEMA
+from poolrl.pool.units import Unit
+from poolrl.versions import versions
+
+_COMMENT = """\
+# A pool of poolrl: its specification, frozen when the pool was made. What affects results is in
+# [spec], whose SHA-256 every record repeats; [run] and [made_with] are only remembered.
+"""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A pool directory that has been opened.
+
+    Attributes:
+        layout: where its files are.
+        spec: its specification.
+        run: the run options that it was made with, the defaults of whoever joins it.
+        made_with: versions of the software that made it.
+    """
+
+    layout: Layout
+    spec: Spec
+    run: RunOptions
+    made_with: dict[str, str]
+
+    @property
+    def spec_sha256(self) -> str:
+        """The identity of the pool, repeated in every record."""
+        return self.spec.sha256()
+
+
+class _File(config.Section, frozen=True):
+    schema: int
+    spec: Spec
+    run: RunOptions
+    made_with: dict[str, str]
+
+
+def open_pool(root: Path) -> Pool:
+    """Open a pool.
+
+    Raises:
+        UsageError: the directory is not a pool.
+        IncompatiblePool: the pool is of a newer schema, or its specification is damaged.
+    """
+    layout = Layout(root)
+    data = store.read_if_there(layout.spec)
+    if data is None:
+        what = "not a pool (it has no pool.toml)" if root.is_dir() else "no such directory"
+        raise UsageError(f"{root}: {what}")
+    try:
+        table = tomllib.loads(data.decode())
+    except (ValueError, RecursionError) as error:
+        raise IncompatiblePool(f"{layout.spec}: not valid TOML: {error}") from error
+    schema = table.get("schema")
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise IncompatiblePool(
+            f"{layout.spec}: schema {schema} is newer than this version of poolrl reads ({SCHEMA})"
+        )
+    try:
+        file = config.convert(table, _File, str(layout.spec))
+    except UsageError as error:
+        raise IncompatiblePool(str(error)) from error
+    return Pool(layout, file.spec, file.run, file.made_with)
+
+
+def make_pool(root: Path, spec: Spec, run: RunOptions, initial_agent: bytes | None = None) -> Pool:
+    """Make a pool, or open the one that is there if it has the same specification.
+
+    Args:
+        root: the directory; made where it is missing.
+        spec: what is frozen.
+        run: remembered as the defaults of whoever joins.
+        initial_agent: the agent file to start from, whose SHA-256 the specification holds.
+
+    Raises:
+        UsageError: the directory holds something else, or cannot be written to.
+        IncompatiblePool: it holds a pool of another specification; names the keys that differ.
+    """
+    layout = Layout(root)
+    names = store.names_in(root)
+    if layout.spec.name not in names:
+        if names - {layout.iterations.name, layout.logs.name}:
+            raise UsageError(f"{root}: not a pool, and not empty")
+        store.make_folder(layout.iteration(0).folder)
+        store.make_folder(layout.logs)
+        if initial_agent is not None:
+            unit = Unit(0, "initial", 0)
+            store.publish(layout.iteration(0).agent(unit, spec.initial_agent_sha256), initial_agent)
+        store.publish(layout.spec, _to_toml(spec, run))
+    pool = open_pool(root)
+    if pool.spec != spec:
+        differences = "; ".join(config.differing_keys(pool.spec, spec))
+        raise IncompatiblePool(f"{root}: a pool of another specification: {differences}")
+    return pool
+
+
+def _to_toml(spec: Spec, run: RunOptions) -> bytes:
+    file = _File(schema=SCHEMA, spec=spec, run=run, made_with=versions())
+    table: dict[str, Any] = config.without_none(msgspec.to_builtins(file))
+    return (_COMMENT + "\n" + tomli_w.dumps(table)).encode()

@@ -1,0 +1,243 @@
+"""Files in a shared directory: publish whole or not at all, read with patience, claim as advice.
+
+The directory may be on NFS: a folder is listed once and names are opened, since polling
+``exists()`` can be stale for half a minute there, and an error that a server's hiccup may cause is
+tried again a few times.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+import uuid
+from pathlib import Path
+
+from filelock import SoftFileLease, Timeout
+
+from poolrl.errors import PoolrlError, UsageError
+
+_PASSING = {errno.ESTALE, errno.EIO, errno.EACCES}
+_TRIES = 4
+_NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+
+
+class StoreError(PoolrlError):
+    """The file system refused; the message names the file and the reason."""
+
+
+def publish(path: Path, data: bytes) -> bool:
+    """Make a file appear whole and durably, unless it is there already.
+
+    The data is on disk before the name is: temporary file, fsync, hard link, fsync of the folder.
+
+    Returns:
+        Whether the file now holds ``data``; ``False`` where another content was first.
+
+    Raises:
+        StoreError: the file system refused, or has no hard links.
+    """
+    temporary = path.with_name(f".tmp-{uuid.uuid4().hex}")
+    try:
+        try:
+            with open(temporary, "xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            try:
+                os.link(temporary, path)
+            except FileExistsError:
+                # A retried NFS request may report this for our own success.
+                return read(path) == data
+        finally:
+            temporary.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+        return True
+    except OSError as error:
+        if error.errno in _NO_HARD_LINKS:
+            raise StoreError(
+                f"{path.parent}: this file system has no hard links, which a pool needs"
+            ) from error
+        raise _refused("write", path, error) from error
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Write a file that nobody's decision hangs on; readers see the old or the new content.
+
+    Raises:
+        StoreError: the file system refused.
+    """
+    temporary = path.with_name(f".tmp-{uuid.uuid4().hex}")
+    try:
+        try:
+            temporary.write_bytes(data)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise _refused("write", path, error) from error
+
+
+def read(path: Path) -> bytes:
+    """Read a file that should be there.
+
+    Raises:
+        FileNotFoundError: it is not, after a few tries.
+        StoreError: the file system refused.
+    """
+    for attempt in range(_TRIES):
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            if attempt == _TRIES - 1:
+                raise
+        except OSError as error:
+            if error.errno not in _PASSING or attempt == _TRIES - 1:
+                raise _refused("read", path, error) from error
+        time.sleep(0.01 * 4**attempt)
+    raise AssertionError("unreachable")
+
+
+def read_if_there(path: Path) -> bytes | None:
+    """Read a file, or say at once that there is none.
+
+    Raises:
+        StoreError: the file system refused.
+    """
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno not in _PASSING:
+            raise _refused("read", path, error) from error
+    try:
+        return read(path)
+    except FileNotFoundError:
+        return None
+
+
+def names_in(folder: Path) -> set[str]:
+    """The names in a folder; none where there is no folder.
+
+    Raises:
+        StoreError: the file system refused.
+    """
+    try:
+        return set(os.listdir(folder))
+    except FileNotFoundError:
+        return set()
+    except OSError as error:
+        raise _refused("list", folder, error) from error
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and what lies above it, unless it is there.
+
+    Raises:
+        StoreError: the file system refused.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _refused("make", folder, error) from error
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a file that cannot be used, so that its place is free and nothing is lost.
+
+    Returns:
+        The new path.
+    """
+    aside = path.with_name(f"{path.name}.corrupt-{uuid.uuid4().hex}")
+    try:
+        os.rename(path, aside)
+    except FileNotFoundError:
+        pass  # another worker was first
+    except OSError as error:
+        raise _refused("rename", path, error) from error
+    return aside
+
+
+def remove(path: Path) -> None:
+    """Remove a file; one that is gone already is no error."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise _refused("remove", path, error) from error
+
+
+class Claims:
+    """One worker's claims on units: advice, which nothing ever waits for.
+
+    ``filelock.SoftFileLease`` says who is on a unit. It cannot always be taken over (on NFS the
+    marker of a dead holder, or an empty marker, may never yield), so a unit whose marker has not
+    moved for the lease's duration, on our own clock, is done without it.
+    """
+
+    def __init__(self, duration: float) -> None:
+        self._duration = duration
+        # One object a unit: the clock that judges staleness starts with the object.
+        self._leases: dict[Path, SoftFileLease] = {}
+        self._seen: dict[Path, tuple[tuple[int, int] | None, float]] = {}
+
+    def claim(self, path: Path) -> bool:
+        """Whether this worker may go to work on the unit behind a lease file.
+
+        Raises:
+            StoreError: the file system refused.
+        """
+        lease = self._leases.get(path)
+        if lease is None:
+            lease = SoftFileLease(path, lease_duration=self._duration, timeout=0)
+            self._leases[path] = lease
+        try:
+            lease.acquire(poll_interval=0)
+        except Timeout:
+            return self._silent(path)
+        except OSError as error:
+            raise _refused("claim", path, error) from error
+        return True
+
+    def release(self, path: Path) -> None:
+        """Give a claim back; without effect where there is none."""
+        lease = self._leases.pop(path, None)
+        self._seen.pop(path, None)
+        if lease is not None:
+            lease.release(force=True)
+
+    def forget(self) -> None:
+        """Drop everything about units that are over."""
+        for path in list(self._leases):
+            self.release(path)
+
+    def _silent(self, path: Path) -> bool:
+        now = time.monotonic()
+        try:
+            with open(path, "rb") as file:  # open and fstat are fresh where stat is not
+                status = os.fstat(file.fileno())
+            sign = (status.st_ino, status.st_mtime_ns)
+        except OSError:
+            return False  # released meanwhile, or unreadable for now
+        before, since = self._seen.get(path, (None, now))
+        if sign != before:
+            self._seen[path] = (sign, now)
+            return False
+        # Half a duration later than filelock itself would take it over.
+        return now - since > 1.5 * self._duration
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _refused(verb: str, path: Path, error: OSError) -> PoolrlError:
+    message = f"{path}: cannot {verb}: {error.strerror or error}"
+    if error.errno in (errno.EROFS, errno.EACCES, errno.ENOTDIR):
+        return UsageError(message)
+    return StoreError(message)

@@ -1,0 +1,64 @@
+"""Units of work: (iteration, kind, index), and what each kind does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+KindName = Literal["branch", "parent", "closing", "initial"]
+
+
+class Kind(NamedTuple):
+    """A line in the table of kinds; all kinds share claim, deposit, takeover and record.
+
+    Attributes:
+        number: its place in seed streams; never changes.
+        trains: whether it trains before it evaluates.
+        reserved_seeds: whether it evaluates on streams of its own, not on its iteration's.
+    """
+
+    number: int
+    trains: bool
+    reserved_seeds: bool
+
+
+KINDS: dict[KindName, Kind] = {
+    "branch": Kind(0, trains=True, reserved_seeds=False),
+    "parent": Kind(1, trains=False, reserved_seeds=False),
+    "closing": Kind(2, trains=False, reserved_seeds=True),
+    "initial": Kind(3, trains=False, reserved_seeds=False),
+}
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One unit of work."""
+
+    iteration: int
+    kind: KindName
+    index: int
+
+    @property
+    def stem(self) -> str:
+        """What the names of its files begin with, as in ``branch-003``."""
+        return f"{self.kind}-{self.index:03d}"
+
+    @property
+    def training_key(self) -> tuple[int, int, int]:
+        """The key of the streams that it trains on, its own."""
+        return (self.iteration, KINDS[self.kind].number, self.index)
+
+    @property
+    def evaluation_key(self) -> tuple[int, int, int]:
+        """The key of the streams that it is evaluated on; common to an iteration's units."""
+        if KINDS[self.kind].reserved_seeds:
+            return self.training_key
+        return (self.iteration, KINDS["parent"].number, 0)
+
+
+def units_of(iteration: int, branches: int) -> list[Unit]:
+    """The units that a merge waits for; the parent last, since it is the shortest."""
+    if iteration == 0:
+        return [Unit(0, "initial", 0)]
+    units = [Unit(iteration, "branch", index) for index in range(branches)]
+    return [*units, Unit(iteration, "parent", 0)]

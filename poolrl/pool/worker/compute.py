@@ -1,0 +1,140 @@
+"""What a unit of work computes: a function of the specification and the champion alone."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+from poolrl import tasks
+from poolrl.agent import Agent
+from poolrl.config import Spec
+from poolrl.errors import Divergence, UsageError
+from poolrl.learn import initial_agent, train
+from poolrl.learn.evaluate import evaluate
+from poolrl.pool.records import Evaluation, TrainingRecord
+from poolrl.pool.units import KINDS, Unit
+from poolrl.pool.worker.clock import Clock
+from poolrl.seeding import Purpose, Streams
+from poolrl.tasks import Task
+
+
+class Result(NamedTuple):
+    """What a unit gave; where it failed, the reason, and what came before it.
+
+    Attributes:
+        agent: of a branch that was trained, or a new one; ``None`` where there is no new agent.
+        hyperparameters: the learner's values on a branch.
+        training: of a branch.
+        evaluation: of every unit that did not fail.
+        failure: why it diverged; empty where it did not.
+    """
+
+    agent: Agent | None
+    hyperparameters: dict[str, Any]
+    training: TrainingRecord | None
+    evaluation: Evaluation | None
+    failure: str
+
+
+class Computer:
+    """Does units of a specification, keeping the tasks that it has made."""
+
+    def __init__(self, spec: Spec, clock: Clock) -> None:
+        """Raises ``UsageError`` where the task cannot be made."""
+        self._spec = spec
+        self._clock = clock
+        self._tasks: dict[int, Task] = {}
+        self._task = self.make_task(1)
+
+    def make_task(self, episodes: int) -> Task:
+        """A task for a number of episodes; how many simulations it has follows from the
+        specification, since batch shapes affect the last bits of matrix products."""
+        simulations = min(episodes, self._spec.task.max_simulations)
+        if simulations not in self._tasks:
+            self._tasks[simulations] = tasks.make(
+                self._spec.task.id,
+                simulations,
+                max_episode_steps=self._spec.task.max_episode_steps,
+                kwargs=self._spec.task.kwargs,
+            )
+        return self._tasks[simulations]
+
+    def initial_agent(self) -> Agent:
+        """The agent that a pool without another one starts from."""
+        streams = Streams(self._spec.pool.seed, Unit(0, "initial", 0).training_key)
+        return initial_agent(self._spec, self._task, streams)
+
+    def check(self, agent: Agent) -> None:
+        """Refuse an agent that this specification cannot go on training.
+
+        Raises:
+            UsageError: names what does not fit.
+        """
+        own = self.initial_agent().metadata
+        for name in ("task", "observation_space", "action_space", "network"):
+            theirs, ours = getattr(agent.metadata, name), getattr(own, name)
+            if theirs != ours:
+                raise UsageError(
+                    f"the agent's {name} is {_short(theirs)}, the pool's {_short(ours)}"
+                )
+        _ = agent.policy  # checks the shapes
+
+    def compute(self, unit: Unit, champion: Agent | None) -> Result:
+        """Do a unit.
+
+        Args:
+            unit: what to do.
+            champion: the agent to start from; ``None`` for a new one.
+        """
+        spec, kind = self._spec, KINDS[unit.kind]
+        agent = champion if champion is not None else self.initial_agent()
+        hyperparameters: dict[str, Any] = {}
+        training = None
+        try:
+            if kind.trains:
+                values = spec.hyperparameters(unit.index)
+                hyperparameters = msgspec.to_builtins(values)
+                with self._clock.phase("training"):
+                    trained = train(
+                        agent,
+                        self.make_task,
+                        spec.pool.iterate_episodes,
+                        values,
+                        Streams(spec.pool.seed, unit.training_key),
+                    )
+                agent = trained.agent
+                training = TrainingRecord(
+                    episodes=len(trained.returns),
+                    environment_steps=trained.environment_steps,
+                    updates=trained.updates,
+                    mean_return=sum(trained.returns) / len(trained.returns),
+                    metrics=trained.metrics,
+                )
+            with self._clock.phase("evaluation"):
+                evaluation = self._evaluate(unit, agent)
+        except Divergence as error:
+            return Result(None, hyperparameters, training, None, str(error))
+        new = agent if kind.trains or champion is None else None
+        return Result(new, hyperparameters, training, evaluation, "")
+
+    def _evaluate(self, unit: Unit, agent: Agent) -> Evaluation:
+        spec = self._spec
+        reserved = KINDS[unit.kind].reserved_seeds
+        episodes = spec.pool.closing_episodes if reserved else spec.pool.evaluate_episodes
+        streams = Streams(spec.pool.seed, unit.evaluation_key)
+        deterministic = spec.evaluation.deterministic
+        played = evaluate(
+            agent.policy,
+            self.make_task(episodes),
+            streams.generators(Purpose.EVALUATE_RESET, 0, episodes),
+            None if deterministic else streams.generator(Purpose.EVALUATE_ACTION),
+        )
+        return Evaluation.of(
+            played.returns.tolist(), played.lengths.tolist(), deterministic=deterministic
+        )
+
+
+def _short(value: Any) -> str:
+    text = str(msgspec.to_builtins(value))
+    return text if len(text) <= 80 else text[:77] + "..."

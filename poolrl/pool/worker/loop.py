@@ -1,0 +1,317 @@
+"""The loop of a worker: find work, claim it, do it, deposit it; merge; follow the merge."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import socket
+import time
+import traceback
+import uuid
+
+from msgspec.structs import replace
+
+from poolrl.agent import Agent
+from poolrl.errors import PoolrlError
+from poolrl.pool import store
+from poolrl.pool.archive import Archive
+from poolrl.pool.ending import Ending
+from poolrl.pool.layout import IterationLayout
+from poolrl.pool.records import AgentRef, Attempt, MergeRecord, UnitRecord, WorkerInfo
+from poolrl.pool.select import NothingToSelect, merge
+from poolrl.pool.spec import Pool
+from poolrl.pool.units import Unit, units_of
+from poolrl.pool.worker.clock import Clock
+from poolrl.pool.worker.compute import Computer, Result
+from poolrl.versions import versions
+
+log = logging.getLogger("poolrl.worker")
+
+WATCHED = 8
+"""How many units of others a worker without work keeps an eye on, so that looking costs each
+worker the same in a large pool as in a small one."""
+
+RETRY_SECONDS = 1.0
+"""Pause before a worker tries again what it failed at; doubles with each try."""
+
+
+class Worker:
+    """A process that works on units of a pool until the pool is over.
+
+    Any number of workers serve a pool; they come and go, and nothing waits for one of them by
+    name. All they know of each other stands in the pool's directory.
+    """
+
+    def __init__(
+        self, pool: Pool, ending: Ending, *, keep_all: bool = False, prefer: int | None = None
+    ) -> None:
+        """
+        Args:
+            pool: what to work on.
+            ending: when to stop.
+            keep_all: whether losers' agents stay on disk.
+            prefer: the branch to look at first; a random one by default.
+
+        Raises:
+            UsageError: the pool's task cannot be made here.
+        """
+        self.pool = pool
+        self.ending = ending
+        self.info = WorkerInfo(
+            id=uuid.uuid4().hex, host=socket.gethostname(), pid=os.getpid(), versions=versions()
+        )
+        self._keep_all = keep_all
+        self._prefer = prefer
+        self._archive = Archive(pool)
+        self._clock = Clock()
+        self._computer = Computer(pool.spec, self._clock)
+        self._claims = store.Claims(pool.spec.pool.lease_duration)
+        self._champion: tuple[str, Agent] | None = None
+        self._not_before: dict[Unit, float] = {}
+        self._random = random.Random()
+        self._longest_unit = 0.0
+
+    def run(self) -> MergeRecord:
+        """Work until the pool is over.
+
+        Returns:
+            The last merge.
+
+        Raises:
+            PoolrlError: the pool cannot go on, or not with this worker.
+        """
+        try:
+            last = self._archive.newest_merge() or self._iterate(0, None)
+            while last is not None and self.ending.reason(last) is None:
+                following = self._iterate(last.iteration + 1, last)
+                if following is None:
+                    break
+                last = following
+            assert last is not None  # iteration 0 has no deadline
+            self._close(last)
+            return last
+        finally:
+            self._claims.forget()
+
+    def _iterate(self, iteration: int, previous: MergeRecord | None) -> MergeRecord | None:
+        """Work on an iteration until it is merged; ``None`` where time is up before."""
+        layout = self.pool.layout.iteration(iteration)
+        store.make_folder(layout.folder)
+        units = self._in_own_order(units_of(iteration, self.pool.spec.pool.count))
+        pause = 0.0
+        while True:
+            with self._clock.phase("look"):
+                names = store.names_in(layout.folder)
+                if layout.merge.name in names:
+                    return self._follow(iteration)
+                missing = [unit for unit in units if layout.record(unit).name not in names]
+            if not missing:
+                merged = self._merge(layout, previous, units)
+                if merged is not None:
+                    return merged
+                pause = self._wait(layout, pause)
+                continue
+            if previous is not None and self.ending.time_is_up():
+                return None
+            unit = self._claim(layout, missing, names)
+            if unit is None:
+                pause = self._wait(layout, pause)
+                continue
+            self._do(unit, layout, previous, names)
+            pause = 0.0
+
+    def _in_own_order(self, units: list[Unit]) -> list[Unit]:
+        """Workers begin at different branches, so that they rarely want the same claim; the
+        parent stays last, since the shortest unit fills the gap before the barrier best."""
+        *branches, last = units
+        if not branches:
+            return units
+        start = self._random.randrange(len(branches)) if self._prefer is None else self._prefer
+        start %= len(branches)
+        return [*branches[start:], *branches[:start], last]
+
+    def _claim(self, layout: IterationLayout, missing: list[Unit], names: set[str]) -> Unit | None:
+        now = time.monotonic()
+        with self._clock.phase("claim"):
+            ready = [unit for unit in missing if self._not_before.get(unit, now) <= now]
+            free = [unit for unit in ready if layout.lease(unit).name not in names]
+            taken = [unit for unit in ready if layout.lease(unit).name in names]
+            for unit in [*free, *taken[:WATCHED]]:
+                if self._claims.claim(layout.lease(unit)):
+                    return unit
+        return None
+
+    def _wait(self, layout: IterationLayout, pause: float) -> float:
+        """Wait for others, each time a little longer, and look for the merge alone meanwhile.
+
+        Returns:
+            The pause to begin with the next time.
+        """
+        # At most two percent of a unit, so that a barrier costs little and polls are few.
+        longest = min(2.0, max(0.02, 0.02 * self._longest_unit))
+        pause = min(longest, max(0.002, 1.5 * pause))
+        watch = self.pool.spec.pool.lease_duration / 20 if pause == longest else 0.0
+        with self._clock.phase("waiting"):
+            until = time.monotonic() + watch
+            while True:
+                time.sleep(pause * self._random.uniform(0.5, 1.0))
+                if time.monotonic() >= until or store.read_if_there(layout.merge) is not None:
+                    return pause
+
+    # Units
+
+    def _do(
+        self, unit: Unit, layout: IterationLayout, previous: MergeRecord | None, names: set[str]
+    ) -> None:
+        """Compute a unit that this worker has claimed, and deposit it."""
+        started = time.monotonic()
+        try:
+            attempts = sum(layout.is_attempt(name, unit) for name in names)
+            if attempts >= self.pool.spec.pool.max_attempts:
+                reason = f"{attempts} attempts failed; see {unit.stem}.attempt-*.json"
+                self._deposit(unit, previous, None, reason)
+                return
+            with self._clock.phase("load"):
+                champion = self._start_agent(previous)
+            try:
+                result = self._computer.compute(unit, champion)
+            except PoolrlError:
+                raise
+            except Exception as error:
+                self._note_attempt(unit, error)
+                self._not_before[unit] = time.monotonic() + RETRY_SECONDS * 2**attempts
+                return
+            self._longest_unit = max(self._longest_unit, time.monotonic() - started)
+            if unit.kind != "closing" and store.read_if_there(layout.merge) is not None:
+                log.info("iteration %d %s: merged without us; dropped", unit.iteration, unit.stem)
+                return
+            self._deposit(unit, previous, result)
+        finally:
+            with self._clock.phase("claim"):
+                self._claims.release(layout.lease(unit))
+
+    def _start_agent(self, previous: MergeRecord | None) -> Agent | None:
+        """The agent that a unit starts from; ``None`` where the seed draws it."""
+        if previous is None:
+            given = self._archive.given_agent()
+            return None if given is None else Agent.from_bytes(given, "the agent to start from")
+        sha256 = previous.champion.sha256
+        if self._champion is None or self._champion[0] != sha256:
+            data = self._archive.champion(previous)
+            self._champion = (sha256, Agent.from_bytes(data, previous.champion.path))
+        return self._champion[1]
+
+    def _deposit(
+        self,
+        unit: Unit,
+        previous: MergeRecord | None,
+        result: Result | None,
+        abandoned: str = "",
+    ) -> None:
+        """Publish the agent, if there is a new one, and then the record.
+
+        Args:
+            unit: whose deposit it is.
+            previous: the merge that it started from.
+            result: what it gave; ``None`` for a unit that is abandoned.
+            abandoned: why it is.
+        """
+        reference = None
+        failure = abandoned if result is None else result.failure
+        if result is not None and result.agent is not None:
+            with self._clock.phase("publish"):
+                reference = self._archive.publish_agent(unit, result.agent.to_bytes())
+        elif not failure and previous is not None:
+            reference = AgentRef(path=previous.champion.path, sha256=previous.champion.sha256)
+        record = UnitRecord(
+            spec_sha256=self.pool.spec_sha256,
+            iteration=unit.iteration,
+            kind=unit.kind,
+            index=unit.index,
+            status="abandoned" if result is None else "failed" if failure else "done",
+            reason=failure,
+            parent_sha256=previous.champion.sha256 if previous else "",
+            hyperparameters=result.hyperparameters if result else {},
+            agent=reference,
+            training=result.training if result else None,
+            evaluation=result.evaluation if result else None,
+            seconds=self._clock.take(),
+            finished=time.time(),
+            worker=self.info,
+        )
+        with self._clock.phase("publish"):
+            self._archive.publish_record(record)
+        told = failure if record.score is None else f"score {record.score:.3f}"
+        log.info("iteration %d %s: %s", unit.iteration, unit.stem, told)
+
+    def _note_attempt(self, unit: Unit, error: Exception) -> None:
+        reason = f"{type(error).__name__}: {error}"
+        log.warning("iteration %d %s: %s", unit.iteration, unit.stem, reason)
+        attempt = Attempt(
+            iteration=unit.iteration,
+            kind=unit.kind,
+            index=unit.index,
+            reason=reason,
+            details=traceback.format_exc(),
+            worker=self.info,
+        )
+        with self._clock.phase("publish"):
+            self._archive.publish_attempt(attempt)
+
+    # Merging and following
+
+    def _merge(
+        self, layout: IterationLayout, previous: MergeRecord | None, units: list[Unit]
+    ) -> MergeRecord | None:
+        """Merge an iteration whose deposits are all there; ``None`` where somebody else is on it,
+        or where a deposit had to be set aside and is to be done again."""
+        with self._clock.phase("merge"):
+            if not self._claims.claim(layout.merge_lease):
+                return None
+            try:
+                deposits = [d for unit in units if (d := self._archive.deposit(unit)) is not None]
+                if len(deposits) < len(units):
+                    return None
+                iteration = units[0].iteration
+                try:
+                    record = merge(
+                        previous,
+                        deposits,
+                        iteration=iteration,
+                        branches=self.pool.spec.pool.count,
+                        selection=self.pool.spec.selection,
+                        spec_sha256=self.pool.spec_sha256,
+                    )
+                except NothingToSelect as error:
+                    reasons = "; ".join(deposit.reason for deposit in deposits)
+                    raise PoolrlError(f"{self.pool.layout.root}: {error}: {reasons}") from error
+                signed = replace(record, worker=self.info, finished=time.time())
+                if not self._archive.publish_merge(signed):
+                    return None
+                merged = self._follow(iteration)
+                if not self._keep_all:
+                    self._archive.remove_losers(merged)
+                return merged
+            finally:
+                self._claims.release(layout.merge_lease)
+
+    def _follow(self, iteration: int) -> MergeRecord:
+        """Read the iteration's merge, whoever wrote it, and forget what was before."""
+        merged = self._archive.merge(iteration)
+        self._claims.forget()
+        self._not_before.clear()
+        return merged
+
+    def _close(self, last: MergeRecord) -> None:
+        """Have the pool's result measured on reserved seeds, by this worker or another."""
+        layout = self.pool.layout.iteration(last.iteration)
+        unit = Unit(last.iteration, "closing", 0)
+        pause = 0.0
+        while layout.record(unit).name not in (names := store.names_in(layout.folder)):
+            if self._claim(layout, [unit], names):
+                self._do(unit, layout, last, names)
+            else:
+                with self._clock.phase("waiting"):
+                    pause = min(0.5, max(0.01, 1.5 * pause))
+                    time.sleep(pause)

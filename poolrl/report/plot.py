@@ -1,0 +1,96 @@
+"""A pool's history as a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from poolrl.errors import UsageError
+from poolrl.pool.history import History
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BRANCH, CHAMPION, AGAIN, CLOSING = "#b8c4ce", "#1f5fa8", "#d9822b", "#2e8540"
+
+
+def plot_history(history: History, output: Path) -> None:
+    """Draw scores against iteration, environment steps and working time.
+
+    The champion's score is the best of many noisy means and so is biased upward; its re-evaluation
+    as the next iteration's parent is not.
+
+    Raises:
+        UsageError: the pool has no merge yet, or the file cannot be written.
+    """
+    if not history.merges:
+        raise UsageError(f"{history.pool.layout.root}: the pool has no merged iteration yet")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    table = history.table()
+    table["hours"] = table["elapsed"] / 3600
+    minutes = table["hours"].max() < 2
+    table["time"] = table["elapsed"] / (60 if minutes else 3600)
+    figure = Figure(figsize=(13, 4.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, 3, sharey=True)
+    _draw(axes[0], table, "iteration", "iteration")
+    _draw(axes[1], table, "total_environment_steps", "environment steps, whole pool")
+    _draw(axes[2], table, "time", f"working time / {'min' if minutes else 'h'}")
+    axes[0].set_ylabel("mean return")
+    axes[0].legend(loc="lower right", fontsize="small", framealpha=0.9)
+    spec = history.pool.spec
+    figure.suptitle(
+        f"{history.pool.layout.root.name}: {spec.task.id}, {spec.pool.count} branches, "
+        f"seed {spec.pool.seed}",
+        fontsize="medium",
+    )
+    try:
+        figure.savefig(output, dpi=110)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{output}: cannot write the plot: {error}") from error
+
+
+def _draw(axis: Any, table: pd.DataFrame, x: str, label: str) -> None:
+    branches = table[table["kind"] == "branch"]
+    axis.plot(branches[x], branches["score"], ".", color=BRANCH, ms=3, label="branches", zorder=1)
+    champions = table[table["champion"] & table["kind"].isin(["initial", "branch", "parent"])]
+    axis.plot(
+        champions[x],
+        champions["score"],
+        color=CHAMPION,
+        lw=1.2,
+        label="champion, as selected",
+        zorder=2,
+    )
+    parents = table[table["kind"] == "parent"]
+    # A parent is the champion of the iteration before.
+    place = {row["iteration"] + 1: row[x] for _, row in champions.iterrows()}
+    axis.plot(
+        [place.get(iteration) for iteration in parents["iteration"]],
+        parents["score"],
+        color=AGAIN,
+        lw=1.2,
+        label="champion, evaluated again",
+        zorder=3,
+    )
+    closing = table[table["kind"] == "closing"].tail(1)
+    if len(closing):
+        score = float(closing["score"].iloc[0])
+        axis.errorbar(
+            closing[x],
+            closing["score"],
+            yerr=2 * closing["standard_error"],
+            fmt="*",
+            ms=10,
+            color=CLOSING,
+            label=f"closing evaluation: {score:.1f}",
+            zorder=4,
+        )
+    low = branches["score"].quantile(0.005) if len(branches) else 0.0
+    high = table["score"].max()
+    if high > low:
+        axis.set_ylim(low - 0.05 * (high - low), high + 0.08 * (high - low))
+    axis.set_xlabel(label)
+    axis.grid(alpha=0.3)

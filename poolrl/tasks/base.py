@@ -1,0 +1,69 @@
+"""A task: many simulations of one world, stepped together."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from gymnasium.spaces import Box
+from numpy.typing import NDArray
+
+Ids = NDArray[np.intp]
+
+
+class StepResult(NamedTuple):
+    """What one control step of all simulations gave; every array is new, with one row a simulation.
+
+    Attributes:
+        observation: (num_simulations, observation size), float64, after the step.
+        reward: (num_simulations,), float64.
+        terminated: (num_simulations,), bool: the world ended the episode.
+        truncated: (num_simulations,), bool: the time limit cut the episode.
+    """
+
+    observation: NDArray[np.float64]
+    reward: NDArray[np.float64]
+    terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+
+
+class Task(ABC):
+    """A batch of independent episodes of one world.
+
+    Nothing resets by itself: whoever steps decides which simulation begins which episode, so that
+    an episode depends on its own random stream alone.
+
+    Attributes:
+        num_simulations: how many episodes run side by side.
+        max_episode_steps: the time limit in control steps.
+        observation_space: of one simulation.
+        action_space: of one simulation.
+    """
+
+    num_simulations: int
+    max_episode_steps: int
+    observation_space: Box
+    action_space: Box
+
+    @abstractmethod
+    def reset(self, ids: Ids, generators: Sequence[np.random.Generator]) -> None:
+        """Start a new episode in the simulations ``ids``, the i-th drawn from ``generators[i]``."""
+
+    @abstractmethod
+    def observe(self) -> NDArray[np.float64]:
+        """A new (num_simulations, observation size) array of the current observations."""
+
+    @abstractmethod
+    def step(self, action: NDArray[np.floating], ids: Ids | None = None) -> StepResult:
+        """Advance the simulations ``ids`` (``None``: all) by one control step.
+
+        Args:
+            action: (num_simulations, action size), in the bounds of ``action_space``.
+            ids: the simulations to advance; the rows of the others in the result mean nothing.
+        """
+
+    def diverged(self) -> NDArray[np.bool_]:
+        """(num_simulations,): the simulations that became unstable since their last reset."""
+        return np.zeros(self.num_simulations, dtype=np.bool_)

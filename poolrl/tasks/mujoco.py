@@ -1,0 +1,144 @@
+"""Tasks on ``mujoco.batch``: physics on native threads, all else in NumPy over the batch."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import abstractmethod
+from collections.abc import Sequence
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import mujoco
+import numpy as np
+from gymnasium.spaces import Box
+from mujoco.batch import Batch
+from numpy.typing import NDArray
+
+from poolrl.errors import UsageError
+from poolrl.tasks.base import Ids, StepResult, Task
+
+# A bad state makes MuJoCo reset that simulation silently; only these counters tell.
+_UNSTABLE = [
+    int(mujoco.mjtWarning.mjWARN_BADQPOS),
+    int(mujoco.mjtWarning.mjWARN_BADQVEL),
+    int(mujoco.mjtWarning.mjWARN_BADQACC),
+]
+
+# MuJoCo would otherwise print the same warnings and append them to MUJOCO_LOG.TXT in whatever
+# directory the process stands in; tasks read the counters instead.
+mujoco.set_mju_user_warning(lambda _message: None)
+
+
+@lru_cache(maxsize=16)
+def load_model(xml_file: str) -> mujoco.MjModel:
+    """Compile a model.
+
+    Args:
+        xml_file: a path (from ``/``, ``.`` or ``~``), or the name of one of Gymnasium's assets.
+
+    Raises:
+        UsageError: there is no such file, or MuJoCo cannot compile it.
+    """
+    path = Path(xml_file).expanduser()
+    if not xml_file.startswith(("/", ".", "~")):
+        # Found by name, since importing Gymnasium's package of tasks also imports its renderer.
+        spec = find_spec("gymnasium")
+        assert spec is not None
+        path = Path(str(spec.origin)).parent / "envs" / "mujoco" / "assets" / xml_file
+    if not path.is_file():
+        raise UsageError(f"task.kwargs.xml_file: no such file: {path}")
+    try:
+        return mujoco.MjModel.from_xml_path(str(path))
+    except ValueError as error:
+        reason = " ".join(str(error).split())
+        raise UsageError(f"task.kwargs.xml_file: {path}: {reason}") from error
+
+
+def model_sha256(model: mujoco.MjModel) -> str:
+    """SHA-256 of a compiled model in MuJoCo's binary format, which differs between its versions."""
+    buffer = np.empty(mujoco.mj_sizeModel(model), np.uint8)
+    mujoco.mj_saveModel(model, None, buffer)
+    return hashlib.sha256(buffer.tobytes()).hexdigest()
+
+
+class MujocoTask(Task):
+    """A world on ``mujoco.batch``: a subclass says what is drawn, observed and rewarded.
+
+    A subclass sets up its own constants and then calls this constructor. It sees the live state of
+    all simulations as ``qpos`` (num_simulations, nq), ``qvel`` (num_simulations, nv) and ``ctrl``
+    (num_simulations, nu), and binds what else it needs from ``batch``. As with ``mj_step``, derived
+    fields are one substep behind the state after a step.
+    """
+
+    def __init__(
+        self,
+        num_simulations: int,
+        *,
+        xml_file: str,
+        frame_skip: int,
+        max_episode_steps: int,
+        num_threads: int = 1,
+    ) -> None:
+        if frame_skip < 1:
+            raise UsageError(f"task.kwargs.frame_skip: must be at least 1, got {frame_skip}")
+        self.num_simulations = num_simulations
+        self.max_episode_steps = max_episode_steps
+        self.frame_skip = frame_skip
+        self.model = load_model(xml_file)
+        self.batch = Batch(self.model, num_simulations, num_threads)
+        self.qpos: NDArray[np.float64] = self.batch.bind("qpos")
+        self.qvel: NDArray[np.float64] = self.batch.bind("qvel")
+        self.ctrl: NDArray[np.float64] = self.batch.bind("ctrl")
+        self.dt: float = self.model.opt.timestep * frame_skip
+        self._elapsed = np.zeros(num_simulations, np.int64)
+        self._never = np.zeros(num_simulations, np.bool_)
+        low, high = self.model.actuator_ctrlrange.astype(np.float32).T
+        self.action_space = Box(low, high, dtype=np.float32)
+        size = self.observe().shape[1]
+        self.observation_space = Box(-np.inf, np.inf, (size,), np.float64)
+
+    @abstractmethod
+    def draw_state(
+        self, generator: np.random.Generator
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The (qpos, qvel), of shapes (nq,) and (nv,), in which an episode begins."""
+
+    @abstractmethod
+    def reward(self, action: NDArray[np.floating]) -> NDArray[np.float64]:
+        """(num_simulations,): the reward of the step that ``action`` has just made."""
+
+    def before_step(self) -> None:
+        """Keep what the reward needs of the state before the step."""
+
+    def terminated(self) -> NDArray[np.bool_]:
+        """(num_simulations,): whether the world ended the episode; never, unless overridden."""
+        return self._never
+
+    def reset(self, ids: Ids, generators: Sequence[np.random.Generator]) -> None:
+        states = [self.draw_state(generator) for generator in generators]
+        self.set_state(ids, np.array([q for q, _ in states]), np.array([v for _, v in states]))
+
+    def set_state(self, ids: Ids, qpos: NDArray[np.float64], qvel: NDArray[np.float64]) -> None:
+        """Begin episodes in the simulations ``ids`` from given states, (n, nq) and (n, nv)."""
+        self.batch.reset(ids, stage=int(mujoco.mjtStage.mjSTAGE_NONE))
+        self.qpos[ids] = qpos
+        self.qvel[ids] = qvel
+        self.batch.forward(ids)
+        self._elapsed[ids] = 0
+
+    def step(self, action: NDArray[np.floating], ids: Ids | None = None) -> StepResult:
+        self.ctrl[...] = action
+        self.before_step()
+        self.batch.step(ids, self.frame_skip)
+        self._elapsed += 1
+        return StepResult(
+            self.observe(),
+            self.reward(action),
+            self.terminated(),
+            self._elapsed >= self.max_episode_steps,
+        )
+
+    def diverged(self) -> NDArray[np.bool_]:
+        unstable: NDArray[np.bool_] = self.batch.warning[:, _UNSTABLE, 1].any(axis=1)
+        return unstable
