@@ -15,7 +15,7 @@ from poolrl.policy.acting import initial_arrays
 from poolrl.seeding import Purpose, Streams
 from poolrl.tasks.base import Task
 
-__all__ = ["MakeTask", "Training", "initial_agent", "train"]
+__all__ = ["MakeTask", "Training", "initial_agent", "prepare", "train"]
 
 # Imported when they are used, since the gradient learners bring torch.
 MODULES: dict[type, str] = {
@@ -23,6 +23,11 @@ MODULES: dict[type, str] = {
     config.Reinforce: "poolrl.learn.reinforce",
     config.Climb: "poolrl.learn.climb",
 }
+
+
+def prepare(hp: Learner) -> None:
+    """Import what a learner needs, so that the seconds that torch takes count for no branch."""
+    import_module(MODULES[type(hp)])
 
 
 def train(

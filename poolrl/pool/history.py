@@ -13,6 +13,9 @@ from poolrl.pool.units import KindName, Unit
 if TYPE_CHECKING:
     import pandas as pd
 
+WORK = ("training", "evaluation")
+"""The phases that are not the pool's own cost, nor waiting for others."""
+
 KIND_ORDER: tuple[KindName, ...] = ("initial", "branch", "parent", "closing")
 
 
@@ -61,8 +64,8 @@ class History:
 
         Columns: iteration, kind, index, status, score, standard_error, training_return,
         environment_steps, total_environment_steps (of the pool, up to and with this iteration),
-        champion (whether the merge named this agent), finished (Unix time), elapsed (seconds since
-        the pool's first deposit began), wall and CPU seconds of training, evaluation, waiting and
+        champion (whether the merge named this agent), finished (Unix time), elapsed (seconds that
+        the pool had been at work, without pauses between runs), wall and CPU seconds of training, evaluation, waiting and
         the pool's own cost, the hyper-parameters that differ between branches, worker, host.
         """
         import pandas as pd
@@ -70,10 +73,11 @@ class History:
         champions = {(m.iteration, m.champion.sha256) for m in self.merges}
         totals = {m.iteration: m.environment_steps for m in self.merges}
         differing = list(self.pool.spec.branches)
-        began = self.began
+        active = self._active()
         rows = []
         for unit in self.units:
             evaluation, training = unit.evaluation, unit.training
+            start, before = active[unit.iteration]
             row: dict[str, Any] = {
                 "iteration": unit.iteration,
                 "kind": unit.kind,
@@ -87,9 +91,9 @@ class History:
                 "champion": bool(unit.agent)
                 and (unit.iteration, unit.agent.sha256 if unit.agent else "") in champions,
                 "finished": unit.finished,
-                "elapsed": unit.finished - began,
+                "elapsed": unit.finished - start + before,
             }
-            for phase in ("training", "evaluation", "waiting"):
+            for phase in (*WORK, "waiting"):
                 seconds = unit.seconds.get(phase)
                 row[f"{phase}_wall"] = seconds.wall if seconds else 0.0
                 row[f"{phase}_cpu"] = seconds.cpu if seconds else 0.0
@@ -103,11 +107,24 @@ class History:
             rows.append(row)
         return pd.DataFrame(rows)
 
-    @property
-    def began(self) -> float:
-        """Unix time at which the first deposit was begun; 0 for an empty pool."""
-        starts = [u.finished - sum(s.wall for s in u.seconds.values()) for u in self.units[:1]]
-        return starts[0] if starts else 0.0
+    def _active(self) -> dict[int, tuple[float, float]]:
+        """Iteration -> (Unix time at which its first unit began, working seconds before it)."""
+        spans: dict[int, list[float]] = {}
+        for unit in self.units:
+            if unit.kind == "closing":
+                continue
+            busy = sum(unit.seconds[p].wall for p in WORK if p in unit.seconds)
+            span = spans.setdefault(unit.iteration, [unit.finished - busy, unit.finished])
+            span[0] = min(span[0], unit.finished - busy)
+            span[1] = max(span[1], unit.finished)
+        for merge in self.merges:
+            if merge.iteration in spans:
+                spans[merge.iteration][1] = merge.finished
+        active, before = {}, 0.0
+        for iteration, (start, end) in sorted(spans.items()):
+            active[iteration] = (start, before)
+            before += end - start
+        return active
 
     def core_a_branch_seconds(self) -> float:
         """Seconds that the merged iterations would have taken with a core for each branch and one

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from poolrl.agent import Agent
 from poolrl.errors import PoolrlError
+from poolrl.learn import prepare
 from poolrl.pool import store
 from poolrl.pool.archive import Archive
 from poolrl.pool.ending import Ending
@@ -66,6 +67,7 @@ class Worker:
         self._archive = Archive(pool)
         self._clock = Clock()
         self._computer = Computer(pool.spec, self._clock)
+        prepare(pool.spec.learner)
         self._claims = store.Claims(pool.spec.pool.lease_duration)
         self._champion: tuple[str, Agent] | None = None
         self._not_before: dict[Unit, float] = {}
