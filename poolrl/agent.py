@@ -90,6 +90,10 @@ class Agent:
     arrays: Arrays
     metadata: AgentMetadata
 
+    def __post_init__(self) -> None:
+        # Files are read in the order of a hash map; whoever walks over the arrays must not see it.
+        object.__setattr__(self, "arrays", dict(sorted(self.arrays.items())))
+
     def to_bytes(self) -> bytes:
         """The agent as a safetensors file."""
         header = json.dumps(

@@ -158,7 +158,7 @@ class Spec(Section, frozen=True):
     """SHA-256 of the agent that the pool starts from; empty where it is drawn from the seed."""
 
     def __post_init__(self) -> None:
-        for index in range(max((len(v) for v in self.branches.values()), default=0)):
+        for index in range(max((len(v) for v in self.branches.values()), default=0) or 1):
             self.hyperparameters(index)
 
     def hyperparameters(self, branch: int) -> Learner:

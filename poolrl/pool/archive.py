@@ -37,7 +37,10 @@ class Archive:
         """Deposit an agent; its record, which comes after it, names it."""
         sha256 = hashlib.sha256(data).hexdigest()
         path = self._layout.iteration(unit.iteration).agent(unit, sha256)
-        store.publish(path, data)
+        if not store.publish(path, data):
+            # The name says what the content should be, and it is not.
+            store.set_aside(path)
+            store.publish(path, data)
         return AgentRef(path=self._layout.relative(path), sha256=sha256)
 
     def publish_record(self, record: UnitRecord) -> None:

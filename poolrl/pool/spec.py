@@ -98,7 +98,8 @@ def make_pool(root: Path, spec: Spec, run: RunOptions, initial_agent: bytes | No
     layout = Layout(root)
     names = store.names_in(root)
     if layout.spec.name not in names:
-        if names - {layout.iterations.name, layout.logs.name}:
+        own = {layout.iterations.name, layout.logs.name}
+        if any(name not in own and not name.startswith(".") for name in names):
             raise UsageError(f"{root}: not a pool, and not empty")
         store.make_folder(layout.iteration(0).folder)
         store.make_folder(layout.logs)

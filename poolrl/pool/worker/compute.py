@@ -115,7 +115,7 @@ class Computer:
                 evaluation = self._evaluate(unit, agent)
         except Divergence as error:
             return Result(None, hyperparameters, training, None, str(error))
-        new = agent if kind.trains or champion is None else None
+        new = agent if kind.trains or unit.kind == "initial" else None
         return Result(new, hyperparameters, training, evaluation, "")
 
     def _evaluate(self, unit: Unit, agent: Agent) -> Evaluation:

@@ -1,0 +1,177 @@
+"""Bad input: one line that names it, the right exit code, and nothing changed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from poolrl.agent import Agent
+from poolrl.config import RunOptions
+from poolrl.pool.archive import Archive
+from poolrl.pool.ending import Ending
+from poolrl.pool.spec import make_pool
+from poolrl.pool.worker import Worker
+from tests.conftest import TINY, tiny_spec
+from tests.pool.test_spec import snapshot
+
+
+def poolrl(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "poolrl", *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def settings(**overrides: object) -> list[str]:
+    keys = TINY | {key.replace("__", "."): value for key, value in overrides.items()}
+    return [
+        word
+        for key, value in keys.items()
+        for word in ("--set", f"{key}={value if isinstance(value, str) else json.dumps(value)}")
+    ]
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """A directory with a finished pool, its champion's file, damaged copies, and other things."""
+    pool = make_pool(tmp_path / "pool", tiny_spec(), RunOptions(iterations=1))
+    Worker(pool, Ending(1)).run()
+    archive = Archive(pool)
+    last = archive.newest_merge()
+    assert last is not None
+    data = archive.champion(last)
+    (tmp_path / "good.safetensors").write_bytes(data)
+    (tmp_path / "truncated.safetensors").write_bytes(data[:-7])
+    (tmp_path / "text.safetensors").write_text("hello")
+    (tmp_path / "nowhere.safetensors").write_bytes(of_another_task(data))
+    (tmp_path / "bad.toml").write_text("[pool]\ncuont = 3\n")
+    (tmp_path / "broken.toml").write_text("[pool\n")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").write_text("")
+    newer = tmp_path / "newer"
+    shutil.copytree(tmp_path / "pool", newer)
+    text = (newer / "pool.toml").read_text()
+    (newer / "pool.toml").write_text(text.replace("schema = 1", "schema = 9"))
+    return tmp_path
+
+
+def of_another_task(data: bytes) -> bytes:
+    agent = Agent.from_bytes(data)
+    header = json.loads(data[8 : 8 + struct.unpack("<Q", data[:8])[0]])
+    metadata = json.loads(header["__metadata__"]["poolrl"]) | {"task": "Nowhere-v0"}
+    header["__metadata__"]["poolrl"] = json.dumps(metadata)
+    new = json.dumps(header).encode()
+    assert agent.metadata.task == "Plateau-v0"
+    return struct.pack("<Q", len(new)) + new + data[8 + struct.unpack("<Q", data[:8])[0] :]
+
+
+RUN = ("run", "--pool-directory", "new")
+OLD = ("run", "--pool-directory", "pool")
+
+CASES: dict[str, tuple[tuple[str, ...], int, list[str]]] = {
+    "unknown key in a file": (("run", "bad.toml"), 2, ["bad.toml: pool.cuont", "count"]),
+    "a file that is not TOML": (("run", "broken.toml"), 2, ["broken.toml: not valid TOML"]),
+    "no such file": (("run", "absent.toml"), 2, ["absent.toml: No such file"]),
+    "unknown key in --set": ((*RUN, "--set", "learner.epoch=3"), 2, ["learner.epoch", "epochs"]),
+    "--set without =": ((*RUN, "--set", "learner.epochs"), 2, ["learner.epochs", "key=value"]),
+    "wrong type": ((*RUN, "--set", "pool.count=ten"), 2, ["pool.count", "int", "'ten'"]),
+    "wrong range": ((*RUN, "--pool-count", "0"), 2, ["pool.count", ">= 1", "0"]),
+    "a negative rate": ((*RUN, "--learning-rate", "1e-3,-1"), 2, ["learning_rate", "> 0", "-1"]),
+    "no list of rates": ((*RUN, "--learning-rate", "a,b"), 2, ["--learning-rate", "a,b"]),
+    "a branch key of the network": ((*RUN, "--set", "branches.actor=[1]"), 2, ["branches.actor"]),
+    "unknown task": ((*RUN, "--set", "task.id=Swimer-v5"), 2, ["task.id", "Swimmer-v5"]),
+    "unknown task argument": ((*RUN, "--set", "task.kwargs.x=1"), 2, ["task.kwargs.x"]),
+    "a bad duration": ((*RUN, "--time-budget", "soon"), 2, ["--time-budget", "soon"]),
+    "another specification": ((*OLD, "--seed", "4"), 4, ["pool.seed", "0 in the pool", "4 now"]),
+    "another configuration": (
+        ("run", "--pool-directory", "pool", "--set", "task.max_episode_steps=9"),
+        4,
+        ["task.max_episode_steps (4 in the pool, 9 now)"],
+    ),
+    "a newer schema": (("run", "--pool-directory", "newer"), 4, ["newer", "schema 9 is newer"]),
+    "a newer schema, for a worker": (("worker", "--pool-directory", "newer"), 4, ["schema 9"]),
+    "a newer schema, for plot": (("plot", "newer", "-o", "x.png"), 4, ["schema 9"]),
+    "not a pool, for run": (("run", "--pool-directory", "other"), 2, ["other: not a pool"]),
+    "not a pool, for worker": (("worker", "--pool-directory", "other"), 2, ["other: not a pool"]),
+    "not a pool, for history": (("history", "other"), 2, ["other: not a pool"]),
+    "not a pool, for plot": (("plot", "other", "-o", "x.png"), 2, ["other: not a pool"]),
+    "not a pool, for evaluate": (("evaluate", "other"), 2, ["other: not a pool"]),
+    "no such pool": (("history", "absent"), 2, ["absent: no such directory"]),
+    "no such agent": (("evaluate", "absent"), 2, ["absent: No such file"]),
+    "a truncated agent": (("evaluate", "truncated.safetensors"), 2, ["truncated.safetensors"]),
+    "text for an agent": (("evaluate", "text.safetensors"), 2, ["text.safetensors: not an agent"]),
+    "an unknown task's agent": (("evaluate", "nowhere.safetensors"), 2, ["'Nowhere-v0'"]),
+    "a plot nowhere": (("plot", "pool", "-o", "no/x.png"), 2, ["no/x.png"]),
+    "a plot of no known kind": (("plot", "pool", "-o", "x.zzz"), 2, ["x.zzz"]),
+    "from no agent": ((*RUN, "--from-agent", "absent"), 2, ["absent: No such file"]),
+    "from a truncated agent": (
+        (*RUN, "--from-agent", "truncated.safetensors"),
+        2,
+        ["truncated.safetensors: not an agent"],
+    ),
+    "from another task's agent": (
+        (*RUN, "--from-agent", "good.safetensors"),
+        2,
+        ["--from-agent good.safetensors", "task is Plateau-v0", "the pool's Swimmer-v5"],
+    ),
+    "an unknown option": (("run", "--pol-count", "3"), 2, ["--pol-count", "--pool-count"]),
+    "an unknown command": (("rum",), 2, ["rum"]),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_bad_input(directory: Path, name: str) -> None:
+    arguments, code, words = CASES[name]
+    before = snapshot(directory)
+    said = poolrl(*arguments, cwd=directory)
+    assert said.returncode == code, said.stderr
+    # click puts a line of usage before its own errors
+    lines = [
+        line
+        for line in said.stderr.strip().splitlines()
+        if line and not line.startswith(("Usage:", "Try "))
+    ]
+    assert len(lines) == 1, said.stderr
+    for word in words:
+        assert word in lines[0]
+    assert snapshot(directory) == before
+    assert not (directory / "new").exists()
+
+
+def test_a_read_only_directory(tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    command = [sys.executable, "-m", "poolrl", "run", "--pool-directory", str(place / "pool")]
+    command += settings()
+    if os.geteuid() == 0:  # root writes where others may not, but not on a read-only mount
+        script = f'mount -t tmpfs -o ro none {place} && exec "$@"'
+        command = ["unshare", "--mount", "sh", "-c", script, "sh", *command]
+        if subprocess.run(["unshare", "--mount", "true"], check=False).returncode:
+            pytest.skip("needs a mount namespace or another user than root")
+    else:
+        place.chmod(0o555)
+    said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert said.returncode == 2, said.stderr
+    assert said.stderr.count("\n") == 1
+    assert "cannot make: " in said.stderr
+    assert str(place / "pool") in said.stderr
+
+
+def test_a_champion_that_is_missing(directory: Path) -> None:
+    for path in (directory / "pool").rglob("*.safetensors"):
+        path.unlink()
+    said = poolrl("evaluate", "pool", cwd=directory)
+    assert said.returncode == 4
+    assert "missing or damaged" in said.stderr
+    assert said.stderr.count("\n") == 1

@@ -1,0 +1,79 @@
+"""Local workers: started, restarted, stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from poolrl.config import RunOptions
+from poolrl.launch.local import RESTARTS, LocalWorkers, usable_cores
+from poolrl.pool.spec import Pool, make_pool
+from tests.conftest import tiny_spec
+
+
+@pytest.fixture
+def endless(tmp_path: Path) -> Pool:
+    """A pool that outlives the test."""
+    return make_pool(tmp_path / "pool", tiny_spec(task__max_episode_steps=2000), RunOptions())
+
+
+def crew(pool: Pool, iterations: int) -> LocalWorkers:
+    arguments = ["--pool-directory", str(pool.layout.root), "--iterations", str(iterations)]
+    return LocalWorkers(arguments, pool.layout.logs)
+
+
+def until(condition: object, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_cores_are_those_that_this_process_may_use() -> None:
+    assert 1 <= usable_cores() <= (os.cpu_count() or 1)
+
+
+def test_workers_end_with_their_pool(tiny_pool: Pool) -> None:
+    workers = crew(tiny_pool, 2)
+    workers.start(2)
+    until(lambda: not workers.look_after())
+    assert workers.failure() is None
+    assert tiny_pool.layout.iteration(2).merge.exists()
+
+
+def test_a_killed_worker_is_started_anew_but_not_for_ever(endless: Pool) -> None:
+    workers = crew(endless, 10**6)
+    workers.start(1)
+    killed = set()
+    for _ in range(RESTARTS + 1):
+        until(lambda: workers.look_after() and set(workers.process_ids()) - killed)
+        (alive,) = workers.process_ids()
+        killed.add(alive)
+        os.kill(alive, signal.SIGKILL)
+    until(lambda: not workers.look_after())
+    assert len(killed) == RESTARTS + 1
+    assert workers.failure() is not None
+
+
+def test_stopped_workers_are_gone(endless: Pool) -> None:
+    workers = crew(endless, 10**6)
+    workers.start(2)
+    until(endless.layout.iteration(1).merge.exists)
+    workers.stop()
+    assert workers.process_ids() == []
+    assert list(endless.layout.root.rglob("*.lease")) == []
+
+
+def test_a_worker_that_cannot_work_says_why(tmp_path: Path) -> None:
+    pool = make_pool(tmp_path / "pool", tiny_spec(task__id="Nowhere-v0"), RunOptions())
+    workers = crew(pool, 1)
+    workers.start(1)
+    until(lambda: not workers.look_after())
+    failure = workers.failure()
+    assert failure is not None
+    assert failure[0] == 2
+    assert "Nowhere-v0" in failure[1]

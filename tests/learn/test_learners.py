@@ -1,0 +1,110 @@
+"""Learners improve, repeat themselves to the bit, and leave what they started from alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from msgspec.structs import replace
+
+from poolrl import config, tasks
+from poolrl.agent import Agent
+from poolrl.config import Learner, Spec
+from poolrl.errors import Divergence
+from poolrl.learn import initial_agent, train
+from poolrl.learn.evaluate import evaluate
+from poolrl.seeding import Purpose, Streams
+from poolrl.tasks import Task
+
+LEARNERS = {
+    "ppo": {"learner.name": "ppo", "learner.minibatch_size": 32, "learner.learning_rate": 3e-3},
+    "reinforce": {
+        "learner.name": "reinforce",
+        "learner.minibatch_size": 20,
+        "learner.learning_rate": 1e-2,
+    },
+    "climb": {"learner.name": "climb"},
+}
+
+
+def make(episodes: int) -> Task:
+    return tasks.make("Plateau-v0", min(episodes, 8), max_episode_steps=10)
+
+
+def setting(name: str) -> tuple[Spec, Agent]:
+    keys = {"task.id": "Plateau-v0", "network.actor": [16], "network.critic": [16]}
+    spec, _ = config.load(None, keys | LEARNERS[name])
+    return spec, initial_agent(spec, make(1), Streams(0))
+
+
+def score(agent: Agent) -> float:
+    resets = Streams(99).generators(Purpose.EVALUATE_RESET, 0, 64)
+    return float(evaluate(agent.policy, make(64), resets).returns.mean())
+
+
+@pytest.mark.parametrize("name", ["ppo", "reinforce"])
+def test_it_improves(name: str) -> None:
+    spec, agent = setting(name)
+    before = score(agent)
+    trained = train(agent, make, 200, spec.learner, Streams(0, (1, 0, 0)))
+    assert score(trained.agent) > before + 3  # of at most 10; standing still scores about 3.3
+    assert len(trained.returns) == 200
+    assert trained.environment_steps == 2000
+    assert trained.agent.metadata.environment_steps == 2000
+    assert (
+        trained.agent.metadata.updates == trained.updates == 200 // spec.learner.episodes_per_update
+    )
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_it_repeats_itself_and_leaves_its_parent_alone(name: str) -> None:
+    spec, agent = setting(name)
+    parent = train(agent, make, 8, spec.learner, Streams(0, (1, 0, 0))).agent
+    before = parent.to_bytes()
+    first = train(parent, make, 8, spec.learner, Streams(0, (2, 0, 0)))
+    second = train(parent, make, 8, spec.learner, Streams(0, (2, 0, 0)))
+    assert first.agent.to_bytes() == second.agent.to_bytes()
+    assert first.returns == second.returns
+    assert parent.to_bytes() == before
+    other = train(parent, make, 8, spec.learner, Streams(0, (2, 0, 1)))
+    assert other.agent.to_bytes() != first.agent.to_bytes()
+
+
+@pytest.mark.parametrize("name", ["ppo", "reinforce"])
+def test_a_file_in_between_changes_nothing(name: str) -> None:
+    spec, agent = setting(name)
+    parent = train(agent, make, 8, spec.learner, Streams(0, (1, 0, 0))).agent
+    reread = Agent.from_bytes(parent.to_bytes())
+    direct = train(parent, make, 8, spec.learner, Streams(0, (2, 0, 0))).agent
+    assert train(reread, make, 8, spec.learner, Streams(0, (2, 0, 0))).agent.to_bytes() == (
+        direct.to_bytes()
+    )
+
+
+def test_a_rate_given_now_beats_the_one_in_the_optimisers_state() -> None:
+    spec, agent = setting("ppo")
+    parent = train(agent, make, 8, spec.learner, Streams(0, (1, 0, 0))).agent
+    assert any(name.startswith("optimizer/") for name in parent.arrays)
+
+    def moved(rate: float) -> float:
+        hp: Learner = replace(spec.learner, learning_rate=rate)
+        child = train(parent, make, 8, hp, Streams(0, (2, 0, 0))).agent
+        return float(np.abs(child.arrays["actor.0.weight"] - parent.arrays["actor.0.weight"]).max())
+
+    assert moved(1e-2) > 3 * moved(1e-4)
+
+
+def test_the_baseline_has_a_rate_of_its_own() -> None:
+    spec, agent = setting("reinforce")
+    hp = replace(spec.learner, baseline_learning_rate=1e-9)
+    child = train(agent, make, 8, hp, Streams(0, (1, 0, 0))).agent
+    for part, moves in (("critic.0.weight", False), ("actor.0.weight", True)):
+        change = float(np.abs(child.arrays[part] - agent.arrays[part]).max())
+        assert (change > 1e-4) == moves
+
+
+def test_divergence_is_raised() -> None:
+    spec, agent = setting("ppo")
+    arrays = dict(agent.arrays)
+    arrays["critic.2.bias"] = np.full_like(arrays["critic.2.bias"], np.nan)
+    with pytest.raises(Divergence):
+        train(Agent(arrays, agent.metadata), make, 8, spec.learner, Streams(0, (1, 0, 0)))

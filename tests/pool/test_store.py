@@ -1,0 +1,164 @@
+"""Publishing, reading and claiming on a real file system."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from poolrl.errors import UsageError
+from poolrl.pool import store
+from poolrl.pool.store import Claims, StoreError
+
+
+def test_the_first_to_publish_wins(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    assert store.publish(path, b"one")
+    assert not store.publish(path, b"two")
+    assert store.publish(path, b"one")  # as a retried request that had succeeded
+    assert store.read(path) == b"one"
+    assert os.listdir(tmp_path) == ["record.json"]
+
+
+def test_no_reader_sees_a_torn_file(tmp_path: Path) -> None:
+    big = os.urandom(3_000_000)
+    seen: list[int] = []
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.is_set():
+            for name in store.names_in(tmp_path):
+                if not name.startswith("."):
+                    seen.append(len((tmp_path / name).read_bytes()))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    for i in range(10):
+        store.publish(tmp_path / f"{i}.safetensors", big)
+    done.set()
+    thread.join()
+    assert seen
+    assert set(seen) == {len(big)}
+
+
+def test_exactly_one_of_many_processes_wins(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from poolrl.pool import store\n"
+        "while time.time() < float(sys.argv[2]): pass\n"
+        "folder, data = Path(sys.argv[1]), sys.argv[3].encode()\n"
+        "print([store.publish(folder / str(i), data) for i in range(20)])"
+    )
+    start = str(time.time() + 2)
+    racers = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path), start, str(n)], stdout=subprocess.PIPE
+        )
+        for n in range(4)
+    ]
+    wins = [eval(racer.communicate()[0]) for racer in racers]
+    assert [sum(won) for won in zip(*wins, strict=True)] == [1] * 20
+    for i in range(20):
+        winner = next(n for n in range(4) if wins[n][i])
+        assert (tmp_path / str(i)).read_bytes() == str(winner).encode()
+
+
+def test_a_file_system_without_hard_links_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def link(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", link)
+    with pytest.raises(StoreError, match="no hard links"):
+        store.publish(tmp_path / "x", b"")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_passing_error_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(b"here")
+    real, failures = Path.read_bytes, [errno.ESTALE, errno.EIO]
+
+    def flaky(self: Path) -> bytes:
+        if failures:
+            number = failures.pop()
+            raise OSError(number, os.strerror(number))
+        return real(self)
+
+    monkeypatch.setattr(Path, "read_bytes", flaky)
+    assert store.read(path) == b"here"
+
+
+def test_refusals_name_the_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(UsageError, match=r"file/x: cannot write: Not a directory"):
+        store.publish(tmp_path / "file" / "x", b"")
+    with pytest.raises(FileNotFoundError):
+        store.read(tmp_path / "absent")
+    assert store.read_if_there(tmp_path / "absent") is None
+    assert store.names_in(tmp_path / "absent") == set()
+
+
+def test_what_is_set_aside_is_not_lost(tmp_path: Path) -> None:
+    path = tmp_path / "branch-000.json"
+    path.write_bytes(b"torn")
+    aside = store.set_aside(path)
+    assert not path.exists()
+    assert aside.read_bytes() == b"torn"
+    assert aside.name.startswith("branch-000.json.corrupt-")
+    store.set_aside(path)  # another worker was first
+
+
+def test_a_claim_excludes_until_it_is_released(tmp_path: Path) -> None:
+    path = tmp_path / "branch-000.lease"
+    mine, other = Claims(5.0), Claims(5.0)
+    assert mine.claim(path)
+    assert not other.claim(path)
+    mine.release(path)
+    assert other.claim(path)
+    other.forget()
+    assert not path.exists()
+
+
+HOLD = (
+    "import sys, time; from pathlib import Path; from poolrl.pool.store import Claims\n"
+    "claims = Claims(1.0); print(claims.claim(Path(sys.argv[1])), flush=True); time.sleep(60)"
+)
+
+
+def test_a_dead_workers_claim_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "branch-000.lease"
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == b"True\n"
+    claims = Claims(1.0)
+    for _ in range(15):
+        assert not claims.claim(path)  # its heartbeat goes on past the lease's duration
+        time.sleep(0.1)
+    holder.kill()
+    holder.wait()
+    start = time.monotonic()
+    while not claims.claim(path):
+        assert time.monotonic() - start < 10
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a lease"])
+def test_a_marker_that_never_yields_is_ignored_after_its_duration(
+    tmp_path: Path, content: bytes
+) -> None:
+    path = tmp_path / "branch-000.lease"
+    path.write_bytes(content)
+    os.utime(path, (2**32, 2**32))  # from the future, so that it never looks old either
+    claims = Claims(0.2)
+    start = time.monotonic()
+    while not claims.claim(path):
+        assert time.monotonic() - start < 5
+        time.sleep(0.02)
+    assert time.monotonic() - start >= 0.2

@@ -1,0 +1,56 @@
+"""Tasks by id."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from poolrl import tasks
+from poolrl.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("task_id", "kwargs", "words"),
+    [
+        ("Swimer-v5", {}, ["task.id", "'Swimer-v5'", "did you mean Swimmer-v5"]),
+        ("zzz", {}, ["task.id", "'zzz'", "known ids", "Swimmer-v5"]),
+        ("Swimmer-v5", {"frame_skp": 3}, ["task.kwargs.frame_skp", "frame_skip"]),
+        ("Swimmer-v5", {"frame_skip": "a"}, ["task.kwargs.frame_skip", "int", "'a'"]),
+        ("Swimmer-v5", {"frame_skip": 0}, ["task.kwargs.frame_skip", "at least 1"]),
+        ("Swimmer-v5", {"xml_file": "/no/such.xml"}, ["task.kwargs.xml_file", "/no/such.xml"]),
+    ],
+)
+def test_what_is_wrong_is_named(task_id: str, kwargs: dict[str, object], words: list[str]) -> None:
+    with pytest.raises(UsageError) as error:
+        tasks.make(task_id, 1, kwargs=kwargs)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_a_model_that_does_not_compile_is_named(tmp_path: object) -> None:
+    path = tmp_path / "bad.xml"  # type: ignore[operator]
+    path.write_text("<mujoco><worldbody><geom type='blob'/></worldbody></mujoco>")
+    with pytest.raises(UsageError, match=r"task\.kwargs\.xml_file: .*bad\.xml: ") as error:
+        tasks.make("Swimmer-v5", 1, kwargs={"xml_file": str(path)})
+    assert "\n" not in str(error.value)
+
+
+def test_whole_numbers_serve_as_floats() -> None:
+    tasks.make("Swimmer-v5", 1, kwargs={"forward_reward_weight": 2})
+
+
+def test_fingerprints_are_those_of_the_model() -> None:
+    swimmer = tasks.fingerprint(tasks.make("Swimmer-v5", 1))
+    assert swimmer == tasks.fingerprint(tasks.make("Swimmer-v5", 7))
+    assert len(swimmer) == 64
+    assert tasks.fingerprint(tasks.make("Plateau-v0", 1)) == ""
+
+
+def test_plateau_is_highest_at_its_target() -> None:
+    task = tasks.make("Plateau-v0", 2, max_episode_steps=3)
+    task.reset(np.arange(2), [np.random.default_rng(i) for i in range(2)])
+    best = task.step(task.observe())
+    assert best.reward == pytest.approx(1.0)
+    assert not best.truncated.any()
+    task.step(task.observe())
+    assert task.step(task.observe() + 0.1).truncated.all()

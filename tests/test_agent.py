@@ -1,0 +1,140 @@
+"""Agent files: canonical, safe to read, and usable in any loop."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import pytest
+
+import poolrl
+from poolrl import config, tasks
+from poolrl.agent import Agent
+from poolrl.errors import UsageError
+from poolrl.learn import initial_agent
+from poolrl.seeding import Streams
+
+MAKE = """
+import sys
+from poolrl import config, tasks
+from poolrl.learn import initial_agent, train
+from poolrl.seeding import Streams
+spec, _ = config.load(None, {"task.max_episode_steps": 20})
+make = lambda n: tasks.make("Swimmer-v5", n, max_episode_steps=20)
+agent = initial_agent(spec, make(1), Streams(3))
+agent = train(agent, make, 4, spec.learner, Streams(3, (1, 0, 0))).agent
+sys.stdout.buffer.write(agent.to_bytes())
+"""
+
+
+@pytest.fixture(scope="module")
+def agent() -> Agent:
+    spec, _ = config.load(None)
+    task = tasks.make("Swimmer-v5", 1, max_episode_steps=500)
+    return initial_agent(spec, task, Streams(0))
+
+
+def test_two_processes_write_the_same_bytes() -> None:
+    first, second = (
+        subprocess.run([sys.executable, "-c", MAKE], capture_output=True, check=True).stdout
+        for _ in range(2)
+    )
+    assert len(first) > 10_000
+    assert hashlib.sha256(first).digest() == hashlib.sha256(second).digest()
+
+
+def test_reading_and_writing_again_gives_the_same_bytes(agent: Agent) -> None:
+    data = agent.to_bytes()
+    again = Agent.from_bytes(data)
+    assert again.to_bytes() == data
+    assert again.metadata == agent.metadata
+    assert again.metadata.network.actor == (64, 64)
+
+
+def test_it_acts_in_a_gymnasium_loop(agent: Agent, tmp_path: Path) -> None:
+    path = tmp_path / "agent.safetensors"
+    path.write_bytes(agent.to_bytes())
+    loaded = poolrl.load(path)
+    env = gymnasium.make("Swimmer-v5")
+    observation, _ = env.reset(seed=0)
+    for _ in range(5):
+        action = loaded.act(observation)
+        assert action.dtype == np.float32
+        assert env.action_space.contains(action)
+        observation, *_ = env.step(action)
+    env.close()
+    batch = loaded.act(np.tile(observation, (3, 1)))
+    assert batch.shape == (3, 2)
+    noisy = loaded.act(observation, generator=np.random.default_rng(0))
+    assert not np.array_equal(noisy, batch[0])
+
+
+def test_acting_needs_no_torch(agent: Agent, tmp_path: Path) -> None:
+    path = tmp_path / "agent.safetensors"
+    path.write_bytes(agent.to_bytes())
+    code = (
+        "import sys, numpy, poolrl; "
+        f"poolrl.load({str(path)!r}).act(numpy.zeros(8)); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_observations_of_another_size_are_refused(agent: Agent) -> None:
+    with pytest.raises(ValueError, match=r"expected observations of shape \(\.\.\., 8\)"):
+        agent.act(np.zeros(5))
+
+
+def _with_header(data: bytes, change: object) -> bytes:
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    table = json.loads(header["__metadata__"]["poolrl"])
+    change(table)  # type: ignore[operator]
+    header["__metadata__"]["poolrl"] = json.dumps(table)
+    new = json.dumps(header).encode()
+    return struct.pack("<Q", len(new)) + new + data[8 + size :]
+
+
+def test_damaged_files_are_refused_in_one_line(agent: Agent) -> None:
+    data = agent.to_bytes()
+    for damaged in (
+        b"",
+        data[:5],
+        data[:100],
+        data[:-1],
+        data + b"x",
+        b"\xff" * 64,
+        pickle.dumps(agent.metadata.task),
+        _with_header(data, lambda t: t.update(schema=99)),
+        _with_header(data, lambda t: t.pop("task")),
+        _with_header(data, lambda t: t.update(extra=1)),
+        _with_header(data, lambda t: t.update(network=3)),
+    ):
+        with pytest.raises(UsageError, match=r"^mine: ") as error:
+            Agent.from_bytes(damaged, "mine")
+        assert "\n" not in str(error.value)
+
+
+def test_a_newer_schema_is_named(agent: Agent) -> None:
+    newer = _with_header(agent.to_bytes(), lambda t: t.update(schema=99))
+    with pytest.raises(UsageError, match="schema 99 is newer"):
+        Agent.from_bytes(newer)
+
+
+def test_arrays_that_do_not_fit_are_named(agent: Agent) -> None:
+    arrays = dict(agent.arrays)
+    arrays["actor.0.weight"] = np.zeros((3, 3), np.float32)
+    with pytest.raises(UsageError, match=r"actor\.0\.weight has shape"):
+        Agent(arrays, agent.metadata).act(np.zeros(8))
+    del arrays["actor.0.weight"]
+    with pytest.raises(UsageError, match=r"actor\.0\.weight is missing"):
+        Agent(arrays, agent.metadata).act(np.zeros(8))
+    arrays["actor.0.weight"] = np.zeros((64, 8), np.float64)
+    with pytest.raises(UsageError, match=r"actor\.0\.weight is float64"):
+        Agent(arrays, agent.metadata).act(np.zeros(8))
