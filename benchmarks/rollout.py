@@ -2,10 +2,12 @@
 
     python benchmarks/rollout.py [--rounds 7] [--output results/benchmarks/rollout.md]
 
-Both are timed in turn on one core, round by round, so that a machine whose speed drifts slows both
-alike; the ratio is the median over rounds. `batch` steps the same model with random controls and
-does nothing else; `rollout` is poolrl.learn.rollout.collect, with observations, rewards, time limit,
-the default network's actions, their log densities and values, and what an update needs kept.
+`rollout` is poolrl.learn.rollout.collect: observations, rewards, time limit, the default network's
+sampled actions, their log densities and values, and all that an update needs kept. `batch` starts
+in the same states and steps through the same controls, so that the physics does the same work, and
+does nothing else; `evaluation` and its own `batch` likewise, with deterministic actions. They are
+timed in turn on one core, round by round, so that a machine whose speed drifts slows all alike; a
+ratio is the median over rounds.
 """
 
 from __future__ import annotations
@@ -24,9 +26,10 @@ import numpy as np  # noqa: E402
 from mujoco.batch import Batch  # noqa: E402
 
 from poolrl import config, tasks  # noqa: E402
+from poolrl.config import Spec  # noqa: E402
 from poolrl.learn import initial_agent  # noqa: E402
 from poolrl.learn.evaluate import evaluate  # noqa: E402
-from poolrl.learn.rollout import collect  # noqa: E402
+from poolrl.learn.rollout import collect, play  # noqa: E402
 from poolrl.seeding import Purpose, Streams  # noqa: E402
 from poolrl.tasks.mujoco import MujocoTask  # noqa: E402
 from poolrl.versions import versions  # noqa: E402
@@ -35,15 +38,57 @@ STEPS = 250
 """Control steps of each simulation in a round."""
 
 
-def step_alone(task: MujocoTask, controls: np.ndarray) -> float:
-    """Seconds of stepping the batch alone."""
+Times = dict[str, list[float]]
+
+
+def step_alone(task: MujocoTask, resets: list[np.random.Generator], controls: np.ndarray) -> float:
+    """Seconds of stepping a batch through controls of shape (steps, simulations, nu)."""
     batch = Batch(task.model, task.num_simulations, 1)
     ctrl = batch.bind("ctrl")
+    for i, generator in enumerate(resets):
+        batch.qpos[i], batch.qvel[i] = task.draw_state(generator)
+    batch.forward()
     start = time.perf_counter()
     for control in controls:
         ctrl[:] = control
         batch.step(nstep=task.frame_skip)
     return time.perf_counter() - start
+
+
+def measure(spec: Spec, simulations: int, rounds: int) -> Times:
+    """Seconds of each round, by what was timed."""
+    task = tasks.make(spec.task.id, simulations, max_episode_steps=STEPS)
+    assert isinstance(task, MujocoTask)
+    agent = initial_agent(spec, task, Streams(0))
+    times: Times = {"batch": [], "rollout": [], "calm batch": [], "evaluation": []}
+    for turn in range(rounds + 1):
+        streams = Streams(turn)
+
+        def resets(streams: Streams = streams) -> list[np.random.Generator]:
+            return streams.generators(Purpose.RESET, 0, simulations)
+
+        def noise(streams: Streams = streams) -> np.random.Generator:
+            return streams.generator(Purpose.ACTION)
+
+        sampled = [step.act.action for step in play(agent.policy, task, resets(), noise())]
+        calm = [step.act.action for step in play(agent.policy, task, resets())]
+        seconds = {"batch": step_alone(task, resets(), np.array(sampled))}
+        start = time.perf_counter()
+        collect(agent.policy, task, resets(), noise())
+        seconds["rollout"] = time.perf_counter() - start
+        seconds["calm batch"] = step_alone(task, resets(), np.array(calm))
+        start = time.perf_counter()
+        evaluate(agent.policy, task, resets())
+        seconds["evaluation"] = time.perf_counter() - start
+        if turn:  # the first round warms caches
+            for name, spent in seconds.items():
+                times[name].append(spent)
+    return times
+
+
+def ratio(times: Times, alone: str, other: str) -> float:
+    """Median over rounds of how fast `other` was, as a part of `alone`."""
+    return statistics.median(a / b for a, b in zip(times[alone], times[other], strict=True))
 
 
 @click.command()
@@ -60,36 +105,14 @@ def main(rounds: int, output: Path | None) -> None:
         "|---|---|---|---|---|---|",
     ]
     for simulations in (10, 64):
-        task = tasks.make(spec.task.id, simulations, max_episode_steps=STEPS)
-        assert isinstance(task, MujocoTask)
-        agent = initial_agent(spec, task, Streams(0))
-        rng = np.random.default_rng(0)
-        controls = rng.uniform(-1, 1, (STEPS, simulations, task.model.nu))
-        seconds: dict[str, list[float]] = {"batch": [], "rollout": [], "evaluation": []}
-        for turn in range(rounds + 1):
-            resets = Streams(turn).generators(Purpose.RESET, 0, simulations)
-            alone = step_alone(task, controls)
-            start = time.perf_counter()
-            collect(agent.policy, task, resets, rng)
-            rolled = time.perf_counter() - start
-            start = time.perf_counter()
-            evaluate(agent.policy, task, resets)
-            evaluated = time.perf_counter() - start
-            if turn:  # the first round warms caches
-                seconds["batch"].append(alone)
-                seconds["rollout"].append(rolled)
-                seconds["evaluation"].append(evaluated)
+        times = measure(spec, simulations, rounds)
         steps = STEPS * simulations
-
-        def ratio(name: str, seconds: dict[str, list[float]] = seconds) -> float:
-            pairs = zip(seconds["batch"], seconds[name], strict=True)
-            return statistics.median(alone / other for alone, other in pairs)
-
         lines.append(
             f"| {spec.task.id} | {simulations} "
-            f"| {steps / statistics.median(seconds['batch']):,.0f} "
-            f"| {steps / statistics.median(seconds['rollout']):,.0f} "
-            f"| {ratio('rollout'):.3f} | {ratio('evaluation'):.3f} |"
+            f"| {steps / statistics.median(times['batch']):,.0f} "
+            f"| {steps / statistics.median(times['rollout']):,.0f} "
+            f"| {ratio(times, 'batch', 'rollout'):.3f} "
+            f"| {ratio(times, 'calm batch', 'evaluation'):.3f} |"
         )
     table = "\n".join(lines)
     click.echo(table)
@@ -97,8 +120,9 @@ def main(rounds: int, output: Path | None) -> None:
         output.parent.mkdir(parents=True, exist_ok=True)
         used = ", ".join(f"{name} {version}" for name, version in versions().items())
         output.write_text(
-            f"# Rollouts against stepping alone\n\n`python benchmarks/rollout.py --rounds {rounds}`, "
-            f"one core, medians of {rounds} rounds in turn.\n\n{table}\n\n{used}\n"
+            "# Rollouts against stepping alone\n\n"
+            f"`python benchmarks/rollout.py --rounds {rounds}`, one core, medians of {rounds} rounds in "
+            f"turn.\n\n{table}\n\n{used}\n"
         )
 
 

@@ -12,6 +12,8 @@ HASH_LENGTH = 16
 """Hexadecimal digits of an agent's SHA-256 in its file name."""
 
 _ITERATION = re.compile(r"\d{6,9}")
+_ATTEMPT = re.compile(r"([a-z]+-\d{3,6})\.attempt-[0-9a-f]{32}\.json")
+_AGENT = re.compile(rf"[a-z]+-\d{{3,6}}-[0-9a-f]{{{HASH_LENGTH}}}\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -45,17 +47,15 @@ class IterationLayout:
         return self.folder / f"{unit.stem}.attempt-{identifier}.json"
 
     @staticmethod
-    def is_attempt(name: str, unit: Unit) -> bool:
-        """Whether a file name is that of an attempt at a unit."""
-        return (
-            re.fullmatch(re.escape(unit.stem) + r"\.attempt-[0-9a-f]{32}\.json", name) is not None
-        )
+    def attempt_stem(name: str) -> str | None:
+        """The stem of the unit that a file is an attempt at; ``None`` where it is no attempt."""
+        match = _ATTEMPT.fullmatch(name)
+        return match[1] if match else None
 
     @staticmethod
     def is_agent(name: str) -> bool:
         """Whether a file name is that of a deposited agent."""
-        pattern = rf"[a-z]+-\d{{3,6}}-[0-9a-f]{{{HASH_LENGTH}}}\.safetensors"
-        return re.fullmatch(pattern, name) is not None
+        return _AGENT.fullmatch(name) is not None
 
 
 @dataclass(frozen=True)

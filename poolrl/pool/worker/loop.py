@@ -25,13 +25,10 @@ from poolrl.pool.spec import Pool
 from poolrl.pool.units import Unit, units_of
 from poolrl.pool.worker.clock import Clock
 from poolrl.pool.worker.compute import Computer, Result
+from poolrl.pool.worker.look import Listing, look
 from poolrl.versions import versions
 
 log = logging.getLogger("poolrl.worker")
-
-WATCHED = 8
-"""How many units of others a worker without work keeps an eye on, so that looking costs each
-worker the same in a large pool as in a small one."""
 
 RETRY_SECONDS = 1.0
 """Pause before a worker tries again what it failed at; doubles with each try."""
@@ -104,24 +101,32 @@ class Worker:
         pause = 0.0
         while True:
             with self._clock.phase("look"):
-                names = store.names_in(layout.folder)
-                if layout.merge.name in names:
-                    return self._follow(iteration)
-                missing = [unit for unit in units if layout.record(unit).name not in names]
-            if not missing:
+                listing = look(layout, units)
+            if listing.merged:
+                return self._follow(iteration)
+            if listing.complete:
                 merged = self._merge(layout, previous, units)
                 if merged is not None:
                     return merged
-                pause = self._wait(layout, pause)
-                continue
-            if previous is not None and self.ending.time_is_up():
+            elif previous is not None and self.ending.time_is_up():
                 return None
-            unit = self._claim(layout, missing, names)
-            if unit is None:
-                pause = self._wait(layout, pause)
+            elif self._work_through(listing, layout, previous):
+                pause = 0.0
                 continue
-            self._do(unit, layout, previous, names)
-            pause = 0.0
+            pause = self._wait(layout, pause)
+
+    def _work_through(
+        self, listing: Listing, layout: IterationLayout, previous: MergeRecord | None
+    ) -> bool:
+        """Do what is open, as long as the listing is worth trusting; whether anything was done."""
+        done = False
+        for unit in listing.open:
+            if self._claim(unit, layout):
+                self._do(unit, layout, previous, listing.attempts[unit.stem])
+                done = True
+            if listing.is_stale():
+                break
+        return done
 
     def _in_own_order(self, units: list[Unit]) -> list[Unit]:
         """Workers begin at different branches, so that they rarely want the same claim; the
@@ -133,16 +138,17 @@ class Worker:
         start %= len(branches)
         return [*branches[start:], *branches[:start], last]
 
-    def _claim(self, layout: IterationLayout, missing: list[Unit], names: set[str]) -> Unit | None:
-        now = time.monotonic()
+    def _claim(self, unit: Unit, layout: IterationLayout) -> bool:
+        """Whether a unit is this worker's to do."""
+        if time.monotonic() < self._not_before.get(unit, 0.0):
+            return False
         with self._clock.phase("claim"):
-            ready = [unit for unit in missing if self._not_before.get(unit, now) <= now]
-            free = [unit for unit in ready if layout.lease(unit).name not in names]
-            taken = [unit for unit in ready if layout.lease(unit).name in names]
-            for unit in [*free, *taken[:WATCHED]]:
-                if self._claims.claim(layout.lease(unit)):
-                    return unit
-        return None
+            if not self._claims.claim(layout.lease(unit)):
+                return False
+            if store.read_if_there(layout.record(unit)) is None:
+                return True
+            self._claims.release(layout.lease(unit))  # somebody deposited it since we looked
+            return False
 
     def _wait(self, layout: IterationLayout, pause: float) -> float:
         """Wait for others, each time a little longer, and look for the merge alone meanwhile.
@@ -164,12 +170,18 @@ class Worker:
     # Units
 
     def _do(
-        self, unit: Unit, layout: IterationLayout, previous: MergeRecord | None, names: set[str]
+        self, unit: Unit, layout: IterationLayout, previous: MergeRecord | None, attempts: int
     ) -> None:
-        """Compute a unit that this worker has claimed, and deposit it."""
+        """Compute a unit that this worker has claimed, and deposit it.
+
+        Args:
+            unit: what to do.
+            layout: of its iteration.
+            previous: the merge to start from.
+            attempts: how many tries at it have failed.
+        """
         started = time.monotonic()
         try:
-            attempts = sum(layout.is_attempt(name, unit) for name in names)
             if attempts >= self.pool.spec.pool.max_attempts:
                 reason = f"{attempts} attempts failed; see {unit.stem}.attempt-*.json"
                 self._deposit(unit, previous, None, reason)
@@ -310,10 +322,9 @@ class Worker:
         layout = self.pool.layout.iteration(last.iteration)
         unit = Unit(last.iteration, "closing", 0)
         pause = 0.0
-        while layout.record(unit).name not in (names := store.names_in(layout.folder)):
-            if self._claim(layout, [unit], names):
-                self._do(unit, layout, last, names)
-            else:
-                with self._clock.phase("waiting"):
-                    pause = min(0.5, max(0.01, 1.5 * pause))
-                    time.sleep(pause)
+        while not (listing := look(layout, [unit])).complete:
+            if self._work_through(listing, layout, last):
+                continue
+            with self._clock.phase("waiting"):
+                pause = min(0.5, max(0.01, 1.5 * pause))
+                time.sleep(pause)
