@@ -121,8 +121,8 @@ def main(rounds: int, output: Path | None) -> None:
         used = ", ".join(f"{name} {version}" for name, version in versions().items())
         output.write_text(
             "# Rollouts against stepping alone\n\n"
-            f"`python benchmarks/rollout.py --rounds {rounds}`, one core, medians of {rounds} rounds in "
-            f"turn.\n\n{table}\n\n{used}\n"
+            f"`python benchmarks/rollout.py --rounds {rounds}`, one core, medians over rounds.\n\n"
+            f"{table}\n\n{used}\n"
         )
 
 

@@ -98,6 +98,10 @@ class PPO(Section, frozen=True, tag_field="name", tag="ppo"):
     """Norm to which gradients are clipped; 0 for no clipping."""
     normalize_advantage: bool = True
     """Scale the advantages of an update to mean 0 and standard deviation 1."""
+    center_rewards: bool = False
+    """Subtract an update's mean reward from its rewards (Naik et al. 2024). For tasks that end at
+    their time limit alone: with a discount near 1 the critic need not learn the large constant
+    mean reward / (1 - discount). Where episodes can end early it would change what is optimal."""
 
 
 class Reinforce(Section, frozen=True, tag_field="name", tag="reinforce"):

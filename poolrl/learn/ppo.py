@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from poolrl.agent import Agent
 from poolrl.config import PPO
@@ -64,11 +65,12 @@ def update(
     """Improve actor and critic on one rollout.
 
     Returns:
-        Averages over all minibatches, under Stable-Baselines3's keys.
+        Averages over all minibatches, and the entropy afterwards, under Stable-Baselines3's keys.
     """
     played = rollout.played
+    reward = rollout.reward - rollout.reward[played].mean() if hp.center_rewards else rollout.reward
     advantage = generalized_advantages(
-        rollout.reward,
+        reward,
         rollout.value,
         rollout.terminated,
         rollout.truncated,
@@ -85,28 +87,24 @@ def update(
     if hp.normalize_advantage:
         advantages = standardized(advantages)
 
-    sums = dict.fromkeys(("policy_gradient_loss", "value_loss", "entropy", "kl", "clipped"), 0.0)
-    minibatches = 0
+    told: list[Tensor] = []
     for _ in range(hp.epochs):
         order = torch.from_numpy(shuffle.permutation(len(targets)))
         for batch in torch.split(order, hp.minibatch_size):
             observation = observations[batch]
-            log_prob, entropy = module.distribution.log_prob_and_entropy(
-                module.actor(observation), samples[batch]
-            )
-            log_ratio = log_prob - old_log_probs[batch]
+            parameters = module.actor(observation)
+            log_ratio = module.distribution.log_prob(parameters, samples[batch])
+            log_ratio = log_ratio - old_log_probs[batch]
             ratio = log_ratio.exp()
             clipped_ratio = ratio.clamp(1 - hp.clip_range, 1 + hp.clip_range)
             policy_loss = -torch.min(
                 advantages[batch] * ratio, advantages[batch] * clipped_ratio
             ).mean()
             value_loss = (module.critic(observation).squeeze(-1) - targets[batch]).square().mean()
-            mean_entropy = entropy.mean()
-            loss = (
-                policy_loss
-                + hp.value_coefficient * value_loss
-                - hp.entropy_coefficient * mean_entropy
-            )
+            loss = policy_loss + hp.value_coefficient * value_loss
+            if hp.entropy_coefficient:
+                entropy = module.distribution.entropy(parameters).mean()
+                loss = loss - hp.entropy_coefficient * entropy
             optimizer.zero_grad()
             loss.backward()
             if hp.max_grad_norm:
@@ -114,18 +112,19 @@ def update(
             optimizer.step()
 
             with torch.no_grad():
-                sums["policy_gradient_loss"] += policy_loss.item()
-                sums["value_loss"] += value_loss.item()
-                sums["entropy"] += mean_entropy.item()
-                sums["kl"] += (ratio - 1 - log_ratio).mean().item()  # Schulman's k3 estimator
-                sums["clipped"] += (ratio != clipped_ratio).float().mean().item()
-            minibatches += 1
+                kl = (ratio - 1 - log_ratio).mean()  # Schulman's k3 estimator
+                clipped = (ratio != clipped_ratio).float().mean()
+                told.append(torch.stack((policy_loss, value_loss, kl, clipped)))
+
+    with torch.no_grad():
+        policy_loss, value_loss, kl, clipped = torch.stack(told).mean(0)
+        entropy = module.distribution.entropy(module.actor(observations)).mean()
     return {
-        "train/policy_gradient_loss": sums["policy_gradient_loss"] / minibatches,
-        "train/value_loss": sums["value_loss"] / minibatches,
-        "train/entropy_loss": -sums["entropy"] / minibatches,
-        "train/approx_kl": sums["kl"] / minibatches,
-        "train/clip_fraction": sums["clipped"] / minibatches,
+        "train/policy_gradient_loss": policy_loss.item(),
+        "train/value_loss": value_loss.item(),
+        "train/entropy_loss": -entropy.item(),
+        "train/approx_kl": kl.item(),
+        "train/clip_fraction": clipped.item(),
         "train/explained_variance": explained_variance(rollout.value[played], target),
         "rollout/ep_rew_mean": float(rollout.episodes.returns.mean()),
         "rollout/ep_len_mean": float(rollout.episodes.lengths.mean()),

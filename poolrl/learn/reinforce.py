@@ -72,7 +72,7 @@ def update(
     What would follow a time limit counts as nothing, as in Monte Carlo returns of whole episodes.
 
     Returns:
-        Averages over all minibatches, under Stable-Baselines3's keys.
+        Averages over all minibatches, and the entropy afterwards, under Stable-Baselines3's keys.
     """
     played = rollout.played
     ended = rollout.terminated | rollout.truncated
@@ -85,13 +85,11 @@ def update(
     if hp.normalize_advantage:
         advantages = standardized(advantages)
 
-    policy_losses, value_losses, entropies = [], [], []
+    policy_losses, value_losses = [], []
     order = torch.from_numpy(shuffle.permutation(len(targets)))
     for batch in torch.split(order, hp.minibatch_size):
         observation = observations[batch]
-        log_prob, entropy = module.distribution.log_prob_and_entropy(
-            module.actor(observation), samples[batch]
-        )
+        log_prob = module.distribution.log_prob(module.actor(observation), samples[batch])
         policy_loss = -(advantages[batch] * log_prob).mean()
         value_loss = (module.critic(observation).squeeze(-1) - targets[batch]).square().mean()
         optimizer.zero_grad()
@@ -103,11 +101,12 @@ def update(
         optimizer.step()
         policy_losses.append(policy_loss.item())
         value_losses.append(value_loss.item())
-        entropies.append(entropy.mean().item())
+    with torch.no_grad():
+        entropy = module.distribution.entropy(module.actor(observations)).mean()
     return {
         "train/policy_gradient_loss": float(np.mean(policy_losses)),
         "train/value_loss": float(np.mean(value_losses)),
-        "train/entropy_loss": -float(np.mean(entropies)),
+        "train/entropy_loss": -entropy.item(),
         "train/explained_variance": explained_variance(rollout.value[played], target),
         "rollout/ep_rew_mean": float(rollout.episodes.returns.mean()),
         "rollout/ep_len_mean": float(rollout.episodes.lengths.mean()),

@@ -73,22 +73,36 @@ class Beta:
 
     # torch: gradients
 
-    def log_prob_and_entropy(self, parameters: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """log p(x) and the entropy of x, both summed over dimensions, (…,)."""
+    def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
+        """log p(x), summed over dimensions, (…,)."""
         import torch
 
-        concentration = 1.0 + torch.nn.functional.softplus(parameters)
-        alpha, beta = torch.split(concentration, self.size, dim=-1)
+        alpha, beta = self._concentrations(parameters)
+        log_norm = torch.lgamma(alpha) + torch.lgamma(beta) - torch.lgamma(alpha + beta)
+        density = (alpha - 1) * x.log() + (beta - 1) * torch.log1p(-x) - log_norm
+        return density.sum(-1)
+
+    def entropy(self, parameters: Tensor) -> Tensor:
+        """The differential entropy of x, summed over dimensions, (…,)."""
+        import torch
+
+        alpha, beta = self._concentrations(parameters)
         total = alpha + beta
-        log_norm = torch.lgamma(alpha) + torch.lgamma(beta) - torch.lgamma(total)
-        log_prob = (alpha - 1) * x.log() + (beta - 1) * torch.log1p(-x) - log_norm
         entropy = (
-            log_norm
+            torch.lgamma(alpha)
+            + torch.lgamma(beta)
+            - torch.lgamma(total)
             - (alpha - 1) * torch.digamma(alpha)
             - (beta - 1) * torch.digamma(beta)
             + (total - 2) * torch.digamma(total)
         )
-        return log_prob.sum(-1), entropy.sum(-1)
+        return entropy.sum(-1)
+
+    def _concentrations(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        import torch
+
+        concentration = 1.0 + torch.nn.functional.softplus(parameters)
+        return concentration[..., : self.size], concentration[..., self.size :]
 
 
 def make_distribution(name: str, action_space: Box) -> Beta:

@@ -65,8 +65,9 @@ class History:
         Columns: iteration, kind, index, status, score, standard_error, training_return,
         environment_steps, total_environment_steps (of the pool, up to and with this iteration),
         champion (whether the merge named this agent), finished (Unix time), elapsed (seconds that
-        the pool had been at work, without pauses between runs), wall and CPU seconds of training, evaluation, waiting and
-        the pool's own cost, the hyper-parameters that differ between branches, worker, host.
+        the pool had been at work, without pauses between runs), wall and CPU seconds of training,
+        evaluation, waiting and the pool's own cost, the hyper-parameters that differ between
+        branches, worker, host.
         """
         import pandas as pd
 

@@ -55,7 +55,8 @@ def look(layout: IterationLayout, units: Sequence[Unit]) -> Listing:
     start = time.monotonic()
     names = store.names_in(layout.folder)
     missing = [unit for unit in units if layout.record(unit).name not in names]
-    free, taken = [], []
+    free: list[Unit] = []
+    taken: list[Unit] = []
     for unit in missing:
         (taken if layout.lease(unit).name in names else free).append(unit)
     attempts = Counter(stem for name in names if (stem := layout.attempt_stem(name)) is not None)
