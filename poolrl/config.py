@@ -9,8 +9,10 @@ holds what a run may choose anew each time. Both are sections of one TOML file:
 
 from __future__ import annotations
 
+import copy
 import difflib
 import hashlib
+import json
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -42,7 +44,7 @@ class PoolSpec(Section, frozen=True):
     """Branches an iteration."""
     seed: Natural = 0
     """Every random stream of the pool follows from it."""
-    iterate_episodes: Count = 40
+    iterate_episodes: Count = 10
     """Episodes that a branch trains for."""
     evaluate_episodes: Count = 10
     """Episodes that a branch, or the parent, is then evaluated on without updating."""
@@ -82,14 +84,14 @@ class NetworkSpec(Section, frozen=True):
 class PPO(Section, frozen=True, tag_field="name", tag="ppo"):
     """Proximal policy optimisation (Schulman et al. 2017), clipped, with GAE."""
 
-    learning_rate: Positive = 6e-4
+    learning_rate: Positive = 3e-4
     """Step size of Adam."""
-    discount: Fraction = 0.9999
-    gae_lambda: Fraction = 0.98
+    discount: Fraction = 0.99
+    gae_lambda: Fraction = 0.95
     clip_range: Positive = 0.2
     epochs: Count = 10
     """Passes over the data of an update."""
-    minibatch_size: Count = 256
+    minibatch_size: Count = 64
     episodes_per_update: Count = 8
     """Episodes collected for each update; a branch makes iterate_episodes / this many updates."""
     entropy_coefficient: NonNegative = 0.0
@@ -141,8 +143,9 @@ class EvaluationSpec(Section, frozen=True):
 class SelectionSpec(Section, frozen=True):
     """How a merge names the champion."""
 
-    keep_parent: bool = True
-    """Keep the champion when no branch scores higher on the same evaluation seeds."""
+    keep_parent: bool = False
+    """Keep the champion when no branch scores higher on the same evaluation seeds. Off by default:
+    on the swimmer a champion that had been lucky stalled the pool for its whole patience."""
     patience: Natural = 3
     """Iterations in a row that the parent may be kept before the best branch is taken anyway."""
 
@@ -184,10 +187,6 @@ class Spec(Section, frozen=True):
         except msgspec.ValidationError as error:
             raise UsageError(f"branches.{_explain(error, values, type(self.learner))}") from None
 
-    def sha256(self) -> str:
-        """The identity of a pool: SHA-256 of the specification as sorted JSON."""
-        return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
-
 
 class RunOptions(Section, frozen=True):
     """What a run may choose anew each time; nothing here changes what a unit of work computes."""
@@ -208,8 +207,25 @@ class _RunTable(Section, frozen=True):
     run: RunOptions = RunOptions()
 
 
-DEFAULT_TASK = {"id": "Swimmer-v5", "max_episode_steps": 500}
-"""What is trained without a configuration."""
+DEFAULT: dict[str, dict[str, Any]] = {
+    "pool": {"count": 10, "iterate_episodes": 20, "evaluate_episodes": 10},
+    "task": {"id": "Swimmer-v5", "max_episode_steps": 500},
+    "network": {"actor": [32, 32], "critic": [32, 32]},
+    "learner": {
+        "name": "ppo",
+        "discount": 0.9999,
+        "minibatch_size": 128,
+        "episodes_per_update": 4,
+        "center_rewards": True,
+    },
+    "branches": {
+        "learning_rate": [0.001, 0.002, 0.003, 0.004, 0.006],
+        "gae_lambda": [0.99, 0.995],
+    },
+    "run": {"iterations": 60},
+}
+"""What is trained without a configuration: configs/swimmer.toml. Another task, or another learner,
+begins with the defaults of the structures above."""
 
 T = TypeVar("T")
 
@@ -244,8 +260,8 @@ def load(path: Path | None, overrides: Mapping[str, Any] | None = None) -> tuple
         UsageError: names the file and the key that is unknown, or whose value is wrong.
     """
     table = read_toml(path) if path is not None else {}
-    if path is None and "task.id" not in (overrides or {}):
-        table = {"task": DEFAULT_TASK.copy()}
+    if path is None and not {"task.id", "learner.name"} & (overrides or {}).keys():
+        table = copy.deepcopy(DEFAULT)
     return _resolve(table, overrides or {}, str(path) if path is not None else "")
 
 
@@ -258,6 +274,10 @@ def load_over(spec: Spec, run: RunOptions, overrides: Mapping[str, Any]) -> tupl
 def _resolve(
     table: dict[str, Any], overrides: Mapping[str, Any], source: str
 ) -> tuple[Spec, RunOptions]:
+    for key, value in overrides.items():
+        section, _, name = key.partition(".")
+        if section == "learner" and isinstance(table.get("branches"), dict):
+            table["branches"].pop(name, None)  # a value that is asked for holds on every branch
     for key, value in overrides.items():
         _assign(table, key, value)
     try:
@@ -321,6 +341,12 @@ def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = value
     return flat
+
+
+def sha256(table: Mapping[str, Any]) -> str:
+    """The identity of a specification: SHA-256 of its table as sorted JSON."""
+    text = json.dumps(table, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def without_none(table: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ TINY = {
     "pool.evaluate_episodes": 3,
     "pool.closing_episodes": 5,
     "pool.lease_duration": 2.0,
+    "selection.keep_parent": True,
 }
 """A pool without torch and without physics, of a few milliseconds an iteration."""
 

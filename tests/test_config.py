@@ -9,7 +9,6 @@ import pytest
 import tomli_w
 
 from poolrl import config
-from poolrl.config import Spec
 from poolrl.errors import UsageError
 
 CONFIGS = Path(__file__).parent.parent / "configs"
@@ -34,10 +33,13 @@ def test_a_spec_survives_toml(tmp_path: Path) -> None:
 
 
 def test_run_options_are_not_hashed_and_results_are() -> None:
-    base = config.load(None)[0].sha256()
-    assert config.load(None, {"run.iterations": 5, "run.workers": 3})[0].sha256() == base
-    assert config.load(None, {"learner.discount": 0.5})[0].sha256() != base
-    assert config.load(None, {"pool.seed": 1})[0].sha256() != base
+    def identity(**keys: object) -> str:
+        return config.sha256(msgspec.to_builtins(config.load(None, keys)[0]))
+
+    base = identity()
+    assert identity(**{"run.iterations": 5, "run.workers": 3}) == base
+    assert identity(**{"learner.discount": 0.5}) != base
+    assert identity(**{"pool.seed": 1}) != base
 
 
 def test_another_task_has_its_own_time_limit() -> None:
@@ -127,11 +129,20 @@ def test_branch_values_cycle() -> None:
     assert [v.epochs for v in values] == [1, 2, 3, 1]  # type: ignore[union-attr]
 
 
+def test_a_value_that_is_asked_for_holds_on_every_branch() -> None:
+    default, _ = config.load(None)
+    assert len({default.hyperparameters(b).learning_rate for b in range(10)}) > 1
+    one, _ = config.load(None, {"learner.learning_rate": 5e-4})
+    assert {one.hyperparameters(b).learning_rate for b in range(10)} == {5e-4}
+    both, _ = config.load(
+        None, {"branches.learning_rate": [1e-3, 2e-3], "learner.learning_rate": 5e-4}
+    )
+    assert {both.hyperparameters(b).learning_rate for b in range(10)} == {1e-3, 2e-3}
+
+
 def test_differing_keys_show_both_values() -> None:
     other = config.load(None, {"pool.seed": 3, "task.kwargs.frame_skip": 2})[0]
-    assert config.differing_keys(Spec(task=other.task), other) == [
-        "pool.seed (0 in the pool, 3 now)"
+    assert config.differing_keys(config.load(None)[0], other) == [
+        "pool.seed (0 in the pool, 3 now)",
+        "task.kwargs.frame_skip (absent in the pool, 2 now)",
     ]
-    assert config.differing_keys(config.load(None)[0], other)[-1] == (
-        "task.kwargs.frame_skip (absent in the pool, 2 now)"
-    )

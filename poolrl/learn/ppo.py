@@ -65,7 +65,7 @@ def update(
     """Improve actor and critic on one rollout.
 
     Returns:
-        Averages over all minibatches, and the entropy afterwards, under Stable-Baselines3's keys.
+        Averages over the last epoch, and the entropy afterwards, under Stable-Baselines3's keys.
     """
     played = rollout.played
     reward = rollout.reward - rollout.reward[played].mean() if hp.center_rewards else rollout.reward
@@ -80,27 +80,28 @@ def update(
     )
     target = (advantage + rollout.value)[played]
     observations = module.normalized(torch.from_numpy(rollout.observation[played]))
-    samples = torch.from_numpy(rollout.sample[played])
-    old_log_probs = torch.from_numpy(rollout.log_prob[played])
     advantages = torch.from_numpy(advantage[played])
-    targets = torch.from_numpy(target)
     if hp.normalize_advantage:
         advantages = standardized(advantages)
+    data = (
+        observations,
+        torch.from_numpy(rollout.sample[played]),
+        torch.from_numpy(rollout.log_prob[played]),
+        advantages,
+        torch.from_numpy(target),
+    )
 
     told: list[Tensor] = []
-    for _ in range(hp.epochs):
-        order = torch.from_numpy(shuffle.permutation(len(targets)))
-        for batch in torch.split(order, hp.minibatch_size):
-            observation = observations[batch]
+    for epoch in range(hp.epochs):
+        order = torch.from_numpy(shuffle.permutation(len(target)))
+        minibatches = zip(*(torch.split(x[order], hp.minibatch_size) for x in data), strict=True)
+        for observation, sample, old_log_prob, advantage_, target_ in minibatches:
             parameters = module.actor(observation)
-            log_ratio = module.distribution.log_prob(parameters, samples[batch])
-            log_ratio = log_ratio - old_log_probs[batch]
+            log_ratio = module.distribution.log_prob(parameters, sample) - old_log_prob
             ratio = log_ratio.exp()
             clipped_ratio = ratio.clamp(1 - hp.clip_range, 1 + hp.clip_range)
-            policy_loss = -torch.min(
-                advantages[batch] * ratio, advantages[batch] * clipped_ratio
-            ).mean()
-            value_loss = (module.critic(observation).squeeze(-1) - targets[batch]).square().mean()
+            policy_loss = -torch.min(advantage_ * ratio, advantage_ * clipped_ratio).mean()
+            value_loss = (module.critic(observation).squeeze(-1) - target_).square().mean()
             loss = policy_loss + hp.value_coefficient * value_loss
             if hp.entropy_coefficient:
                 entropy = module.distribution.entropy(parameters).mean()
@@ -111,10 +112,11 @@ def update(
                 torch.nn.utils.clip_grad_norm_(module.parameters(), hp.max_grad_norm)
             optimizer.step()
 
-            with torch.no_grad():
-                kl = (ratio - 1 - log_ratio).mean()  # Schulman's k3 estimator
-                clipped = (ratio != clipped_ratio).float().mean()
-                told.append(torch.stack((policy_loss, value_loss, kl, clipped)))
+            if epoch == hp.epochs - 1:
+                with torch.no_grad():
+                    kl = (ratio - 1 - log_ratio).mean()  # Schulman's k3 estimator
+                    clipped = (ratio != clipped_ratio).float().mean()
+                    told.append(torch.stack((policy_loss, value_loss, kl, clipped)))
 
     with torch.no_grad():
         policy_loss, value_loss, kl, clipped = torch.stack(told).mean(0)

@@ -34,17 +34,15 @@ class Pool:
         spec: its specification.
         run: the run options that it was made with, the defaults of whoever joins it.
         made_with: versions of the software that made it.
+        spec_sha256: the identity of the pool, repeated in every record: of the specification as it
+            stands in the file, so that options that later versions add do not change it.
     """
 
     layout: Layout
     spec: Spec
     run: RunOptions
     made_with: dict[str, str]
-
-    @property
-    def spec_sha256(self) -> str:
-        """The identity of the pool, repeated in every record."""
-        return self.spec.sha256()
+    spec_sha256: str
 
 
 class _File(config.Section, frozen=True):
@@ -79,7 +77,7 @@ def open_pool(root: Path) -> Pool:
         file = config.convert(table, _File, str(layout.spec))
     except UsageError as error:
         raise IncompatiblePool(str(error)) from error
-    return Pool(layout, file.spec, file.run, file.made_with)
+    return Pool(layout, file.spec, file.run, file.made_with, config.sha256(table["spec"]))
 
 
 def make_pool(root: Path, spec: Spec, run: RunOptions, initial_agent: bytes | None = None) -> Pool:

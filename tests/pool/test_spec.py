@@ -45,6 +45,16 @@ def test_another_specification_is_refused_by_key(tiny_pool: Pool) -> None:
     assert snapshot(root) == before
 
 
+def test_an_option_that_a_later_version_adds_does_not_change_an_old_pool(tiny_pool: Pool) -> None:
+    path = tiny_pool.layout.spec
+    old = path.read_text().replace("patience = 3\n", "")  # as if it had been unknown then
+    path.write_text(old)
+    opened = open_pool(tiny_pool.layout.root)
+    assert opened.spec == tiny_pool.spec
+    assert opened.spec_sha256 != tiny_pool.spec_sha256  # that of what stands in the file
+    assert make_pool(tiny_pool.layout.root, tiny_spec(), RunOptions()) == opened
+
+
 def test_a_newer_schema_is_refused(tiny_pool: Pool) -> None:
     path = tiny_pool.layout.spec
     path.write_text(path.read_text().replace("schema = 1", "schema = 2"))
