@@ -274,7 +274,7 @@ def load_over(spec: Spec, run: RunOptions, overrides: Mapping[str, Any]) -> tupl
 def _resolve(
     table: dict[str, Any], overrides: Mapping[str, Any], source: str
 ) -> tuple[Spec, RunOptions]:
-    for key, value in overrides.items():
+    for key in overrides:
         section, _, name = key.partition(".")
         if section == "learner" and isinstance(table.get("branches"), dict):
             table["branches"].pop(name, None)  # a value that is asked for holds on every branch

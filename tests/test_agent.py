@@ -55,7 +55,7 @@ def test_reading_and_writing_again_gives_the_same_bytes(agent: Agent) -> None:
     again = Agent.from_bytes(data)
     assert again.to_bytes() == data
     assert again.metadata == agent.metadata
-    assert again.metadata.network.actor == (64, 64)
+    assert again.metadata.network.actor == (32, 32)
 
 
 def test_it_acts_in_a_gymnasium_loop(agent: Agent, tmp_path: Path) -> None:
@@ -135,6 +135,6 @@ def test_arrays_that_do_not_fit_are_named(agent: Agent) -> None:
     del arrays["actor.0.weight"]
     with pytest.raises(UsageError, match=r"actor\.0\.weight is missing"):
         Agent(arrays, agent.metadata).act(np.zeros(8))
-    arrays["actor.0.weight"] = np.zeros((64, 8), np.float64)
+    arrays["actor.0.weight"] = np.zeros((32, 8), np.float64)
     with pytest.raises(UsageError, match=r"actor\.0\.weight is float64"):
         Agent(arrays, agent.metadata).act(np.zeros(8))
