@@ -222,7 +222,7 @@ DEFAULT: dict[str, dict[str, Any]] = {
         "learning_rate": [0.001, 0.002, 0.003, 0.004, 0.006],
         "gae_lambda": [0.99, 0.995],
     },
-    "run": {"iterations": 60},
+    "run": {"iterations": 30},
 }
 """What is trained without a configuration: configs/swimmer.toml. Another task, or another learner,
 begins with the defaults of the structures above."""

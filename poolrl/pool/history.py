@@ -127,12 +127,12 @@ class History:
             before += end - start
         return active
 
-    def core_a_branch_seconds(self) -> float:
-        """Seconds that the merged iterations would have taken with a core for each branch and one
-        for the parent: in each iteration the longest unit, by CPU seconds of training, evaluation
-        and the pool's own cost."""
+    def core_a_branch_seconds(self, up_to: int | None = None) -> float:
+        """Seconds that the merged iterations, or those up to a number, would have taken with a core
+        for each branch and one for the parent: in each iteration the longest unit, by CPU seconds
+        of training, evaluation and the pool's own cost."""
         longest: dict[int, float] = {}
-        merged = {merge.iteration for merge in self.merges}
+        merged = {m.iteration for m in self.merges if up_to is None or m.iteration <= up_to}
         for unit in self.units:
             if unit.iteration in merged and unit.kind != "closing":
                 spent = sum(s.cpu for phase, s in unit.seconds.items() if phase != "waiting")
