@@ -11,17 +11,14 @@ from __future__ import annotations
 
 import copy
 import difflib
-import hashlib
-import json
-import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
+from poolrl import tables
 from poolrl.errors import UsageError
 
 # The upper bounds refuse infinity.
@@ -183,9 +180,9 @@ class Spec(Section, frozen=True):
                 raise UsageError(f"branches.{name}: needs at least one value")
             values[name] = choices[branch % len(choices)]
         try:
-            return msgspec.convert(values, type(self.learner))
-        except msgspec.ValidationError as error:
-            raise UsageError(f"branches.{_explain(error, values, type(self.learner))}") from None
+            return tables.convert(values, type(self.learner))
+        except UsageError as error:
+            raise UsageError(f"branches.{error}") from None
 
 
 class RunOptions(Section, frozen=True):
@@ -227,26 +224,10 @@ DEFAULT: dict[str, dict[str, Any]] = {
 """What is trained without a configuration: configs/swimmer.toml. Another task, or another learner,
 begins with the defaults of the structures above."""
 
-T = TypeVar("T")
-
 
 def learner_fields(learner: Learner) -> tuple[str, ...]:
     """The names of a learner's hyper-parameters."""
     return type(learner).__struct_fields__
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML file.
-
-    Raises:
-        UsageError: it cannot be read, or is not TOML.
-    """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: not valid TOML: {error}") from error
 
 
 def load(path: Path | None, overrides: Mapping[str, Any] | None = None) -> tuple[Spec, RunOptions]:
@@ -259,7 +240,7 @@ def load(path: Path | None, overrides: Mapping[str, Any] | None = None) -> tuple
     Raises:
         UsageError: names the file and the key that is unknown, or whose value is wrong.
     """
-    table = read_toml(path) if path is not None else {}
+    table = tables.read_toml(path) if path is not None else {}
     if path is None and not {"task.id", "learner.name"} & (overrides or {}).keys():
         table = copy.deepcopy(DEFAULT)
     return _resolve(table, overrides or {}, str(path) if path is not None else "")
@@ -279,50 +260,20 @@ def _resolve(
         if section == "learner" and isinstance(table.get("branches"), dict):
             table["branches"].pop(name, None)  # a value that is asked for holds on every branch
     for key, value in overrides.items():
-        _assign(table, key, value)
+        tables.assign(table, key, value)
     try:
-        run = convert({"run": table.pop("run", {})}, _RunTable, source).run
+        run = tables.convert({"run": table.pop("run", {})}, _RunTable, source).run
         learner = table.setdefault("learner", {})
         if isinstance(learner, dict):
             learner.setdefault("name", "ppo")
-        return convert(table, Spec, source), run
+        return tables.convert(table, Spec, source), run
     except RecursionError:
         raise UsageError(f"{source}: nested too deeply") from None
 
 
-def convert(table: Any, kind: type[T], source: str = "") -> T:
-    """Validate plain data as a structure.
-
-    Raises:
-        UsageError: one line that names the source, the key and what is wrong with it.
-    """
-    prefix = f"{source}: " if source else ""
-    try:
-        return msgspec.convert(table, kind)
-    except UsageError as error:
-        raise UsageError(f"{prefix}{error}") from None
-    except msgspec.ValidationError as error:
-        raise UsageError(prefix + _explain(error, table, kind)) from None
-
-
-def parse_override(text: str) -> tuple[str, Any]:
-    """Split ``a.b=value``; the value is read as TOML, and as a string where it is not TOML.
-
-    Raises:
-        UsageError: there is no ``=``.
-    """
-    key, equals, value = text.partition("=")
-    if not equals or not key.strip():
-        raise UsageError(f"--set {text}: expected key=value, as in learner.learning_rate=1e-3")
-    try:
-        return key.strip(), tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        return key.strip(), value.strip()
-
-
 def differing_keys(old: Spec, new: Spec) -> list[str]:
     """The dotted keys in which two specifications differ, each with both values."""
-    left, right = flatten(msgspec.to_builtins(old)), flatten(msgspec.to_builtins(new))
+    left, right = tables.flatten(msgspec.to_builtins(old)), tables.flatten(msgspec.to_builtins(new))
     keys = sorted(left.keys() | right.keys())
     absent = "absent"
     return [
@@ -330,97 +281,6 @@ def differing_keys(old: Spec, new: Spec) -> list[str]:
         for key in keys
         if left.get(key, absent) != right.get(key, absent)
     ]
-
-
-def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested tables as one table of dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in table.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
-
-
-def sha256(table: Mapping[str, Any]) -> str:
-    """The identity of a specification: SHA-256 of its table as sorted JSON."""
-    text = json.dumps(table, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def without_none(table: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy that TOML, which has no null, can hold."""
-    return {
-        key: without_none(value) if isinstance(value, Mapping) else value
-        for key, value in table.items()
-        if value is not None
-    }
-
-
-def _assign(table: dict[str, Any], dotted: str, value: Any) -> None:
-    *parents, last = dotted.split(".")
-    for parent in parents:
-        child = table.setdefault(parent, {})
-        if not isinstance(child, dict):
-            raise UsageError(f"{dotted}: {parent} is a value, not a table")
-        table = child
-    table[last] = value
-
-
-def _explain(error: msgspec.ValidationError, table: Any, kind: Any) -> str:
-    """Turn "Expected `int` >= 1 - at `$.pool.count`" into "pool.count: expected int >= 1"."""
-    message, _, where = str(error).partition(" - at `")
-    path = where.rstrip("`").removeprefix("$").removeprefix(".")
-    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", message)
-    if unknown:
-        key = f"{path}.{unknown[1]}" if path else unknown[1]
-        known = _known_keys(kind, path, table)
-        close = difflib.get_close_matches(unknown[1], known, n=1)
-        if close:
-            return f"{key}: unknown key; did you mean {close[0]}?"
-        return f"{key}: unknown key; known: {', '.join(known)}"
-    value = _lookup(table, path)
-    if message.startswith("Invalid"):
-        return f"{path}: unknown value {value!r}; known: {', '.join(_known_values(kind, path))}"
-    message = message[0].lower() + message[1:].replace("`", "")
-    got = "" if value is _MISSING or isinstance(value, Mapping) else f", got {value!r}"
-    message = re.sub(r", got \w+$", "", message)
-    return f"{path}: {message}{got}" if path else f"{message}{got}"
-
-
-_MISSING = object()
-
-
-def _lookup(table: Any, path: str) -> Any:
-    for part in re.findall(r"[^.\[\]]+", path):
-        if isinstance(table, Mapping) and part in table:
-            table = table[part]
-        elif isinstance(table, Sequence) and part.isdigit() and int(part) < len(table):
-            table = table[int(part)]
-        else:
-            return _MISSING
-    return table
-
-
-def _known_keys(kind: Any, path: str, table: Any) -> list[str]:
-    for part in filter(None, path.split(".")):
-        hints = {field.name: field.type for field in msgspec.structs.fields(kind)}
-        kind = hints.get(part, kind)
-        table = table.get(part, {}) if isinstance(table, Mapping) else {}
-    if kind == Learner:
-        name = table.get("name") if isinstance(table, Mapping) else None
-        by_tag = {cls.__struct_config__.tag: cls for cls in get_args(Learner)}
-        kind = by_tag.get(name, PPO)
-    return list(kind.__struct_fields__)
-
-
-def _known_values(kind: Any, path: str) -> list[str]:
-    if path == "learner.name":
-        return [str(cls.__struct_config__.tag) for cls in get_args(Learner)]
-    for part in path.split("."):
-        kind = {field.name: field.type for field in msgspec.structs.fields(kind)}[part]
-    return [str(value) for value in get_args(kind)]
 
 
 def _refused_branch_key(name: str, fields: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 import tomli_w
 
-from poolrl import config
+from poolrl import config, tables
 from poolrl.errors import UsageError
 
 CONFIGS = Path(__file__).parent.parent / "configs"
@@ -26,7 +26,7 @@ def test_every_shipped_configuration_loads(path: Path) -> None:
 
 def test_a_spec_survives_toml(tmp_path: Path) -> None:
     spec, run = config.load(None, {"branches.learning_rate": [1e-4, 1e-3], "run.iterations": 7})
-    table = config.without_none(msgspec.to_builtins(spec) | {"run": msgspec.to_builtins(run)})
+    table = tables.without_none(msgspec.to_builtins(spec) | {"run": msgspec.to_builtins(run)})
     path = tmp_path / "again.toml"
     path.write_text(tomli_w.dumps(table))
     assert config.load(path) == (spec, run)
@@ -34,7 +34,7 @@ def test_a_spec_survives_toml(tmp_path: Path) -> None:
 
 def test_run_options_are_not_hashed_and_results_are() -> None:
     def identity(**keys: object) -> str:
-        return config.sha256(msgspec.to_builtins(config.load(None, keys)[0]))
+        return tables.sha256(msgspec.to_builtins(config.load(None, keys)[0]))
 
     base = identity()
     assert identity(**{"run.iterations": 5, "run.workers": 3}) == base
@@ -96,28 +96,6 @@ def test_errors_name_the_file(tmp_path: Path) -> None:
         config.load(path)
     with pytest.raises(UsageError, match=r"absent\.toml: No such file"):
         config.load(tmp_path / "absent.toml")
-
-
-@pytest.mark.parametrize(
-    ("text", "key", "value"),
-    [
-        ("a.b=1", "a.b", 1),
-        ("a.b=1e-3", "a.b", 1e-3),
-        ("a=[1, 2]", "a", [1, 2]),
-        ("a=true", "a", True),
-        ("a=word", "a", "word"),
-        ("a=b=c", "a", "b=c"),
-        ('a="1"', "a", "1"),
-    ],
-)
-def test_overrides_are_read_as_toml(text: str, key: str, value: object) -> None:
-    assert config.parse_override(text) == (key, value)
-
-
-@pytest.mark.parametrize("text", ["a", "=1", ""])
-def test_an_override_without_a_key_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="key=value"):
-        config.parse_override(text)
 
 
 def test_branch_values_cycle() -> None:

@@ -66,7 +66,7 @@ OPTION_KEYS = {
 
 def _keys(overrides: tuple[str, ...], options: dict[str, Any]) -> dict[str, Any]:
     """Options and ``--set`` as dotted keys of the configuration."""
-    from poolrl.config import parse_override
+    from poolrl.tables import parse_override
 
     keys = dict(parse_override(text) for text in overrides)
     keys |= {key: options[name] for name, key in OPTION_KEYS.items() if options[name] is not None}

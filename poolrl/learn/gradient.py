@@ -29,15 +29,17 @@ def module_of(agent: Agent) -> ActorCritic:
     return module
 
 
-def adam(
-    module: ActorCritic, agent: Agent, groups: Sequence[tuple[nn.Module, float]]
-) -> torch.optim.Adam:
+Groups = Sequence[tuple[nn.Module, float]]
+"""Parts of a network with their learning rates."""
+
+
+def adam(module: ActorCritic, agent: Agent, groups: Groups) -> torch.optim.Adam:
     """Adam with the state that the agent carries, and the learning rates that it is given now.
 
     Args:
         module: the agent's network.
         agent: gives the moments; where it has none they start at zero.
-        groups: parts of the network with their learning rates.
+        groups: parts of the network with their learning rates, as they are now.
     """
     optimizer = torch.optim.Adam(
         [{"params": list(part.parameters()), "lr": rate} for part, rate in groups],

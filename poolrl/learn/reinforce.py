@@ -7,57 +7,32 @@ import torch
 
 from poolrl.agent import Agent
 from poolrl.config import Reinforce
-from poolrl.learn.api import MakeTask, Training, mean_metrics
-from poolrl.learn.gradient import (
-    adam,
-    explained_variance,
-    module_of,
-    standardized,
-    trained_agent,
-)
+from poolrl.learn.api import MakeTask, Training
+from poolrl.learn.gradient import explained_variance, standardized
+from poolrl.learn.on_policy import train_on_policy
 from poolrl.learn.returns import discounted_returns
-from poolrl.learn.rollout import Rollout, collect
+from poolrl.learn.rollout import Rollout
 from poolrl.policy.actor_critic import ActorCritic
-from poolrl.seeding import Purpose, Streams
+from poolrl.seeding import Streams
 
 
 def train(
     agent: Agent, make_task: MakeTask, episodes: int, hp: Reinforce, streams: Streams
 ) -> Training:
     """Train for a number of episodes; see ``poolrl.learn.train``."""
-    module = module_of(agent)
-    optimizer = adam(
-        module,
+    return train_on_policy(
         agent,
-        [(module.actor, hp.learning_rate), (module.critic, hp.baseline_learning_rate)],
-    )
-    returns: list[float] = []
-    metrics: list[dict[str, float]] = []
-    steps = 0
-    while len(returns) < episodes:
-        count = min(hp.episodes_per_update, episodes - len(returns))
-        update_number = len(metrics)
-        rollout = collect(
-            module.policy(),
-            make_task(count),
-            streams.generators(Purpose.RESET, len(returns), count),
-            streams.generator(Purpose.ACTION, update_number),
-        )
-        shuffle = streams.generator(Purpose.SHUFFLE, update_number)
-        metrics.append(update(module, optimizer, rollout, hp, shuffle))
-        module.observe(rollout.observation[rollout.played])
-        returns += rollout.episodes.returns.tolist()
-        steps += int(rollout.episodes.lengths.sum())
-    trained = trained_agent(
-        agent,
-        module,
-        optimizer,
+        make_task,
+        episodes,
+        hp,
+        streams,
         learner="reinforce",
-        environment_steps=steps,
-        episodes=episodes,
-        updates=len(metrics),
+        groups=lambda module: [
+            (module.actor, hp.learning_rate),
+            (module.critic, hp.baseline_learning_rate),
+        ],
+        update=update,
     )
-    return Training(trained, returns, steps, len(metrics), mean_metrics(metrics))
 
 
 def update(

@@ -8,7 +8,7 @@ from poolrl.pool import store
 from poolrl.pool.archive import Archive
 from poolrl.pool.records import MergeRecord, UnitRecord, Unreadable, decode
 from poolrl.pool.spec import Pool
-from poolrl.pool.units import KindName, Unit
+from poolrl.pool.units import KindName, Unit, units_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,38 +20,52 @@ KIND_ORDER: tuple[KindName, ...] = ("initial", "branch", "parent", "closing")
 
 
 class History:
-    """What a pool has deposited so far, read without changing anything."""
+    """What a pool has deposited so far, read without changing anything.
+
+    Attributes:
+        pool: whose history it is.
+        units: the deposits, by iteration, kind and index.
+        merges: the merges, by iteration.
+    """
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
-        self._archive = Archive(pool)
         self.units: list[UnitRecord] = []
         self.merges: list[MergeRecord] = []
-        self._complete = -1
+        self._archive = Archive(pool)
+        self._known: set[Unit] = set()
 
     def refresh(self) -> None:
-        """Read what is new; iterations that are merged are read once.
+        """Read what is new.
 
         Records that do not parse are passed over: setting them aside is a worker's business.
         """
-        self.units = [unit for unit in self.units if unit.iteration <= self._complete]
+        # The newest merged iteration may still get its closing record.
+        first = self.merges[-1].iteration if self.merges else 0
         for iteration in self._archive.iterations():
-            if iteration <= self._complete:
+            if iteration < first:
                 continue
             folder = self.pool.layout.iteration(iteration)
             names = store.names_in(folder.folder)
-            count = self.pool.spec.pool.count
-            indices = {"branch": count, "parent": 1, "initial": 1, "closing": 1}
-            for kind in KIND_ORDER:
-                for index in range(indices[kind]):
-                    unit = Unit(iteration, kind, index)
-                    if folder.record(unit).name in names and (record := self._read(unit)):
-                        self.units.append(record)
-            if folder.merge.name in names:
-                self.merges = [m for m in self.merges if m.iteration < iteration]
+            for unit in self._possible(iteration):
+                if unit not in self._known and folder.record(unit).name in names:
+                    self._read(unit)
+            if folder.merge.name in names and not (self.merges and iteration == first):
                 self.merges.append(self._archive.merge(iteration))
-        # The newest merged iteration may still get its closing record.
-        self._complete = max(self._complete, len(self.merges) - 2)
+        self.units.sort(key=lambda u: (u.iteration, KIND_ORDER.index(u.kind), u.index))
+
+    def _possible(self, iteration: int) -> list[Unit]:
+        units = units_of(iteration, self.pool.spec.pool.count)
+        return [*units, Unit(iteration, "closing", 0)]
+
+    def _read(self, unit: Unit) -> None:
+        data = store.read_if_there(self.pool.layout.iteration(unit.iteration).record(unit))
+        try:
+            if data is not None:
+                self.units.append(decode(data, UnitRecord))
+                self._known.add(unit)
+        except Unreadable:
+            pass
 
     @property
     def closing(self) -> UnitRecord | None:
@@ -138,10 +152,3 @@ class History:
                 spent = sum(s.cpu for phase, s in unit.seconds.items() if phase != "waiting")
                 longest[unit.iteration] = max(longest.get(unit.iteration, 0.0), spent)
         return sum(longest.values())
-
-    def _read(self, unit: Unit) -> UnitRecord | None:
-        data = store.read_if_there(self.pool.layout.iteration(unit.iteration).record(unit))
-        try:
-            return decode(data, UnitRecord) if data is not None else None
-        except Unreadable:
-            return None

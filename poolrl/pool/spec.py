@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import tomli_w
 
-from poolrl import config
+from poolrl import config, tables
 from poolrl.config import RunOptions, Spec
 from poolrl.errors import IncompatiblePool, UsageError
 from poolrl.pool import store
@@ -74,10 +74,10 @@ def open_pool(root: Path) -> Pool:
             f"{layout.spec}: schema {schema} is newer than this version of poolrl reads ({SCHEMA})"
         )
     try:
-        file = config.convert(table, _File, str(layout.spec))
+        file = tables.convert(table, _File, str(layout.spec))
     except UsageError as error:
         raise IncompatiblePool(str(error)) from error
-    return Pool(layout, file.spec, file.run, file.made_with, config.sha256(table["spec"]))
+    return Pool(layout, file.spec, file.run, file.made_with, tables.sha256(table["spec"]))
 
 
 def make_pool(root: Path, spec: Spec, run: RunOptions, initial_agent: bytes | None = None) -> Pool:
@@ -114,5 +114,5 @@ def make_pool(root: Path, spec: Spec, run: RunOptions, initial_agent: bytes | No
 
 def _to_toml(spec: Spec, run: RunOptions) -> bytes:
     file = _File(schema=SCHEMA, spec=spec, run=run, made_with=versions())
-    table: dict[str, Any] = config.without_none(msgspec.to_builtins(file))
+    table: dict[str, Any] = tables.without_none(msgspec.to_builtins(file))
     return (_COMMENT + "\n" + tomli_w.dumps(table)).encode()

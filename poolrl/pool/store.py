@@ -11,11 +11,15 @@ import errno
 import os
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from filelock import SoftFileLease, Timeout
 
 from poolrl.errors import PoolrlError, UsageError
+
+T = TypeVar("T")
 
 _PASSING = {errno.ESTALE, errno.EIO, errno.EACCES}
 _TRIES = 4
@@ -85,17 +89,7 @@ def read(path: Path) -> bytes:
         FileNotFoundError: it is not, after a few tries.
         StoreError: the file system refused.
     """
-    for attempt in range(_TRIES):
-        try:
-            return path.read_bytes()
-        except FileNotFoundError:
-            if attempt == _TRIES - 1:
-                raise
-        except OSError as error:
-            if error.errno not in _PASSING or attempt == _TRIES - 1:
-                raise _refused("read", path, error) from error
-        time.sleep(0.01 * 4**attempt)
-    raise AssertionError("unreachable")
+    return _patiently("read", path, path.read_bytes, {*_PASSING, errno.ENOENT})
 
 
 def read_if_there(path: Path) -> bytes | None:
@@ -105,15 +99,7 @@ def read_if_there(path: Path) -> bytes | None:
         StoreError: the file system refused.
     """
     try:
-        with open(path, "rb") as file:
-            return file.read()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        if error.errno not in _PASSING:
-            raise _refused("read", path, error) from error
-    try:
-        return read(path)
+        return _patiently("read", path, path.read_bytes, _PASSING)
     except FileNotFoundError:
         return None
 
@@ -125,11 +111,9 @@ def names_in(folder: Path) -> set[str]:
         StoreError: the file system refused.
     """
     try:
-        return set(os.listdir(folder))
+        return _patiently("list", folder, lambda: set(os.listdir(folder)), _PASSING)
     except FileNotFoundError:
         return set()
-    except OSError as error:
-        raise _refused("list", folder, error) from error
 
 
 def make_folder(folder: Path) -> None:
@@ -226,6 +210,20 @@ class Claims:
             return False
         # Half a duration later than filelock itself would take it over.
         return now - since > 1.5 * self._duration
+
+
+def _patiently(verb: str, path: Path, call: Callable[[], T], passing: set[int]) -> T:
+    """Make a call, again a few times where its error may pass."""
+    for attempt in range(_TRIES):
+        try:
+            return call()
+        except OSError as error:
+            if error.errno not in passing or attempt == _TRIES - 1:
+                if isinstance(error, FileNotFoundError):
+                    raise
+                raise _refused(verb, path, error) from error
+        time.sleep(0.01 * 4**attempt)
+    raise AssertionError("unreachable")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -32,11 +32,12 @@ def plot_history(history: History, output: Path) -> None:
     table["hours"] = table["elapsed"] / 3600
     minutes = table["hours"].max() < 2
     table["time"] = table["elapsed"] / (60 if minutes else 3600)
+    table["millions"] = table["total_environment_steps"] / 1e6
     figure = Figure(figsize=(13, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, 3, sharey=True)
     _draw(axes[0], table, "iteration", "iteration")
-    _draw(axes[1], table, "total_environment_steps", "environment steps, whole pool")
+    _draw(axes[1], table, "millions", "environment steps of the whole pool / million")
     _draw(axes[2], table, "time", f"working time / {'min' if minutes else 'h'}")
     axes[0].set_ylabel("mean return")
     axes[0].legend(loc="lower right", fontsize="small", framealpha=0.9)

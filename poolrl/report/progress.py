@@ -59,9 +59,8 @@ class RunProgress:
 
     def __enter__(self) -> RunProgress:
         self._bar.start()
-        self._times.append((time.monotonic(), self._history.merges[-1])) if (
-            self._history.merges
-        ) else None
+        if self._history.merges:
+            self._times.append((time.monotonic(), self._history.merges[-1]))
         return self
 
     def __exit__(

@@ -8,12 +8,14 @@ from contextlib import contextmanager
 
 from poolrl.pool.records import Seconds
 
+_NOTHING = {"training": [0.0, 0.0], "evaluation": [0.0, 0.0], "waiting": [0.0, 0.0]}
+
 
 class Clock:
     """Wall-clock and CPU seconds by phase, since they were last taken.
 
-    Phases: training, evaluation; waiting for others; and the pool's own cost: ``load`` of the
-    champion, ``look`` at the directory, ``claim``, ``publish``, ``merge``.
+    Phases: training, evaluation and waiting for others, all three always told; and the pool's own
+    cost: ``load`` of the champion, ``look`` at the directory, ``claim``, ``publish``, ``merge``.
     """
 
     def __init__(self) -> None:
@@ -34,7 +36,7 @@ class Clock:
         """What was spent since the last call."""
         taken = {
             name: Seconds(wall=round(wall, 6), cpu=round(cpu, 6))
-            for name, (wall, cpu) in self._spent.items()
+            for name, (wall, cpu) in (_NOTHING | self._spent).items()
         }
         self._spent.clear()
         return taken

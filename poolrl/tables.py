@@ -1,0 +1,158 @@
+"""Nested tables of plain data: read as TOML, set by dotted key, validated as structures."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import msgspec
+
+from poolrl.errors import UsageError
+
+T = TypeVar("T")
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises:
+        UsageError: it cannot be read, or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: not valid TOML: {error}") from error
+
+
+def convert(table: Any, kind: type[T], source: str = "") -> T:
+    """Validate plain data as a structure.
+
+    Raises:
+        UsageError: one line that names the source, the key and what is wrong with it.
+    """
+    prefix = f"{source}: " if source else ""
+    try:
+        return msgspec.convert(table, kind)
+    except UsageError as error:
+        raise UsageError(f"{prefix}{error}") from None
+    except msgspec.ValidationError as error:
+        raise UsageError(prefix + _explain(error, table, kind)) from None
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """Split ``a.b=value``; the value is read as TOML, and as a string where it is not TOML.
+
+    Raises:
+        UsageError: there is no ``=``.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise UsageError(f"--set {text}: expected key=value, as in learner.learning_rate=1e-3")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value.strip()
+
+
+def assign(table: dict[str, Any], dotted: str, value: Any) -> None:
+    """Set a value by its dotted key, making the tables on the way.
+
+    Raises:
+        UsageError: one of them is a value.
+    """
+    *parents, last = dotted.split(".")
+    for parent in parents:
+        child = table.setdefault(parent, {})
+        if not isinstance(child, dict):
+            raise UsageError(f"{dotted}: {parent} is a value, not a table")
+        table = child
+    table[last] = value
+
+
+def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested tables as one table of dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def sha256(table: Mapping[str, Any]) -> str:
+    """The identity of a specification: SHA-256 of its table as sorted JSON."""
+    text = json.dumps(table, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def without_none(table: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy that TOML, which has no null, can hold."""
+    return {
+        key: without_none(value) if isinstance(value, Mapping) else value
+        for key, value in table.items()
+        if value is not None
+    }
+
+
+def _explain(error: msgspec.ValidationError, table: Any, kind: Any) -> str:
+    """Turn "Expected `int` >= 1 - at `$.pool.count`" into "pool.count: expected int >= 1"."""
+    message, _, where = str(error).partition(" - at `")
+    path = where.rstrip("`").removeprefix("$").removeprefix(".")
+    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", message)
+    if unknown:
+        key = f"{path}.{unknown[1]}" if path else unknown[1]
+        known = _known_keys(kind, path, table)
+        close = difflib.get_close_matches(unknown[1], known, n=1)
+        if close:
+            return f"{key}: unknown key; did you mean {close[0]}?"
+        return f"{key}: unknown key; known: {', '.join(known)}"
+    value = _lookup(table, path)
+    if message.startswith("Invalid"):
+        return f"{path}: unknown value {value!r}; known: {', '.join(_known_values(kind, path))}"
+    message = message[0].lower() + message[1:].replace("`", "")
+    got = "" if value is _MISSING or isinstance(value, Mapping) else f", got {value!r}"
+    message = re.sub(r", got \w+$", "", message)
+    return f"{path}: {message}{got}" if path else f"{message}{got}"
+
+
+_MISSING = object()
+
+
+def _lookup(table: Any, path: str) -> Any:
+    for part in re.findall(r"[^.\[\]]+", path):
+        if isinstance(table, Mapping) and part in table:
+            table = table[part]
+        elif isinstance(table, Sequence) and part.isdigit() and int(part) < len(table):
+            table = table[int(part)]
+        else:
+            return _MISSING
+    return table
+
+
+def _known_keys(kind: Any, path: str, table: Any) -> list[str]:
+    for part in filter(None, path.split(".")):
+        hints = {field.name: field.type for field in msgspec.structs.fields(kind)}
+        kind = hints.get(part, kind)
+        table = table.get(part, {}) if isinstance(table, Mapping) else {}
+    if choices := get_args(kind):  # structures that a tag tells apart
+        tagged = {cls.__struct_config__.tag: cls for cls in choices}
+        field = choices[0].__struct_config__.tag_field
+        kind = tagged[table[field]]
+    return list(kind.__struct_fields__)
+
+
+def _known_values(kind: Any, path: str) -> list[str]:
+    for part in path.split("."):
+        if choices := get_args(kind):  # the tag itself
+            return [str(cls.__struct_config__.tag) for cls in choices]
+        kind = {field.name: field.type for field in msgspec.structs.fields(kind)}[part]
+    return [str(value) for value in get_args(kind)]
