@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from filelock import SoftFileLease, Timeout
+from filelock import LeaseSettingsMismatch, SoftFileLease, Timeout
 
 from poolrl.errors import PoolrlError, UsageError
 
@@ -178,7 +178,7 @@ class Claims:
             self._leases[path] = lease
         try:
             lease.acquire(poll_interval=0)
-        except Timeout:
+        except (Timeout, LeaseSettingsMismatch):
             return self._silent(path)
         except OSError as error:
             raise _refused("claim", path, error) from error

@@ -1,0 +1,72 @@
+"""The real learner on the real task: the champions do not depend on who works, nor on deaths."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from poolrl.pool.history import History
+from poolrl.pool.spec import open_pool
+
+ITERATIONS = 2
+SMALL = ["--pool-count", "4", "--iterate-episodes", "8", "--evaluate-episodes", "4"]
+SMALL += ["--iterations", str(ITERATIONS), "--seed", "3"]
+SMALL += ["--set", "task.max_episode_steps=100", "--set", "pool.closing_episodes=4"]
+
+
+def run(directory: Path, workers: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "poolrl", "run", "--pool-directory", str(directory)]
+    return subprocess.Popen([*command, *SMALL, "--workers", str(workers)])
+
+
+def champions(directory: Path) -> list[str]:
+    history = History(open_pool(directory))
+    history.refresh()
+    assert len(history.merges) == ITERATIONS + 1
+    assert history.merges[-1].champion.kind == "branch"
+    return [merge.champion.sha256 for merge in history.merges]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    directory = tmp_path_factory.mktemp("one") / "pool"
+    assert run(directory, 1).wait(timeout=120) == 0
+    return champions(directory)
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_any_number_of_workers(tmp_path: Path, workers: int, undisturbed: list[str]) -> None:
+    assert run(tmp_path / "pool", workers).wait(timeout=120) == 0
+    assert champions(tmp_path / "pool") == undisturbed
+
+
+def test_a_worker_that_is_killed_on_the_way(tmp_path: Path, undisturbed: list[str]) -> None:
+    pool = tmp_path / "pool"
+    running = run(pool, 2)
+    leases = pool / "iterations" / "000001"
+    deadline = time.monotonic() + 60
+    victim = None
+    while victim is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+        for lease in leases.glob("branch-*.lease"):
+            victim = holder(lease)
+    os.kill(victim, signal.SIGKILL)
+    assert running.wait(timeout=120) == 0
+    assert champions(pool) == undisturbed
+
+
+def holder(lease: Path) -> int | None:
+    """The process that a lease names; ``None`` where it has just been given back."""
+    try:
+        found = re.search(r"^pid=(\d+)$", lease.read_text(), re.MULTILINE)
+    except OSError:
+        return None
+    return int(found[1]) if found else None
