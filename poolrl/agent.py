@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
 from gymnasium.spaces import Box
-from msgspec import Struct
+from msgspec import Meta, Struct
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
@@ -25,30 +25,38 @@ from safetensors.numpy import save as save_tensors
 
 from poolrl.config import NetworkSpec
 from poolrl.errors import UsageError
-from poolrl.policy.acting import Policy
+from poolrl.policy.acting import Policy, check_arrays, expected_shapes
 
 SCHEMA = 1
 """Version of the format of agent files; a reader refuses newer ones."""
 
 METADATA_KEY = "poolrl"
 
+OPTIMIZER_PREFIX = "optimizer/"
+"""What the names of an optimiser's arrays begin with."""
+
 Arrays = Mapping[str, NDArray[Any]]
 
 
 class SpaceSpec(Struct, frozen=True, forbid_unknown_fields=True):
-    """A box; an unbounded one has neither ``low`` nor ``high``."""
+    """A box of one dimension; an unbounded one has neither ``low`` nor ``high``."""
 
-    shape: tuple[int, ...]
-    dtype: str
+    shape: tuple[Annotated[int, Meta(ge=1, le=1_000_000)]]
+    dtype: Literal["float32", "float64"]
     low: tuple[float, ...] | None = None
     high: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        for bound in (self.low, self.high):
+            if bound is not None and len(bound) != self.shape[0]:
+                raise ValueError("a space's bounds have another size than the space")
 
     @classmethod
     def of(cls, space: Box) -> SpaceSpec:
         bounds: tuple[Any, Any] = (None, None)
         if space.is_bounded():
             bounds = tuple(space.low.ravel().tolist()), tuple(space.high.ravel().tolist())
-        return cls(space.shape, str(space.dtype), *bounds)
+        return cls((space.shape[0],), str(space.dtype), *bounds)  # type: ignore[arg-type]
 
     def box(self) -> Box:
         dtype = np.dtype(self.dtype).type
@@ -68,7 +76,7 @@ class AgentMetadata(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     schema: int = SCHEMA
     task: str
     task_kwargs: dict[str, Any] = {}
-    max_episode_steps: int
+    max_episode_steps: Annotated[int, Meta(ge=1)]
     observation_space: SpaceSpec
     action_space: SpaceSpec
     learner: str
@@ -151,6 +159,26 @@ class Agent:
         metadata = self.metadata
         size = metadata.observation_space.shape[0]
         return Policy(self.arrays, metadata.network, size, metadata.action_space.box())
+
+    def check(self) -> None:
+        """See that the agent can act and go on training.
+
+        Raises:
+            UsageError: names the first array that is missing, strange, misshapen or not finite.
+        """
+        metadata = self.metadata
+        size = metadata.observation_space.shape[0]
+        shapes = expected_shapes(metadata.network, size, metadata.action_space.box())
+        for name, shape in list(shapes.items()):
+            if any(key.startswith(f"{OPTIMIZER_PREFIX}{name}/") for key in self.arrays):
+                moments = {"step": (), "exp_avg": shape, "exp_avg_sq": shape}
+                shapes |= {f"{OPTIMIZER_PREFIX}{name}/{key}": s for key, s in moments.items()}
+        check_arrays(self.arrays, shapes)
+        for name, array in self.arrays.items():
+            if name not in shapes:
+                raise UsageError(f"agent: tensor {name} is none of its network's")
+            if not np.isfinite(array).all():
+                raise UsageError(f"agent: tensor {name} is not finite")
 
     def act(
         self,

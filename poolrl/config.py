@@ -124,7 +124,6 @@ class Climb(Section, frozen=True, tag_field="name", tag="climb"):
 
     learning_rate: NonNegative = 0.1
     """Standard deviation of the step."""
-    episodes_per_update: Count = 1
 
 
 Learner = PPO | Reinforce | Climb
@@ -195,7 +194,8 @@ class RunOptions(Section, frozen=True):
     keep: Literal["champions", "all"] = "champions"
     """Which agents stay on disk once an iteration is merged."""
     target_return: float | None = None
-    """End once the champion's re-evaluation, an unbiased measurement, reaches this return."""
+    """End with the iteration in which the re-evaluation of the standing champion, an unbiased
+    measurement, reaches this return; that iteration's champion is the result."""
     time_budget: Positive | None = None
     """End after this many seconds."""
 
@@ -247,8 +247,17 @@ def load(path: Path | None, overrides: Mapping[str, Any] | None = None) -> tuple
 
 
 def load_over(spec: Spec, run: RunOptions, overrides: Mapping[str, Any]) -> tuple[Spec, RunOptions]:
-    """Lay overrides over what a pool was made with; arguments and errors as for ``load``."""
+    """Lay overrides over what a pool was made with; arguments and errors as for ``load``.
+
+    The hash of the model is left to be found anew; with another task or learner nothing of the old
+    one's options is left either.
+    """
     table = msgspec.to_builtins(spec) | {"run": msgspec.to_builtins(run)}
+    table["task"]["model_sha256"] = ""
+    if overrides.get("task.id", spec.task.id) != spec.task.id:
+        table["task"] = {}
+    if overrides.get("learner.name", table["learner"]["name"]) != table["learner"]["name"]:
+        table["learner"], table["branches"] = {}, {}
     return _resolve(table, overrides, "")
 
 

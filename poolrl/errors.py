@@ -1,7 +1,7 @@
 """What can go wrong, and the exit code that says so to a shell.
 
-0 done, 1 failed, 2 usage, 3 stalled, 4 incompatible or corrupt pool,
-75 preempted (run the same command again), 130 interrupted.
+0 done, 1 failed, 2 usage, 4 incompatible or corrupt pool, 75 preempted (run the same command
+again), 130 interrupted.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ class UsageError(PoolrlError):
     exit_code = 2
 
 
-class PoolStalled(PoolrlError):
-    """Nothing moved in the pool until a deadline passed."""
-
-    exit_code = 3
-
-
 class IncompatiblePool(PoolrlError):
     """The directory holds another pool, a corrupt one, or one of a newer schema."""
 
     exit_code = 4
+
+
+class Preempted(BaseException):
+    """A signal asked us to end; the same command goes on. Like KeyboardInterrupt no Exception, so
+    that nothing but the outermost caller takes it for a failure."""
+
+    exit_code = 75
 
 
 class Divergence(PoolrlError):

@@ -89,8 +89,15 @@ def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def sha256(table: Mapping[str, Any]) -> str:
-    """The identity of a specification: SHA-256 of its table as sorted JSON."""
-    text = json.dumps(table, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    """The identity of a specification: SHA-256 of its table as sorted JSON.
+
+    Raises:
+        UsageError: it holds what JSON does not have: NaN, infinity, a date.
+    """
+    try:
+        text = json.dumps(table, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"the specification cannot be written: {error}") from error
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -115,6 +115,11 @@ def test_damaged_files_are_refused_in_one_line(agent: Agent) -> None:
         _with_header(data, lambda t: t.pop("task")),
         _with_header(data, lambda t: t.update(extra=1)),
         _with_header(data, lambda t: t.update(network=3)),
+        _with_header(data, lambda t: t.update(max_episode_steps=-5)),
+        _with_header(data, lambda t: t["action_space"].update(dtype="foo")),
+        _with_header(data, lambda t: t["action_space"].update(shape=[])),
+        _with_header(data, lambda t: t["action_space"].update(shape=[10**12])),
+        _with_header(data, lambda t: t["action_space"].update(low=[0.0])),
     ):
         with pytest.raises(UsageError, match=r"^mine: ") as error:
             Agent.from_bytes(damaged, "mine")
@@ -125,6 +130,23 @@ def test_a_newer_schema_is_named(agent: Agent) -> None:
     newer = _with_header(agent.to_bytes(), lambda t: t.update(schema=99))
     with pytest.raises(UsageError, match="schema 99 is newer"):
         Agent.from_bytes(newer)
+
+
+def test_agents_that_cannot_train_are_refused(agent: Agent) -> None:
+    name = "optimizer/actor.0.bias"
+    bias = agent.arrays["actor.0.bias"]
+    step = np.zeros((), np.float32)
+    whole = {f"{name}/step": step, f"{name}/exp_avg": bias, f"{name}/exp_avg_sq": bias}
+    Agent({**agent.arrays, **whole}, agent.metadata).check()
+    for added in (
+        {"extra": bias},
+        {f"{name}/exp_avg": bias},
+        {**whole, f"{name}/exp_avg": bias[:3]},
+        {"optimizer/nothing/step": step},
+        {"actor.0.bias": np.full_like(bias, np.nan)},
+    ):
+        with pytest.raises(UsageError, match="agent: tensor"):
+            Agent({**agent.arrays, **added}, agent.metadata).check()
 
 
 def test_arrays_that_do_not_fit_are_named(agent: Agent) -> None:

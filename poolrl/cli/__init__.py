@@ -9,7 +9,7 @@ from importlib import import_module
 import click
 
 from poolrl import __version__
-from poolrl.errors import PoolrlError
+from poolrl.errors import PoolrlError, Preempted
 
 COMMANDS = {
     "run": "Train with a pool of local workers, or go on with one.",
@@ -65,6 +65,8 @@ def main() -> None:
         code = error.exit_code
     except KeyboardInterrupt:
         code = 130
+    except Preempted as preempted:
+        code = preempted.exit_code
     except BrokenPipeError:
         # Whoever read our output has seen enough, as in `poolrl history D | head`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -26,18 +26,20 @@ def command(
 ) -> None:
     """Work on a pool until it is over.
 
-    What is not given here is as the pool was made. Workers may come and go at any time.
+    What is not given here is as the last `poolrl run` of this pool had it; how long that may take
+    holds for its own workers alone. Workers may come and go at any time.
     """
     import logging
     import signal
     from types import FrameType
 
+    from poolrl.errors import Preempted
     from poolrl.pool.ending import Ending
     from poolrl.pool.spec import open_pool
     from poolrl.pool.worker import Worker
 
     def leave(signum: int, frame: FrameType | None) -> None:
-        raise SystemExit(75)  # the claim is given back on the way out
+        raise Preempted  # the claim is given back on the way out
 
     signal.signal(signal.SIGTERM, leave)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
@@ -48,4 +50,5 @@ def command(
         deadline=deadline,
     )
     keep_all = (keep or pool.run.keep) == "all"
-    Worker(pool, ending, keep_all=keep_all, prefer=prefer).run()
+    last = Worker(pool, ending, keep_all=keep_all, prefer=prefer).run()
+    logging.info("the pool ended: %s", ending.reason(last))

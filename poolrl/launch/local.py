@@ -10,8 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from poolrl.errors import UsageError
+from poolrl.pool import store
+
 RESTARTS = 3
-"""How often a worker that a signal killed is started anew."""
+"""How often a worker that was killed, or failed, is started anew."""
+
+FAILED = 1
+"""The exit code of a worker that another one may do better than; see poolrl.errors."""
 
 PATIENCE_SECONDS = 10.0
 """How long a worker that was asked to stop may take."""
@@ -48,12 +54,17 @@ class LocalWorkers:
     _places: list[_Place] = field(default_factory=list)
 
     def start(self, count: int) -> None:
-        """Start a number of workers."""
+        """Start a number of workers.
+
+        Raises:
+            PoolrlError: the folder of logs cannot be written to.
+        """
+        store.make_folder(self.logs)
         for index in range(count):
             self._places.append(_Place(index, self._launch(index)))
 
     def look_after(self) -> int:
-        """Start anew what a signal killed, a little later each time.
+        """Start anew what was killed or failed, a little later each time.
 
         Returns:
             How many workers run, or will again.
@@ -63,7 +74,7 @@ class LocalWorkers:
             code = place.process.poll()
             if code is None:
                 living += 1
-            elif code < 0 and place.restarts < RESTARTS:
+            elif (code < 0 or code == FAILED) and place.restarts < RESTARTS:
                 living += 1
                 now = time.monotonic()
                 if place.restart_at is None:
@@ -80,6 +91,8 @@ class LocalWorkers:
         for place in self._places:
             code = place.process.poll()
             if code:
+                if code < 0:
+                    return code, f"worker {place.index} was killed by signal {-code}"
                 return code, self._last_line(place.index)
         return None
 
@@ -101,7 +114,12 @@ class LocalWorkers:
         return [place.process.pid for place in self._places if place.process.poll() is None]
 
     def _launch(self, index: int) -> subprocess.Popen[bytes]:
-        with open(self._log(index), "ab") as log:
+        path = self._log(index)
+        try:
+            log = open(path, "ab")  # noqa: SIM115
+        except OSError as error:
+            raise UsageError(f"{path}: cannot write: {error.strerror}") from error
+        with log:
             return subprocess.Popen(
                 [sys.executable, "-m", "poolrl", "worker", *self.arguments, "--prefer", str(index)],
                 stdin=subprocess.DEVNULL,

@@ -13,10 +13,10 @@ from typing import Any
 from msgspec.structs import replace
 from rich.console import Console
 
-from poolrl import config, tasks
+from poolrl import config
 from poolrl.agent import Agent
 from poolrl.config import RunOptions, Spec
-from poolrl.errors import PoolrlError, UsageError
+from poolrl.errors import PoolrlError, Preempted, UsageError
 from poolrl.launch.local import LocalWorkers, usable_cores
 from poolrl.pool import store
 from poolrl.pool.ending import Ending
@@ -29,10 +29,6 @@ from poolrl.report.progress import RunProgress, duration
 
 LOOK_SECONDS = 0.25
 """How often a run looks at its workers and at what they have deposited."""
-
-
-class Preempted(BaseException):
-    """A signal asked the run to end; the same command goes on."""
 
 
 def run_pool(
@@ -70,7 +66,8 @@ def run_pool(
         soft_wrap=True,
     )
     crew = LocalWorkers(_worker_arguments(root, run, deadline), pool.layout.logs)
-    signal.signal(signal.SIGTERM, _preempt)
+    for number in (signal.SIGTERM, signal.SIGHUP):  # the latter when a terminal is closed
+        signal.signal(number, _preempt)
     try:
         crew.start(workers)
         with RunProgress(history, run.iterations, deadline, console) as progress:
@@ -82,7 +79,7 @@ def run_pool(
     except (KeyboardInterrupt, Preempted) as error:
         crew.stop()
         console.print("stopped; the same command goes on from here", highlight=False)
-        raise SystemExit(75 if isinstance(error, Preempted) else 130) from None
+        raise type(error) from None
     except BaseException:
         crew.stop()
         raise
@@ -106,13 +103,25 @@ def prepare(
     else:
         spec, run = config.load(config_file, overrides)
     spec, data = _completed(spec, from_agent)
+    if (
+        existing is not None
+        and existing.spec.task.id == spec.task.id
+        and existing.model_difference(spec.task.model_sha256) is not None
+    ):
+        # Another version of MuJoCo: the workers warn of it, and the pool's identity stands.
+        task = replace(spec.task, model_sha256=existing.spec.task.model_sha256)
+        spec = replace(spec, task=task)
     return make_pool(root, spec, run, data), run
 
 
 def _completed(spec: Spec, from_agent: Path | None) -> tuple[Spec, bytes | None]:
     """The specification with the hashes of what it names, all of it checked."""
+    file = spec.task.kwargs.get("xml_file")
+    if isinstance(file, str) and file.startswith((".", "~")):  # workers may stand elsewhere
+        kwargs = spec.task.kwargs | {"xml_file": str(Path(file).expanduser().resolve())}
+        spec = replace(spec, task=replace(spec.task, kwargs=kwargs))
     computer = Computer(spec, Clock())
-    fingerprint = tasks.fingerprint(computer.make_task(1))
+    fingerprint = computer.model_sha256
     if spec.task.model_sha256 not in ("", fingerprint):
         raise UsageError(
             f"task.model_sha256: {spec.task.model_sha256}, but the model that {spec.task.id} has "
@@ -171,6 +180,9 @@ def _conclude(
         )
     else:
         lines.append(f"result: none, the closing evaluation failed: {closing.reason}")
+    if last.rule == "no branch succeeded":
+        reason = next((u.reason for u in reversed(history.units) if u.reason), "")
+        lines.append(f"warning: no branch of the last iteration succeeded: {reason}")
     lines += [
         f"agent:   {layout.resolve(last.champion.path)}",
         f"history: {layout.history}",

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from poolrl import tasks
-from poolrl.agent import Agent
-from poolrl.errors import Divergence
+from poolrl.agent import Agent, SpaceSpec
+from poolrl.errors import Divergence, UsageError
 from poolrl.learn.rollout import Actor, Episodes, play
 from poolrl.seeding import Purpose, Streams
 from poolrl.tasks import Task
@@ -108,6 +108,9 @@ def evaluate_agent(agent: Agent, episodes: int, seed: int, *, deterministic: boo
         max_episode_steps=metadata.max_episode_steps,
         kwargs=metadata.task_kwargs,
     )
+    for name in ("observation_space", "action_space"):
+        if SpaceSpec.of(getattr(task, name)) != getattr(metadata, name):
+            raise UsageError(f"the agent's {name} is not that of {metadata.task} here")
     streams = Streams(seed)
     played = evaluate(
         agent.policy,

@@ -9,11 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from poolrl.agent import Agent, Arrays
+from poolrl.agent import OPTIMIZER_PREFIX, Agent, Arrays
 from poolrl.errors import Divergence
 from poolrl.policy.actor_critic import ActorCritic
-
-OPTIMIZER_PREFIX = "optimizer/"
 
 # More threads would change the bits with the machine, and the matrices are too small to gain.
 torch.set_num_threads(1)
@@ -95,7 +93,9 @@ def _copied(tensors: dict[str, Tensor]) -> Arrays:
 
 
 def standardized(values: Tensor) -> Tensor:
-    """Values of mean 0 and standard deviation 1."""
+    """Values of mean 0 and standard deviation 1; a single value is only centred."""
+    if len(values) < 2:
+        return values - values.mean()
     return (values - values.mean()) / (values.std() + 1e-8)
 
 

@@ -51,8 +51,7 @@ def update(
     """
     played = rollout.played
     ended = rollout.terminated | rollout.truncated
-    nothing = np.zeros_like(rollout.reward)
-    target = discounted_returns(rollout.reward, ended, nothing, hp.discount)[played]
+    target = discounted_returns(rollout.reward, ended, hp.discount)[played]
     observations = module.normalized(torch.from_numpy(rollout.observation[played]))
     samples = torch.from_numpy(rollout.sample[played])
     targets = torch.from_numpy(target)

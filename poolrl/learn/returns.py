@@ -8,15 +8,12 @@ from numpy.typing import NDArray
 F32 = NDArray[np.float32]
 
 
-def discounted_returns(
-    reward: F32, ended: NDArray[np.bool_], bootstrap: F32, discount: float
-) -> F32:
+def discounted_returns(reward: F32, ended: NDArray[np.bool_], discount: float) -> F32:
     """Monte Carlo returns, g_t = r_t + γ g_{t+1} (Sutton & Barto 2018, equation 3.9).
 
     Args:
         reward: (T, n).
         ended: (T, n): the last step of an episode.
-        bootstrap: (T, n): what follows after the last step of an episode; 0 for nothing.
         discount: γ.
 
     Returns:
@@ -25,7 +22,7 @@ def discounted_returns(
     returns = np.empty_like(reward)
     following = np.zeros(reward.shape[1], np.float32)
     for t in range(len(reward) - 1, -1, -1):
-        following = reward[t] + np.float32(discount) * np.where(ended[t], bootstrap[t], following)
+        following = reward[t] + np.float32(discount) * np.where(ended[t], np.float32(0), following)
         returns[t] = following
     return returns
 

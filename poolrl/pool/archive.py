@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import uuid
 
 from poolrl.errors import IncompatiblePool
 from poolrl.pool import store
@@ -12,6 +11,7 @@ from poolrl.pool.records import (
     AgentRef,
     Attempt,
     MergeRecord,
+    NewerSchema,
     UnitRecord,
     Unreadable,
     decode,
@@ -21,6 +21,10 @@ from poolrl.pool.spec import Pool
 from poolrl.pool.units import Unit
 
 log = logging.getLogger("poolrl.pool")
+
+
+MOST_SET_ASIDE = 5
+"""How often one unit's deposit may be found damaged before that is the pool's failure."""
 
 
 class Archive:
@@ -48,9 +52,9 @@ class Archive:
         store.publish(self._layout.iteration(record.iteration).record(record.unit), encode(record))
 
     def publish_attempt(self, attempt: Attempt) -> None:
-        """Note a try that failed for reasons of its worker."""
+        """Note a try that failed for reasons of its worker; one a worker and unit."""
         unit = Unit(attempt.iteration, attempt.kind, attempt.index)
-        path = self._layout.iteration(unit.iteration).attempt(unit, uuid.uuid4().hex)
+        path = self._layout.iteration(unit.iteration).attempt(unit, attempt.worker.id)
         store.publish(path, encode(attempt))
 
     def deposit(self, unit: Unit) -> UnitRecord | None:
@@ -64,6 +68,8 @@ class Archive:
             record = decode(data, UnitRecord)
             if record.unit != unit or record.spec_sha256 != self._spec_sha256:
                 raise Unreadable("it belongs to another unit or another pool")
+        except NewerSchema as error:
+            raise IncompatiblePool(f"{path}: {error}") from error
         except Unreadable as error:
             self._set_aside(unit, str(error))
             return None
@@ -93,7 +99,7 @@ class Archive:
         path = self._layout.iteration(iteration).merge
         try:
             record = decode(store.read(path), MergeRecord)
-        except (Unreadable, FileNotFoundError) as error:
+        except (Unreadable, NewerSchema, FileNotFoundError) as error:
             raise IncompatiblePool(f"{path}: {error}") from error
         if record.spec_sha256 != self._spec_sha256 or record.iteration != iteration:
             raise IncompatiblePool(f"{path}: belongs to another pool or iteration")
@@ -105,9 +111,14 @@ class Archive:
 
         Returns:
             Whether there is a merge now, this one or an earlier one.
+
+        Raises:
+            IncompatiblePool: the agent of a champion that an earlier merge named is lost.
         """
         champion = record.champion
-        if self._read_agent(champion.path, champion.sha256) is None:
+        if champion.iteration != record.iteration:
+            self.champion(record)
+        elif self._read_agent(champion.path, champion.sha256) is None:
             unit = Unit(champion.iteration, champion.kind, champion.index)
             self._set_aside(unit, "its agent is missing or damaged")
             return False
@@ -157,5 +168,10 @@ class Archive:
 
     def _set_aside(self, unit: Unit, reason: str) -> None:
         path = self._layout.iteration(unit.iteration).record(unit)
+        before = [n for n in store.names_in(path.parent) if n.startswith(f"{path.name}.corrupt-")]
+        if len(before) >= MOST_SET_ASIDE:
+            raise IncompatiblePool(
+                f"{path}: {reason}, as {len(before)} times before; something damages this file"
+            )
         aside = store.set_aside(path)
         log.warning("%s: %s; set aside as %s", path, reason, aside.name)

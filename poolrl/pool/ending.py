@@ -14,7 +14,8 @@ class Ending:
 
     Attributes:
         iterations: the iteration after which the pool ends.
-        target_return: end once the champion's re-evaluation, an unbiased measurement, reaches this.
+        target_return: end with the iteration in which the re-evaluation of the standing champion,
+            an unbiased measurement, reaches this; that iteration's champion is the result.
         deadline: Unix time after which no new unit is begun.
     """
 

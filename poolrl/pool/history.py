@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from poolrl.pool import store
 from poolrl.pool.archive import Archive
-from poolrl.pool.records import MergeRecord, UnitRecord, Unreadable, decode
+from poolrl.pool.records import MergeRecord, NewerSchema, UnitRecord, Unreadable, decode
 from poolrl.pool.spec import Pool
 from poolrl.pool.units import KindName, Unit, units_of
 
@@ -64,7 +64,7 @@ class History:
             if data is not None:
                 self.units.append(decode(data, UnitRecord))
                 self._known.add(unit)
-        except Unreadable:
+        except (Unreadable, NewerSchema):
             pass
 
     @property
@@ -92,7 +92,7 @@ class History:
         rows = []
         for unit in self.units:
             evaluation, training = unit.evaluation, unit.training
-            start, before = active[unit.iteration]
+            start, before = active.get(unit.iteration, (unit.finished, 0.0))
             row: dict[str, Any] = {
                 "iteration": unit.iteration,
                 "kind": unit.kind,

@@ -70,6 +70,11 @@ class Layout:
         return self.root / "pool.toml"
 
     @property
+    def run(self) -> Path:
+        """The options of the last run, for whoever joins it."""
+        return self.root / "run.toml"
+
+    @property
     def iterations(self) -> Path:
         return self.root / "iterations"
 

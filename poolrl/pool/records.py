@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import statistics
 from collections.abc import Sequence
@@ -198,25 +199,40 @@ class Unreadable(ValueError):
     """The bytes are no record of the kind that was expected."""
 
 
+class NewerSchema(ValueError):
+    """A later version of poolrl wrote the record; it is not damaged."""
+
+
+class _Schema(Struct):
+    schema: int = SCHEMA
+
+
 def encode(record: Record) -> bytes:
-    """A record as a line of JSON."""
-    return msgspec.json.encode(record) + b"\n"
+    """A record as a line of JSON.
+
+    Raises:
+        ValueError: it holds NaN or infinity, which JSON cannot.
+    """
+    table = msgspec.to_builtins(record)
+    return json.dumps(table, allow_nan=False, separators=(",", ":")).encode() + b"\n"
 
 
 def decode(data: bytes, kind: type[R]) -> R:
     """Read a record.
 
     Raises:
-        Unreadable: it is torn, of another kind, of a newer schema, or holds NaN or infinity.
+        Unreadable: it is torn, of another kind, or holds NaN or infinity.
+        NewerSchema: a later version wrote it.
     """
     try:
-        record = msgspec.json.decode(data, type=kind)
+        schema = msgspec.json.decode(data, type=_Schema).schema
+        if schema > SCHEMA:
+            raise NewerSchema(
+                f"schema {schema} is newer than this version of poolrl reads ({SCHEMA})"
+            )
+        return msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, RecursionError) as error:
         raise Unreadable(str(error)) from error
-    schema: int = getattr(record, "schema", SCHEMA)
-    if schema > SCHEMA:
-        raise Unreadable(f"schema {schema} is newer than this version of poolrl reads ({SCHEMA})")
-    return record
 
 
 def paired_difference(a: Evaluation, b: Evaluation) -> Difference:

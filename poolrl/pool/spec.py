@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from poolrl.versions import versions
 
 _COMMENT = """\
 # A pool of poolrl: its specification, frozen when the pool was made. What affects results is in
-# [spec], whose SHA-256 every record repeats; [run] and [made_with] are only remembered.
+# [spec], whose SHA-256 every record repeats; [made_with] is only remembered.
 """
 
 
@@ -32,7 +32,7 @@ class Pool:
     Attributes:
         layout: where its files are.
         spec: its specification.
-        run: the run options that it was made with, the defaults of whoever joins it.
+        run: the options of its last run, the defaults of whoever joins it.
         made_with: versions of the software that made it.
         spec_sha256: the identity of the pool, repeated in every record: of the specification as it
             stands in the file, so that options that later versions add do not change it.
@@ -44,11 +44,29 @@ class Pool:
     made_with: dict[str, str]
     spec_sha256: str
 
+    def model_difference(self, model_sha256: str) -> str | None:
+        """What to warn of where the task's model is another here; ``None`` where it is the same.
+
+        Compiled models differ between versions of MuJoCo, and so do results.
+
+        Raises:
+            IncompatiblePool: it is another although the version is the same.
+        """
+        own = self.spec.task.model_sha256
+        if own in ("", model_sha256):
+            return None
+        here, there = versions().get("mujoco"), self.made_with.get("mujoco")
+        if here == there:
+            raise IncompatiblePool(
+                f"{self.layout.root}: task.model_sha256 ({own} in the pool, {model_sha256} now): "
+                f"the model of {self.spec.task.id} is another one"
+            )
+        return f"the pool was made with mujoco {there}, this is {here}: results will differ"
+
 
 class _File(config.Section, frozen=True):
     schema: int
     spec: Spec
-    run: RunOptions
     made_with: dict[str, str]
 
 
@@ -77,7 +95,7 @@ def open_pool(root: Path) -> Pool:
         file = tables.convert(table, _File, str(layout.spec))
     except UsageError as error:
         raise IncompatiblePool(str(error)) from error
-    return Pool(layout, file.spec, file.run, file.made_with, tables.sha256(table["spec"]))
+    return Pool(layout, file.spec, _last_run(layout), file.made_with, tables.sha256(table["spec"]))
 
 
 def make_pool(root: Path, spec: Spec, run: RunOptions, initial_agent: bytes | None = None) -> Pool:
@@ -86,7 +104,7 @@ def make_pool(root: Path, spec: Spec, run: RunOptions, initial_agent: bytes | No
     Args:
         root: the directory; made where it is missing.
         spec: what is frozen.
-        run: remembered as the defaults of whoever joins.
+        run: remembered, in an old pool too, as the defaults of whoever joins.
         initial_agent: the agent file to start from, whose SHA-256 the specification holds.
 
     Raises:
@@ -94,6 +112,7 @@ def make_pool(root: Path, spec: Spec, run: RunOptions, initial_agent: bytes | No
         IncompatiblePool: it holds a pool of another specification; names the keys that differ.
     """
     layout = Layout(root)
+    tables.sha256(msgspec.to_builtins(spec))  # before anything is made of what cannot be hashed
     names = store.names_in(root)
     if layout.spec.name not in names:
         own = {layout.iterations.name, layout.logs.name}
@@ -104,15 +123,28 @@ def make_pool(root: Path, spec: Spec, run: RunOptions, initial_agent: bytes | No
         if initial_agent is not None:
             unit = Unit(0, "initial", 0)
             store.publish(layout.iteration(0).agent(unit, spec.initial_agent_sha256), initial_agent)
-        store.publish(layout.spec, _to_toml(spec, run))
+        file = _File(schema=SCHEMA, spec=spec, made_with=versions())
+        store.publish(layout.spec, (_COMMENT + "\n").encode() + _to_toml(file))
     pool = open_pool(root)
-    if pool.spec != spec:
-        differences = "; ".join(config.differing_keys(pool.spec, spec))
-        raise IncompatiblePool(f"{root}: a pool of another specification: {differences}")
-    return pool
+    differences = config.differing_keys(pool.spec, spec)
+    if differences:
+        raise IncompatiblePool(f"{root}: a pool of another specification: {'; '.join(differences)}")
+    if pool.run != run:
+        store.replace(layout.run, _to_toml(run))
+    return replace(pool, run=run)
 
 
-def _to_toml(spec: Spec, run: RunOptions) -> bytes:
-    file = _File(schema=SCHEMA, spec=spec, run=run, made_with=versions())
-    table: dict[str, Any] = tables.without_none(msgspec.to_builtins(file))
-    return (_COMMENT + "\n" + tomli_w.dumps(table)).encode()
+def _last_run(layout: Layout) -> RunOptions:
+    data = store.read_if_there(layout.run)
+    try:
+        table = tomllib.loads(data.decode()) if data is not None else {}
+        return tables.convert(table, RunOptions, str(layout.run))
+    except ValueError as error:
+        raise IncompatiblePool(f"{layout.run}: not valid TOML: {error}") from error
+    except UsageError as error:
+        raise IncompatiblePool(str(error)) from error
+
+
+def _to_toml(structure: config.Section) -> bytes:
+    table: dict[str, Any] = tables.without_none(msgspec.to_builtins(structure))
+    return tomli_w.dumps(table).encode()

@@ -48,11 +48,16 @@ def publish(path: Path, data: bytes) -> bool:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            try:
-                os.link(temporary, path)
-            except FileExistsError:
-                # A retried NFS request may report this for our own success.
-                return read(path) == data
+            for _ in range(_TRIES):
+                try:
+                    os.link(temporary, path)
+                    break
+                except FileExistsError:
+                    # A retried NFS request may report this for our own success.
+                    found = read_if_there(path)
+                    if found is not None:
+                        return found == data
+                    # Somebody removed it since; there is room again.
         finally:
             temporary.unlink(missing_ok=True)
         _sync_folder(path.parent)

@@ -25,6 +25,8 @@ def plot_history(history: History, output: Path) -> None:
     """
     if not history.merges:
         raise UsageError(f"{history.pool.layout.root}: the pool has no merged iteration yet")
+    if not output.suffix:
+        raise UsageError(f"{output}: name a .png, .pdf or .svg file")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -57,8 +59,10 @@ def _draw(axis: Any, table: pd.DataFrame, x: str, label: str) -> None:
     branches = table[table["kind"] == "branch"]
     axis.plot(branches[x], branches["score"], ".", color=BRANCH, ms=3, label="branches", zorder=1)
     champions = table[table["champion"] & table["kind"].isin(["initial", "branch", "parent"])]
+    # An agent is the champion from the end of its iteration on.
+    end = table[table["kind"] != "closing"].groupby("iteration")[x].max()
     axis.plot(
-        champions[x],
+        end[champions["iteration"]],
         champions["score"],
         color=CHAMPION,
         lw=1.2,
@@ -66,10 +70,8 @@ def _draw(axis: Any, table: pd.DataFrame, x: str, label: str) -> None:
         zorder=2,
     )
     parents = table[table["kind"] == "parent"]
-    # A parent is the champion of the iteration before.
-    place = {row["iteration"] + 1: row[x] for _, row in champions.iterrows()}
     axis.plot(
-        [place.get(iteration) for iteration in parents["iteration"]],
+        end[parents["iteration"] - 1],  # it is the champion of the iteration before
         parents["score"],
         color=AGAIN,
         lw=1.2,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import math
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
@@ -85,6 +86,8 @@ def _like(default: Any, value: Any, key: str) -> Any:
     kind = type(default)
     if isinstance(value, int) and not isinstance(value, bool) and kind is float:
         return float(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(f"{key}: must be finite, got {value!r}")
     if type(value) is not kind:
         raise UsageError(f"{key}: expected {kind.__name__}, got {type(value).__name__} {value!r}")
     return value

@@ -78,7 +78,6 @@ class MujocoTask(Task):
         xml_file: str,
         frame_skip: int,
         max_episode_steps: int,
-        num_threads: int = 1,
     ) -> None:
         if frame_skip < 1:
             raise UsageError(f"task.kwargs.frame_skip: must be at least 1, got {frame_skip}")
@@ -86,7 +85,7 @@ class MujocoTask(Task):
         self.max_episode_steps = max_episode_steps
         self.frame_skip = frame_skip
         self.model = load_model(xml_file)
-        self.batch = Batch(self.model, num_simulations, num_threads)
+        self.batch = Batch(self.model, num_simulations, 1)
         self.qpos: NDArray[np.float64] = self.batch.bind("qpos")
         self.qvel: NDArray[np.float64] = self.batch.bind("qvel")
         self.ctrl: NDArray[np.float64] = self.batch.bind("ctrl")

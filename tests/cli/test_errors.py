@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from poolrl.agent import Agent
@@ -55,6 +56,7 @@ def directory(tmp_path: Path) -> Path:
     (tmp_path / "truncated.safetensors").write_bytes(data[:-7])
     (tmp_path / "text.safetensors").write_text("hello")
     (tmp_path / "nowhere.safetensors").write_bytes(of_another_task(data))
+    (tmp_path / "strange.safetensors").write_bytes(with_another_tensor(data))
     (tmp_path / "bad.toml").write_text("[pool]\ncuont = 3\n")
     (tmp_path / "broken.toml").write_text("[pool\n")
     (tmp_path / "other").mkdir()
@@ -64,6 +66,11 @@ def directory(tmp_path: Path) -> Path:
     text = (newer / "pool.toml").read_text()
     (newer / "pool.toml").write_text(text.replace("schema = 1", "schema = 9"))
     return tmp_path
+
+
+def with_another_tensor(data: bytes) -> bytes:
+    agent = Agent.from_bytes(data)
+    return Agent({**agent.arrays, "extra": np.zeros(3, np.float32)}, agent.metadata).to_bytes()
 
 
 def of_another_task(data: bytes) -> bytes:
@@ -78,6 +85,9 @@ def of_another_task(data: bytes) -> bytes:
 
 RUN = ("run", "--pool-directory", "new")
 OLD = ("run", "--pool-directory", "pool")
+
+ON_PLATEAU = ("--set", "task.id=Plateau-v0", "--set", "network.actor=[]")
+ON_PLATEAU += ("--set", "network.critic=[]")
 
 CASES: dict[str, tuple[tuple[str, ...], int, list[str]]] = {
     "unknown key in a file": (("run", "bad.toml"), 2, ["bad.toml: pool.cuont", "count"]),
@@ -99,6 +109,27 @@ CASES: dict[str, tuple[tuple[str, ...], int, list[str]]] = {
         4,
         ["task.max_episode_steps (4 in the pool, 9 now)"],
     ),
+    "another task": (
+        (*OLD, "--set", "task.id=Swimmer-v5"),
+        4,
+        ["task.id (Plateau-v0 in the pool, Swimmer-v5 now)"],
+    ),
+    "another learner": (
+        (*OLD, "--set", "learner.name=ppo"),
+        4,
+        ["learner.name (climb in the pool, ppo now)"],
+    ),
+    "an infinite argument": (
+        (*RUN, "--set", "task.kwargs.ctrl_cost_weight=inf"),
+        2,
+        ["task.kwargs.ctrl_cost_weight", "finite"],
+    ),
+    "an impossible argument": (
+        (*RUN, "--set", "task.kwargs.reset_noise_scale=-1.0"),
+        2,
+        ["task: Swimmer-v5 with these arguments"],
+    ),
+    "a date": ((*RUN, "--set", "task.kwargs.frame_skip=2026-01-01"), 2, ["frame_skip", "int"]),
     "a newer schema": (("run", "--pool-directory", "newer"), 4, ["newer", "schema 9 is newer"]),
     "a newer schema, for a worker": (("worker", "--pool-directory", "newer"), 4, ["schema 9"]),
     "a newer schema, for plot": (("plot", "newer", "-o", "x.png"), 4, ["schema 9"]),
@@ -113,12 +144,18 @@ CASES: dict[str, tuple[tuple[str, ...], int, list[str]]] = {
     "text for an agent": (("evaluate", "text.safetensors"), 2, ["text.safetensors: not an agent"]),
     "an unknown task's agent": (("evaluate", "nowhere.safetensors"), 2, ["'Nowhere-v0'"]),
     "a plot nowhere": (("plot", "pool", "-o", "no/x.png"), 2, ["no/x.png"]),
+    "a plot without a kind": (("plot", "pool", "-o", "x"), 2, ["x: name a .png"]),
     "a plot of no known kind": (("plot", "pool", "-o", "x.zzz"), 2, ["x.zzz"]),
     "from no agent": ((*RUN, "--from-agent", "absent"), 2, ["absent: No such file"]),
     "from a truncated agent": (
         (*RUN, "--from-agent", "truncated.safetensors"),
         2,
         ["truncated.safetensors: not an agent"],
+    ),
+    "from a strange agent": (
+        (*RUN, *ON_PLATEAU, "--from-agent", "strange.safetensors"),
+        2,
+        ["strange.safetensors", "tensor extra"],
     ),
     "from another task's agent": (
         (*RUN, "--from-agent", "good.safetensors"),

@@ -39,13 +39,12 @@ def test_lambda_one_gives_monte_carlo_returns() -> None:
     ended[[7, -1]] = True
     nothing = np.zeros((20, 3), np.float32)
     advantage = generalized_advantages(reward, value, ended, ~ended & False, nothing, 0.9, 1.0)
-    returns = discounted_returns(reward, ended, nothing, 0.9)
+    returns = discounted_returns(reward, ended, 0.9)
     assert advantage + value == pytest.approx(returns, abs=1e-5)
 
 
 def test_undiscounted_returns_are_sums() -> None:
     reward = np.ones((5, 1), np.float32)
     ended = np.array([[False], [True], [False], [False], [True]])
-    bootstrap = np.array([[0], [0], [0], [0], [10]], np.float32)
-    returns = discounted_returns(reward, ended, bootstrap, 1.0)
-    assert returns[:, 0].tolist() == [2, 1, 13, 12, 11]
+    returns = discounted_returns(reward, ended, 1.0)
+    assert returns[:, 0].tolist() == [2, 1, 3, 2, 1]

@@ -19,7 +19,7 @@ def main(root: str, point: str, count: int, iterations: int) -> None:
         "in a branch": (Computer, "_evaluate"),
         "between agent and record": (Archive, "publish_record"),
         "before the merge": (Archive, "publish_merge"),
-        "after the merge": (Archive, "remove_losers"),
+        "while removing losers": (Archive, "remove_losers"),
     }[point]
     real = getattr(owner, name)
     calls = 0

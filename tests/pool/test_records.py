@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from poolrl.pool.records import (
     Evaluation,
     MergeRecord,
+    NewerSchema,
     UnitRecord,
     Unreadable,
     decode,
@@ -39,7 +40,7 @@ def test_other_kinds_newer_schemas_and_nan_are_unreadable() -> None:
     data = encode(deposit("branch", 0, [1.0]))
     with pytest.raises(Unreadable):
         decode(data, MergeRecord)
-    with pytest.raises(Unreadable, match="schema 2 is newer"):
+    with pytest.raises(NewerSchema, match="schema 2 is newer"):
         decode(encode(replace(deposit("branch", 0, [1.0]), schema=2)), UnitRecord)
     with pytest.raises(Unreadable):
         decode(data.replace(b'"score":1.0', b'"score":NaN'), UnitRecord)
@@ -51,6 +52,12 @@ def test_other_kinds_newer_schemas_and_nan_are_unreadable() -> None:
 def test_any_bytes_are_a_record_or_unreadable(data: bytes) -> None:
     with pytest.raises(Unreadable):
         decode(data, UnitRecord)
+
+
+def test_what_json_cannot_hold_is_not_written() -> None:
+    record = deposit("branch", 0, [1.0])
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        encode(replace(record, finished=math.nan))
 
 
 def test_standard_errors() -> None:

@@ -30,8 +30,12 @@ def test_a_pool_opens_as_it_was_made(tiny_pool: Pool) -> None:
 def test_making_it_again_opens_it_whatever_the_run_options(tiny_pool: Pool) -> None:
     root = tiny_pool.layout.root
     before = snapshot(root)
-    assert make_pool(root, tiny_spec(), RunOptions(iterations=9)).run.iterations == 3
+    assert make_pool(root, tiny_spec(), RunOptions(iterations=3)) == tiny_pool
     assert snapshot(root) == before
+    assert make_pool(root, tiny_spec(), RunOptions(iterations=9)).run.iterations == 9
+    assert open_pool(root).run.iterations == 9  # for whoever joins
+    before.pop("run.toml")
+    assert before.items() <= snapshot(root).items()
 
 
 def test_another_specification_is_refused_by_key(tiny_pool: Pool) -> None:

@@ -128,7 +128,7 @@ def test_a_claim_excludes_until_it_is_released(tmp_path: Path) -> None:
 
 HOLD = (
     "import sys, time; from pathlib import Path; from poolrl.pool.store import Claims\n"
-    "claims = Claims(1.0); print(claims.claim(Path(sys.argv[1])), flush=True); time.sleep(60)"
+    "claims = Claims(2.0); print(claims.claim(Path(sys.argv[1])), flush=True); time.sleep(60)"
 )
 
 
@@ -137,8 +137,8 @@ def test_a_dead_workers_claim_is_taken_over(tmp_path: Path) -> None:
     holder = subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE)
     assert holder.stdout is not None
     assert holder.stdout.readline() == b"True\n"
-    claims = Claims(1.0)
-    for _ in range(15):
+    claims = Claims(2.0)
+    for _ in range(25):
         assert not claims.claim(path)  # its heartbeat goes on past the lease's duration
         time.sleep(0.1)
     holder.kill()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 
+import mujoco
 import pytest
 
 from poolrl.config import RunOptions
@@ -16,8 +18,9 @@ from poolrl.pool.records import UnitRecord, decode
 from poolrl.pool.spec import Pool, make_pool
 from poolrl.pool.store import StoreError
 from poolrl.pool.units import Unit
-from poolrl.pool.worker import Worker, loop
+from poolrl.pool.worker import Worker
 from poolrl.pool.worker.compute import Computer, Result
+from poolrl.tasks.mujoco import load_model, model_sha256
 from tests.conftest import tiny_spec
 
 
@@ -39,7 +42,6 @@ def breaking(monkeypatch: pytest.MonkeyPatch, broken: Unit, error: Exception, ti
         return real(self, unit, champion)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Computer, "compute", compute)
-    monkeypatch.setattr(loop, "RETRY_SECONDS", 0.01)
 
 
 def test_a_divergence_is_deposited_at_once_and_never_wins(
@@ -67,22 +69,116 @@ def test_a_passing_failure_is_an_attempt_and_changes_nothing(
 ) -> None:
     undisturbed = work(make_pool(tmp_path / "other", tiny_spec(), RunOptions()))
     breaking(monkeypatch, Unit(1, "branch", 0), MemoryError("no memory"), times=2)
+    for _ in range(2):
+        # All else of the iteration is done first, and then the unit is left to another worker.
+        with pytest.raises(PoolrlError, match="branch-000: MemoryError: no memory"):
+            work(tiny_pool)
     history = work(tiny_pool)
     names = os.listdir(tiny_pool.layout.iteration(1).folder)
     assert sum("branch-000.attempt-" in name for name in names) == 2
     assert history.merges[-1].champion.sha256 == undisturbed.merges[-1].champion.sha256
+    assert not history.merges[1].timing_dependent
 
 
-def test_a_unit_that_keeps_failing_is_abandoned(
+def test_a_unit_that_fails_for_many_workers_is_abandoned(
     tiny_pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     breaking(monkeypatch, Unit(1, "branch", 2), RuntimeError("a bug"), times=99)
+    for _ in range(3):
+        with pytest.raises(PoolrlError, match="a bug"):
+            work(tiny_pool)
     history = work(tiny_pool)
     record = next(unit for unit in history.units if unit.unit == Unit(1, "branch", 2))
     assert record.status == "abandoned"
     assert "3 attempts failed" in record.reason
     assert history.merges[1].timing_dependent
     assert history.merges[2].iteration == 2
+
+
+def test_a_bad_machine_does_not_eat_up_the_attempts(
+    tiny_pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work(tiny_pool, iterations=0)
+
+    def compute(*_: object) -> Result:
+        raise MemoryError("no memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Computer, "compute", compute)
+        for _ in range(2):
+            with pytest.raises(PoolrlError, match="no memory"):
+                work(tiny_pool)
+    history = work(tiny_pool)
+    assert {unit.status for unit in history.units} == {"done"}
+
+
+def test_an_initial_agent_that_failed_is_made_once_it_can_be(
+    tiny_pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    breaking(monkeypatch, Unit(0, "initial", 0), MemoryError("no memory"), times=5)
+    for _ in range(5):
+        with pytest.raises(PoolrlError, match="no memory"):
+            work(tiny_pool)
+    assert len(work(tiny_pool).merges) == 3
+
+
+def test_a_metric_that_is_not_finite_is_a_divergence(tmp_path: Path) -> None:
+    spec = tiny_spec(
+        learner__name="reinforce",
+        network__critic=[8],
+        network__activation="relu",
+        learner__baseline_learning_rate=1e8,
+        learner__max_grad_norm=0,
+        learner__minibatch_size=1,
+    )
+    history = work(make_pool(tmp_path / "pool", spec, RunOptions()), iterations=3)
+    assert "failed" in {unit.status for unit in history.units}
+    assert not list((tmp_path / "pool").rglob("*.corrupt-*"))
+
+
+def test_a_lost_standing_champion_ends_the_pool(
+    tiny_pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def evaluate(self: Computer, unit: Unit, agent: object) -> object:
+        if unit.kind == "branch":
+            for path in tiny_pool.layout.iteration(0).folder.glob("*.safetensors"):
+                path.unlink()
+            raise Divergence("a return is not finite")
+        return real(self, unit, agent)  # type: ignore[arg-type]
+
+    real = Computer._evaluate
+    monkeypatch.setattr(Computer, "_evaluate", evaluate)
+    with pytest.raises(IncompatiblePool, match="missing or damaged"):
+        work(tiny_pool)
+    assert tiny_pool.layout.iteration(0).record(Unit(0, "initial", 0)).exists()
+
+
+def test_a_deposit_of_a_later_version_is_left_alone(tiny_pool: Pool) -> None:
+    work(tiny_pool, iterations=1)
+    layout = tiny_pool.layout.iteration(1)
+    layout.merge.unlink()
+    path = layout.record(Unit(1, "branch", 1))
+    newer = path.read_bytes().replace(b'"schema":1', b'"schema":2,"more":3')
+    path.write_bytes(newer)
+    with pytest.raises(IncompatiblePool, match="schema 2 is newer"):
+        work(tiny_pool)
+    assert path.read_bytes() == newer
+
+
+def test_another_model_is_refused(tmp_path: Path) -> None:
+    model = tmp_path / "mine.xml"
+    source = load_model("swimmer.xml")
+    mujoco.mj_saveLastXML(str(model), source)
+    kwargs = {"task__id": "Swimmer-v5", "task__kwargs.xml_file": str(model)}
+    spec = tiny_spec(**kwargs, task__model_sha256=model_sha256(load_model(str(model))))
+    pool = make_pool(tmp_path / "pool", spec, RunOptions())
+    Worker(pool, Ending(0)).run()
+    load_model.cache_clear()
+    model.write_text(model.read_text().replace('viscosity="0.1"', 'viscosity="0.2"'))
+    with pytest.raises(IncompatiblePool, match=r"task\.model_sha256"):
+        Worker(pool, Ending(1))
+    # Another version of MuJoCo compiles another model, which is a warning.
+    Worker(dataclasses.replace(pool, made_with={"mujoco": "3.0.0"}), Ending(0))
 
 
 def test_all_branches_failing_keeps_the_parent(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -27,7 +28,8 @@ def project(tmp_path: Path) -> Path:
 
 def set_up(project: Path) -> subprocess.Popen[bytes]:
     environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    return subprocess.Popen([project / "scripts/run_pool.sh", "--setup-only"], env=environment)
+    command = [project / "scripts/run_pool.sh", "--setup-only"]
+    return subprocess.Popen(command, env=environment, start_new_session=True)
 
 
 @pytest.mark.full
@@ -38,7 +40,7 @@ def test_ten_may_set_up_at_once_and_a_cut_off_one_is_done_again(project: Path) -
         assert time.monotonic() < deadline
         time.sleep(0.05)
     time.sleep(3)
-    subprocess.run(["pkill", "-KILL", "-f", str(project)], check=False)
+    os.killpg(cut_off.pid, signal.SIGKILL)
     cut_off.wait()
     marker = project / ".venv" / ".complete"
     assert not marker.exists()

@@ -32,6 +32,11 @@ class Clock:
             spent[0] += time.perf_counter() - wall
             spent[1] += time.process_time() - cpu
 
+    def drop(self) -> None:
+        """Forget training and evaluation that came to nothing, lest the next deposit pay."""
+        for name in ("training", "evaluation"):
+            self._spent.pop(name, None)
+
     def take(self) -> dict[str, Seconds]:
         """What was spent since the last call."""
         taken = {

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
 
 from poolrl import tasks
 from poolrl.agent import Agent
@@ -41,11 +43,17 @@ class Computer:
     """Does units of a specification, keeping the tasks that it has made."""
 
     def __init__(self, spec: Spec, clock: Clock) -> None:
-        """Raises ``UsageError`` where the task cannot be made."""
+        """Raises ``UsageError`` where the task cannot be made, or cannot make a step."""
         self._spec = spec
         self._clock = clock
         self._tasks: dict[int, Task] = {}
         self._task = self.make_task(1)
+        self.model_sha256 = tasks.fingerprint(self._task)
+        try:
+            self._task.reset(np.arange(1), [np.random.default_rng(0)])
+            self._task.step(np.zeros((1, *self._task.action_space.shape), np.float32))
+        except Exception as error:
+            raise UsageError(f"task: {spec.task.id} with these arguments: {error}") from error
 
     def make_task(self, episodes: int) -> Task:
         """A task for a number of episodes; how many simulations it has follows from the
@@ -78,7 +86,7 @@ class Computer:
                 raise UsageError(
                     f"the agent's {name} is {_short(theirs)}, the pool's {_short(ours)}"
                 )
-        _ = agent.policy  # checks the shapes
+        agent.check()
 
     def compute(self, unit: Unit, champion: Agent | None) -> Result:
         """Do a unit.
@@ -89,6 +97,8 @@ class Computer:
         """
         spec, kind = self._spec, KINDS[unit.kind]
         agent = champion if champion is not None else self.initial_agent()
+        if unit.kind == "initial":
+            agent = self._adopted(agent)
         hyperparameters: dict[str, Any] = {}
         training = None
         try:
@@ -111,12 +121,25 @@ class Computer:
                     mean_return=sum(trained.returns) / len(trained.returns),
                     metrics=trained.metrics,
                 )
+                for name, value in trained.metrics.items():
+                    if not math.isfinite(value):
+                        raise Divergence(f"{name} is not finite")
             with self._clock.phase("evaluation"):
                 evaluation = self._evaluate(unit, agent)
         except Divergence as error:
             return Result(None, hyperparameters, training, None, str(error))
         new = agent if kind.trains or unit.kind == "initial" else None
         return Result(new, hyperparameters, training, evaluation, "")
+
+    def _adopted(self, agent: Agent) -> Agent:
+        """An agent, maybe of another pool, that says of its task what this pool's is."""
+        own = self.initial_agent().metadata
+        metadata = msgspec.structs.replace(
+            agent.metadata,
+            task_kwargs=own.task_kwargs,
+            max_episode_steps=own.max_episode_steps,
+        )
+        return Agent(agent.arrays, metadata)
 
     def _evaluate(self, unit: Unit, agent: Agent) -> Evaluation:
         spec = self._spec

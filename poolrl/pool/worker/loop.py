@@ -30,8 +30,9 @@ from poolrl.versions import versions
 
 log = logging.getLogger("poolrl.worker")
 
-RETRY_SECONDS = 1.0
-"""Pause before a worker tries again what it failed at; doubles with each try."""
+MOST_FAILURES = 3
+"""Units in a row that a worker may fail for reasons of its own before it ends: a machine without
+memory must not eat up every unit's attempts."""
 
 
 class Worker:
@@ -53,6 +54,7 @@ class Worker:
 
         Raises:
             UsageError: the pool's task cannot be made here.
+            IncompatiblePool: its model is another here.
         """
         self.pool = pool
         self.ending = ending
@@ -64,10 +66,13 @@ class Worker:
         self._archive = Archive(pool)
         self._clock = Clock()
         self._computer = Computer(pool.spec, self._clock)
+        if (difference := pool.model_difference(self._computer.model_sha256)) is not None:
+            log.warning("%s", difference)
         prepare(pool.spec.learner)
         self._claims = store.Claims(pool.spec.pool.lease_duration)
         self._champion: tuple[str, Agent] | None = None
-        self._not_before: dict[Unit, float] = {}
+        self._failed: dict[Unit, str] = {}
+        self._failures_in_a_row = 0
         self._random = random.Random()
         self._longest_unit = 0.0
 
@@ -96,14 +101,16 @@ class Worker:
     def _iterate(self, iteration: int, previous: MergeRecord | None) -> MergeRecord | None:
         """Work on an iteration until it is merged; ``None`` where time is up before."""
         layout = self.pool.layout.iteration(iteration)
-        store.make_folder(layout.folder)
+        with self._clock.phase("look"):
+            store.make_folder(layout.folder)
         units = self._in_own_order(units_of(iteration, self.pool.spec.pool.count))
         pause = 0.0
         while True:
             with self._clock.phase("look"):
                 listing = look(layout, units)
             if listing.merged:
-                return self._follow(iteration)
+                with self._clock.phase("look"):
+                    return self._follow(iteration)
             if listing.complete:
                 merged = self._merge(layout, previous, units)
                 if merged is not None:
@@ -121,11 +128,15 @@ class Worker:
         """Do what is open, as long as the listing is worth trusting; whether anything was done."""
         done = False
         for unit in listing.open:
-            if self._claim(unit, layout):
+            if unit not in self._failed and self._claim(unit, layout):
                 self._do(unit, layout, previous, listing.attempts[unit.stem])
                 done = True
             if listing.is_stale():
                 break
+        if not done and set(listing.open) <= self._failed.keys():
+            # Nobody else is on them: a new worker may have more luck, or give them up.
+            unit, reason = next(iter(self._failed.items()))
+            raise PoolrlError(f"iteration {unit.iteration} {unit.stem}: {reason}")
         return done
 
     def _in_own_order(self, units: list[Unit]) -> list[Unit]:
@@ -140,8 +151,6 @@ class Worker:
 
     def _claim(self, unit: Unit, layout: IterationLayout) -> bool:
         """Whether a unit is this worker's to do."""
-        if time.monotonic() < self._not_before.get(unit, 0.0):
-            return False
         with self._clock.phase("claim"):
             if not self._claims.claim(layout.lease(unit)):
                 return False
@@ -182,7 +191,10 @@ class Worker:
         """
         started = time.monotonic()
         try:
-            if attempts >= self.pool.spec.pool.max_attempts:
+            if unit.kind in ("parent", "closing") and previous and not self._keep_all:
+                with self._clock.phase("merge"):
+                    self._archive.remove_losers(previous)
+            if attempts >= self.pool.spec.pool.max_attempts and unit.kind != "initial":
                 reason = f"{attempts} attempts failed; see {unit.stem}.attempt-*.json"
                 self._deposit(unit, previous, None, reason)
                 return
@@ -193,12 +205,14 @@ class Worker:
             except PoolrlError:
                 raise
             except Exception as error:
-                self._note_attempt(unit, error)
-                self._not_before[unit] = time.monotonic() + RETRY_SECONDS * 2**attempts
+                self._clock.drop()
+                self._fail(unit, error)
                 return
+            self._failures_in_a_row = 0
             self._longest_unit = max(self._longest_unit, time.monotonic() - started)
             if unit.kind != "closing" and store.read_if_there(layout.merge) is not None:
                 log.info("iteration %d %s: merged without us; dropped", unit.iteration, unit.stem)
+                self._clock.drop()
                 return
             self._deposit(unit, previous, result)
         finally:
@@ -259,8 +273,15 @@ class Worker:
         told = failure if record.score is None else f"score {record.score:.3f}"
         log.info("iteration %d %s: %s", unit.iteration, unit.stem, told)
 
-    def _note_attempt(self, unit: Unit, error: Exception) -> None:
+    def _fail(self, unit: Unit, error: Exception) -> None:
+        """Note a try that failed for reasons of this worker, and leave the unit to others.
+
+        Raises:
+            PoolrlError: too many in a row.
+        """
         reason = f"{type(error).__name__}: {error}"
+        self._failed[unit] = reason
+        self._failures_in_a_row += 1
         log.warning("iteration %d %s: %s", unit.iteration, unit.stem, reason)
         attempt = Attempt(
             iteration=unit.iteration,
@@ -272,6 +293,8 @@ class Worker:
         )
         with self._clock.phase("publish"):
             self._archive.publish_attempt(attempt)
+        if self._failures_in_a_row >= MOST_FAILURES:
+            raise PoolrlError(f"iteration {unit.iteration} {unit.stem}: {reason}")
 
     # Merging and following
 
@@ -303,10 +326,7 @@ class Worker:
                 signed = replace(record, worker=self.info, finished=time.time())
                 if not self._archive.publish_merge(signed):
                     return None
-                merged = self._follow(iteration)
-                if not self._keep_all:
-                    self._archive.remove_losers(merged)
-                return merged
+                return self._follow(iteration)
             finally:
                 self._claims.release(layout.merge_lease)
 
@@ -314,7 +334,7 @@ class Worker:
         """Read the iteration's merge, whoever wrote it, and forget what was before."""
         merged = self._archive.merge(iteration)
         self._claims.forget()
-        self._not_before.clear()
+        self._failed.clear()
         return merged
 
     def _close(self, last: MergeRecord) -> None:
