@@ -56,7 +56,7 @@ def test_an_option_that_a_later_version_adds_does_not_change_an_old_pool(tiny_po
     opened = open_pool(tiny_pool.layout.root)
     assert opened.spec == tiny_pool.spec
     assert opened.spec_sha256 != tiny_pool.spec_sha256  # that of what stands in the file
-    assert make_pool(tiny_pool.layout.root, tiny_spec(), RunOptions()) == opened
+    assert make_pool(tiny_pool.layout.root, tiny_spec(), opened.run) == opened
 
 
 def test_a_newer_schema_is_refused(tiny_pool: Pool) -> None:
