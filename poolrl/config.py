@@ -116,6 +116,9 @@ class Reinforce(Section, frozen=True, tag_field="name", tag="reinforce"):
     minibatch_size: Count = 50
     """Samples a gradient step; each sample is used once."""
     normalize_advantage: bool = True
+    center_rewards: bool = False
+    """As for PPO: for tasks that end at their time limit alone. Undiscounted returns of an episode
+    shrink with the time that is left, which a baseline of the state alone cannot know."""
     max_grad_norm: NonNegative = 0.5
 
 

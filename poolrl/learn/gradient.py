@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from poolrl.agent import OPTIMIZER_PREFIX, Agent, Arrays
 from poolrl.errors import Divergence
+from poolrl.learn.rollout import Rollout
 from poolrl.policy.actor_critic import ActorCritic
 
 # More threads would change the bits with the machine, and the matrices are too small to gain.
@@ -97,6 +99,12 @@ def standardized(values: Tensor) -> Tensor:
     if len(values) < 2:
         return values - values.mean()
     return (values - values.mean()) / (values.std() + 1e-8)
+
+
+def centered_rewards(rollout: Rollout) -> NDArray[np.float32]:
+    """(T, n): rewards less their mean over the rollout (Naik et al. 2024, "Reward Centering")."""
+    centered: NDArray[np.float32] = rollout.reward - rollout.reward[rollout.played].mean()
+    return centered
 
 
 def explained_variance(value: np.ndarray, target: np.ndarray) -> float:

@@ -9,7 +9,7 @@ from torch import Tensor
 from poolrl.agent import Agent
 from poolrl.config import PPO
 from poolrl.learn.api import MakeTask, Training
-from poolrl.learn.gradient import explained_variance, standardized
+from poolrl.learn.gradient import centered_rewards, explained_variance, standardized
 from poolrl.learn.on_policy import train_on_policy
 from poolrl.learn.returns import generalized_advantages
 from poolrl.learn.rollout import Rollout
@@ -44,7 +44,7 @@ def update(
         Averages over the last epoch, and the entropy afterwards, under Stable-Baselines3's keys.
     """
     played = rollout.played
-    reward = rollout.reward - rollout.reward[played].mean() if hp.center_rewards else rollout.reward
+    reward = centered_rewards(rollout) if hp.center_rewards else rollout.reward
     advantage = generalized_advantages(
         reward,
         rollout.value,

@@ -8,7 +8,7 @@ import torch
 from poolrl.agent import Agent
 from poolrl.config import Reinforce
 from poolrl.learn.api import MakeTask, Training
-from poolrl.learn.gradient import explained_variance, standardized
+from poolrl.learn.gradient import centered_rewards, explained_variance, standardized
 from poolrl.learn.on_policy import train_on_policy
 from poolrl.learn.returns import discounted_returns
 from poolrl.learn.rollout import Rollout
@@ -51,7 +51,8 @@ def update(
     """
     played = rollout.played
     ended = rollout.terminated | rollout.truncated
-    target = discounted_returns(rollout.reward, ended, hp.discount)[played]
+    reward = centered_rewards(rollout) if hp.center_rewards else rollout.reward
+    target = discounted_returns(reward, ended, hp.discount)[played]
     observations = module.normalized(torch.from_numpy(rollout.observation[played]))
     samples = torch.from_numpy(rollout.sample[played])
     targets = torch.from_numpy(target)
