@@ -95,6 +95,22 @@ def test_a_unit_that_fails_for_many_workers_is_abandoned(
     assert history.merges[2].iteration == 2
 
 
+def test_a_failing_unit_with_a_marker_that_never_yields_is_no_hang(
+    tiny_pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    breaking(monkeypatch, Unit(1, "branch", 2), RuntimeError("a bug"), times=99)
+    work(tiny_pool, iterations=0)
+    layout = tiny_pool.layout.iteration(1)
+    layout.folder.mkdir()
+    marker = layout.lease(Unit(1, "branch", 2))
+    marker.write_bytes(b"")
+    os.utime(marker, (2**32, 2**32))
+    for _ in range(3):
+        with pytest.raises(PoolrlError, match="a bug"):
+            work(tiny_pool, iterations=1)
+    assert work(tiny_pool, iterations=1).merges[1].timing_dependent
+
+
 def test_a_bad_machine_does_not_eat_up_the_attempts(
     tiny_pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

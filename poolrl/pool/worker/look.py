@@ -26,8 +26,8 @@ class Listing:
     Attributes:
         merged: whether there is a merge.
         complete: whether every unit has been deposited.
-        open: units without a deposit: first those that nobody is on, then a few that somebody
-            claimed, whose claim may have lapsed.
+        free: units without a deposit that nobody has claimed.
+        taken: a few of those that somebody has claimed, whose claim may have lapsed.
         attempts: by a unit's stem, how many tries at it have failed.
         made: when, on the monotonic clock.
         cost: seconds that it took.
@@ -35,7 +35,8 @@ class Listing:
 
     merged: bool
     complete: bool
-    open: list[Unit]
+    free: list[Unit]
+    taken: list[Unit]
     attempts: Counter[str]
     made: float
     cost: float
@@ -64,7 +65,8 @@ def look(layout: IterationLayout, units: Sequence[Unit]) -> Listing:
     return Listing(
         merged=layout.merge.name in names,
         complete=not missing,
-        open=[*free, *taken[:WATCHED]],
+        free=free,
+        taken=taken[:WATCHED],
         attempts=attempts,
         made=now,
         cost=now - start,

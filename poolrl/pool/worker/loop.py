@@ -71,7 +71,7 @@ class Worker:
         prepare(pool.spec.learner)
         self._claims = store.Claims(pool.spec.pool.lease_duration)
         self._champion: tuple[str, Agent] | None = None
-        self._failed: dict[Unit, str] = {}
+        self._failed: dict[Unit, tuple[str, float]] = {}
         self._failures_in_a_row = 0
         self._random = random.Random()
         self._longest_unit = 0.0
@@ -127,17 +127,30 @@ class Worker:
     ) -> bool:
         """Do what is open, as long as the listing is worth trusting; whether anything was done."""
         done = False
-        for unit in listing.open:
-            if unit not in self._failed and self._claim(unit, layout):
+        for unit in [*listing.free, *listing.taken]:
+            if unit in self._failed:
+                if unit in listing.taken and self._claim(unit, layout):
+                    self._claims.release(layout.lease(unit))  # whoever had it is gone
+                    self._give_way(unit)
+            elif self._claim(unit, layout):
                 self._do(unit, layout, previous, listing.attempts[unit.stem])
                 done = True
             if listing.is_stale():
                 break
-        if not done and set(listing.open) <= self._failed.keys():
-            # Nobody else is on them: a new worker may have more luck, or give them up.
-            unit, reason = next(iter(self._failed.items()))
-            raise PoolrlError(f"iteration {unit.iteration} {unit.stem}: {reason}")
+        if not done and not listing.taken and set(listing.free) <= self._failed.keys():
+            self._give_way(listing.free[0])
         return done
+
+    def _give_way(self, unit: Unit) -> None:
+        """End where all that is left is what this worker failed at, once the others have had time
+        to claim it: a worker started anew may have more luck, or give it up.
+
+        Raises:
+            PoolrlError: with the reason of the failure.
+        """
+        reason, since = self._failed[unit]
+        if time.monotonic() - since > self.pool.spec.pool.lease_duration / 10:
+            raise PoolrlError(f"iteration {unit.iteration} {unit.stem}: {reason}")
 
     def _in_own_order(self, units: list[Unit]) -> list[Unit]:
         """Workers begin at different branches, so that they rarely want the same claim; the
@@ -280,7 +293,7 @@ class Worker:
             PoolrlError: too many in a row.
         """
         reason = f"{type(error).__name__}: {error}"
-        self._failed[unit] = reason
+        self._failed[unit] = (reason, time.monotonic())
         self._failures_in_a_row += 1
         log.warning("iteration %d %s: %s", unit.iteration, unit.stem, reason)
         attempt = Attempt(
