@@ -7,7 +7,6 @@ import os
 import random
 import socket
 import time
-import traceback
 import uuid
 
 from msgspec.structs import replace
@@ -19,12 +18,13 @@ from poolrl.pool import store
 from poolrl.pool.archive import Archive
 from poolrl.pool.ending import Ending
 from poolrl.pool.layout import IterationLayout
-from poolrl.pool.records import AgentRef, Attempt, MergeRecord, UnitRecord, WorkerInfo
+from poolrl.pool.records import MergeRecord, WorkerInfo
 from poolrl.pool.select import NothingToSelect, merge
 from poolrl.pool.spec import Pool
 from poolrl.pool.units import Unit, units_of
 from poolrl.pool.worker.clock import Clock
-from poolrl.pool.worker.compute import Computer, Result
+from poolrl.pool.worker.compute import Computer
+from poolrl.pool.worker.deposit import Depositor
 from poolrl.pool.worker.look import Listing, look
 from poolrl.versions import versions
 
@@ -65,6 +65,7 @@ class Worker:
         self._prefer = prefer
         self._archive = Archive(pool)
         self._clock = Clock()
+        self._depositor = Depositor(self._archive, pool.spec_sha256, self.info, self._clock)
         self._computer = Computer(pool.spec, self._clock)
         if (difference := pool.model_difference(self._computer.model_sha256)) is not None:
             log.warning("%s", difference)
@@ -209,7 +210,7 @@ class Worker:
                     self._archive.remove_losers(previous)
             if attempts >= self.pool.spec.pool.max_attempts and unit.kind != "initial":
                 reason = f"{attempts} attempts failed; see {unit.stem}.attempt-*.json"
-                self._deposit(unit, previous, None, reason)
+                self._depositor.deposit(unit, previous, None, reason)
                 return
             with self._clock.phase("load"):
                 champion = self._start_agent(previous)
@@ -227,7 +228,7 @@ class Worker:
                 log.info("iteration %d %s: merged without us; dropped", unit.iteration, unit.stem)
                 self._clock.drop()
                 return
-            self._deposit(unit, previous, result)
+            self._depositor.deposit(unit, previous, result)
         finally:
             with self._clock.phase("claim"):
                 self._claims.release(layout.lease(unit))
@@ -243,69 +244,15 @@ class Worker:
             self._champion = (sha256, Agent.from_bytes(data, previous.champion.path))
         return self._champion[1]
 
-    def _deposit(
-        self,
-        unit: Unit,
-        previous: MergeRecord | None,
-        result: Result | None,
-        abandoned: str = "",
-    ) -> None:
-        """Publish the agent, if there is a new one, and then the record.
-
-        Args:
-            unit: whose deposit it is.
-            previous: the merge that it started from.
-            result: what it gave; ``None`` for a unit that is abandoned.
-            abandoned: why it is.
-        """
-        reference = None
-        failure = abandoned if result is None else result.failure
-        if result is not None and result.agent is not None:
-            with self._clock.phase("publish"):
-                reference = self._archive.publish_agent(unit, result.agent.to_bytes())
-        elif not failure and previous is not None:
-            reference = AgentRef(path=previous.champion.path, sha256=previous.champion.sha256)
-        record = UnitRecord(
-            spec_sha256=self.pool.spec_sha256,
-            iteration=unit.iteration,
-            kind=unit.kind,
-            index=unit.index,
-            status="abandoned" if result is None else "failed" if failure else "done",
-            reason=failure,
-            parent_sha256=previous.champion.sha256 if previous else "",
-            hyperparameters=result.hyperparameters if result else {},
-            agent=reference,
-            training=result.training if result else None,
-            evaluation=result.evaluation if result else None,
-            seconds=self._clock.take(),
-            finished=time.time(),
-            worker=self.info,
-        )
-        with self._clock.phase("publish"):
-            self._archive.publish_record(record)
-        told = failure if record.score is None else f"score {record.score:.3f}"
-        log.info("iteration %d %s: %s", unit.iteration, unit.stem, told)
-
     def _fail(self, unit: Unit, error: Exception) -> None:
         """Note a try that failed for reasons of this worker, and leave the unit to others.
 
         Raises:
             PoolrlError: too many in a row.
         """
-        reason = f"{type(error).__name__}: {error}"
+        reason = self._depositor.note_attempt(unit, error)
         self._failed[unit] = (reason, time.monotonic())
         self._failures_in_a_row += 1
-        log.warning("iteration %d %s: %s", unit.iteration, unit.stem, reason)
-        attempt = Attempt(
-            iteration=unit.iteration,
-            kind=unit.kind,
-            index=unit.index,
-            reason=reason,
-            details=traceback.format_exc(),
-            worker=self.info,
-        )
-        with self._clock.phase("publish"):
-            self._archive.publish_attempt(attempt)
         if self._failures_in_a_row >= MOST_FAILURES:
             raise PoolrlError(f"iteration {unit.iteration} {unit.stem}: {reason}")
 
