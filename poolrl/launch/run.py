@@ -13,7 +13,7 @@ from typing import Any
 from msgspec.structs import replace
 from rich.console import Console
 
-from poolrl import config
+from poolrl import config, tasks
 from poolrl.agent import Agent
 from poolrl.config import RunOptions, Spec
 from poolrl.errors import PoolrlError, Preempted, UsageError
@@ -116,10 +116,8 @@ def prepare(
 
 def _completed(spec: Spec, from_agent: Path | None) -> tuple[Spec, bytes | None]:
     """The specification with the hashes of what it names, all of it checked."""
-    file = spec.task.kwargs.get("xml_file")
-    if isinstance(file, str) and file.startswith((".", "~")):  # workers may stand elsewhere
-        kwargs = spec.task.kwargs | {"xml_file": str(Path(file).expanduser().resolve())}
-        spec = replace(spec, task=replace(spec.task, kwargs=kwargs))
+    kwargs = tasks.with_absolute_paths(spec.task.kwargs)  # workers may stand elsewhere
+    spec = replace(spec, task=replace(spec.task, kwargs=kwargs))
     computer = Computer(spec, Clock())
     fingerprint = computer.model_sha256
     if spec.task.model_sha256 not in ("", fingerprint):

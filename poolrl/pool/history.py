@@ -112,9 +112,7 @@ class History:
                 seconds = unit.seconds.get(phase)
                 row[f"{phase}_wall"] = seconds.wall if seconds else 0.0
                 row[f"{phase}_cpu"] = seconds.cpu if seconds else 0.0
-            own = [
-                s for p, s in unit.seconds.items() if p not in ("training", "evaluation", "waiting")
-            ]
+            own = [s for p, s in unit.seconds.items() if p not in (*WORK, "waiting")]
             row["pool_wall"] = sum(seconds.wall for seconds in own)
             row["pool_cpu"] = sum(seconds.cpu for seconds in own)
             row |= {name: unit.hyperparameters.get(name) for name in differing}

@@ -48,7 +48,7 @@ def publish(path: Path, data: bytes) -> bool:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            for _ in range(_TRIES):
+            for attempt in range(_TRIES):
                 try:
                     os.link(temporary, path)
                     break
@@ -58,6 +58,8 @@ def publish(path: Path, data: bytes) -> bool:
                     if found is not None:
                         return found == data
                     # Somebody removed it since; there is room again.
+                    if attempt == _TRIES - 1:
+                        raise
         finally:
             temporary.unlink(missing_ok=True)
         _sync_folder(path.parent)

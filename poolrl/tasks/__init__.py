@@ -7,12 +7,13 @@ import inspect
 import math
 from collections.abc import Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from poolrl.errors import UsageError
 from poolrl.tasks.base import StepResult, Task
 
-__all__ = ["StepResult", "Task", "fingerprint", "make", "task_class"]
+__all__ = ["StepResult", "Task", "fingerprint", "make", "task_class", "with_absolute_paths"]
 
 # id: (module:class, default time limit). Modules are imported when a task is made, so that the
 # command line can list ids without loading a simulator.
@@ -70,6 +71,19 @@ def make(
         kwargs[name] = _like(known[name].default, value, f"task.kwargs.{name}")
     limit = max_episode_steps or REGISTRY[task_id][1]
     return cls(num_simulations, max_episode_steps=limit, **kwargs)  # type: ignore[call-arg]
+
+
+def is_path(xml_file: str) -> bool:
+    """Whether a model's file is a path, as for Gymnasium, and not the name of one of its assets."""
+    return xml_file.startswith(("/", ".", "~"))
+
+
+def with_absolute_paths(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Keyword arguments that mean the same file from wherever a worker stands."""
+    file = kwargs.get("xml_file")
+    if not isinstance(file, str) or not is_path(file):
+        return dict(kwargs)
+    return {**kwargs, "xml_file": str(Path(file).expanduser().resolve())}
 
 
 def fingerprint(task: Task) -> str:

@@ -16,6 +16,7 @@ from mujoco.batch import Batch
 from numpy.typing import NDArray
 
 from poolrl.errors import UsageError
+from poolrl.tasks import is_path
 from poolrl.tasks.base import Ids, StepResult, Task
 
 # A bad state makes MuJoCo reset that simulation silently; only these counters tell.
@@ -41,7 +42,7 @@ def load_model(xml_file: str) -> mujoco.MjModel:
         UsageError: there is no such file, or MuJoCo cannot compile it.
     """
     path = Path(xml_file).expanduser()
-    if not xml_file.startswith(("/", ".", "~")):
+    if not is_path(xml_file):
         # Found by name, since importing Gymnasium's package of tasks also imports its renderer.
         spec = find_spec("gymnasium")
         assert spec is not None

@@ -80,6 +80,18 @@ def test_a_file_system_without_hard_links_is_refused(
     assert os.listdir(tmp_path) == []
 
 
+def test_a_name_that_comes_and_goes_is_no_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def link(*_: object) -> None:
+        raise FileExistsError(errno.EEXIST, "File exists")
+
+    monkeypatch.setattr(os, "link", link)
+    with pytest.raises(StoreError, match=r"x: cannot write: File exists"):
+        store.publish(tmp_path / "x", b"")
+    assert os.listdir(tmp_path) == []
+
+
 def test_a_passing_error_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "x"
     path.write_bytes(b"here")

@@ -18,7 +18,7 @@ from poolrl.pool.records import UnitRecord, decode
 from poolrl.pool.spec import Pool, make_pool
 from poolrl.pool.store import StoreError
 from poolrl.pool.units import Unit
-from poolrl.pool.worker import Worker
+from poolrl.pool.worker import Worker, compute
 from poolrl.pool.worker.compute import Computer, Result
 from poolrl.tasks.mujoco import load_model, model_sha256
 from tests.conftest import tiny_spec
@@ -150,6 +150,22 @@ def test_a_metric_that_is_not_finite_is_a_divergence(tmp_path: Path) -> None:
     history = work(make_pool(tmp_path / "pool", spec, RunOptions()), iterations=3)
     assert "failed" in {unit.status for unit in history.units}
     assert not list((tmp_path / "pool").rglob("*.corrupt-*"))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_bad_metric_of_an_agent_that_is_finite_is_a_divergence_too(
+    tiny_pool: Pool, monkeypatch: pytest.MonkeyPatch, bad: float
+) -> None:
+    real = compute.train
+
+    def train(*arguments: object) -> object:
+        return real(*arguments)._replace(metrics={"train/value_loss": bad})  # type: ignore[arg-type]
+
+    monkeypatch.setattr(compute, "train", train)
+    history = work(tiny_pool)
+    branches = [unit for unit in history.units if unit.kind == "branch"]
+    assert {unit.status for unit in branches} == {"failed"}
+    assert {unit.reason for unit in branches} == {"train/value_loss is not finite"}
 
 
 def test_a_lost_standing_champion_ends_the_pool(

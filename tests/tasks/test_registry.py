@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -27,8 +29,8 @@ def test_what_is_wrong_is_named(task_id: str, kwargs: dict[str, object], words: 
         assert word in str(error.value)
 
 
-def test_a_model_that_does_not_compile_is_named(tmp_path: object) -> None:
-    path = tmp_path / "bad.xml"  # type: ignore[operator]
+def test_a_model_that_does_not_compile_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "bad.xml"
     path.write_text("<mujoco><worldbody><geom type='blob'/></worldbody></mujoco>")
     with pytest.raises(UsageError, match=r"task\.kwargs\.xml_file: .*bad\.xml: ") as error:
         tasks.make("Swimmer-v5", 1, kwargs={"xml_file": str(path)})
@@ -54,3 +56,16 @@ def test_plateau_is_highest_at_its_target() -> None:
     assert not best.truncated.any()
     task.step(task.observe())
     assert task.step(task.observe() + 0.1).truncated.all()
+
+
+def test_a_models_path_means_the_same_file_everywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = {"xml_file": "./mine.xml", "frame_skip": 2}
+    assert tasks.with_absolute_paths(given) == {
+        "xml_file": str(tmp_path / "mine.xml"),
+        "frame_skip": 2,
+    }
+    for unchanged in ({}, {"xml_file": "swimmer.xml"}, {"xml_file": "/a/b.xml"}):
+        assert tasks.with_absolute_paths(unchanged) == unchanged

@@ -113,6 +113,10 @@ class Computer:
                         values,
                         Streams(spec.pool.seed, unit.training_key),
                     )
+                # Before it is recorded: JSON has neither NaN nor infinity.
+                for name, value in trained.metrics.items():
+                    if not math.isfinite(value):
+                        raise Divergence(f"{name} is not finite")
                 agent = trained.agent
                 training = TrainingRecord(
                     episodes=len(trained.returns),
@@ -121,9 +125,6 @@ class Computer:
                     mean_return=sum(trained.returns) / len(trained.returns),
                     metrics=trained.metrics,
                 )
-                for name, value in trained.metrics.items():
-                    if not math.isfinite(value):
-                        raise Divergence(f"{name} is not finite")
             with self._clock.phase("evaluation"):
                 evaluation = self._evaluate(unit, agent)
         except Divergence as error:
