@@ -12,20 +12,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
-from gymnasium.spaces import Box
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from poolrl.config import NetworkSpec
+from poolrl.config import NetworkSpec, Randomization, World
 from poolrl.errors import UsageError
 from poolrl.policy.acting import Policy, check_arrays, expected_shapes
+from poolrl.spaces import SpaceSpec
 
 SCHEMA = 1
 """Version of the format of agent files; a reader refuses newer ones."""
@@ -36,34 +36,6 @@ OPTIMIZER_PREFIX = "optimizer/"
 """What the names of an optimiser's arrays begin with."""
 
 Arrays = Mapping[str, NDArray[Any]]
-
-
-class SpaceSpec(Struct, frozen=True, forbid_unknown_fields=True):
-    """A box of one dimension; an unbounded one has neither ``low`` nor ``high``."""
-
-    shape: tuple[Annotated[int, Meta(ge=1, le=1_000_000)]]
-    dtype: Literal["float32", "float64"]
-    low: tuple[float, ...] | None = None
-    high: tuple[float, ...] | None = None
-
-    def __post_init__(self) -> None:
-        for bound in (self.low, self.high):
-            if bound is not None and len(bound) != self.shape[0]:
-                raise ValueError("a space's bounds have another size than the space")
-
-    @classmethod
-    def of(cls, space: Box) -> SpaceSpec:
-        bounds: tuple[Any, Any] = (None, None)
-        if space.is_bounded():
-            bounds = tuple(space.low.ravel().tolist()), tuple(space.high.ravel().tolist())
-        return cls((space.shape[0],), str(space.dtype), *bounds)  # type: ignore[arg-type]
-
-    def box(self) -> Box:
-        dtype = np.dtype(self.dtype).type
-        if self.low is None or self.high is None:
-            return Box(-np.inf, np.inf, self.shape, dtype)
-        low, high = np.array(self.low, dtype), np.array(self.high, dtype)
-        return Box(low.reshape(self.shape), high.reshape(self.shape), dtype=dtype)
 
 
 class AgentMetadata(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -79,11 +51,38 @@ class AgentMetadata(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     max_episode_steps: Annotated[int, Meta(ge=1)]
     observation_space: SpaceSpec
     action_space: SpaceSpec
+    action_repeat: Annotated[int, Meta(ge=1)] = 1
+    mask_velocities: bool = False
+    randomize: dict[str, Randomization] = {}
     learner: str
     network: NetworkSpec
     environment_steps: int = 0
     episodes: int = 0
     updates: int = 0
+
+    @property
+    def world(self) -> World:
+        """What the agent was trained in."""
+        return World(
+            id=self.task,
+            max_episode_steps=self.max_episode_steps,
+            kwargs=self.task_kwargs,
+            action_repeat=self.action_repeat,
+            mask_velocities=self.mask_velocities,
+            randomize=self.randomize,
+        )
+
+    def in_world(self, world: World) -> AgentMetadata:
+        """The same, of an agent that is in another world from now on."""
+        return msgspec.structs.replace(
+            self,
+            task=world.id,
+            max_episode_steps=world.max_episode_steps,
+            task_kwargs=world.kwargs,
+            action_repeat=world.action_repeat,
+            mask_velocities=world.mask_velocities,
+            randomize=world.randomize,
+        )
 
 
 @dataclass(frozen=True)
@@ -158,7 +157,7 @@ class Agent:
         """
         metadata = self.metadata
         size = metadata.observation_space.shape[0]
-        return Policy(self.arrays, metadata.network, size, metadata.action_space.box())
+        return Policy(self.arrays, metadata.network, size, metadata.action_space.space())
 
     def check(self) -> None:
         """See that the agent can act and go on training.
@@ -168,7 +167,7 @@ class Agent:
         """
         metadata = self.metadata
         size = metadata.observation_space.shape[0]
-        shapes = expected_shapes(metadata.network, size, metadata.action_space.box())
+        shapes = expected_shapes(metadata.network, size, metadata.action_space.space())
         for name, shape in list(shapes.items()):
             if any(key.startswith(f"{OPTIMIZER_PREFIX}{name}/") for key in self.arrays):
                 moments = {"step": (), "exp_avg": shape, "exp_avg_sq": shape}

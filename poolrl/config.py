@@ -53,18 +53,45 @@ class PoolSpec(Section, frozen=True):
     """Seconds without a heartbeat after which a unit's worker counts as gone."""
 
 
-class TaskSpec(Section, frozen=True):
-    """The world."""
+class Randomization(Section, frozen=True):
+    """How a value of the model is drawn anew for every episode; just one of the first three."""
+
+    scale: tuple[float, float] | None = None
+    """The model's own value times a factor that is drawn uniformly between these."""
+    add: tuple[float, float] | None = None
+    """The model's own value plus what is drawn uniformly between these."""
+    value: tuple[float, float] | None = None
+    """A value that is drawn uniformly between these."""
+    names: tuple[str, ...] = ()
+    """The bodies, geoms, joints, … whose values are drawn; all of them where none is named."""
+    together: bool = False
+    """One draw for all of them, instead of one for each."""
+
+
+class World(Section, frozen=True):
+    """What an agent acts in: a task with its arguments and variants."""
 
     id: str = "Swimmer-v5"
+    """An id of `poolrl tasks`, any id of Gymnasium's, or path/to/file.py:ClassName."""
     max_episode_steps: Natural = 0
     """Time limit in control steps; 0 for the task's own."""
-    max_simulations: Count = 64
-    """Most simulations that a worker steps side by side; part of what determines the bits."""
     kwargs: dict[str, Any] = {}
     """The task's own arguments, as Gymnasium names them."""
+    action_repeat: Count = 1
+    """Control steps that every action is played for; their rewards add up."""
+    mask_velocities: bool = False
+    """Leave the velocities out of the observations: a partially observed twin of the task."""
+    randomize: dict[str, Randomization] = {}
+    """Domain randomisation: values of the MuJoCo model, by the names of its fields."""
+
+
+class TaskSpec(World, frozen=True):
+    """The world of a pool."""
+
+    max_simulations: Count = 64
+    """Most simulations that a worker steps side by side; part of what determines the bits."""
     model_sha256: str = ""
-    """SHA-256 of the compiled model; filled in when the pool is made."""
+    """SHA-256 of the compiled model, or of the user's own file; filled in when the pool is made."""
 
 
 class NetworkSpec(Section, frozen=True):

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from importlib import import_module
 
+from msgspec.structs import replace
+
 from poolrl import config
-from poolrl.agent import Agent, AgentMetadata, SpaceSpec
+from poolrl.agent import Agent, AgentMetadata
 from poolrl.config import Learner, Spec
 from poolrl.learn.api import MakeTask, Training
 from poolrl.policy.acting import initial_arrays
 from poolrl.seeding import Purpose, Streams
+from poolrl.spaces import SpaceSpec
 from poolrl.tasks.base import Task
 
 __all__ = ["MakeTask", "Training", "initial_agent", "prepare", "train"]
@@ -57,11 +60,10 @@ def initial_agent(spec: Spec, task: Task, streams: Streams) -> Agent:
     generator = streams.generator(Purpose.INITIALISE)
     metadata = AgentMetadata(
         task=spec.task.id,
-        task_kwargs=spec.task.kwargs,
         max_episode_steps=task.max_episode_steps,
         observation_space=SpaceSpec.of(task.observation_space),
         action_space=SpaceSpec.of(task.action_space),
         learner=str(type(spec.learner).__struct_config__.tag),
         network=spec.network,
-    )
+    ).in_world(replace(spec.task, max_episode_steps=task.max_episode_steps))
     return Agent(initial_arrays(spec.network, size, task.action_space, generator), metadata)

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from poolrl import tasks
-from poolrl.agent import Agent, SpaceSpec
+from poolrl.agent import Agent
 from poolrl.errors import Divergence, UsageError
 from poolrl.learn.rollout import Actor, Episodes, play
 from poolrl.seeding import Purpose, Streams
+from poolrl.spaces import SpaceSpec
 from poolrl.tasks import Task
 
 MAX_SIMULATIONS = 64
@@ -102,12 +103,7 @@ def evaluate_agent(agent: Agent, episodes: int, seed: int, *, deterministic: boo
         Divergence: a return is not finite, or a simulation became unstable.
     """
     metadata = agent.metadata
-    task = tasks.make(
-        metadata.task,
-        min(episodes, MAX_SIMULATIONS),
-        max_episode_steps=metadata.max_episode_steps,
-        kwargs=metadata.task_kwargs,
-    )
+    task = tasks.make(metadata.world, min(episodes, MAX_SIMULATIONS))
     for name in ("observation_space", "action_space"):
         if SpaceSpec.of(getattr(task, name)) != getattr(metadata, name):
             raise UsageError(f"the agent's {name} is not that of {metadata.task} here")

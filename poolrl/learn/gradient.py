@@ -23,7 +23,7 @@ def module_of(agent: Agent) -> ActorCritic:
     """A torch module with copies of an agent's arrays."""
     metadata = agent.metadata
     size = metadata.observation_space.shape[0]
-    module = ActorCritic(metadata.network, size, metadata.action_space.box())
+    module = ActorCritic(metadata.network, size, metadata.action_space.space())
     arrays = {n: a for n, a in agent.arrays.items() if not n.startswith(OPTIMIZER_PREFIX)}
     module.load_state_dict({name: torch.from_numpy(a.copy()) for name, a in arrays.items()})
     return module

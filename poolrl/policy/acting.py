@@ -7,12 +7,12 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
 from poolrl.config import NetworkSpec
 from poolrl.errors import UsageError
 from poolrl.policy.distributions import F32, make_distribution
+from poolrl.spaces import ActionSpace
 
 OBSERVATION_CLIP = 10.0
 """Normalised observations are clipped to ± this many standard deviations."""
@@ -54,7 +54,7 @@ class Policy:
         arrays: Mapping[str, NDArray[np.generic]],
         network: NetworkSpec,
         observation_size: int,
-        action_space: Box,
+        action_space: ActionSpace,
     ) -> None:
         check_arrays(arrays, expected_shapes(network, observation_size, action_space))
         self._distribution = make_distribution(network.distribution, action_space)
@@ -117,7 +117,7 @@ def inverse_deviation(var: NDArray[np.generic]) -> F32:
 
 
 def expected_shapes(
-    network: NetworkSpec, observation_size: int, action_space: Box
+    network: NetworkSpec, observation_size: int, action_space: ActionSpace
 ) -> dict[str, tuple[int, ...]]:
     """The names and shapes of a network's arrays, as torch names them."""
     shapes: dict[str, tuple[int, ...]] = {}
@@ -155,7 +155,10 @@ def check_arrays(
 
 
 def initial_arrays(
-    network: NetworkSpec, observation_size: int, action_space: Box, generator: np.random.Generator
+    network: NetworkSpec,
+    observation_size: int,
+    action_space: ActionSpace,
+    generator: np.random.Generator,
 ) -> dict[str, NDArray[np.generic]]:
     """The arrays of a new agent.
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
-from gymnasium.spaces import Box
 from torch import Tensor, nn
 
 from poolrl.config import NetworkSpec
 from poolrl.policy.acting import Policy
 from poolrl.policy.distributions import make_distribution
 from poolrl.policy.normalizer import RunningNormalizer
+from poolrl.spaces import ActionSpace
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
 
@@ -20,7 +20,9 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
 class ActorCritic(nn.Module):
     """Two separate perceptrons over normalised observations."""
 
-    def __init__(self, network: NetworkSpec, observation_size: int, action_space: Box) -> None:
+    def __init__(
+        self, network: NetworkSpec, observation_size: int, action_space: ActionSpace
+    ) -> None:
         super().__init__()
         self._network = network
         self._observation_size = observation_size

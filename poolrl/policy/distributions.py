@@ -9,6 +9,8 @@ from gymnasium.spaces import Box
 from numpy.typing import NDArray
 from scipy.special import gammaln
 
+from poolrl.spaces import ActionSpace
+
 if TYPE_CHECKING:  # acting needs no torch
     from torch import Tensor
 
@@ -105,7 +107,8 @@ class Beta:
         return concentration[..., : self.size], concentration[..., self.size :]
 
 
-def make_distribution(name: str, action_space: Box) -> Beta:
+def make_distribution(name: str, action_space: ActionSpace) -> Beta:
     """The distribution of a network specification over a space of actions."""
     assert name == "beta"
+    assert isinstance(action_space, Box)
     return Beta(action_space.low, action_space.high)

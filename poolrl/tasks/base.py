@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
+from poolrl.spaces import ActionSpace
+
 Ids = NDArray[np.intp]
+
+Info = dict[str, NDArray[Any]]
+"""Values by name, each of shape (num_simulations, …)."""
 
 
 class StepResult(NamedTuple):
@@ -45,7 +50,7 @@ class Task(ABC):
     num_simulations: int
     max_episode_steps: int
     observation_space: Box
-    action_space: Box
+    action_space: ActionSpace
 
     @abstractmethod
     def reset(self, ids: Ids, generators: Sequence[np.random.Generator]) -> None:
@@ -56,13 +61,27 @@ class Task(ABC):
         """A new (num_simulations, observation size) array of the current observations."""
 
     @abstractmethod
-    def step(self, action: NDArray[np.floating], ids: Ids | None = None) -> StepResult:
+    def step(self, action: NDArray[Any], ids: Ids | None = None) -> StepResult:
         """Advance the simulations ``ids`` (``None``: all) by one control step.
 
         Args:
-            action: (num_simulations, action size), in the bounds of ``action_space``.
+            action: (num_simulations, action size), in the bounds of ``action_space``; for a
+                ``Discrete`` space (num_simulations,). Integers where the space has integers.
             ids: the simulations to advance; the rows of the others in the result mean nothing.
         """
+
+    def info(self) -> Info:
+        """What Gymnasium's ``step`` tells beside the reward, of the last step; nobody needs it to
+        train, so that it may cost."""
+        return {}
+
+    def reset_info(self) -> Info:
+        """What Gymnasium's ``reset`` tells beside the observation, of the current state."""
+        return {}
+
+    def velocities(self) -> NDArray[np.bool_] | None:
+        """(observation size,): which observations are velocities; ``None`` where unknown."""
+        return None
 
     def diverged(self) -> NDArray[np.bool_]:
         """(num_simulations,): the simulations that became unstable since their last reset."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from gymnasium.spaces import Box
@@ -34,7 +35,7 @@ class Plateau(Task):
     def observe(self) -> NDArray[np.float64]:
         return self._target.copy()
 
-    def step(self, action: NDArray[np.floating], ids: Ids | None = None) -> StepResult:
+    def step(self, action: NDArray[Any], ids: Ids | None = None) -> StepResult:
         self._elapsed += 1
         reward = 1.0 - np.square(action - self._target).sum(axis=1)
         return StepResult(

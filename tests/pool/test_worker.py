@@ -20,7 +20,7 @@ from poolrl.pool.store import StoreError
 from poolrl.pool.units import Unit
 from poolrl.pool.worker import Worker, compute
 from poolrl.pool.worker.compute import Computer, Result
-from poolrl.tasks.mujoco import load_model, model_sha256
+from poolrl.tasks.mujoco.model import load_model, model_sha256
 from tests.conftest import tiny_spec
 
 

@@ -51,7 +51,8 @@ class Computer:
         self.model_sha256 = tasks.fingerprint(self._task)
         try:
             self._task.reset(np.arange(1), [np.random.default_rng(0)])
-            self._task.step(np.zeros((1, *self._task.action_space.shape), np.float32))
+            space = self._task.action_space
+            self._task.step(np.zeros((1, *(space.shape or ())), space.dtype))
         except Exception as error:
             raise UsageError(f"task: {spec.task.id} with these arguments: {error}") from error
 
@@ -60,12 +61,7 @@ class Computer:
         specification, since batch shapes affect the last bits of matrix products."""
         simulations = min(episodes, self._spec.task.max_simulations)
         if simulations not in self._tasks:
-            self._tasks[simulations] = tasks.make(
-                self._spec.task.id,
-                simulations,
-                max_episode_steps=self._spec.task.max_episode_steps,
-                kwargs=self._spec.task.kwargs,
-            )
+            self._tasks[simulations] = tasks.make(self._spec.task, simulations)
         return self._tasks[simulations]
 
     def initial_agent(self) -> Agent:
@@ -80,7 +76,7 @@ class Computer:
             UsageError: names what does not fit.
         """
         own = self.initial_agent().metadata
-        for name in ("task", "observation_space", "action_space", "network"):
+        for name in ("observation_space", "action_space", "network"):
             theirs, ours = getattr(agent.metadata, name), getattr(own, name)
             if theirs != ours:
                 raise UsageError(
@@ -135,12 +131,7 @@ class Computer:
     def _adopted(self, agent: Agent) -> Agent:
         """An agent, maybe of another pool, that says of its task what this pool's is."""
         own = self.initial_agent().metadata
-        metadata = msgspec.structs.replace(
-            agent.metadata,
-            task_kwargs=own.task_kwargs,
-            max_episode_steps=own.max_episode_steps,
-        )
-        return Agent(agent.arrays, metadata)
+        return Agent(agent.arrays, agent.metadata.in_world(own.world))
 
     def _evaluate(self, unit: Unit, agent: Agent) -> Evaluation:
         spec = self._spec

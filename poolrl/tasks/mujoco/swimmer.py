@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from poolrl.tasks.mujoco import MujocoTask
+from poolrl.tasks.mujoco.base import MujocoTask
 
 
 class Swimmer(MujocoTask):
@@ -53,7 +55,7 @@ class Swimmer(MujocoTask):
     def before_step(self) -> None:
         np.copyto(self._x_before, self.qpos[:, 0])
 
-    def reward(self, action: NDArray[np.floating]) -> NDArray[np.float64]:
+    def reward(self, action: NDArray[Any]) -> NDArray[np.float64]:
         velocity = (self.qpos[:, 0] - self._x_before) / self.dt
         cost = self._ctrl_cost_weight * np.square(action).sum(axis=1)
         reward: NDArray[np.float64] = self._forward_reward_weight * velocity - cost

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from poolrl import tasks
-from poolrl.tasks.swimmer import Swimmer
+from poolrl.tasks.mujoco.swimmer import Swimmer
 
 EPISODES = 4
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from abc import abstractmethod
 from collections.abc import Sequence
-from functools import lru_cache
-from importlib.util import find_spec
-from pathlib import Path
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -16,8 +13,8 @@ from mujoco.batch import Batch
 from numpy.typing import NDArray
 
 from poolrl.errors import UsageError
-from poolrl.tasks import is_path
 from poolrl.tasks.base import Ids, StepResult, Task
+from poolrl.tasks.mujoco.model import load_model
 
 # A bad state makes MuJoCo reset that simulation silently; only these counters tell.
 _UNSTABLE = [
@@ -25,42 +22,6 @@ _UNSTABLE = [
     int(mujoco.mjtWarning.mjWARN_BADQVEL),
     int(mujoco.mjtWarning.mjWARN_BADQACC),
 ]
-
-# MuJoCo would otherwise print the same warnings and append them to MUJOCO_LOG.TXT in whatever
-# directory the process stands in; tasks read the counters instead.
-mujoco.set_mju_user_warning(lambda _message: None)
-
-
-@lru_cache(maxsize=16)
-def load_model(xml_file: str) -> mujoco.MjModel:
-    """Compile a model.
-
-    Args:
-        xml_file: a path (from ``/``, ``.`` or ``~``), or the name of one of Gymnasium's assets.
-
-    Raises:
-        UsageError: there is no such file, or MuJoCo cannot compile it.
-    """
-    path = Path(xml_file).expanduser()
-    if not is_path(xml_file):
-        # Found by name, since importing Gymnasium's package of tasks also imports its renderer.
-        spec = find_spec("gymnasium")
-        assert spec is not None
-        path = Path(str(spec.origin)).parent / "envs" / "mujoco" / "assets" / xml_file
-    if not path.is_file():
-        raise UsageError(f"task.kwargs.xml_file: no such file: {path}")
-    try:
-        return mujoco.MjModel.from_xml_path(str(path))
-    except ValueError as error:
-        reason = " ".join(str(error).split())
-        raise UsageError(f"task.kwargs.xml_file: {path}: {reason}") from error
-
-
-def model_sha256(model: mujoco.MjModel) -> str:
-    """SHA-256 of a compiled model in MuJoCo's binary format, which differs between its versions."""
-    buffer = np.empty(mujoco.mj_sizeModel(model), np.uint8)
-    mujoco.mj_saveModel(model, None, buffer)
-    return hashlib.sha256(buffer.tobytes()).hexdigest()
 
 
 class MujocoTask(Task):
@@ -105,7 +66,7 @@ class MujocoTask(Task):
         """The (qpos, qvel), of shapes (nq,) and (nv,), in which an episode begins."""
 
     @abstractmethod
-    def reward(self, action: NDArray[np.floating]) -> NDArray[np.float64]:
+    def reward(self, action: NDArray[Any]) -> NDArray[np.float64]:
         """(num_simulations,): the reward of the step that ``action`` has just made."""
 
     def before_step(self) -> None:
@@ -127,7 +88,7 @@ class MujocoTask(Task):
         self.batch.forward(ids)
         self._elapsed[ids] = 0
 
-    def step(self, action: NDArray[np.floating], ids: Ids | None = None) -> StepResult:
+    def step(self, action: NDArray[Any], ids: Ids | None = None) -> StepResult:
         self.ctrl[...] = action
         self.before_step()
         self.batch.step(ids, self.frame_skip)

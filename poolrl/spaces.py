@@ -1,0 +1,58 @@
+"""Gymnasium's spaces, as far as policies know them, and how they stand in an agent's header."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from gymnasium.spaces import Box, Discrete, MultiDiscrete
+from msgspec import Meta, Struct
+
+ActionSpace = Box | Discrete | MultiDiscrete
+"""Of one dimension where it is a box or several choices."""
+
+Size = Annotated[int, Meta(ge=1, le=1_000_000)]
+
+
+class SpaceSpec(Struct, frozen=True, forbid_unknown_fields=True):
+    """A space of one dimension: a box (an unbounded one has neither ``low`` nor ``high``), or one
+    or several choices among so many."""
+
+    shape: Annotated[tuple[Size, ...], Meta(max_length=1)]
+    dtype: Literal["float32", "float64", "int64"]
+    low: tuple[float, ...] | None = None
+    high: tuple[float, ...] | None = None
+    choices: tuple[Size, ...] | None = None
+    start: int = 0
+    """The number of the first choice."""
+
+    def __post_init__(self) -> None:
+        size = math.prod(self.shape)
+        for values in (self.low, self.high, self.choices):
+            if values is not None and len(values) != size:
+                raise ValueError("a space's bounds have another size than the space")
+        if (self.choices is None) == (self.dtype == "int64") or not (self.shape or self.choices):
+            raise ValueError("a space is either a box of one dimension or choices")
+
+    @classmethod
+    def of(cls, space: ActionSpace) -> SpaceSpec:
+        if isinstance(space, Discrete):
+            return cls((), "int64", choices=(int(space.n),), start=int(space.start))
+        if isinstance(space, MultiDiscrete):
+            return cls((len(space.nvec),), "int64", choices=tuple(space.nvec.tolist()))
+        bounds: tuple[Any, Any] = (None, None)
+        if space.is_bounded():
+            bounds = tuple(space.low.ravel().tolist()), tuple(space.high.ravel().tolist())
+        return cls(space.shape, str(space.dtype), *bounds)  # type: ignore[arg-type]
+
+    def space(self) -> ActionSpace:
+        if self.choices is not None:
+            if self.shape == ():
+                return Discrete(self.choices[0], start=self.start)
+            return MultiDiscrete(list(self.choices))
+        dtype = np.dtype(self.dtype).type
+        if self.low is None or self.high is None:
+            return Box(-np.inf, np.inf, self.shape, dtype)
+        low, high = np.array(self.low, dtype), np.array(self.high, dtype)
+        return Box(low.reshape(self.shape), high.reshape(self.shape), dtype=dtype)

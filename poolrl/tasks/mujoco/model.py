@@ -1,0 +1,54 @@
+"""Compiled models: read by path or by the name of one of Gymnasium's assets."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import mujoco
+import numpy as np
+
+from poolrl.errors import UsageError
+
+# MuJoCo would otherwise print the same warnings and append them to MUJOCO_LOG.TXT in whatever
+# directory the process stands in; tasks read the counters instead.
+mujoco.set_mju_user_warning(lambda _message: None)
+
+
+def is_path(xml_file: str) -> bool:
+    """Whether a model's file is a path, as for Gymnasium, and not the name of one of its assets."""
+    return xml_file.startswith(("/", ".", "~"))
+
+
+@lru_cache(maxsize=16)
+def load_model(xml_file: str) -> mujoco.MjModel:
+    """Compile a model.
+
+    Args:
+        xml_file: a path (from ``/``, ``.`` or ``~``), or the name of one of Gymnasium's assets.
+
+    Raises:
+        UsageError: there is no such file, or MuJoCo cannot compile it.
+    """
+    path = Path(xml_file).expanduser()
+    if not is_path(xml_file):
+        # Found by name, since importing Gymnasium's package of tasks also imports its renderer.
+        spec = find_spec("gymnasium")
+        assert spec is not None
+        path = Path(str(spec.origin)).parent / "envs" / "mujoco" / "assets" / xml_file
+    if not path.is_file():
+        raise UsageError(f"task.kwargs.xml_file: no such file: {path}")
+    try:
+        return mujoco.MjModel.from_xml_path(str(path))
+    except ValueError as error:
+        reason = " ".join(str(error).split())
+        raise UsageError(f"task.kwargs.xml_file: {path}: {reason}") from error
+
+
+def model_sha256(model: mujoco.MjModel) -> str:
+    """SHA-256 of a compiled model in MuJoCo's binary format, which differs between its versions."""
+    buffer = np.empty(mujoco.mj_sizeModel(model), np.uint8)
+    mujoco.mj_saveModel(model, None, buffer)
+    return hashlib.sha256(buffer.tobytes()).hexdigest()
