@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import numpy as np
@@ -24,8 +24,12 @@ from safetensors.numpy import save as save_tensors
 
 from poolrl.config import NetworkSpec, Randomization, World
 from poolrl.errors import UsageError
-from poolrl.policy.acting import Policy, check_arrays, expected_shapes
+from poolrl.policy.acting import Policy
+from poolrl.policy.arrays import check_arrays, expected_shapes
 from poolrl.spaces import SpaceSpec
+
+if TYPE_CHECKING:  # acting and training need no torch
+    from poolrl.policy.module import PolicyModule
 
 SCHEMA = 1
 """Version of the format of agent files; a reader refuses newer ones."""
@@ -158,6 +162,18 @@ class Agent:
         metadata = self.metadata
         size = metadata.observation_space.shape[0]
         return Policy(self.arrays, metadata.network, size, metadata.action_space.space())
+
+    def module(self) -> PolicyModule:
+        """Actor and critic as a ``torch.nn.Module`` of copies, to go on with in torch.
+
+        Raises:
+            UsageError: the arrays are not those of the network that the metadata describes.
+        """
+        from poolrl.policy.module import PolicyModule
+
+        self.check()
+        arrays = {n: a for n, a in self.arrays.items() if not n.startswith(OPTIMIZER_PREFIX)}
+        return PolicyModule(arrays, self.metadata.network)
 
     def check(self) -> None:
         """See that the agent can act and go on training.

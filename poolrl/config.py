@@ -43,6 +43,10 @@ class PoolSpec(Section, frozen=True):
     """Every random stream of the pool follows from it."""
     iterate_episodes: Count = 10
     """Episodes that a branch trains for."""
+    iterate_steps: Natural = 0
+    """Control steps that a branch trains for instead, if not 0: none of its episodes starts once so
+    many have been taken, and those in flight run to their end. For tasks whose episodes last twenty
+    steps at first and a thousand later."""
     evaluate_episodes: Count = 10
     """Episodes that a branch, or the parent, is then evaluated on without updating."""
     closing_episodes: Count = 100
@@ -100,7 +104,8 @@ class NetworkSpec(Section, frozen=True):
     actor: Sizes = (64, 64)
     critic: Sizes = (64, 64)
     activation: Literal["tanh", "relu"] = "tanh"
-    distribution: Literal["beta"] = "beta"
+    distribution: Literal["auto", "beta", "gaussian", "categorical"] = "auto"
+    """Of actions; auto: beta where they are bounded, else gaussian, and categorical for choices."""
     normalize_observations: bool = True
     """Subtract the running mean and divide by the running standard deviation."""
 
@@ -118,6 +123,10 @@ class PPO(Section, frozen=True, tag_field="name", tag="ppo"):
     minibatch_size: Count = 64
     episodes_per_update: Count = 8
     """Episodes collected for each update; a branch makes iterate_episodes / this many updates."""
+    segment_steps: Natural = 0
+    """Update instead after so many steps of every simulation, if not 0, in the midst of episodes,
+    whose rest counts as the critic says (bootstrap). Then iterate_steps ends a branch with the
+    segment that reaches it, and cuts the episodes in flight there."""
     entropy_coefficient: NonNegative = 0.0
     value_coefficient: NonNegative = 0.5
     max_grad_norm: NonNegative = 0.5

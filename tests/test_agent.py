@@ -24,12 +24,12 @@ from poolrl.seeding import Streams
 MAKE = """
 import sys
 from poolrl import config, tasks
-from poolrl.learn import initial_agent, train
+from poolrl.learn import Budget, initial_agent, train
 from poolrl.seeding import Streams
 spec, _ = config.load(None, {"task.max_episode_steps": 20})
 make = lambda n: tasks.make("Swimmer-v5", n, max_episode_steps=20)
 agent = initial_agent(spec, make(1), Streams(3))
-agent = train(agent, make, 4, spec.learner, Streams(3, (1, 0, 0))).agent
+agent = train(agent, make, Budget(episodes=4), spec.learner, Streams(3, (1, 0, 0))).agent
 sys.stdout.buffer.write(agent.to_bytes())
 """
 

@@ -19,6 +19,7 @@ from poolrl.cli.options import DIRECTORY, FILE, Duration, Values
 )
 @click.option("--pool-count", type=int, help="Branches an iteration.")
 @click.option("--iterate-episodes", type=int, help="Training episodes of a branch.")
+@click.option("--iterate-steps", type=int, help="Training steps of a branch, instead.")
 @click.option("--evaluate-episodes", type=int, help="Evaluation episodes of a branch.")
 @click.option("--iterations", type=int, help="End after this iteration.")
 @click.option("--workers", type=int, help="Local workers.  [default: usable cores]")
@@ -54,6 +55,7 @@ def command(
 OPTION_KEYS = {
     "pool_count": "pool.count",
     "iterate_episodes": "pool.iterate_episodes",
+    "iterate_steps": "pool.iterate_steps",
     "evaluate_episodes": "pool.evaluate_episodes",
     "seed": "pool.seed",
     "iterations": "run.iterations",

@@ -12,15 +12,15 @@ from msgspec.structs import replace
 from poolrl import config
 from poolrl.agent import Agent, AgentMetadata
 from poolrl.config import Learner, Spec
-from poolrl.learn.api import MakeTask, Training
-from poolrl.policy.acting import initial_arrays
+from poolrl.learn.api import Budget, MakeTask, Training
+from poolrl.policy.arrays import initial_arrays
+from poolrl.policy.distributions import default_distribution
 from poolrl.seeding import Purpose, Streams
 from poolrl.spaces import SpaceSpec
 from poolrl.tasks.base import Task
 
-__all__ = ["MakeTask", "Training", "initial_agent", "prepare", "train"]
+__all__ = ["Budget", "MakeTask", "Training", "initial_agent", "prepare", "train"]
 
-# Imported when they are used, since the gradient learners bring torch.
 MODULES: dict[type, str] = {
     config.PPO: "poolrl.learn.ppo",
     config.Reinforce: "poolrl.learn.reinforce",
@@ -29,19 +29,19 @@ MODULES: dict[type, str] = {
 
 
 def prepare(hp: Learner) -> None:
-    """Import what a learner needs, so that the seconds that torch takes count for no branch."""
+    """Import what a learner needs, so that the time that takes counts for no branch."""
     import_module(MODULES[type(hp)])
 
 
 def train(
-    agent: Agent, make_task: MakeTask, episodes: int, hp: Learner, streams: Streams
+    agent: Agent, make_task: MakeTask, budget: Budget, hp: Learner, streams: Streams
 ) -> Training:
-    """Train an agent for a number of episodes; the result follows from the arguments alone.
+    """Train an agent for a budget; the result follows from the arguments alone.
 
     Args:
         agent: where to start; not changed.
         make_task: gives the tasks to train on.
-        episodes: how many episodes to train for.
+        budget: for how many episodes, or steps.
         hp: the learner and its hyper-parameters on this branch.
         streams: the random streams of this branch.
 
@@ -49,7 +49,7 @@ def train(
         Divergence: training met NaN or infinity.
     """
     training: Training = import_module(MODULES[type(hp)]).train(
-        agent, make_task, episodes, hp, streams
+        agent, make_task, budget, hp, streams
     )
     return training
 
@@ -58,12 +58,15 @@ def initial_agent(spec: Spec, task: Task, streams: Streams) -> Agent:
     """A new agent for a task, drawn from a seed."""
     size = task.observation_space.shape[0]
     generator = streams.generator(Purpose.INITIALISE)
+    network = spec.network
+    if network.distribution == "auto":
+        network = replace(network, distribution=default_distribution(task.action_space))
     metadata = AgentMetadata(
         task=spec.task.id,
         max_episode_steps=task.max_episode_steps,
         observation_space=SpaceSpec.of(task.observation_space),
         action_space=SpaceSpec.of(task.action_space),
         learner=str(type(spec.learner).__struct_config__.tag),
-        network=spec.network,
+        network=network,
     ).in_world(replace(spec.task, max_episode_steps=task.max_episode_steps))
-    return Agent(initial_arrays(spec.network, size, task.action_space, generator), metadata)
+    return Agent(initial_arrays(network, size, task.action_space, generator), metadata)

@@ -10,7 +10,21 @@ from poolrl.agent import Agent
 from poolrl.tasks.base import Task
 
 MakeTask = Callable[[int], Task]
-"""A number of episodes -> a task with as many simulations as the specification gives them."""
+"""A number of episodes side by side -> a task with as many simulations, or as many as the
+specification allows where that is fewer."""
+
+
+class Budget(NamedTuple):
+    """How long a branch trains; just one of the two is positive.
+
+    Attributes:
+        episodes: so many whole episodes.
+        steps: no episode starts once so many control steps have been taken; those in flight run to
+            their end and count.
+    """
+
+    episodes: int = 0
+    steps: int = 0
 
 
 class Training(NamedTuple):
@@ -18,7 +32,7 @@ class Training(NamedTuple):
 
     Attributes:
         agent: the trained agent; the one that it started from is unchanged.
-        returns: undiscounted return of every training episode, in order.
+        returns: undiscounted return of every training episode that ended, in order.
         environment_steps: control steps taken.
         updates: how often the learner updated.
         metrics: averages over the updates, under Stable-Baselines3's log keys.
@@ -32,5 +46,6 @@ class Training(NamedTuple):
 
 
 def mean_metrics(metrics: Sequence[dict[str, float]]) -> dict[str, float]:
-    """The average of every metric over the updates of a branch."""
-    return {key: statistics.fmean(m[key] for m in metrics) for key in metrics[0]}
+    """The average of every metric over the updates of a branch that have it."""
+    names = {name: None for m in metrics for name in m}
+    return {name: statistics.fmean(m[name] for m in metrics if name in m) for name in names}

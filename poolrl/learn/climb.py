@@ -1,7 +1,7 @@
 """One random step of the actor's weights: the smallest learner, for testing the pool itself.
 
-Within a pool it is a (1 + N) evolution strategy: branches mutate, the merge selects. It needs no
-torch, so that many pools are cheap.
+Within a pool it is a (1 + N) evolution strategy: branches mutate, the merge selects. It does next
+to nothing, so that many pools are cheap.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import numpy as np
 
 from poolrl.agent import Agent
 from poolrl.config import Climb
-from poolrl.learn.api import MakeTask, Training
-from poolrl.learn.evaluate import evaluate
+from poolrl.learn.api import Budget, MakeTask, Training
+from poolrl.learn.play import Player
 from poolrl.seeding import Purpose, Streams
 
 
 def train(
-    agent: Agent, make_task: MakeTask, episodes: int, hp: Climb, streams: Streams
+    agent: Agent, make_task: MakeTask, budget: Budget, hp: Climb, streams: Streams
 ) -> Training:
-    """Mutate once, then play the episodes; see ``poolrl.learn.train``."""
+    """Mutate once, then play the budget; see ``poolrl.learn.train``."""
     generator = streams.generator(Purpose.SHUFFLE)
     arrays = {
         name: (
@@ -31,18 +31,16 @@ def train(
         for name, array in agent.arrays.items()
     }
     mutant = Agent(arrays, agent.metadata)
-    played = evaluate(
-        mutant.policy,
-        make_task(episodes),
-        streams.generators(Purpose.RESET, 0, episodes),
-        streams.generator(Purpose.ACTION),
-    )
-    steps = int(played.lengths.sum())
+    task = make_task(budget.episodes or budget.steps)
+    player = Player(task, lambda episode: streams.generator(Purpose.RESET, episode), budget)
+    for _ in player.play(mutant.policy, streams.generator(Purpose.ACTION)):
+        pass
+    returns, steps = player.episodes().returns, player.steps
     metadata = msgspec.structs.replace(
         agent.metadata,
         environment_steps=agent.metadata.environment_steps + steps,
-        episodes=agent.metadata.episodes + episodes,
+        episodes=agent.metadata.episodes + len(returns),
         updates=agent.metadata.updates + 1,
     )
-    metrics = {"rollout/ep_rew_mean": float(played.returns.mean())}
-    return Training(Agent(arrays, metadata), played.returns.tolist(), steps, 1, metrics)
+    metrics = {"rollout/ep_rew_mean": float(returns.mean())}
+    return Training(Agent(arrays, metadata), returns.tolist(), steps, 1, metrics)

@@ -13,7 +13,8 @@ from scipy.special import stdtrit
 from poolrl import tasks
 from poolrl.agent import Agent
 from poolrl.errors import Divergence, UsageError
-from poolrl.learn.rollout import Actor, Episodes, play
+from poolrl.learn.api import Budget
+from poolrl.learn.play import Actor, Episodes, Player
 from poolrl.seeding import Purpose, Streams
 from poolrl.spaces import SpaceSpec
 from poolrl.tasks import Task
@@ -28,20 +29,24 @@ def evaluate(
     resets: Sequence[np.random.Generator],
     noise: np.random.Generator | None = None,
 ) -> Episodes:
-    """Play episodes; arguments and errors as for ``poolrl.learn.rollout.play``.
+    """Play episodes to their end, without learning.
+
+    Args:
+        policy: chooses the actions.
+        task: steps its simulations; at least one.
+        resets: one generator an episode, from which its initial state is drawn.
+        noise: the source of action noise for all of them; ``None`` for deterministic actions.
 
     Raises:
         Divergence: a return is not finite, or a simulation became unstable.
     """
-    returns = np.zeros(len(resets) + 1)  # the last place gathers what episode -1 is given
-    lengths = np.zeros(len(resets) + 1, np.int64)
-    for step in play(policy, task, resets, noise):
-        # Every simulation plays another episode, so no index but -1 stands twice.
-        returns[step.episode] += step.reward
-        lengths[step.episode] += 1
-    if not np.isfinite(returns[:-1]).all():
+    player = Player(task, resets.__getitem__, Budget(episodes=len(resets)))
+    for _ in player.play(policy, noise):
+        pass
+    episodes = player.episodes()
+    if not np.isfinite(episodes.returns).all():
         raise Divergence("a return is not finite")
-    return Episodes(returns[:-1], lengths[:-1])
+    return episodes
 
 
 class Summary(Struct, frozen=True):

@@ -3,42 +3,47 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from poolrl.agent import Agent
 from poolrl.config import PPO
-from poolrl.learn.api import MakeTask, Training
-from poolrl.learn.gradient import centered_rewards, explained_variance, standardized
-from poolrl.learn.on_policy import train_on_policy
+from poolrl.learn.api import Budget, MakeTask, Training
+from poolrl.learn.on_policy import (
+    centered_rewards,
+    explained_variance,
+    standardized,
+    train_on_policy,
+)
 from poolrl.learn.returns import generalized_advantages
 from poolrl.learn.rollout import Rollout
-from poolrl.policy.actor_critic import ActorCritic
+from poolrl.learn.trainee import Trainee
 from poolrl.seeding import Streams
 
 
-def train(agent: Agent, make_task: MakeTask, episodes: int, hp: PPO, streams: Streams) -> Training:
-    """Train for a number of episodes; see ``poolrl.learn.train``."""
+def train(agent: Agent, make_task: MakeTask, budget: Budget, hp: PPO, streams: Streams) -> Training:
+    """Train for a budget; see ``poolrl.learn.train``."""
     return train_on_policy(
         agent,
         make_task,
-        episodes,
+        budget,
         hp,
         streams,
         learner="ppo",
-        groups=lambda module: [(module, hp.learning_rate)],
         update=update,
+        segment_steps=hp.segment_steps,
     )
 
 
 def update(
-    module: ActorCritic,
-    optimizer: torch.optim.Optimizer,
-    rollout: Rollout,
-    hp: PPO,
-    shuffle: np.random.Generator,
+    trainee: Trainee, rollout: Rollout, hp: PPO, shuffle: np.random.Generator
 ) -> dict[str, float]:
     """Improve actor and critic on one rollout.
+
+    The loss of a minibatch is the mean over its samples of
+
+        −min(r A, clip(r, 1 − ε, 1 + ε) A) + c_V (V − R)² − c_H H,   r = exp(log π − log π_old)
+
+    (equations 7 and 9), and its derivatives by log π, V and the distribution's parameters are
+    written out below; each network then propagates them back.
 
     Returns:
         Averages over the last epoch, and the entropy afterwards, under Stable-Baselines3's keys.
@@ -46,64 +51,59 @@ def update(
     played = rollout.played
     reward = centered_rewards(rollout) if hp.center_rewards else rollout.reward
     advantage = generalized_advantages(
-        reward,
-        rollout.value,
-        rollout.terminated,
-        rollout.truncated,
-        rollout.bootstrap,
-        hp.discount,
-        hp.gae_lambda,
+        reward, rollout.value, rollout.ended, rollout.bootstrap, hp.discount, hp.gae_lambda
     )
-    target = (advantage + rollout.value)[played]
-    observations = module.normalized(torch.from_numpy(rollout.observation[played]))
-    advantages = torch.from_numpy(advantage[played])
-    if hp.normalize_advantage:
-        advantages = standardized(advantages)
-    data = (
-        observations,
-        torch.from_numpy(rollout.sample[played]),
-        torch.from_numpy(rollout.log_prob[played]),
-        advantages,
-        torch.from_numpy(target),
-    )
+    targets = (advantage + rollout.value)[played]
+    advantages = standardized(advantage[played]) if hp.normalize_advantage else advantage[played]
+    observations = rollout.normalized[played]
+    samples = rollout.sample[played]
+    old_log_probs = rollout.log_prob[played]
 
-    told: list[Tensor] = []
+    policy, optimizer, gradient = trainee.policy, trainee.optimizer, trainee.gradient
+    distribution = policy.distribution
+    size = len(targets)
+    rates = [(slice(None), hp.learning_rate)]
+    low, high = np.float32(1 - hp.clip_range), np.float32(1 + hp.clip_range)
+    told = []
     for epoch in range(hp.epochs):
-        order = torch.from_numpy(shuffle.permutation(len(target)))
-        minibatches = zip(*(torch.split(x[order], hp.minibatch_size) for x in data), strict=True)
-        for observation, sample, old_log_prob, advantage_, target_ in minibatches:
-            parameters = module.actor(observation)
-            log_ratio = module.distribution.log_prob(parameters, sample) - old_log_prob
-            ratio = log_ratio.exp()
-            clipped_ratio = ratio.clamp(1 - hp.clip_range, 1 + hp.clip_range)
-            policy_loss = -torch.min(advantage_ * ratio, advantage_ * clipped_ratio).mean()
-            value_loss = (module.critic(observation).squeeze(-1) - target_).square().mean()
-            loss = policy_loss + hp.value_coefficient * value_loss
+        order = shuffle.permutation(size)
+        for begin in range(0, size, hp.minibatch_size):
+            rows = order[begin : begin + hp.minibatch_size]
+            n = np.float32(len(rows))
+            observation, advantage_ = observations[rows], advantages[rows]
+            parameters, actor_inputs = policy.actor.record(observation)
+            values, critic_inputs = policy.critic.record(observation)
+            log_prob, by_parameters = distribution.log_prob_gradient(parameters, samples[rows])
+            log_ratio = log_prob - old_log_probs[rows]
+            ratio = np.exp(log_ratio)
+            clipped_ratio = np.minimum(np.maximum(ratio, low), high)
+
+            # Where the clipped term is the smaller one, it is constant.
+            unclipped = advantage_ * ratio <= advantage_ * clipped_ratio
+            by_log_prob = -advantage_ * ratio * unclipped / n
+            by_parameters *= by_log_prob[:, None]
             if hp.entropy_coefficient:
-                entropy = module.distribution.entropy(parameters).mean()
-                loss = loss - hp.entropy_coefficient * entropy
-            optimizer.zero_grad()
-            loss.backward()
-            if hp.max_grad_norm:
-                torch.nn.utils.clip_grad_norm_(module.parameters(), hp.max_grad_norm)
-            optimizer.step()
+                entropy_gradient = distribution.entropy_gradient(parameters).by_parameters
+                by_parameters -= np.float32(hp.entropy_coefficient) / n * entropy_gradient
+            error = values[:, 0] - targets[rows]
+            by_value = np.float32(2 * hp.value_coefficient) / n * error
+            policy.actor.backward(actor_inputs, by_parameters, gradient)
+            policy.critic.backward(critic_inputs, by_value[:, None], gradient)
+            optimizer.clip(hp.max_grad_norm)
+            optimizer.step(rates)
 
             if epoch == hp.epochs - 1:
-                with torch.no_grad():
-                    kl = (ratio - 1 - log_ratio).mean()  # Schulman's k3 estimator
-                    clipped = (ratio != clipped_ratio).float().mean()
-                    told.append(torch.stack((policy_loss, value_loss, kl, clipped)))
+                surrogate = np.minimum(advantage_ * ratio, advantage_ * clipped_ratio)
+                kl = ratio - 1 - log_ratio  # Schulman's k3 estimator
+                clipped = ratio != clipped_ratio
+                told.append([-surrogate.mean(), (error**2).mean(), kl.mean(), clipped.mean()])
 
-    with torch.no_grad():
-        policy_loss, value_loss, kl, clipped = torch.stack(told).mean(0)
-        entropy = module.distribution.entropy(module.actor(observations)).mean()
+    policy_loss, value_loss, approx_kl, clip_fraction = np.mean(told, axis=0).tolist()
     return {
-        "train/policy_gradient_loss": policy_loss.item(),
-        "train/value_loss": value_loss.item(),
-        "train/entropy_loss": -entropy.item(),
-        "train/approx_kl": kl.item(),
-        "train/clip_fraction": clipped.item(),
-        "train/explained_variance": explained_variance(rollout.value[played], target),
-        "rollout/ep_rew_mean": float(rollout.episodes.returns.mean()),
-        "rollout/ep_len_mean": float(rollout.episodes.lengths.mean()),
+        "train/policy_gradient_loss": policy_loss,
+        "train/value_loss": value_loss,
+        "train/entropy_loss": -float(distribution.entropy(policy.actor(observations)).mean()),
+        "train/approx_kl": approx_kl,
+        "train/clip_fraction": clip_fraction,
+        "train/explained_variance": explained_variance(rollout.value[played], targets),
     }

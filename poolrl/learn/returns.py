@@ -19,44 +19,47 @@ def discounted_returns(reward: F32, ended: NDArray[np.bool_], discount: float) -
     Returns:
         (T, n).
     """
-    returns = np.empty_like(reward)
-    following = np.zeros(reward.shape[1], np.float32)
-    for t in range(len(reward) - 1, -1, -1):
-        following = reward[t] + np.float32(discount) * np.where(ended[t], np.float32(0), following)
-        returns[t] = following
-    return returns
+    return _accumulated(reward, ended, discount)
 
 
 def generalized_advantages(
     reward: F32,
     value: F32,
-    terminated: NDArray[np.bool_],
-    truncated: NDArray[np.bool_],
+    ended: NDArray[np.bool_],
     bootstrap: F32,
     discount: float,
     gae_lambda: float,
 ) -> F32:
     """Generalised advantage estimation (Schulman et al. 2016, equation 16).
 
-    A terminated episode is worth nothing afterwards; a truncated one what ``bootstrap`` says.
-
     Args:
-        reward, value, terminated, truncated, bootstrap: (T, n).
+        reward, value: (T, n).
+        ended: (T, n): the last step of an episode, or of what there is of it.
+        bootstrap: (T, n): what follows those last steps; 0 where the episode terminated.
         discount: γ.
         gae_lambda: λ.
 
     Returns:
         (T, n); add ``value`` for the critic's targets.
     """
-    gamma, decay = np.float32(discount), np.float32(discount * gae_lambda)
-    ended = terminated | truncated
-    advantages = np.empty_like(reward)
-    advantage = np.zeros(reward.shape[1], np.float32)
-    next_value = np.zeros(reward.shape[1], np.float32)
-    for t in range(len(reward) - 1, -1, -1):
-        next_value = np.where(ended[t], bootstrap[t], next_value)
-        delta = reward[t] + gamma * next_value - value[t]
-        advantage = delta + decay * np.where(ended[t], np.float32(0), advantage)
-        advantages[t] = advantage
-        next_value = value[t]
-    return advantages
+    following = np.empty_like(value)
+    following[:-1] = value[1:]
+    following[-1] = 0
+    np.copyto(following, bootstrap, where=ended)
+    delta: F32 = following
+    delta *= np.float32(discount)
+    delta += reward
+    delta -= value
+    return _accumulated(delta, ended, discount * gae_lambda)
+
+
+def _accumulated(terms: F32, ended: NDArray[np.bool_], decay: float) -> F32:
+    """s_t = x_t + decay · s_{t+1}, beginning anew behind every end."""
+    factor = np.where(ended, np.float32(0), np.float32(decay))
+    sums = np.empty_like(terms)
+    following = np.zeros(terms.shape[1], np.float32)
+    for t in range(len(terms) - 1, -1, -1):
+        np.multiply(factor[t], following, out=sums[t])
+        sums[t] += terms[t]
+        following = sums[t]
+    return sums

@@ -1,42 +1,60 @@
-"""Running statistics of observations, as buffers that travel with the state dict."""
+"""Running statistics of observations, which travel with the agent."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
-from poolrl.policy.acting import OBSERVATION_CLIP, inverse_deviation
+F32 = NDArray[np.float32]
+
+OBSERVATION_CLIP = np.float32(10.0)
+"""Normalised observations are clipped to ± this many standard deviations."""
+
+VARIANCE_FLOOR = 1e-6
+"""Added to the running variance, so that a constant observation can be divided by its deviation."""
 
 
-class RunningNormalizer(nn.Module):
-    """Observations to mean 0 and variance 1 by the statistics of all training steps so far."""
+class Normalizer:
+    """Observations to mean 0 and variance 1, by the statistics as they were when it was made.
 
-    mean: Tensor
-    var: Tensor
-    count: Tensor
+    Args:
+        arrays: hold ``normalizer.mean`` and ``normalizer.var`` (size,), and ``normalizer.count``.
+    """
 
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(size, dtype=torch.float64))
-        self.register_buffer("var", torch.ones(size, dtype=torch.float64))
-        self.register_buffer("count", torch.zeros((), dtype=torch.float64))
+    def __init__(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        self._mean = arrays["normalizer.mean"].astype(np.float32)
+        deviation = np.sqrt(arrays["normalizer.var"].astype(np.float64) + VARIANCE_FLOOR)
+        self._scale = (1.0 / deviation).astype(np.float32)
 
-    def forward(self, observation: Tensor) -> Tensor:
-        """Normalise (n, size) observations, as float32."""
-        scale = torch.from_numpy(inverse_deviation(self.var.numpy()))
-        x = (observation - self.mean.to(torch.float32)) * scale
-        return x.clamp(-OBSERVATION_CLIP, OBSERVATION_CLIP)
+    def __call__(self, observation: NDArray[np.floating]) -> F32:
+        """(n, size) observations, normalised."""
+        x = observation.astype(np.float32)
+        x -= self._mean
+        x *= self._scale
+        np.minimum(x, OBSERVATION_CLIP, out=x)
+        np.maximum(x, -OBSERVATION_CLIP, out=x)
+        return x
 
-    def update(self, observation: NDArray[np.floating]) -> None:
-        """Add the rows of (n, size) observations (Chan et al. 1983, parallel variance)."""
-        new = observation.astype(np.float64)
-        n, total = len(new), float(self.count) + len(new)
-        delta = torch.from_numpy(new.mean(axis=0)) - self.mean
-        old_share, new_share = float(self.count) / total, n / total
-        self.var.mul_(old_share)
-        self.var.add_(torch.from_numpy(new.var(axis=0)) * new_share)
-        self.var.add_(delta * delta * (old_share * new_share))
-        self.mean.add_(delta * new_share)
-        self.count.fill_(total)
+
+def update_statistics(arrays: Mapping[str, NDArray[Any]], observation: F32) -> None:
+    """Let (n, size) observations into the statistics (Chan et al. 1983, parallel variance).
+
+    Args:
+        arrays: as for ``Normalizer``; changed in place.
+        observation: float32, summed up in float64.
+    """
+    mean, var, count = (arrays[f"normalizer.{name}"] for name in ("mean", "var", "count"))
+    n, total = len(observation), float(count) + len(observation)
+    new_mean = observation.mean(axis=0, dtype=np.float64)
+    deviation = observation - new_mean
+    new_var = np.einsum("ij,ij->j", deviation, deviation) / n
+    delta = new_mean - mean
+    old_share, new_share = float(count) / total, n / total
+    var *= old_share
+    var += new_var * new_share
+    var += delta * delta * (old_share * new_share)
+    mean += delta * new_share
+    count[...] = total

@@ -71,7 +71,7 @@ class TrainingRecord(Record, frozen=True):
     episodes: int
     environment_steps: int
     updates: int
-    mean_return: float
+    mean_return: float | None
     metrics: dict[str, float]
 
 

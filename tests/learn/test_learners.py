@@ -10,7 +10,7 @@ from poolrl import config, tasks
 from poolrl.agent import Agent
 from poolrl.config import Learner, Spec
 from poolrl.errors import Divergence
-from poolrl.learn import initial_agent, train
+from poolrl.learn import Budget, initial_agent, train
 from poolrl.learn.evaluate import evaluate
 from poolrl.seeding import Purpose, Streams
 from poolrl.tasks import Task
@@ -24,6 +24,9 @@ LEARNERS = {
     },
     "climb": {"learner.name": "climb"},
 }
+
+
+EIGHT = Budget(episodes=8)
 
 
 def make(episodes: int) -> Task:
@@ -45,7 +48,7 @@ def score(agent: Agent) -> float:
 def test_it_improves(name: str) -> None:
     spec, agent = setting(name)
     before = score(agent)
-    trained = train(agent, make, 200, spec.learner, Streams(0, (1, 0, 0)))
+    trained = train(agent, make, Budget(episodes=200), spec.learner, Streams(0, (1, 0, 0)))
     assert score(trained.agent) > before + 3  # of at most 10; standing still scores about 3.3
     assert len(trained.returns) == 200
     assert trained.environment_steps == 2000
@@ -58,36 +61,36 @@ def test_it_improves(name: str) -> None:
 @pytest.mark.parametrize("name", LEARNERS)
 def test_it_repeats_itself_and_leaves_its_parent_alone(name: str) -> None:
     spec, agent = setting(name)
-    parent = train(agent, make, 8, spec.learner, Streams(0, (1, 0, 0))).agent
+    parent = train(agent, make, EIGHT, spec.learner, Streams(0, (1, 0, 0))).agent
     before = parent.to_bytes()
-    first = train(parent, make, 8, spec.learner, Streams(0, (2, 0, 0)))
-    second = train(parent, make, 8, spec.learner, Streams(0, (2, 0, 0)))
+    first = train(parent, make, EIGHT, spec.learner, Streams(0, (2, 0, 0)))
+    second = train(parent, make, EIGHT, spec.learner, Streams(0, (2, 0, 0)))
     assert first.agent.to_bytes() == second.agent.to_bytes()
     assert first.returns == second.returns
     assert parent.to_bytes() == before
-    other = train(parent, make, 8, spec.learner, Streams(0, (2, 0, 1)))
+    other = train(parent, make, EIGHT, spec.learner, Streams(0, (2, 0, 1)))
     assert other.agent.to_bytes() != first.agent.to_bytes()
 
 
 @pytest.mark.parametrize("name", ["ppo", "reinforce"])
 def test_a_file_in_between_changes_nothing(name: str) -> None:
     spec, agent = setting(name)
-    parent = train(agent, make, 8, spec.learner, Streams(0, (1, 0, 0))).agent
+    parent = train(agent, make, EIGHT, spec.learner, Streams(0, (1, 0, 0))).agent
     reread = Agent.from_bytes(parent.to_bytes())
-    direct = train(parent, make, 8, spec.learner, Streams(0, (2, 0, 0))).agent
-    assert train(reread, make, 8, spec.learner, Streams(0, (2, 0, 0))).agent.to_bytes() == (
+    direct = train(parent, make, EIGHT, spec.learner, Streams(0, (2, 0, 0))).agent
+    assert train(reread, make, EIGHT, spec.learner, Streams(0, (2, 0, 0))).agent.to_bytes() == (
         direct.to_bytes()
     )
 
 
 def test_a_rate_given_now_beats_the_one_in_the_optimisers_state() -> None:
     spec, agent = setting("ppo")
-    parent = train(agent, make, 8, spec.learner, Streams(0, (1, 0, 0))).agent
+    parent = train(agent, make, EIGHT, spec.learner, Streams(0, (1, 0, 0))).agent
     assert any(name.startswith("optimizer/") for name in parent.arrays)
 
     def moved(rate: float) -> float:
         hp: Learner = replace(spec.learner, learning_rate=rate)
-        child = train(parent, make, 8, hp, Streams(0, (2, 0, 0))).agent
+        child = train(parent, make, EIGHT, hp, Streams(0, (2, 0, 0))).agent
         return float(np.abs(child.arrays["actor.0.weight"] - parent.arrays["actor.0.weight"]).max())
 
     assert moved(1e-2) > 3 * moved(1e-4)
@@ -96,7 +99,7 @@ def test_a_rate_given_now_beats_the_one_in_the_optimisers_state() -> None:
 def test_the_baseline_has_a_rate_of_its_own() -> None:
     spec, agent = setting("reinforce")
     hp = replace(spec.learner, baseline_learning_rate=1e-9)
-    child = train(agent, make, 8, hp, Streams(0, (1, 0, 0))).agent
+    child = train(agent, make, EIGHT, hp, Streams(0, (1, 0, 0))).agent
     for part, moves in (("critic.0.weight", False), ("actor.0.weight", True)):
         change = float(np.abs(child.arrays[part] - agent.arrays[part]).max())
         assert (change > 1e-4) == moves
@@ -107,4 +110,10 @@ def test_divergence_is_raised() -> None:
     arrays = dict(agent.arrays)
     arrays["critic.2.bias"] = np.full_like(arrays["critic.2.bias"], np.nan)
     with pytest.raises(Divergence):
-        train(Agent(arrays, agent.metadata), make, 8, spec.learner, Streams(0, (1, 0, 0)))
+        train(
+            Agent(arrays, agent.metadata),
+            make,
+            EIGHT,
+            spec.learner,
+            Streams(0, (1, 0, 0)),
+        )

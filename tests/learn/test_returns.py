@@ -18,16 +18,16 @@ def test_advantages_follow_the_definition(T: int, seed: int, gamma: float, lam: 
     truncated = (rng.random((T, 2)) < 0.2) & ~terminated
     truncated[-1] |= ~terminated[-1]
     bootstrap = np.where(truncated, after, np.float32(0))
-    got = generalized_advantages(reward, value, terminated, truncated, bootstrap, gamma, lam)
+    ended = terminated | truncated
+    got = generalized_advantages(reward, value, ended, bootstrap, gamma, lam)
     for n in range(2):
         for t in range(T):
             expected, weight = 0.0, 1.0
             for k in range(t, T):
-                ended = terminated[k, n] or truncated[k, n]
-                following = bootstrap[k, n] if ended else value[k + 1, n]
+                following = bootstrap[k, n] if ended[k, n] else value[k + 1, n]
                 expected += weight * (reward[k, n] + gamma * following - value[k, n])
                 weight *= gamma * lam
-                if ended:
+                if ended[k, n]:
                     break
             assert got[t, n] == pytest.approx(expected, abs=1e-4)
 
@@ -38,7 +38,7 @@ def test_lambda_one_gives_monte_carlo_returns() -> None:
     ended = np.zeros((20, 3), bool)
     ended[[7, -1]] = True
     nothing = np.zeros((20, 3), np.float32)
-    advantage = generalized_advantages(reward, value, ended, ~ended & False, nothing, 0.9, 1.0)
+    advantage = generalized_advantages(reward, value, ended, nothing, 0.9, 1.0)
     returns = discounted_returns(reward, ended, 0.9)
     assert advantage + value == pytest.approx(returns, abs=1e-5)
 

@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poolrl.errors import Divergence
+from poolrl.learn.api import Budget
 from poolrl.learn.evaluate import evaluate, summarize
-from poolrl.learn.rollout import collect
+from poolrl.learn.play import Player
+from poolrl.learn.rollout import Rollout, collect
 from poolrl.policy.acting import Act
 from poolrl.tasks.base import Ids, StepResult, Task
 
@@ -55,20 +57,33 @@ class Counting(Task):
         )
 
 
+class NoDensity:
+    def log_prob(self, parameters: np.ndarray, sample: np.ndarray) -> np.ndarray:
+        return np.zeros(len(sample), np.float32)
+
+
 class Still:
-    """Acts without a network."""
+    """Stands still without a network, and values an observation by its step."""
 
-    def act(self, observation: np.ndarray, *_: object, generator: object = None) -> Act:
-        zeros = np.zeros((len(observation), 1), np.float32)
-        return Act(zeros, zeros, zeros[:, 0], zeros[:, 0], ())
+    distribution = NoDensity()
 
-    def value(self, observation: np.ndarray, state: object = ()) -> np.ndarray:
-        return observation[:, 1].astype(np.float32)
-
-
-class Actor(Still):
     def act(self, observation, state=(), episode_start=None, generator=None):  # type: ignore[no-untyped-def]
-        return super().act(observation)
+        zeros = np.zeros((len(observation), 1), np.float32)
+        return Act(zeros, zeros, zeros, ())
+
+    def normalized(self, observation: np.ndarray) -> np.ndarray:
+        return observation.astype(np.float32)
+
+    def critic(self, x: np.ndarray) -> np.ndarray:
+        return x[:, 1:]
+
+    def value(self, observation: np.ndarray) -> np.ndarray:
+        return self.critic(self.normalized(observation))[:, 0]
+
+
+def rollout_of(task: Task, budget: Budget) -> Rollout:
+    player = Player(task, np.random.default_rng, budget)
+    return collect(player, Still(), np.random.default_rng(0))  # type: ignore[arg-type]
 
 
 def resets(episodes: int) -> list[np.random.Generator]:
@@ -83,10 +98,14 @@ def expected(episodes: int, limit: int = 6) -> tuple[list[float], list[int]]:
     return identities, lengths
 
 
+def drawn_lengths(episodes: int) -> list[int]:
+    return expected(episodes, limit=100)[1]
+
+
 @given(st.integers(1, 20), st.integers(1, 8))
 def test_every_episode_is_played_once_and_in_order(episodes: int, simulations: int) -> None:
     task = Counting(simulations)
-    played = evaluate(Actor(), task, resets(episodes))
+    played = evaluate(Still(), task, resets(episodes))
     identities, lengths = expected(episodes)
     assert task.started == identities
     assert played.lengths.tolist() == lengths
@@ -95,7 +114,7 @@ def test_every_episode_is_played_once_and_in_order(episodes: int, simulations: i
 
 @given(st.integers(1, 20), st.integers(1, 8))
 def test_a_rollout_holds_every_step_once(episodes: int, simulations: int) -> None:
-    rollout = collect(Actor(), Counting(simulations), resets(episodes), np.random.default_rng(0))
+    rollout = rollout_of(Counting(simulations), Budget(episodes))
     identities, lengths = expected(episodes)
     assert rollout.episodes.lengths.tolist() == lengths
     steps = rollout.observation[rollout.played]
@@ -103,16 +122,62 @@ def test_a_rollout_holds_every_step_once(episodes: int, simulations: int) -> Non
     for identity, length in zip(identities, lengths, strict=True):
         own = steps[steps[:, 0] == np.float32(identity)]
         assert sorted(own[:, 1].tolist()) == list(range(length))
-    ends = (rollout.terminated | rollout.truncated) & rollout.played
-    assert ends.sum() == episodes
+    assert (rollout.ended & rollout.played).sum() == episodes
 
 
 def test_a_time_limit_is_bootstrapped_and_an_end_is_not() -> None:
-    rollout = collect(Actor(), Counting(4), resets(20), np.random.default_rng(0))
-    cut = rollout.truncated & ~rollout.terminated & rollout.played
-    assert cut.any()
-    assert (rollout.bootstrap[cut] == 6).all()  # the critic's value of the last observation
-    assert (rollout.bootstrap[rollout.played & ~cut] == 0).all()
+    rollout = rollout_of(Counting(4), Budget(20))
+    # An episode of length 6 is cut by the limit unless it ends there by itself.
+    cut = [length for length in drawn_lengths(20) if length > 6]
+    assert len(cut) > 3
+    assert rollout.bootstrap.sum() == 6 * len(cut)  # the critic's value of the last observation
+    assert set(rollout.bootstrap[~rollout.ended].tolist()) == {0.0}
+
+
+@given(st.integers(1, 60), st.integers(1, 5), st.integers(0, 3))
+def test_a_budget_of_steps_starts_no_episode_too_many(
+    steps: int, simulations: int, limit: int
+) -> None:
+    """Episodes start in order until the steps are taken, and those in flight run to their end."""
+    task = Counting(simulations)
+    taken_at_start = []
+
+    def reset(episode: int) -> np.random.Generator:
+        taken_at_start.append(player.steps if episode >= simulations else 0)
+        return np.random.default_rng(episode)
+
+    player = Player(task, reset, Budget(steps=steps))
+    rows = 0
+    while not player.done:
+        rows += sum(int(step.played.sum()) for step in player.play(Still(), limit=limit))
+    identities, lengths = expected(len(task.started))
+    assert task.started == identities
+    assert player.episodes().lengths.tolist() == lengths
+    assert player.steps == rows == sum(lengths) >= steps
+    assert max(taken_at_start) < steps
+
+
+def test_segments_cut_episodes_and_go_on() -> None:
+    task = Counting(3)
+    player = Player(task, np.random.default_rng, Budget(episodes=10))
+    parts = []
+    while not player.done:
+        parts.append(collect(player, Still(), np.random.default_rng(0), 4))  # type: ignore[arg-type]
+    whole = rollout_of(Counting(3), Budget(10))
+    assert all(len(part.reward) == 4 for part in parts[:-1])
+    together = [
+        np.concatenate([getattr(p, name) for p in parts]) for name in ("observation", "played")
+    ]
+    assert np.array_equal(together[0], whole.observation)
+    assert np.array_equal(together[1], whole.played)
+    lengths = np.concatenate([part.episodes.lengths for part in parts])
+    assert sorted(lengths.tolist()) == sorted(whole.episodes.lengths.tolist())
+    # What is cut in flight is worth what the critic says of the next observation.
+    first = parts[0]
+    in_flight = parts[1].observation[0, :, 1] > 0
+    assert first.ended[-1].all()
+    assert in_flight.any()
+    assert (first.bootstrap[-1, in_flight] == parts[1].observation[0, in_flight, 1]).all()
 
 
 def test_nan_is_divergence() -> None:
@@ -121,9 +186,9 @@ def test_nan_is_divergence() -> None:
             return super().step(action, ids)._replace(reward=np.full(self.num_simulations, np.nan))
 
     with pytest.raises(Divergence):
-        evaluate(Actor(), Bad(2), resets(3))
+        evaluate(Still(), Bad(2), resets(3))
     with pytest.raises(Divergence):
-        collect(Actor(), Bad(2), resets(3), np.random.default_rng(0))
+        rollout_of(Bad(2), Budget(3))
 
 
 def test_an_unstable_simulation_is_divergence() -> None:
@@ -132,7 +197,7 @@ def test_an_unstable_simulation_is_divergence() -> None:
             return np.ones(self.num_simulations, bool)
 
     with pytest.raises(Divergence, match="unstable"):
-        evaluate(Actor(), Unstable(2), resets(3))
+        evaluate(Still(), Unstable(2), resets(3))
 
 
 def test_the_interval_is_students() -> None:

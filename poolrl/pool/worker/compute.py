@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from typing import Any, NamedTuple
 
 import msgspec
@@ -12,7 +13,7 @@ from poolrl import tasks
 from poolrl.agent import Agent
 from poolrl.config import Spec
 from poolrl.errors import Divergence, UsageError
-from poolrl.learn import initial_agent, train
+from poolrl.learn import Budget, initial_agent, train
 from poolrl.learn.evaluate import evaluate
 from poolrl.pool.records import Evaluation, TrainingRecord
 from poolrl.pool.units import KINDS, Unit
@@ -105,7 +106,7 @@ class Computer:
                     trained = train(
                         agent,
                         self.make_task,
-                        spec.pool.iterate_episodes,
+                        budget(spec),
                         values,
                         Streams(spec.pool.seed, unit.training_key),
                     )
@@ -118,7 +119,7 @@ class Computer:
                     episodes=len(trained.returns),
                     environment_steps=trained.environment_steps,
                     updates=trained.updates,
-                    mean_return=sum(trained.returns) / len(trained.returns),
+                    mean_return=statistics.fmean(trained.returns) if trained.returns else None,
                     metrics=trained.metrics,
                 )
             with self._clock.phase("evaluation"):
@@ -148,6 +149,14 @@ class Computer:
         return Evaluation.of(
             played.returns.tolist(), played.lengths.tolist(), deterministic=deterministic
         )
+
+
+def budget(spec: Spec) -> Budget:
+    """How long a branch trains."""
+    pool = spec.pool
+    if pool.iterate_steps:
+        return Budget(steps=pool.iterate_steps)
+    return Budget(episodes=pool.iterate_episodes)
 
 
 def _short(value: Any) -> str:

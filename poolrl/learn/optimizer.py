@@ -1,0 +1,93 @@
+"""Adam over one flat vector of parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poolrl.agent import OPTIMIZER_PREFIX
+
+F32 = NDArray[np.float32]
+
+BETA1, BETA2, EPSILON = np.float32(0.9), np.float32(0.999), np.float32(1e-5)
+
+
+class Adam:
+    """Adam (Kingma & Ba 2015, algorithm 1), with ε = 1e-5 as Andrychowicz et al. (2021) advise.
+
+    Args:
+        parameters: a flat vector, improved in place.
+        gradient: a flat vector of the same size, read by ``step`` and used up.
+    """
+
+    def __init__(self, parameters: F32, gradient: F32) -> None:
+        self._parameters = parameters
+        self._gradient = gradient
+        self.mean = np.zeros_like(parameters)
+        self.square = np.zeros_like(parameters)
+        self.steps = 0
+        self._buffer = np.empty_like(parameters)
+
+    def clip(self, max_norm: float, part: slice = slice(None)) -> None:
+        """Scale a part of the gradient down to a norm (Pascanu et al. 2013); 0 leaves it alone."""
+        gradient = self._gradient[part]
+        norm = float(np.sqrt(np.dot(gradient, gradient)))
+        if 0 < max_norm < norm:
+            gradient *= np.float32(max_norm / (norm + 1e-6))
+
+    def step(self, rates: list[tuple[slice, float]]) -> None:
+        """Move the parameters.
+
+        Args:
+            rates: parts of the vector with their learning rates.
+        """
+        self.steps += 1
+        gradient, buffer = self._gradient, self._buffer
+        # m += (1 − β₁)(g − m),  v = β₂ v + (1 − β₂) g²
+        np.subtract(gradient, self.mean, out=buffer)
+        buffer *= 1 - BETA1
+        self.mean += buffer
+        np.square(gradient, out=gradient)
+        gradient *= 1 - BETA2
+        self.square *= BETA2
+        self.square += gradient
+        # The step is rate · m/(1 − β₁ᵗ) / (√(v/(1 − β₂ᵗ)) + ε).
+        np.sqrt(self.square, out=buffer)
+        buffer *= np.float32(1 / np.sqrt(1 - float(BETA2) ** self.steps))
+        buffer += EPSILON
+        np.divide(self.mean, buffer, out=buffer)
+        for part, rate in rates:
+            buffer[part] *= np.float32(rate / (1 - float(BETA1) ** self.steps))
+        self._parameters -= buffer
+
+
+def read_state(adam: Adam, arrays: Mapping[str, NDArray[Any]], places: Mapping[str, slice]) -> None:
+    """Take over the moments that an agent carries; those that it lacks stay at zero.
+
+    Args:
+        adam: is changed.
+        arrays: of the agent.
+        places: where each named parameter stands in the flat vector.
+    """
+    for name, place in places.items():
+        prefix = f"{OPTIMIZER_PREFIX}{name}/"
+        if f"{prefix}step" in arrays:
+            adam.mean[place] = arrays[f"{prefix}exp_avg"].ravel()
+            adam.square[place] = arrays[f"{prefix}exp_avg_sq"].ravel()
+            adam.steps = int(arrays[f"{prefix}step"])
+
+
+def state_arrays(
+    adam: Adam, places: Mapping[str, slice], shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, NDArray[Any]]:
+    """Copies of the moments, under the names that ``torch.optim.Adam`` gives them."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, place in places.items():
+        prefix = f"{OPTIMIZER_PREFIX}{name}/"
+        arrays[f"{prefix}exp_avg"] = adam.mean[place].reshape(shapes[name]).copy()
+        arrays[f"{prefix}exp_avg_sq"] = adam.square[place].reshape(shapes[name]).copy()
+        arrays[f"{prefix}step"] = np.array(adam.steps, np.float32)
+    return arrays
