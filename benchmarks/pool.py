@@ -12,6 +12,8 @@ Two measurements, in a new directory under D (by default the system's temporary 
 
 from __future__ import annotations
 
+import report  # isort: skip  (before NumPy is loaded)
+
 import subprocess
 import sys
 import tempfile
@@ -25,7 +27,6 @@ from poolrl.config import RunOptions
 from poolrl.pool.history import WORK, History
 from poolrl.pool.records import Seconds
 from poolrl.pool.spec import Pool, make_pool, open_pool
-from poolrl.versions import versions
 
 FREE = {
     "task.id": "Plateau-v0",
@@ -123,14 +124,8 @@ def main(output: Path | None, directory: Path | None, quick: bool) -> None:
         for branches, count in sizes.items():
             wall, cpu = scale(root, branches, count)
             lines.append(f"| {branches} | {wall:.2f} | {cpu:.2f} |")
-    text = "\n".join(lines)
-    click.echo(text)
-    if output:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        used = ", ".join(f"{name} {version}" for name, version in versions().items())
-        output.write_text(
-            f"# What the pool itself costs\n\n`python benchmarks/pool.py`\n\n{text}\n\n{used}\n"
-        )
+    command = f"python benchmarks/pool.py{' --quick' if quick else ''}"
+    report.keep(output, "What the pool itself costs", command, "\n".join(lines))
 
 
 if __name__ == "__main__":

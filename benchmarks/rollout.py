@@ -1,129 +1,273 @@
-"""Rollouts with the policy in the loop against `mujoco.batch` stepping alone.
+"""How fast every MuJoCo task is, from the physics alone to the policy in the loop.
 
-    python benchmarks/rollout.py [--rounds 7] [--output results/benchmarks/rollout.md]
+    python benchmarks/rollout.py [TASK ...] [--rounds 5] [--output results/benchmarks/rollout.md]
 
-`rollout` is poolrl.learn.rollout.collect: observations, rewards, time limit, the default network's
-sampled actions, their log densities and values, and all that an update needs kept. `batch` starts
-in the same states and steps through the same controls, so that the physics does the same work, and
-does nothing else; `evaluation` and its own `batch` likewise, with deterministic actions. They are
-timed in turn on one core, round by round, so that a machine whose speed drifts slows all alike; a
-ratio is the median over rounds.
+The same controls from the same states, 16 simulations on one core, in control steps a second:
+
+- `mj_step`: a Python loop over 16 `MjData`;
+- `batch`: `mujoco.batch` alone;
+- `task`: poolrl's task, so with observations, rewards, ends of episodes and resets;
+- `rollout`: the task with the policy in the loop, as in training: sampled actions, log densities,
+  values, and all that an update needs kept;
+- `Gymnasium`: its own environment stepped one by one with the same policy;
+- `SyncVectorEnv`: 16 of them in Gymnasium's vector environment with the same policy;
+- `EnvPool`: 16 environments on one thread with the same policy, where EnvPool is installed and has
+  the task.
+
+The policy is a new one of the default network (64-64, beta), so that episodes end as early as they
+do at the beginning of training. All are timed in turn, round by round, so that a machine whose
+speed drifts slows all alike; a ratio is the median over rounds.
 """
 
 from __future__ import annotations
 
-import os
+import report  # isort: skip  (before NumPy is loaded)
 
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[_name] = "1"
+import statistics
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
 
-import statistics  # noqa: E402
-import time  # noqa: E402
-from pathlib import Path  # noqa: E402
+import click
+import gymnasium
+import mujoco
+import numpy as np
+from mujoco.batch import Batch
 
-import click  # noqa: E402
-import numpy as np  # noqa: E402
-from mujoco.batch import Batch  # noqa: E402
+from poolrl import config, tasks
+from poolrl.agent import Agent
+from poolrl.learn import Budget, initial_agent
+from poolrl.learn.play import Player
+from poolrl.learn.rollout import collect
+from poolrl.seeding import Purpose, Streams
+from poolrl.tasks.mujoco import MujocoTask
+from poolrl.tasks.registry import REGISTRY
 
-from poolrl import config, tasks  # noqa: E402
-from poolrl.config import Spec  # noqa: E402
-from poolrl.learn import initial_agent  # noqa: E402
-from poolrl.learn.evaluate import evaluate  # noqa: E402
-from poolrl.learn.rollout import collect, play  # noqa: E402
-from poolrl.seeding import Purpose, Streams  # noqa: E402
-from poolrl.tasks.mujoco import MujocoTask  # noqa: E402
-from poolrl.versions import versions  # noqa: E402
-
+SIMULATIONS = 16
 STEPS = 250
 """Control steps of each simulation in a round."""
+
+
+class Reset(NamedTuple):
+    """States that simulations were set to after so many control steps."""
+
+    step: int
+    ids: np.ndarray
+    qpos: np.ndarray
+    qvel: np.ndarray
+
+
+class Recording(NamedTuple):
+    """What a rollout did, to be done again without the rest."""
+
+    controls: np.ndarray
+    resets: list[Reset]
+
+
+def rollout(task: MujocoTask, agent: Agent, turn: int) -> None:
+    """STEPS steps of all simulations, as in training."""
+    streams = Streams(turn)
+    player = Player(
+        task, lambda i: streams.generator(Purpose.RESET, i), Budget(steps=10 * STEPS * SIMULATIONS)
+    )
+    collect(player, agent.policy, streams.generator(Purpose.ACTION), STEPS)
+
+
+def record(task: MujocoTask, agent: Agent, turn: int) -> Recording:
+    """The controls and resets of a rollout."""
+    controls: list[np.ndarray] = []
+    resets: list[Reset] = []
+    set_state, step = task.set_state, task.step
+
+    def noting_set_state(ids: np.ndarray, qpos: np.ndarray, qvel: np.ndarray) -> None:
+        resets.append(Reset(len(controls), ids.copy(), qpos.copy(), qvel.copy()))
+        set_state(ids, qpos, qvel)
+
+    def noting_step(action: np.ndarray, ids: Any = None) -> tasks.StepResult:
+        controls.append(np.array(action, np.float64))
+        return step(action, ids)
+
+    task.set_state, task.step = noting_set_state, noting_step  # type: ignore[method-assign]
+    try:
+        rollout(task, agent, turn)
+    finally:
+        del task.set_state, task.step
+    return Recording(np.array(controls), resets)
+
+
+def step_data(task: MujocoTask, recording: Recording) -> Callable[[], None]:
+    """A loop of ``mj_step``."""
+    model, frame_skip = task.model, task.frame_skip
+    datas = [mujoco.MjData(model) for _ in range(SIMULATIONS)]
+
+    def run() -> None:
+        pending = iter(recording.resets)
+        following = next(pending, None)
+        for k, control in enumerate(recording.controls):
+            while following is not None and following.step == k:
+                for row, i in enumerate(following.ids):
+                    datas[i].qpos[:] = following.qpos[row]
+                    datas[i].qvel[:] = following.qvel[row]
+                following = next(pending, None)
+            for data, values in zip(datas, control, strict=True):
+                data.ctrl[:] = values
+                mujoco.mj_step(model, data, frame_skip)
+
+    return run
+
+
+def step_batch(task: MujocoTask, recording: Recording) -> Callable[[], None]:
+    """``mujoco.batch`` alone."""
+    batch = Batch(task.model, SIMULATIONS, 1)
+    qpos, qvel, ctrl = (batch.bind(name) for name in ("qpos", "qvel", "ctrl"))
+
+    def run() -> None:
+        pending = iter(recording.resets)
+        following = next(pending, None)
+        for k, control in enumerate(recording.controls):
+            while following is not None and following.step == k:
+                qpos[following.ids] = following.qpos
+                qvel[following.ids] = following.qvel
+                following = next(pending, None)
+            ctrl[:] = control
+            batch.step(None, task.frame_skip)
+
+    return run
+
+
+def step_task(task: MujocoTask, recording: Recording, turn: int) -> Callable[[], None]:
+    """The task without a policy, with the generators that its resets need."""
+    streams = Streams(turn)
+
+    def run() -> None:
+        episode = 0
+        pending = iter(recording.resets)
+        following = next(pending, None)
+        for k, control in enumerate(recording.controls):
+            while following is not None and following.step == k:
+                count = len(following.ids)
+                task.reset(following.ids, streams.generators(Purpose.RESET, episode, count))
+                task.observe()
+                episode += count
+                following = next(pending, None)
+            task.step(control)
+
+    return run
+
+
+def step_gymnasium(task_id: str, agent: Agent, turn: int) -> Callable[[], None]:
+    """Gymnasium's environment, one by one."""
+    env = gymnasium.make(task_id)
+    noise = np.random.default_rng(turn)
+
+    def run() -> None:
+        observation, _ = env.reset(seed=turn)
+        for _ in range(STEPS * SIMULATIONS):
+            action = agent.policy.act(observation[None], generator=noise).action[0]
+            observation, _, terminated, truncated, _ = env.step(action)
+            if terminated or truncated:
+                observation, _ = env.reset()
+
+    return run
+
+
+def step_vector(envs: Any, reset: Callable[[], Any], agent: Agent, turn: int) -> Callable[[], None]:
+    """A vector environment with Gymnasium's interface."""
+    noise = np.random.default_rng(turn)
+
+    def run() -> None:
+        observation, _ = reset()
+        for _ in range(STEPS):
+            action = agent.policy.act(observation, generator=noise).action
+            observation = envs.step(action)[0]
+
+    return run
+
+
+def envpool_vector(task_id: str) -> Any:
+    """EnvPool's environments on one thread, or ``None``."""
+    try:
+        import envpool
+    except ImportError:
+        return None
+    if task_id not in envpool.list_all_envs():
+        return None
+    return envpool.make(
+        task_id, env_type="gymnasium", num_envs=SIMULATIONS, batch_size=SIMULATIONS, num_threads=1
+    )
 
 
 Times = dict[str, list[float]]
 
 
-def step_alone(task: MujocoTask, resets: list[np.random.Generator], controls: np.ndarray) -> float:
-    """Seconds of stepping a batch through controls of shape (steps, simulations, nu)."""
-    batch = Batch(task.model, task.num_simulations, 1)
-    ctrl = batch.bind("ctrl")
-    for i, generator in enumerate(resets):
-        batch.qpos[i], batch.qvel[i] = task.draw_state(generator)
-    batch.forward()
-    start = time.perf_counter()
-    for control in controls:
-        ctrl[:] = control
-        batch.step(nstep=task.frame_skip)
-    return time.perf_counter() - start
-
-
-def measure(spec: Spec, simulations: int, rounds: int) -> Times:
+def measure(task_id: str, rounds: int) -> Times:
     """Seconds of each round, by what was timed."""
-    task = tasks.make(spec.task.id, simulations, max_episode_steps=STEPS)
+    task = tasks.make(task_id, SIMULATIONS)
     assert isinstance(task, MujocoTask)
+    spec, _ = config.load(None, {"task.id": task_id})
     agent = initial_agent(spec, task, Streams(0))
-    times: Times = {"batch": [], "rollout": [], "calm batch": [], "evaluation": []}
+    sync = gymnasium.vector.SyncVectorEnv([lambda: gymnasium.make(task_id)] * SIMULATIONS)
+    pool = envpool_vector(task_id)
+    times: Times = {}
     for turn in range(rounds + 1):
-        streams = Streams(turn)
-
-        def resets(streams: Streams = streams) -> list[np.random.Generator]:
-            return streams.generators(Purpose.RESET, 0, simulations)
-
-        def noise(streams: Streams = streams) -> np.random.Generator:
-            return streams.generator(Purpose.ACTION)
-
-        sampled = [step.act.action for step in play(agent.policy, task, resets(), noise())]
-        calm = [step.act.action for step in play(agent.policy, task, resets())]
-        seconds = {"batch": step_alone(task, resets(), np.array(sampled))}
-        start = time.perf_counter()
-        collect(agent.policy, task, resets(), noise())
-        seconds["rollout"] = time.perf_counter() - start
-        seconds["calm batch"] = step_alone(task, resets(), np.array(calm))
-        start = time.perf_counter()
-        evaluate(agent.policy, task, resets())
-        seconds["evaluation"] = time.perf_counter() - start
-        if turn:  # the first round warms caches
-            for name, spent in seconds.items():
-                times[name].append(spent)
+        recording = record(task, agent, turn)
+        runs: dict[str, Callable[[], None]] = {
+            "mj_step": step_data(task, recording),
+            "batch": step_batch(task, recording),
+            "task": step_task(task, recording, turn),
+            "rollout": partial(rollout, task, agent, turn),
+            "Gymnasium": step_gymnasium(task_id, agent, turn),
+            "SyncVectorEnv": step_vector(sync, partial(sync.reset, seed=turn), agent, turn),
+        }
+        if pool is not None:
+            runs["EnvPool"] = step_vector(pool, pool.reset, agent, turn)
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run()
+            if turn:  # the first round warms caches
+                times.setdefault(name, []).append(time.perf_counter() - start)
     return times
 
 
-def ratio(times: Times, alone: str, other: str) -> float:
-    """Median over rounds of how fast `other` was, as a part of `alone`."""
-    return statistics.median(a / b for a, b in zip(times[alone], times[other], strict=True))
+def ratio(times: Times, other: str, name: str = "rollout") -> float:
+    """Median over rounds of how many times as fast as another one something was."""
+    return statistics.median(a / b for a, b in zip(times[other], times[name], strict=True))
+
+
+NAMES = ("mj_step", "batch", "task", "rollout", "Gymnasium", "SyncVectorEnv", "EnvPool")
 
 
 @click.command()
-@click.option("--rounds", default=7, show_default=True)
+@click.argument("task_ids", nargs=-1)
+@click.option("--rounds", default=5, show_default=True)
 @click.option("--output", type=click.Path(path_type=Path))
-def main(rounds: int, output: Path | None) -> None:
+def main(task_ids: tuple[str, ...], rounds: int, output: Path | None) -> None:
     """Print a table, and write it to a file."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    spec, _ = config.load(None)
-    lines = [
-        "| task | simulations | batch alone, steps/s | rollout, steps/s | rollout / batch "
-        "| evaluation / batch |",
-        "|---|---|---|---|---|---|",
-    ]
-    for simulations in (10, 64):
-        times = measure(spec, simulations, rounds)
-        steps = STEPS * simulations
-        lines.append(
-            f"| {spec.task.id} | {simulations} "
-            f"| {steps / statistics.median(times['batch']):,.0f} "
-            f"| {steps / statistics.median(times['rollout']):,.0f} "
-            f"| {ratio(times, 'batch', 'rollout'):.3f} "
-            f"| {ratio(times, 'calm batch', 'evaluation'):.3f} |"
-        )
-    table = "\n".join(lines)
-    click.echo(table)
-    if output:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        used = ", ".join(f"{name} {version}" for name, version in versions().items())
-        output.write_text(
-            "# Rollouts against stepping alone\n\n"
-            f"`python benchmarks/rollout.py --rounds {rounds}`, one core, medians over rounds.\n\n"
-            f"{table}\n\n{used}\n"
-        )
+    report.one_core()
+    ids = task_ids or tuple(i for i in REGISTRY if i.endswith("-v5"))
+    rows, all_times = [], {}
+    for task_id in ids:
+        click.echo(f"{task_id} …", err=True)
+        times = all_times[task_id] = measure(task_id, rounds)
+        rates = [
+            f"{STEPS * SIMULATIONS / statistics.median(times[name]):,.0f}" if name in times else "–"
+            for name in NAMES
+        ]
+        rows.append([task_id, *rates, f"{ratio(times, 'batch'):.3f}"])
+    lines = [report.table(["task", *NAMES, "rollout / batch"], rows), ""]
+    for other in ("batch", "Gymnasium", "SyncVectorEnv", "EnvPool"):
+        ratios = {i: ratio(times, other) for i, times in all_times.items() if other in times}
+        if ratios:
+            lowest = min(ratios, key=ratios.__getitem__)
+            lines.append(
+                f"- rollout / {other}: geometric mean {report.geometric_mean(ratios.values()):.3f} "
+                f"over {len(ratios)} tasks, lowest {ratios[lowest]:.3f} ({lowest})"
+            )
+    command = " ".join(["python benchmarks/rollout.py", *task_ids, f"--rounds {rounds}"])
+    title = f"Every MuJoCo task, {SIMULATIONS} simulations on one core, control steps a second"
+    report.keep(output, title, command, "\n".join(lines))
 
 
 if __name__ == "__main__":
