@@ -83,6 +83,8 @@ class World(Section, frozen=True):
     """Leave the velocities out of the observations: a partially observed twin of the task."""
     randomize: dict[str, Randomization] = {}
     """Domain randomisation: values of the MuJoCo model, by the names of its fields."""
+    source_sha256: str = ""
+    """SHA-256 of the file of a user's own task; filled in when the pool is made."""
 
 
 class TaskSpec(World, frozen=True):
@@ -91,7 +93,7 @@ class TaskSpec(World, frozen=True):
     max_simulations: Count = 64
     """Most simulations that a worker steps side by side; part of what determines the bits."""
     model_sha256: str = ""
-    """SHA-256 of the compiled model, or of the user's own file; filled in when the pool is made."""
+    """SHA-256 of the compiled MuJoCo model; filled in when the pool is made."""
 
 
 class NetworkSpec(Section, frozen=True):

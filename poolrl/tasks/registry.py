@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from poolrl.config import World
 from poolrl.errors import UsageError
+from poolrl.tasks import user
 from poolrl.tasks.base import Task
 
 # id: (module:class, default time limit). Modules are imported when a task is made, so that the
@@ -23,15 +23,7 @@ REGISTRY: dict[str, tuple[str, int]] = {
 
 
 def task_class(task_id: str) -> type[Task]:
-    """The class behind an id.
-
-    Raises:
-        UsageError: no task has this id.
-    """
-    if task_id not in REGISTRY:
-        close = difflib.get_close_matches(task_id, REGISTRY, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"known ids: {', '.join(REGISTRY)}"
-        raise UsageError(f"task.id: unknown task {task_id!r}; {hint}")
+    """The class behind an id of ``REGISTRY``."""
     module, _, name = REGISTRY[task_id][0].partition(":")
     cls: type[Task] = getattr(import_module(module), name)
     return cls
@@ -42,27 +34,63 @@ def make(task: str | World, num_simulations: int, **fields: Any) -> Task:
 
     Args:
         task: a world, or an id with the other fields of one: ``max_episode_steps``, ``kwargs``, …
+            An id is one of ``REGISTRY``, any of Gymnasium's, or a user's own that was permitted
+            (``poolrl.tasks.permit``).
         num_simulations: how many episodes run side by side.
 
     Raises:
-        UsageError: the id, a keyword, or the type of a value is wrong.
+        UsageError: the id, a keyword, or the type of a value is wrong, or a package is missing.
     """
     world = World(id=task, **fields) if isinstance(task, str) else task
-    cls = task_class(world.id)
+    with user.blamed(world):
+        return _made(world, num_simulations)
+
+
+def _made(world: World, num_simulations: int) -> Task:
+    if world.id in REGISTRY:
+        return _of_class(task_class(world.id), REGISTRY[world.id][1], world, num_simulations)
+    entry = user.permitted(world).entry if user.needs_permission(world) else None
+    if isinstance(entry, type) and issubclass(entry, Task):
+        default = inspect.signature(entry).parameters.get("max_episode_steps")
+        limit = getattr(default, "default", None)
+        return _of_class(entry, limit if isinstance(limit, int) else 0, world, num_simulations)
+    from poolrl.tasks.gymnasium_task import GymnasiumTask, environment_spec
+
+    return GymnasiumTask(
+        num_simulations,
+        spec=environment_spec(world.id, entry),
+        max_episode_steps=world.max_episode_steps,
+        kwargs=world.kwargs,
+    )
+
+
+def _of_class(cls: type[Task], default_limit: int, world: World, num_simulations: int) -> Task:
     kwargs = dict(world.kwargs)
-    known = {
-        name: parameter
-        for name, parameter in inspect.signature(cls).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY and name != "max_episode_steps"
-    }
+    known = keyword_arguments(cls)
     for name, value in kwargs.items():
         if name not in known:
-            raise UsageError(
-                f"task.kwargs.{name}: unknown argument of {world.id}; known: {', '.join(known)}"
-            )
+            raise unknown_argument(world.id, name, known)
         kwargs[name] = like(known[name].default, value, f"task.kwargs.{name}")
-    limit = world.max_episode_steps or REGISTRY[world.id][1]
+    limit = world.max_episode_steps or default_limit
+    if not limit:
+        raise UsageError(f"task.max_episode_steps: {world.id} has no time limit of its own; set it")
     return cls(num_simulations, max_episode_steps=limit, **kwargs)  # type: ignore[call-arg]
+
+
+def keyword_arguments(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """A task's own arguments: those that its constructor takes by keyword alone."""
+    return {
+        name: parameter
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY and name != "max_episode_steps"
+    }
+
+
+def unknown_argument(task_id: str, name: str, known: Iterable[str]) -> UsageError:
+    """What to raise where a task has no argument of this name."""
+    return UsageError(
+        f"task.kwargs.{name}: unknown argument of {task_id}; known: {', '.join(known) or 'none'}"
+    )
 
 
 def with_absolute_paths(kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -101,6 +129,6 @@ def like(default: Any, value: Any, key: str) -> Any:
         return float(value)
     if isinstance(value, float) and not math.isfinite(value):
         raise UsageError(f"{key}: must be finite, got {value!r}")
-    if type(value) is not kind:
+    if type(value) is not kind and default is not None:
         raise UsageError(f"{key}: expected {kind.__name__}, got {type(value).__name__} {value!r}")
     return value

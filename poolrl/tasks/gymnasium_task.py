@@ -1,0 +1,306 @@
+"""Any environment of Gymnasium's as a task: as many of it as simulations, stepped one by one."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import math
+import sys
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, NamedTuple
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec, load_env_creator
+from numpy.typing import NDArray
+
+from poolrl.errors import UsageError
+from poolrl.spaces import ActionSpace
+from poolrl.tasks.base import Ids, StepResult, Task
+from poolrl.tasks.registry import REGISTRY, unknown_argument
+
+
+class Package(NamedTuple):
+    """A package whose environments have ids of their own.
+
+    Attributes:
+        prefixes: what its ids begin with.
+        module: to import, which registers them.
+        requires: the module by which to see that it is there.
+        extra: of poolrl, that brings it.
+    """
+
+    prefixes: tuple[str, ...]
+    module: str
+    requires: str
+    extra: str
+
+
+# An id may come from a file that somebody else wrote: only what stands here is imported for one.
+PACKAGES = (
+    Package(("dm_control/",), "shimmy", "dm_control", "dm"),
+    Package(("myo", "motorFinger"), "myosuite", "myosuite", "myo"),
+)
+
+REQUIRED = {"gymnasium.envs.box2d": ("Box2D", "box2d")}
+"""What environments of Gymnasium's own need, by the module that they stand in: a module, and the
+extra that brings it."""
+
+# They would make an environment, or import a module, that their arguments name.
+REFUSED = ("GymV21Environment", "GymV26Environment", "dm_control/compatibility-env")
+
+
+class GymnasiumTask(Task):
+    """Environments of ``gymnasium.make``.
+
+    Observations of several dimensions, and dictionaries and tuples of them, are flattened as by
+    ``gymnasium.spaces.flatten``; choices in them become one-hot. Actions of several dimensions are
+    flattened too. An episode's generator gives the seed that its environment is reset with.
+    """
+
+    def __init__(
+        self,
+        num_simulations: int,
+        *,
+        spec: EnvSpec,
+        max_episode_steps: int = 0,
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> None:
+        """
+        Args:
+            num_simulations: how many environments are made.
+            spec: as ``environment_spec`` gives it.
+            max_episode_steps: the time limit; 0 for the environment's own.
+            kwargs: arguments of the environment.
+
+        Raises:
+            UsageError: the environment cannot be made, or its spaces are of no use here.
+        """
+        first, limit = _first(spec, max_episode_steps, dict(kwargs or {}))
+        self.num_simulations = num_simulations
+        self.max_episode_steps = limit
+        others = (_make(spec, limit, dict(kwargs or {})) for _ in range(num_simulations - 1))
+        self._environments = [first, *others]
+        self._inner = first.observation_space
+        self.observation_space = observation_space(self._inner, spec.id)
+        self.action_space, self._convert = action_space(first.action_space, spec.id)
+        self._observation = np.zeros((num_simulations, self.observation_space.shape[0]))
+        self._diverged = np.zeros(num_simulations, np.bool_)
+
+    def reset(self, ids: Ids, generators: Sequence[np.random.Generator]) -> None:
+        self._diverged[ids] = False
+        for i, generator in zip(ids, generators, strict=True):
+            seed = int(generator.integers(2**31))
+            self._keep(i, self._environments[i].reset(seed=seed)[0])
+
+    def observe(self) -> NDArray[np.float64]:
+        return self._observation.copy()
+
+    def step(self, action: NDArray[Any], ids: Ids | None = None) -> StepResult:
+        n = self.num_simulations
+        reward = np.zeros(n)
+        terminated, truncated = np.zeros(n, np.bool_), np.zeros(n, np.bool_)
+        for i in range(n) if ids is None else ids:
+            environment = self._environments[i]
+            try:
+                observation, reward[i], terminated[i], truncated[i], _ = environment.step(
+                    self._convert(action[i])
+                )
+            except Exception as error:
+                if type(error).__name__ != "PhysicsError":  # dm_control's word for instability
+                    raise
+                self._diverged[i] = terminated[i] = True
+                continue
+            self._keep(i, observation)
+        return StepResult(self.observe(), reward, terminated, truncated)
+
+    def diverged(self) -> NDArray[np.bool_]:
+        return self._diverged.copy()
+
+    def _keep(self, i: int, observation: Any) -> None:
+        self._observation[i] = spaces.flatten(self._inner, observation)
+        self._diverged[i] |= not np.isfinite(self._observation[i]).all()
+
+
+def environment_spec(task_id: str, entry: Any = None) -> EnvSpec:
+    """What Gymnasium knows of an id, importing no more for it than ``PACKAGES`` says.
+
+    Args:
+        task_id: of an environment, or of a user's task.
+        entry: for a user's task the class, or the id that the user's file registered.
+
+    Raises:
+        UsageError: there is no such environment, or its package is missing.
+    """
+    if isinstance(entry, type):
+        name = task_id.rpartition(":")[2]
+        return EnvSpec(f"{name}-v0", entry_point=entry)
+    name = entry or task_id
+    if not entry:
+        if name.startswith(REFUSED):
+            raise UsageError(f"task.id: {name} makes what its arguments name; name that instead")
+        import_package(name)
+    spec = gymnasium.registry.get(name)
+    if spec is None:
+        known = [*REGISTRY, *gymnasium.registry]
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"known ids: {', '.join(REGISTRY)}, and those of `poolrl tasks --all`"
+        raise UsageError(
+            f"task.id: unknown task {name!r}; {f'did you mean {close[0]}?' if close else hint}"
+        )
+    if (extra := missing_extra(spec)) is not None:
+        raise _missing(name, extra)
+    return spec
+
+
+def import_package(task_id: str) -> None:
+    """Import the package that registers an id, if it is one of ``PACKAGES``.
+
+    Raises:
+        UsageError: it is not installed, or cannot be imported.
+    """
+    for package in PACKAGES:
+        if not task_id.startswith(package.prefixes):
+            continue
+        if find_spec(package.requires) is None or find_spec(package.module) is None:
+            raise _missing(task_id, package.extra)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of displays that are not there
+            try:
+                import_module(package.module)
+            except Exception as error:
+                text = " ".join(f"{type(error).__name__}: {error}".split())
+                raise UsageError(
+                    f"task.id: {task_id}: cannot import {package.module}: {text}"
+                ) from error
+
+
+def missing_extra(spec: EnvSpec) -> str | None:
+    """The extra of poolrl that one of Gymnasium's own environments needs and that is not there."""
+    for module, (required, extra) in REQUIRED.items():
+        if str(spec.entry_point).startswith(module) and find_spec(required) is None:
+            return extra
+    return None
+
+
+def observation_space(space: spaces.Space[Any], task_id: str) -> spaces.Box:
+    """The box of one dimension that observations are flattened to.
+
+    Raises:
+        UsageError: the space holds images, or what has no fixed size.
+    """
+    for part in _parts(space):
+        if isinstance(part, spaces.Box) and len(part.shape) > 2 and part.dtype == np.uint8:
+            raise UsageError(
+                f"task.id: {task_id}: observes images {part.shape}, which perceptrons cannot use"
+            )
+    if not space.is_np_flattenable:
+        raise UsageError(
+            f"task.id: {task_id}: observes {type(space).__name__}, which has no fixed size"
+        )
+    flat = spaces.flatten_space(space)
+    assert isinstance(flat, spaces.Box)
+    if flat.shape == (0,):
+        raise UsageError(f"task.id: {task_id}: observes nothing")
+    low, high = flat.low.astype(np.float64), flat.high.astype(np.float64)
+    return spaces.Box(low, high, dtype=np.float64)
+
+
+def action_space(
+    space: spaces.Space[Any], task_id: str
+) -> tuple[ActionSpace, Callable[[NDArray[Any]], Any]]:
+    """The space that policies act in, and what makes one of its actions one of the environment's.
+
+    Raises:
+        UsageError: the space is neither numbers nor choices.
+    """
+    if isinstance(space, spaces.Discrete):
+        return spaces.Discrete(int(space.n), start=int(space.start)), int
+    if isinstance(space, (spaces.MultiDiscrete, spaces.MultiBinary)):
+        binary = isinstance(space, spaces.MultiBinary)
+        shape, dtype = space.shape, space.dtype
+        choices = np.full(shape, 2) if binary else space.nvec
+        start = np.zeros(shape, np.int64) if binary else space.start
+        return (
+            spaces.MultiDiscrete(choices.ravel()),
+            lambda action: (action.reshape(shape) + start).astype(dtype),
+        )
+    if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating):
+        box = space
+        low, high = box.low.ravel().astype(np.float32), box.high.ravel().astype(np.float32)
+        return (
+            spaces.Box(low, high, dtype=np.float32),
+            # Rounded to float32, a bound may lie outside of the environment's own.
+            lambda action: np.clip(action.reshape(box.shape).astype(box.dtype), box.low, box.high),
+        )
+    raise UsageError(
+        f"task.id: {task_id}: acts in {space}; known are boxes of real numbers, Discrete, "
+        "MultiDiscrete and MultiBinary"
+    )
+
+
+def arguments(spec: EnvSpec) -> tuple[dict[str, inspect.Parameter], bool]:
+    """The keyword arguments of an environment by name, and whether it may take others too."""
+    entry = spec.entry_point
+    creator = load_env_creator(entry) if isinstance(entry, str) else entry
+    assert creator is not None
+    parameters = inspect.signature(creator).parameters.values()
+    named = {p.name: p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    return named, any(p.kind is p.VAR_KEYWORD for p in parameters)
+
+
+def _first(
+    spec: EnvSpec, limit: int, kwargs: dict[str, Any]
+) -> tuple[gymnasium.Env[Any, Any], int]:
+    """An environment with a time limit, and the limit: its own where ``limit`` is 0."""
+    limit = limit or spec.max_episode_steps or 0
+    if limit:
+        return _make(spec, limit, kwargs), limit
+    # dm_control's time limit is no part of what is registered.
+    own = getattr(_make(spec, -1, kwargs).unwrapped, "_step_limit", math.inf)
+    if not math.isfinite(own):
+        raise UsageError(f"task.max_episode_steps: {spec.id} has no time limit of its own; set it")
+    return _first(spec, math.ceil(own), kwargs)
+
+
+def _make(spec: EnvSpec, limit: int, kwargs: dict[str, Any]) -> gymnasium.Env[Any, Any]:
+    """``gymnasium.make``, where a ``limit`` of -1 means none."""
+    if limit > 0 and spec.namespace == "dm_control" and "-" in spec.name:  # of its suite
+        inner = {"time_limit": math.inf} | kwargs.get("environment_kwargs", {})
+        kwargs = {**kwargs, "environment_kwargs": inner}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            named, others = arguments(spec)
+            for name in kwargs:
+                if name not in named and not others:
+                    raise unknown_argument(spec.id, name, named)
+            environment = gymnasium.make(
+                spec, max_episode_steps=limit, disable_env_checker=True, **kwargs
+            )
+    except UsageError:
+        raise
+    except Exception as error:
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UsageError(f"task: {spec.id} with these arguments: {text}") from error
+    if "mujoco" in sys.modules:
+        import_module("poolrl.tasks.mujoco.model")  # which keeps MuJoCo from writing a log
+    return environment
+
+
+def _missing(task_id: str, extra: str) -> UsageError:
+    return UsageError(
+        f"task.id: {task_id} needs a package that is not installed: pip install 'poolrl[{extra}]'"
+    )
+
+
+def _parts(space: spaces.Space[Any]) -> list[spaces.Space[Any]]:
+    if isinstance(space, spaces.Dict):
+        return [part for inner in space.spaces.values() for part in _parts(inner)]
+    if isinstance(space, spaces.Tuple):
+        return [part for inner in space.spaces for part in _parts(inner)]
+    return [space]
