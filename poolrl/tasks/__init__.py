@@ -2,14 +2,17 @@
 
 from poolrl.tasks.base import StepResult, Task
 from poolrl.tasks.registry import fingerprint, make, with_absolute_paths
-from poolrl.tasks.user import blamed, permit
+from poolrl.tasks.user import absolute, blamed, needs_permission, permit, same
 
 __all__ = [
     "StepResult",
     "Task",
+    "absolute",
     "blamed",
     "fingerprint",
     "make",
+    "needs_permission",
     "permit",
+    "same",
     "with_absolute_paths",
 ]

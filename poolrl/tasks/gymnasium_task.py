@@ -2,56 +2,24 @@
 
 from __future__ import annotations
 
-import difflib
-import inspect
 import math
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from importlib.util import find_spec
-from typing import Any, NamedTuple
+from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
-from gymnasium.envs.registration import EnvSpec, load_env_creator
+from gymnasium.envs.registration import EnvSpec
 from numpy.typing import NDArray
 
 from poolrl.errors import UsageError
 from poolrl.spaces import ActionSpace
 from poolrl.tasks.base import Ids, StepResult, Task
-from poolrl.tasks.registry import REGISTRY, unknown_argument
-
-
-class Package(NamedTuple):
-    """A package whose environments have ids of their own.
-
-    Attributes:
-        prefixes: what its ids begin with.
-        module: to import, which registers them.
-        requires: the module by which to see that it is there.
-        extra: of poolrl, that brings it.
-    """
-
-    prefixes: tuple[str, ...]
-    module: str
-    requires: str
-    extra: str
-
-
-# An id may come from a file that somebody else wrote: only what stands here is imported for one.
-PACKAGES = (
-    Package(("dm_control/",), "shimmy", "dm_control", "dm"),
-    Package(("myo", "motorFinger"), "myosuite", "myosuite", "myo"),
-)
-
-REQUIRED = {"gymnasium.envs.box2d": ("Box2D", "box2d")}
-"""What environments of Gymnasium's own need, by the module that they stand in: a module, and the
-extra that brings it."""
-
-# They would make an environment, or import a module, that their arguments name.
-REFUSED = ("GymV21Environment", "GymV26Environment", "dm_control/compatibility-env")
+from poolrl.tasks.gymnasium_ids import KEEP_STATE, arguments
+from poolrl.tasks.registry import unknown_argument
 
 
 class GymnasiumTask(Task):
@@ -80,10 +48,13 @@ class GymnasiumTask(Task):
         Raises:
             UsageError: the environment cannot be made, or its spaces are of no use here.
         """
-        first, limit = _first(spec, max_episode_steps, dict(kwargs or {}))
+        self._kwargs = dict(kwargs or {})
+        first, limit = _first(spec, max_episode_steps, self._kwargs)
         self.num_simulations = num_simulations
         self.max_episode_steps = limit
-        others = (_make(spec, limit, dict(kwargs or {})) for _ in range(num_simulations - 1))
+        self._spec = spec
+        self._anew = str(spec.entry_point).startswith(KEEP_STATE)
+        others = (_make(spec, limit, self._kwargs) for _ in range(num_simulations - 1))
         self._environments = [first, *others]
         self._inner = first.observation_space
         self.observation_space = observation_space(self._inner, spec.id)
@@ -95,6 +66,9 @@ class GymnasiumTask(Task):
         self._diverged[ids] = False
         for i, generator in zip(ids, generators, strict=True):
             seed = int(generator.integers(2**31))
+            if self._anew:
+                self._environments[i].close()
+                self._environments[i] = _make(self._spec, self.max_episode_steps, self._kwargs)
             self._keep(i, self._environments[i].reset(seed=seed)[0])
 
     def observe(self) -> NDArray[np.float64]:
@@ -122,69 +96,9 @@ class GymnasiumTask(Task):
         return self._diverged.copy()
 
     def _keep(self, i: int, observation: Any) -> None:
-        self._observation[i] = spaces.flatten(self._inner, observation)
+        flat: Any = spaces.flatten(self._inner, observation)
+        self._observation[i] = flat
         self._diverged[i] |= not np.isfinite(self._observation[i]).all()
-
-
-def environment_spec(task_id: str, entry: Any = None) -> EnvSpec:
-    """What Gymnasium knows of an id, importing no more for it than ``PACKAGES`` says.
-
-    Args:
-        task_id: of an environment, or of a user's task.
-        entry: for a user's task the class, or the id that the user's file registered.
-
-    Raises:
-        UsageError: there is no such environment, or its package is missing.
-    """
-    if isinstance(entry, type):
-        name = task_id.rpartition(":")[2]
-        return EnvSpec(f"{name}-v0", entry_point=entry)
-    name = entry or task_id
-    if not entry:
-        if name.startswith(REFUSED):
-            raise UsageError(f"task.id: {name} makes what its arguments name; name that instead")
-        import_package(name)
-    spec = gymnasium.registry.get(name)
-    if spec is None:
-        known = [*REGISTRY, *gymnasium.registry]
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"known ids: {', '.join(REGISTRY)}, and those of `poolrl tasks --all`"
-        raise UsageError(
-            f"task.id: unknown task {name!r}; {f'did you mean {close[0]}?' if close else hint}"
-        )
-    if (extra := missing_extra(spec)) is not None:
-        raise _missing(name, extra)
-    return spec
-
-
-def import_package(task_id: str) -> None:
-    """Import the package that registers an id, if it is one of ``PACKAGES``.
-
-    Raises:
-        UsageError: it is not installed, or cannot be imported.
-    """
-    for package in PACKAGES:
-        if not task_id.startswith(package.prefixes):
-            continue
-        if find_spec(package.requires) is None or find_spec(package.module) is None:
-            raise _missing(task_id, package.extra)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of displays that are not there
-            try:
-                import_module(package.module)
-            except Exception as error:
-                text = " ".join(f"{type(error).__name__}: {error}".split())
-                raise UsageError(
-                    f"task.id: {task_id}: cannot import {package.module}: {text}"
-                ) from error
-
-
-def missing_extra(spec: EnvSpec) -> str | None:
-    """The extra of poolrl that one of Gymnasium's own environments needs and that is not there."""
-    for module, (required, extra) in REQUIRED.items():
-        if str(spec.entry_point).startswith(module) and find_spec(required) is None:
-            return extra
-    return None
 
 
 def observation_space(space: spaces.Space[Any], task_id: str) -> spaces.Box:
@@ -220,14 +134,15 @@ def action_space(
     """
     if isinstance(space, spaces.Discrete):
         return spaces.Discrete(int(space.n), start=int(space.start)), int
-    if isinstance(space, (spaces.MultiDiscrete, spaces.MultiBinary)):
-        binary = isinstance(space, spaces.MultiBinary)
-        shape, dtype = space.shape, space.dtype
-        choices = np.full(shape, 2) if binary else space.nvec
-        start = np.zeros(shape, np.int64) if binary else space.start
+    if isinstance(space, spaces.MultiBinary):
+        shape = space.shape
+        choices = np.full(math.prod(shape), 2)
+        return spaces.MultiDiscrete(choices), lambda action: action.reshape(shape).astype(np.int8)
+    if isinstance(space, spaces.MultiDiscrete):
+        start, dtype = space.start, space.dtype
         return (
-            spaces.MultiDiscrete(choices.ravel()),
-            lambda action: (action.reshape(shape) + start).astype(dtype),
+            spaces.MultiDiscrete(space.nvec.ravel()),
+            lambda action: (action.reshape(start.shape) + start).astype(dtype),
         )
     if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating):
         box = space
@@ -241,16 +156,6 @@ def action_space(
         f"task.id: {task_id}: acts in {space}; known are boxes of real numbers, Discrete, "
         "MultiDiscrete and MultiBinary"
     )
-
-
-def arguments(spec: EnvSpec) -> tuple[dict[str, inspect.Parameter], bool]:
-    """The keyword arguments of an environment by name, and whether it may take others too."""
-    entry = spec.entry_point
-    creator = load_env_creator(entry) if isinstance(entry, str) else entry
-    assert creator is not None
-    parameters = inspect.signature(creator).parameters.values()
-    named = {p.name: p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-    return named, any(p.kind is p.VAR_KEYWORD for p in parameters)
 
 
 def _first(
@@ -269,9 +174,10 @@ def _first(
 
 def _make(spec: EnvSpec, limit: int, kwargs: dict[str, Any]) -> gymnasium.Env[Any, Any]:
     """``gymnasium.make``, where a ``limit`` of -1 means none."""
-    if limit > 0 and spec.namespace == "dm_control" and "-" in spec.name:  # of its suite
-        inner = {"time_limit": math.inf} | kwargs.get("environment_kwargs", {})
-        kwargs = {**kwargs, "environment_kwargs": inner}
+    if spec.namespace == "dm_control" and "-" in spec.name:  # of its suite
+        # Some draw their model when they are made, which must be the same for every worker.
+        inner = {"random": 0} | ({"time_limit": math.inf} if limit > 0 else {})
+        kwargs = {**kwargs, "task_kwargs": inner | kwargs.get("task_kwargs", {})}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -290,12 +196,6 @@ def _make(spec: EnvSpec, limit: int, kwargs: dict[str, Any]) -> gymnasium.Env[An
     if "mujoco" in sys.modules:
         import_module("poolrl.tasks.mujoco.model")  # which keeps MuJoCo from writing a log
     return environment
-
-
-def _missing(task_id: str, extra: str) -> UsageError:
-    return UsageError(
-        f"task.id: {task_id} needs a package that is not installed: pip install 'poolrl[{extra}]'"
-    )
 
 
 def _parts(space: spaces.Space[Any]) -> list[spaces.Space[Any]]:

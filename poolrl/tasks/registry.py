@@ -54,7 +54,8 @@ def _made(world: World, num_simulations: int) -> Task:
         default = inspect.signature(entry).parameters.get("max_episode_steps")
         limit = getattr(default, "default", None)
         return _of_class(entry, limit if isinstance(limit, int) else 0, world, num_simulations)
-    from poolrl.tasks.gymnasium_task import GymnasiumTask, environment_spec
+    from poolrl.tasks.gymnasium_ids import environment_spec
+    from poolrl.tasks.gymnasium_task import GymnasiumTask
 
     return GymnasiumTask(
         num_simulations,

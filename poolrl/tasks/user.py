@@ -2,7 +2,8 @@
 
 Such a task is code, and its id may come from a pool or an agent file that somebody else wrote. So
 nothing here runs before ``permit`` was called for it, which the command line does for what was
-named on it, or for everything under ``--trust``; and only where the file still is what was recorded.
+named on it, or for everything under ``--trust``; and only where the file is still the one that was
+recorded.
 """
 
 from __future__ import annotations
