@@ -174,11 +174,11 @@ def _first(
 
 def _make(spec: EnvSpec, limit: int, kwargs: dict[str, Any]) -> gymnasium.Env[Any, Any]:
     """``gymnasium.make``, where a ``limit`` of -1 means none."""
-    if spec.namespace == "dm_control" and "-" in spec.name:  # of its suite
-        # Some draw their model when they are made, which must be the same for every worker.
-        inner = {"random": 0} | ({"time_limit": math.inf} if limit > 0 else {})
-        kwargs = {**kwargs, "task_kwargs": inner | kwargs.get("task_kwargs", {})}
     try:
+        if spec.namespace == "dm_control" and "-" in spec.name:  # of its suite
+            # Some draw their model when they are made, which must be the same for every worker.
+            inner = {"random": 0} | ({"time_limit": math.inf} if limit > 0 else {})
+            kwargs = {**kwargs, "task_kwargs": inner | kwargs.get("task_kwargs", {})}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             named, others = arguments(spec)

@@ -19,6 +19,7 @@ from poolrl.tasks.base import Task
 REGISTRY: dict[str, tuple[str, int]] = {
     "Swimmer-v5": ("poolrl.tasks.mujoco.swimmer:Swimmer", 1000),
     "Plateau-v0": ("poolrl.tasks.plateau:Plateau", 10),
+    "Switches-v0": ("poolrl.tasks.switches:Switches", 10),
 }
 
 

@@ -27,11 +27,18 @@ def load_model(xml_file: str) -> mujoco.MjModel:
     """Compile a model.
 
     Args:
-        xml_file: a path (from ``/``, ``.`` or ``~``), or the name of one of Gymnasium's assets.
+        xml_file: a path (from ``/``, ``.`` or ``~``), the name of one of Gymnasium's assets, or the
+            XML itself.
 
     Raises:
         UsageError: there is no such file, or MuJoCo cannot compile it.
     """
+    if xml_file.lstrip().startswith("<"):
+        try:
+            return mujoco.MjModel.from_xml_string(xml_file)
+        except ValueError as error:
+            reason = " ".join(str(error).split())
+            raise UsageError(f"task: the model's XML: {reason}") from error
     path = Path(xml_file).expanduser()
     if not is_path(xml_file):
         # Found by name, since importing Gymnasium's package of tasks also imports its renderer.
