@@ -21,6 +21,9 @@ from poolrl.tasks.base import Ids, StepResult, Task
 from poolrl.tasks.gymnasium_ids import KEEP_STATE, arguments
 from poolrl.tasks.registry import unknown_argument
 
+FLAT = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
+"""What observations are made of."""
+
 
 class GymnasiumTask(Task):
     """Environments of ``gymnasium.make``.
@@ -112,10 +115,11 @@ def observation_space(space: spaces.Space[Any], task_id: str) -> spaces.Box:
             raise UsageError(
                 f"task.id: {task_id}: observes images {part.shape}, which perceptrons cannot use"
             )
-    if not space.is_np_flattenable:
-        raise UsageError(
-            f"task.id: {task_id}: observes {type(space).__name__}, which has no fixed size"
-        )
+        if not isinstance(part, FLAT):
+            raise UsageError(
+                f"task.id: {task_id}: observes {type(part).__name__}, which is neither numbers nor "
+                "choices of a fixed size"
+            )
     flat = spaces.flatten_space(space)
     assert isinstance(flat, spaces.Box)
     if flat.shape == (0,):

@@ -44,6 +44,8 @@ class Permitted:
 
 
 _permitted: dict[str, Permitted] = {}
+_modules: dict[tuple[str, str], ModuleType] = {}
+"""(module's name, SHA-256) -> what has run."""
 
 
 def is_user_task(task_id: str) -> bool:
@@ -155,7 +157,7 @@ def permit(world: World, named: str | None = None, *, trust: bool = False) -> Wo
     known = _permitted.get(world.id)
     if known is None or known.sha256 != digest:
         with _blamed(file):
-            module = _load(where, file, data)
+            module = _load(where, file, data, digest)
         entry = _entry(module, where.rpartition(":")[2], file)
         _permitted[world.id] = Permitted(entry, file, digest)
     return msgspec.structs.replace(world, source_sha256=digest)
@@ -220,7 +222,7 @@ def _read(file: Path) -> bytes:
         raise UsageError(f"task.id: {file}: {error.strerror}") from error
 
 
-def _load(task_id: str, file: Path, data: bytes) -> ModuleType:
+def _load(task_id: str, file: Path, data: bytes, digest: str) -> ModuleType:
     """Run just the bytes that were hashed: neither a newer file nor a compiled copy beside it."""
     place = task_id.rpartition(":")[0]
     if _is_path(place):
@@ -228,6 +230,8 @@ def _load(task_id: str, file: Path, data: bytes) -> ModuleType:
         name = f"poolrl_user_{hashlib.sha256(str(file).encode()).hexdigest()[:16]}"
     else:
         name, folder, package = place, str(Path.cwd()), place.rpartition(".")[0]
+    if (name, digest) in _modules:
+        return _modules[name, digest]
     if folder not in sys.path:
         sys.path.append(folder)  # so that the file can import what lies beside it
     if package:
@@ -243,6 +247,7 @@ def _load(task_id: str, file: Path, data: bytes) -> ModuleType:
     except BaseException:
         del sys.modules[name]
         raise
+    _modules[name, digest] = module
     return module
 
 
