@@ -1,6 +1,7 @@
-"""A task of one's own in NumPy: swing a pendulum up and hold it there.
+r"""A task of one's own in NumPy: swing a pendulum up and hold it there.
 
-poolrl run --task examples/pendulum.py:Pendulum --task-arg gravity=9.81 --iterations 20
+poolrl run --task examples/pendulum.py:Pendulum --pool-count 4 --iterate-episodes 40 \
+    --iterations 6 --learning-rate 1e-3 --set learner.discount=0.95
 """
 
 import numpy as np

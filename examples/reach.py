@@ -1,6 +1,7 @@
-"""A task of one's own in MuJoCo: bring the tip of an arm of two links to a target.
+r"""A task of one's own in MuJoCo: bring the tip of an arm of two links to a target.
 
-poolrl run --task examples/reach.py:Reach --iterations 20
+poolrl run --task examples/reach.py:Reach --pool-count 4 --iterate-episodes 40 \
+    --iterations 8 --learning-rate 1e-3 --set learner.discount=0.95
 """
 
 import numpy as np
@@ -10,7 +11,7 @@ from poolrl.tasks.mujoco import MujocoTask
 ARM = """
 <mujoco>
   <option timestep="0.01"/>
-  <default><joint type="hinge" axis="0 0 1" damping="0.05"/></default>
+  <default><joint type="hinge" axis="0 0 1" damping="0.005"/></default>
   <worldbody>
     <body>
       <joint name="shoulder"/><geom type="capsule" fromto="0 0 0 .1 0 0" size=".01"/>
@@ -35,8 +36,8 @@ class Reach(MujocoTask):
 
     def __init__(self, num_simulations, *, max_episode_steps=100, frame_skip=2):
         self.target = np.zeros((num_simulations, 2))
-        options = {"frame_skip": frame_skip, "max_episode_steps": max_episode_steps}
-        super().__init__(num_simulations, xml_file=ARM, **options)
+        options = {"xml_file": ARM, "frame_skip": frame_skip}
+        super().__init__(num_simulations, max_episode_steps=max_episode_steps, **options)
 
     def reset(self, ids, generators):
         angles = [generator.uniform(-np.pi, np.pi) for generator in generators]
@@ -47,8 +48,7 @@ class Reach(MujocoTask):
         return generator.uniform(-0.1, 0.1, self.model.nq), np.zeros(self.model.nv)
 
     def from_tip(self):
-        first = self.qpos[:, 0]
-        second = first + self.qpos[:, 1]
+        first, second = self.qpos[:, 0], self.qpos.sum(axis=1)
         tip = np.cos(first) + np.cos(second), np.sin(first) + np.sin(second)
         return self.target - 0.1 * np.stack(tip, axis=1)
 
