@@ -83,6 +83,8 @@ class MujocoTask(Task):
         self.cfrc_ext = np.zeros((num_simulations, self.model.nbody, 6))
         self.dt: float = self.model.opt.timestep * frame_skip
         self._external_forces = external_forces
+        # Zero, but for a model with sensors that need them.
+        self._sensed_forces = self.batch.bind("cfrc_ext") if external_forces else self.cfrc_ext
         self._scratch = mujoco.MjData(self.model)
         self._reset_noise_scale = reset_noise_scale
         self._elapsed = np.zeros(num_simulations, np.int64)
@@ -144,8 +146,7 @@ class MujocoTask(Task):
         self.batch.forward(ids)
         self._elapsed[ids] = 0
         if self._external_forces:
-            # Zero, but for a model with sensors that need them.
-            self.cfrc_ext[ids] = self.batch.bind("cfrc_ext")[ids]
+            self.cfrc_ext[ids] = self._sensed_forces[ids]
 
     def move(self, qpos: NDArray[np.float64], qvel: NDArray[np.float64]) -> None:
         """Put all simulations into given states, (num_simulations, nq) and (num_simulations, nv),

@@ -175,7 +175,9 @@ def body_parts(
     task: MujocoTask, cinert: bool, cvel: bool, qfrc_actuator: bool, cfrc_ext: bool
 ) -> list[Part]:
     """What a humanoid observes beside its state: of the bodies, without the world, and of the
-    actuated joints, without the free one."""
+    actuated joints, without the free one. Binds what ``tendon_info`` tells, since a field stays
+    zero until the first call after it is bound."""
+    tendon_info(task)
     parts: list[Part] = []
     rows = task.num_simulations
     if cinert:
