@@ -65,10 +65,6 @@ class MujocoTask(Task):
     ) -> None:
         if frame_skip < 1:
             raise UsageError(f"task.kwargs.frame_skip: must be at least 1, got {frame_skip}")
-        if reset_noise_scale < 0:
-            raise UsageError(
-                f"task.kwargs.reset_noise_scale: must be at least 0, got {reset_noise_scale}"
-            )
         self.num_simulations = num_simulations
         self.max_episode_steps = max_episode_steps
         self.frame_skip = frame_skip

@@ -89,8 +89,3 @@ def test_velocities_of_an_observation_of_ones_own_are_unknown() -> None:
 def test_a_body_that_is_not_there_is_named(body: object) -> None:
     with pytest.raises(UsageError, match=r"task\.kwargs\.main_body: no body .*torso"):
         tasks.make("Ant-v5", 1, kwargs={"main_body": body})
-
-
-def test_a_negative_noise_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"task\.kwargs\.reset_noise_scale: must be at least 0"):
-        tasks.make("Hopper-v5", 1, kwargs={"reset_noise_scale": -0.1})

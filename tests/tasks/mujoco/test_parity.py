@@ -103,6 +103,7 @@ def test_keyword_arguments(task_id: str, kwargs: dict[str, object]) -> None:
     assert found.episodes >= 4
 
 
+@pytest.mark.filterwarnings("ignore:compiler attribute 'settotalmass'")
 @pytest.mark.parametrize("task_id", TASKS)
 def test_another_model(task_id: str, tmp_path: Path) -> None:
     assets = Path(gymnasium.__file__).parent / "envs" / "mujoco" / "assets"
