@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, ClassVar
 
 import mujoco
@@ -81,7 +82,6 @@ class MujocoTask(Task):
         self._external_forces = external_forces
         # Zero, but for a model with sensors that need them.
         self._sensed_forces = self.batch.bind("cfrc_ext") if external_forces else self.cfrc_ext
-        self._scratch = mujoco.MjData(self.model)
         self._reset_noise_scale = reset_noise_scale
         self._elapsed = np.zeros(num_simulations, np.int64)
         low, high = self.model.actuator_ctrlrange.astype(np.float32).T
@@ -173,6 +173,10 @@ class MujocoTask(Task):
             self.batch.get_data(i, data)
             mujoco.mj_rnePostConstraint(self.model, data)
             self.cfrc_ext[i] = data.cfrc_ext
+
+    @cached_property
+    def _scratch(self) -> Any:
+        return mujoco.MjData(self.model)
 
     def diverged(self) -> NDArray[np.bool_]:
         unstable: NDArray[np.bool_] = self.batch.warning[:, _UNSTABLE, 1].any(axis=1)
