@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import math
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -89,16 +90,27 @@ def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def sha256(table: Mapping[str, Any]) -> str:
-    """The identity of a specification: SHA-256 of its table as sorted JSON.
+    """The identity of a specification: SHA-256 of its table as sorted JSON, infinities as strings.
 
     Raises:
-        UsageError: it holds what JSON does not have: NaN, infinity, a date.
+        UsageError: it holds what JSON does not have: NaN, a date.
     """
     try:
-        text = json.dumps(table, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        spelled = _spell_infinities(table)
+        text = json.dumps(spelled, sort_keys=True, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError) as error:
         raise UsageError(f"the specification cannot be written: {error}") from error
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _spell_infinities(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _spell_infinities(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_spell_infinities(inner) for inner in value]
+    if isinstance(value, float) and math.isinf(value):
+        return str(value)
+    return value
 
 
 def without_none(table: Mapping[str, Any]) -> dict[str, Any]:

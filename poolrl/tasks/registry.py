@@ -17,7 +17,20 @@ from poolrl.tasks.base import Task
 # id: (module:class, default time limit). Modules are imported when a task is made, so that the
 # command line can list ids without loading a simulator.
 REGISTRY: dict[str, tuple[str, int]] = {
+    "InvertedPendulum-v5": ("poolrl.tasks.mujoco.inverted_pendulum:InvertedPendulum", 1000),
+    "InvertedDoublePendulum-v5": (
+        "poolrl.tasks.mujoco.inverted_pendulum:InvertedDoublePendulum",
+        1000,
+    ),
+    "Reacher-v5": ("poolrl.tasks.mujoco.reacher:Reacher", 50),
+    "Pusher-v5": ("poolrl.tasks.mujoco.pusher:Pusher", 100),
     "Swimmer-v5": ("poolrl.tasks.mujoco.swimmer:Swimmer", 1000),
+    "Hopper-v5": ("poolrl.tasks.mujoco.hopper:Hopper", 1000),
+    "HalfCheetah-v5": ("poolrl.tasks.mujoco.half_cheetah:HalfCheetah", 1000),
+    "Walker2d-v5": ("poolrl.tasks.mujoco.walker2d:Walker2d", 1000),
+    "Ant-v5": ("poolrl.tasks.mujoco.ant:Ant", 1000),
+    "Humanoid-v5": ("poolrl.tasks.mujoco.humanoid:Humanoid", 1000),
+    "HumanoidStandup-v5": ("poolrl.tasks.mujoco.humanoid:HumanoidStandup", 1000),
     "Plateau-v0": ("poolrl.tasks.plateau:Plateau", 10),
     "Switches-v0": ("poolrl.tasks.switches:Switches", 10),
 }
@@ -72,7 +85,8 @@ def _of_class(cls: type[Task], default_limit: int, world: World, num_simulations
     for name, value in kwargs.items():
         if name not in known:
             raise unknown_argument(world.id, name, known)
-        kwargs[name] = like(known[name].default, value, f"task.kwargs.{name}")
+        example = value if takes(known[name].annotation, value) else known[name].default
+        kwargs[name] = like(example, value, f"task.kwargs.{name}")
     limit = world.max_episode_steps or default_limit
     if not limit:
         raise UsageError(f"task.max_episode_steps: {world.id} has no time limit of its own; set it")
@@ -113,8 +127,15 @@ def fingerprint(task: Task) -> str:
     return model_sha256(model)
 
 
+def takes(annotation: Any, value: Any) -> bool:
+    """Whether a value is of one of the types that an annotation as ``int | str`` lists."""
+    return type(value).__name__ in str(annotation).split(" | ")
+
+
 def like(default: Any, value: Any, key: str) -> Any:
     """A value of the type of a default: whole numbers serve as floats, lists as tuples.
+
+    The parts of a tuple may be infinite, since they are the ends of ranges.
 
     Raises:
         UsageError: names the key.
@@ -124,7 +145,9 @@ def like(default: Any, value: Any, key: str) -> Any:
         if len(value) != len(default):
             raise UsageError(f"{key}: expected {len(default)} values, got {value!r}")
         return tuple(
-            part if isinstance(part, float) else like(inner, part, f"{key}[{i}]")
+            part
+            if isinstance(part, float) and math.isinf(part)
+            else like(inner, part, f"{key}[{i}]")
             for i, (inner, part) in enumerate(zip(default, value, strict=True))
         )
     if isinstance(value, int) and not isinstance(value, bool) and kind is float:

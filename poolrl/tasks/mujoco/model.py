@@ -54,6 +54,21 @@ def load_model(xml_file: str) -> mujoco.MjModel:
         raise UsageError(f"task.kwargs.xml_file: {path}: {reason}") from error
 
 
+def body_id(model: mujoco.MjModel, body: int | str, key: str = "xml_file") -> int:
+    """The number of a body, given by it or by its name.
+
+    Raises:
+        UsageError: the model has no such body; names the argument ``key``.
+    """
+    number = body
+    if isinstance(number, str):
+        number = int(mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, number))
+    if not 0 <= number < model.nbody:
+        names = ", ".join(model.body(i).name for i in range(model.nbody))
+        raise UsageError(f"task.kwargs.{key}: no body {body!r}; bodies of the model: {names}")
+    return number
+
+
 def model_sha256(model: mujoco.MjModel) -> str:
     """SHA-256 of a compiled model in MuJoCo's binary format, which differs between its versions."""
     buffer = np.empty(mujoco.mj_sizeModel(model), np.uint8)
