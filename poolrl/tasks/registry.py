@@ -18,6 +18,9 @@ from poolrl.tasks.base import Task
 # command line can list ids without loading a simulator.
 REGISTRY: dict[str, tuple[str, int]] = {
     "Swimmer-v5": ("poolrl.tasks.mujoco.swimmer:Swimmer", 1000),
+    "Quadruped-v0": ("poolrl.tasks.mujoco.quadruped:Quadruped", 800),
+    "QuadrupedStep-v0": ("poolrl.tasks.mujoco.quadruped:QuadrupedStep", 800),
+    "AnymalC-v0": ("poolrl.tasks.mujoco.quadruped:AnymalC", 800),
     "Plateau-v0": ("poolrl.tasks.plateau:Plateau", 10),
 }
 

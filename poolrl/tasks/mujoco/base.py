@@ -69,6 +69,14 @@ class MujocoTask(Task):
     def reward(self, action: NDArray[Any]) -> NDArray[np.float64]:
         """(num_simulations,): the reward of the step that ``action`` has just made."""
 
+    def apply(self, action: NDArray[Any]) -> None:
+        """Write the controls that ``action``, of shape (num_simulations, action size), asks for."""
+        self.ctrl[...] = action
+
+    def advance(self, ids: Ids | None) -> None:
+        """Make the substeps of one control step in the simulations ``ids`` (``None``: all)."""
+        self.batch.step(ids, self.frame_skip)
+
     def before_step(self) -> None:
         """Keep what the reward needs of the state before the step."""
 
@@ -89,9 +97,9 @@ class MujocoTask(Task):
         self._elapsed[ids] = 0
 
     def step(self, action: NDArray[Any], ids: Ids | None = None) -> StepResult:
-        self.ctrl[...] = action
+        self.apply(action)
         self.before_step()
-        self.batch.step(ids, self.frame_skip)
+        self.advance(ids)
         self._elapsed += 1
         return StepResult(
             self.observe(),

@@ -52,6 +52,9 @@ class Swimmer(MujocoTask):
     def observe(self) -> NDArray[np.float64]:
         return np.concatenate((self.qpos[:, self._skipped :], self.qvel), axis=1)
 
+    def velocities(self) -> NDArray[np.bool_]:
+        return np.repeat([False, True], [self.model.nq - self._skipped, self.model.nv])
+
     def before_step(self) -> None:
         np.copyto(self._x_before, self.qpos[:, 0])
 
