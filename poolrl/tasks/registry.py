@@ -13,6 +13,7 @@ from typing import Any
 from poolrl.config import World
 from poolrl.errors import UsageError
 from poolrl.tasks.base import Task
+from poolrl.tasks.variants import with_variants
 
 # id: (module:class, default time limit). Modules are imported when a task is made, so that the
 # command line can list ids without loading a simulator.
@@ -65,7 +66,13 @@ def make(task: str | World, num_simulations: int, **fields: Any) -> Task:
             )
         kwargs[name] = like(known[name].default, value, f"task.kwargs.{name}")
     limit = world.max_episode_steps or REGISTRY[world.id][1]
-    return cls(num_simulations, max_episode_steps=limit, **kwargs)  # type: ignore[call-arg]
+    made = cls(num_simulations, max_episode_steps=limit, **kwargs)  # type: ignore[call-arg]
+    if world.randomize:
+        randomize = getattr(made, "randomize", None)
+        if randomize is None:
+            raise UsageError(f"task.randomize: {world.id} has no MuJoCo model of poolrl's to draw")
+        randomize(world.randomize)
+    return with_variants(made, world)
 
 
 def with_absolute_paths(kwargs: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import mujoco
@@ -12,9 +12,11 @@ from gymnasium.spaces import Box
 from mujoco.batch import Batch
 from numpy.typing import NDArray
 
+from poolrl.config import Randomization
 from poolrl.errors import UsageError
 from poolrl.tasks.base import Ids, StepResult, Task
 from poolrl.tasks.mujoco.model import load_model
+from poolrl.tasks.mujoco.randomize import Randomizer
 
 # A bad state makes MuJoCo reset that simulation silently; only these counters tell.
 _UNSTABLE = [
@@ -52,6 +54,7 @@ class MujocoTask(Task):
         self.qvel: NDArray[np.float64] = self.batch.bind("qvel")
         self.ctrl: NDArray[np.float64] = self.batch.bind("ctrl")
         self.dt: float = self.model.opt.timestep * frame_skip
+        self._randomizer: Randomizer | None = None
         self._elapsed = np.zeros(num_simulations, np.int64)
         self._never = np.zeros(num_simulations, np.bool_)
         low, high = self.model.actuator_ctrlrange.astype(np.float32).T
@@ -84,8 +87,18 @@ class MujocoTask(Task):
         """(num_simulations,): whether the world ended the episode; never, unless overridden."""
         return self._never
 
+    def randomize(self, fields: Mapping[str, Randomization]) -> None:
+        """Draw values of the model anew at every reset from now on; see ``Randomizer``.
+
+        Raises:
+            UsageError: names the field, or the name, that the model does not have.
+        """
+        self._randomizer = Randomizer(self.model, self.batch, fields)
+
     def reset(self, ids: Ids, generators: Sequence[np.random.Generator]) -> None:
         states = [self.draw_state(generator) for generator in generators]
+        if self._randomizer is not None:  # last, so that initial states are those without it
+            self._randomizer.draw(ids, generators)
         self.set_state(ids, np.array([q for q, _ in states]), np.array([v for _, v in states]))
 
     def set_state(self, ids: Ids, qpos: NDArray[np.float64], qvel: NDArray[np.float64]) -> None:
