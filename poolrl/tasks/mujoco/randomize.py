@@ -160,10 +160,10 @@ def _rows(model: mujoco.MjModel, field: str, names: Iterable[str]) -> NDArray[np
         return np.arange(count)
     kind, total = next(each for start, each in _OBJECTS.items() if field.startswith(start))
     known = [mujoco.mj_id2name(model, kind, i) or "" for i in range(getattr(model, total))]
+    named = list(filter(None, known))
     rows: list[int] = []
     for name in names:
-        if name not in known:
-            named = list(filter(None, known))
+        if name not in named:
             close = difflib.get_close_matches(name, named, n=1)
             hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(named) or 'none'}"
             raise UsageError(f"{key}.names: unknown name {name!r}; {hint}")
