@@ -14,6 +14,7 @@ from poolrl.errors import UsageError
 from poolrl.tasks.base import Ids
 from poolrl.tasks.mujoco.base import MujocoTask
 from poolrl.tasks.mujoco.legs import find_legs
+from poolrl.tasks.mujoco.model import is_path
 
 _MENAGERIE = "https://github.com/google-deepmind/mujoco_menagerie"
 
@@ -191,10 +192,10 @@ class AnymalC(Quadruped):
     """
 
     def find_model(self, xml_file: str) -> str:
-        if xml_file and Path(xml_file).expanduser().is_file():
+        if is_path(xml_file) and Path(xml_file).expanduser().is_file():
             return xml_file
         given = f"no such file: {xml_file}" if xml_file else "needed"
         raise UsageError(
             f"task.kwargs.xml_file: {given}; clone {_MENAGERIE} and give the path of its "
-            "anybotics_anymal_c/scene.xml, from / or ./"
+            "anybotics_anymal_c/scene.xml, beginning with / or ./"
         )
