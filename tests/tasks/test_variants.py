@@ -44,7 +44,7 @@ def test_an_episode_that_ends_is_not_stepped_further() -> None:
     reset(plain, [0, 1])
     reset(varied, [0, 1])
     returns, ends = np.zeros(2), np.zeros(2, np.int64)
-    last = np.zeros((2, 37))
+    last = np.zeros((2, 35))
     for i in range(100):
         step = plain.step(action)
         going = ends == 0

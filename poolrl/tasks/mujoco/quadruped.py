@@ -22,10 +22,10 @@ _MENAGERIE = "https://github.com/google-deepmind/mujoco_menagerie"
 class Quadruped(MujocoTask):
     """A robot of twelve position-controlled joints that shall run along x and stay upright.
 
-    The observation is (qpos, qvel), 19 + 18 numbers, the action, in [-1, 1], moves the targets of
-    the joints about those of the standing posture. Every substep pays v_x + (z - 0.5), z being the
-    trunk's height over the ground; with the first substep in which z is below ``fall_height`` the
-    episode ends, and that substep pays ``-fall_cost`` instead.
+    The observation is (qpos without x and y, qvel), 17 + 18 numbers; the action, in [-1, 1], moves
+    the targets of the joints about those of the standing posture. Every substep pays
+    v_x + (z - 0.5), z being the trunk's height over the ground; with the first substep in which z
+    is below ``fall_height`` the episode ends, and that substep pays ``-fall_cost`` instead.
 
     Args:
         num_simulations: how many episodes run side by side.
@@ -42,7 +42,8 @@ class Quadruped(MujocoTask):
         fall_cost: what a fall costs.
         reset_noise_scale: joints (radians) and velocities (m/s, rad/s) begin within this of the
             standing posture's.
-        exclude_current_positions_from_observation: leave out x and y.
+        exclude_current_positions_from_observation: leave out x and y, which grow beyond all that
+            was seen as a policy learns to run farther.
 
     Raises:
         UsageError: the model is no such robot, or has no such keyframe.
@@ -63,7 +64,7 @@ class Quadruped(MujocoTask):
         fall_height: float = 0.45,
         fall_cost: float = 100.0,
         reset_noise_scale: float = 0.05,
-        exclude_current_positions_from_observation: bool = False,
+        exclude_current_positions_from_observation: bool = True,
     ) -> None:
         self._fall_height = fall_height
         self._fall_cost = fall_cost
