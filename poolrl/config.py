@@ -67,6 +67,15 @@ class Randomization(Section, frozen=True):
     together: bool = False
     """One draw for all of them, instead of one for each."""
 
+    def __post_init__(self) -> None:
+        given = [each for each in ("scale", "add", "value") if getattr(self, each) is not None]
+        if len(given) != 1:
+            got = " and ".join(given) or "none"
+            raise ValueError(f"exactly one of scale, add and value is needed, got {got}")
+        low, high = getattr(self, given[0])
+        if not -1e9 <= low <= high <= 1e9:  # refuses NaN and infinity too
+            raise ValueError(f"{given[0]}: the bounds must be finite and in order")
+
 
 class World(Section, frozen=True):
     """What an agent acts in: a task with its arguments and variants."""

@@ -13,6 +13,7 @@ from poolrl.config import World
 from poolrl.errors import UsageError
 from poolrl.tasks import user
 from poolrl.tasks.base import Task
+from poolrl.tasks.variants import with_variants
 
 # id: (module:class, default time limit). Modules are imported when a task is made, so that the
 # command line can list ids without loading a simulator.
@@ -31,6 +32,9 @@ REGISTRY: dict[str, tuple[str, int]] = {
     "Ant-v5": ("poolrl.tasks.mujoco.ant:Ant", 1000),
     "Humanoid-v5": ("poolrl.tasks.mujoco.humanoid:Humanoid", 1000),
     "HumanoidStandup-v5": ("poolrl.tasks.mujoco.humanoid:HumanoidStandup", 1000),
+    "Quadruped-v0": ("poolrl.tasks.mujoco.quadruped:Quadruped", 800),
+    "QuadrupedStep-v0": ("poolrl.tasks.mujoco.quadruped:QuadrupedStep", 800),
+    "AnymalC-v0": ("poolrl.tasks.mujoco.quadruped:AnymalC", 800),
     "Plateau-v0": ("poolrl.tasks.plateau:Plateau", 10),
     "Switches-v0": ("poolrl.tasks.switches:Switches", 10),
 }
@@ -57,7 +61,15 @@ def make(task: str | World, num_simulations: int, **fields: Any) -> Task:
     """
     world = World(id=task, **fields) if isinstance(task, str) else task
     with user.blamed(world):
-        return _made(world, num_simulations)
+        made = _made(world, num_simulations)
+        if world.randomize:
+            randomize = getattr(made, "randomize", None)
+            if randomize is None:
+                raise UsageError(
+                    f"task.randomize: {world.id} has no MuJoCo model of poolrl's to draw"
+                )
+            randomize(world.randomize)
+        return with_variants(made, world)
 
 
 def _made(world: World, num_simulations: int) -> Task:

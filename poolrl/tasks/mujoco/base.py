@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -13,9 +13,11 @@ from gymnasium.spaces import Box
 from mujoco.batch import Batch
 from numpy.typing import NDArray
 
+from poolrl.config import Randomization
 from poolrl.errors import UsageError
 from poolrl.tasks.base import Ids, StepResult, Task
 from poolrl.tasks.mujoco.model import load_model
+from poolrl.tasks.mujoco.randomize import Randomizer
 
 # A bad state makes MuJoCo reset that simulation silently; only these counters tell.
 _UNSTABLE = [
@@ -83,6 +85,7 @@ class MujocoTask(Task):
         # Zero, but for a model with sensors that need them.
         self._sensed_forces = self.batch.bind("cfrc_ext") if external_forces else self.cfrc_ext
         self._reset_noise_scale = reset_noise_scale
+        self._randomizer: Randomizer | None = None
         self._elapsed = np.zeros(num_simulations, np.int64)
         low, high = self.model.actuator_ctrlrange.astype(np.float32).T
         self.action_space = Box(low, high, dtype=np.float32)
@@ -123,6 +126,14 @@ class MujocoTask(Task):
             return None
         return np.concatenate([np.full(part.shape[1], moves) for part, moves in self._parts])
 
+    def apply(self, action: NDArray[Any]) -> None:
+        """Write the controls that ``action``, of shape (num_simulations, action size), asks for."""
+        self.ctrl[...] = action
+
+    def advance(self, ids: Ids | None) -> None:
+        """Make the substeps of one control step in the simulations ``ids`` (``None``: all)."""
+        self.batch.step(ids, self.frame_skip)
+
     def before_step(self) -> None:
         """Keep what the reward needs of the state before the step."""
 
@@ -130,8 +141,18 @@ class MujocoTask(Task):
         """(num_simulations,): whether the world ended the episode; never, unless overridden."""
         return np.zeros(self.num_simulations, np.bool_)
 
+    def randomize(self, fields: Mapping[str, Randomization]) -> None:
+        """Draw values of the model anew at every reset from now on; see ``Randomizer``.
+
+        Raises:
+            UsageError: names the field, or the name, that the model does not have.
+        """
+        self._randomizer = Randomizer(self.model, self.batch, fields)
+
     def reset(self, ids: Ids, generators: Sequence[np.random.Generator]) -> None:
         states = [self.draw_state(generator) for generator in generators]
+        if self._randomizer is not None:  # last, so that initial states are those without it
+            self._randomizer.draw(ids, generators)
         self.set_state(ids, np.array([q for q, _ in states]), np.array([v for _, v in states]))
 
     def set_state(self, ids: Ids, qpos: NDArray[np.float64], qvel: NDArray[np.float64]) -> None:
@@ -152,9 +173,9 @@ class MujocoTask(Task):
         self.batch.forward()
 
     def step(self, action: NDArray[Any], ids: Ids | None = None) -> StepResult:
-        self.ctrl[...] = action
+        self.apply(action)
         self.before_step()
-        self.batch.step(ids, self.frame_skip)
+        self.advance(ids)
         if self._external_forces:
             self.update_external_forces(ids)
         self._elapsed += 1
