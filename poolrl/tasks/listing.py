@@ -13,6 +13,7 @@ from gymnasium.spaces import Box, Discrete
 from msgspec import Struct
 
 from poolrl.config import World
+from poolrl.errors import UsageError
 from poolrl.spaces import ActionSpace
 from poolrl.tasks import user
 from poolrl.tasks.base import Task
@@ -71,11 +72,15 @@ class Description(Struct, frozen=True):
 def entries(*, everything: bool = False) -> list[Entry]:
     """Our own tasks; ``everything``: those too that are adapted, without making any of them."""
     found = []
-    for task_id in REGISTRY:
-        task = make(task_id, 1)
+    for task_id, (_, limit) in REGISTRY.items():
+        try:
+            task = make(task_id, 1)
+        except UsageError:  # its model must be given
+            found.append(Entry(task_id, "native", max_episode_steps=limit))
+            continue
         size = task.observation_space.shape[0]
         action = short(task.action_space)
-        found.append(Entry(task_id, "native", size, action, task.max_episode_steps))
+        found.append(Entry(task_id, "native", size, action, limit))
     return found + _adapted() if everything else found
 
 
