@@ -1,7 +1,7 @@
 """Worlds: batches of simulations, made by id."""
 
 from poolrl.tasks.base import StepResult, Task
-from poolrl.tasks.registry import fingerprint, make, with_absolute_paths
+from poolrl.tasks.registry import fingerprint, make, task_class, with_absolute_paths
 from poolrl.tasks.user import absolute, blamed, needs_permission, permit, same
 from poolrl.tasks.vector import TaskVectorEnv, make_vec
 
@@ -17,5 +17,6 @@ __all__ = [
     "needs_permission",
     "permit",
     "same",
+    "task_class",
     "with_absolute_paths",
 ]

@@ -49,6 +49,10 @@ def test_a_sound_task_passes() -> None:
 
 @pytest.mark.parametrize("task_id", REGISTRY)
 def test_our_own_tasks_pass(task_id: str) -> None:
+    try:
+        tasks.make(task_id, 1)
+    except UsageError:
+        pytest.skip("its model must be given")
     check(lambda n, limit: tasks.make(task_id, n, max_episode_steps=limit), task_id)
 
 

@@ -192,7 +192,7 @@ def test_what_is_not_finite_has_diverged() -> None:
     ("task_id", "kwargs", "words"),
     [
         ("CartPol-v1", {}, "unknown task 'CartPol-v1'; did you mean CartPole-v1?"),
-        ("no/such/id", {}, "unknown task 'no/such/id'; known ids: Swimmer-v5"),
+        ("no/such/id", {}, "unknown task 'no/such/id'; known ids: "),
         ("Ant-v3", {}, "task: Ant-v3 with these arguments: "),
         ("CartPole-v1", {"x": 1}, "task.kwargs.x: unknown argument of CartPole-v1; known: sutton_"),
         ("Ant-v4", {"x": 1}, "task: Ant-v4 with these arguments: TypeError: "),
