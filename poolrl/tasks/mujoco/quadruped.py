@@ -68,7 +68,6 @@ class Quadruped(MujocoTask):
     ) -> None:
         self._fall_height = fall_height
         self._fall_cost = fall_cost
-        self._reset_noise_scale = reset_noise_scale
         self._skipped = 2 if exclude_current_positions_from_observation else 0
         self._reward = np.zeros(num_simulations)
         self._fallen = np.zeros(num_simulations, np.bool_)
@@ -77,6 +76,7 @@ class Quadruped(MujocoTask):
             xml_file=self.find_model(xml_file),
             frame_skip=frame_skip,
             max_episode_steps=max_episode_steps,
+            reset_noise_scale=reset_noise_scale,
         )
         self.legs = find_legs(self.model)
         self._scale = np.array(action_scale)[self.legs.level]
