@@ -58,6 +58,7 @@ class AgentMetadata(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     action_repeat: Annotated[int, Meta(ge=1)] = 1
     mask_velocities: bool = False
     randomize: dict[str, Randomization] = {}
+    source_sha256: str = ""
     learner: str
     network: NetworkSpec
     environment_steps: int = 0
@@ -74,6 +75,7 @@ class AgentMetadata(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
             action_repeat=self.action_repeat,
             mask_velocities=self.mask_velocities,
             randomize=self.randomize,
+            source_sha256=self.source_sha256,
         )
 
     def in_world(self, world: World) -> AgentMetadata:
@@ -86,6 +88,7 @@ class AgentMetadata(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
             action_repeat=world.action_repeat,
             mask_velocities=world.mask_velocities,
             randomize=world.randomize,
+            source_sha256=world.source_sha256,
         )
 
 

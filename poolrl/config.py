@@ -71,6 +71,15 @@ class Randomization(Section, frozen=True):
     together: bool = False
     """One draw for all of them, instead of one for each."""
 
+    def __post_init__(self) -> None:
+        given = [each for each in ("scale", "add", "value") if getattr(self, each) is not None]
+        if len(given) != 1:
+            got = " and ".join(given) or "none"
+            raise ValueError(f"exactly one of scale, add and value is needed, got {got}")
+        low, high = getattr(self, given[0])
+        if not -1e9 <= low <= high <= 1e9:  # refuses NaN and infinity too
+            raise ValueError(f"{given[0]}: the bounds must be finite and in order")
+
 
 class World(Section, frozen=True):
     """What an agent acts in: a task with its arguments and variants."""
@@ -87,6 +96,8 @@ class World(Section, frozen=True):
     """Leave the velocities out of the observations: a partially observed twin of the task."""
     randomize: dict[str, Randomization] = {}
     """Domain randomisation: values of the MuJoCo model, by the names of its fields."""
+    source_sha256: str = ""
+    """SHA-256 of the file of a user's own task; filled in when the pool is made."""
 
 
 class TaskSpec(World, frozen=True):
@@ -95,7 +106,7 @@ class TaskSpec(World, frozen=True):
     max_simulations: Count = 64
     """Most simulations that a worker steps side by side; part of what determines the bits."""
     model_sha256: str = ""
-    """SHA-256 of the compiled model, or of the user's own file; filled in when the pool is made."""
+    """SHA-256 of the compiled MuJoCo model; filled in when the pool is made."""
 
 
 class NetworkSpec(Section, frozen=True):

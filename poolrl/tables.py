@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import math
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -89,16 +90,27 @@ def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def sha256(table: Mapping[str, Any]) -> str:
-    """The identity of a specification: SHA-256 of its table as sorted JSON.
+    """The identity of a specification: SHA-256 of its table as sorted JSON, infinities as strings.
 
     Raises:
-        UsageError: it holds what JSON does not have: NaN, infinity, a date.
+        UsageError: it holds what JSON does not have: NaN, a date.
     """
     try:
-        text = json.dumps(table, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        spelled = _spell_infinities(table)
+        text = json.dumps(spelled, sort_keys=True, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError) as error:
         raise UsageError(f"the specification cannot be written: {error}") from error
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _spell_infinities(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _spell_infinities(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_spell_infinities(inner) for inner in value]
+    if isinstance(value, float) and math.isinf(value):
+        return str(value)
+    return value
 
 
 def without_none(table: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,7 +125,7 @@ def without_none(table: Mapping[str, Any]) -> dict[str, Any]:
 def _explain(error: msgspec.ValidationError, table: Any, kind: Any) -> str:
     """Turn "Expected `int` >= 1 - at `$.pool.count`" into "pool.count: expected int >= 1"."""
     message, _, where = str(error).partition(" - at `")
-    path = where.rstrip("`").removeprefix("$").removeprefix(".")
+    path = _named(where.rstrip("`").removeprefix("$").removeprefix("."), table, kind)
     unknown = re.fullmatch(r"Object contains unknown field `(.*)`", message)
     if unknown:
         key = f"{path}.{unknown[1]}" if path else unknown[1]
@@ -129,6 +141,23 @@ def _explain(error: msgspec.ValidationError, table: Any, kind: Any) -> str:
     got = "" if value is _MISSING or isinstance(value, Mapping) else f", got {value!r}"
     message = re.sub(r", got \w+$", "", message)
     return f"{path}: {message}{got}" if path else f"{message}{got}"
+
+
+def _named(path: str, table: Any, kind: Any) -> str:
+    """A path with the key of the refused value, for which msgspec writes ``[...]`` in a table of
+    structures."""
+    before, dots, after = path.partition("[...]")
+    if not dots:
+        return path
+    for part in before.split("."):
+        kind = {field.name: field.type for field in msgspec.structs.fields(kind)}[part]
+    element = get_args(kind)[1]
+    for key, value in _lookup(table, before).items():
+        try:
+            msgspec.convert(value, element)
+        except msgspec.ValidationError:
+            return f"{before}.{key}{after}"
+    return path
 
 
 _MISSING = object()
@@ -147,6 +176,9 @@ def _lookup(table: Any, path: str) -> Any:
 
 def _known_keys(kind: Any, path: str, table: Any) -> list[str]:
     for part in filter(None, path.split(".")):
+        if get_origin(kind) is dict:  # of structures, whose keys are anything
+            kind = get_args(kind)[1]
+            continue
         hints = {field.name: field.type for field in msgspec.structs.fields(kind)}
         kind = hints.get(part, kind)
         table = table.get(part, {}) if isinstance(table, Mapping) else {}

@@ -73,6 +73,17 @@ def test_another_task_has_its_own_time_limit() -> None:
         ({"run.iterations": -1}, ["run.iterations", ">= 0", "-1"]),
         ({"run.iteration": 1}, ["run.iteration", "unknown key", "iterations"]),
         ({"pool.count.x": 1}, ["pool.count"]),
+        ({"task.randomize.body_mass": {}}, ["task.randomize.body_mass", "exactly one of"]),
+        (
+            {"task.randomize.body_mass": {"scale": [1, 2], "add": [0, 1]}},
+            ["task.randomize.body_mass: exactly one of", "got scale and add"],
+        ),
+        ({"task.randomize.body_mass.scale": 3}, ["task.randomize.body_mass.scale", "array", "3"]),
+        ({"task.randomize.body_mass.scale": [2, 1]}, ["task.randomize.body_mass", "in order"]),
+        ({"task.randomize.m.scale": [0, float("inf")]}, ["task.randomize.m", "finite"]),
+        ({"task.randomize.m.scale": ["a", 1]}, ["task.randomize.m.scale[0]", "float", "'a'"]),
+        ({"task.randomize.m.scal": [1, 2]}, ["randomize.m.scal", "did you mean scale"]),
+        ({"task.randomize.m": 3}, ["task.randomize.m", "object", "3"]),
     ],
 )
 def test_what_is_wrong_is_named(overrides: dict[str, object], words: list[str]) -> None:

@@ -47,5 +47,14 @@ def test_the_identity_does_not_depend_on_the_order_of_keys() -> None:
     assert tables.sha256({"a": 1}) != tables.sha256({"a": 1.5})
 
 
+def test_infinities_have_an_identity_and_nan_has_none() -> None:
+    inf = float("inf")
+    ranges = [{"a": {"b": pair}} for pair in ([0.0, inf], [-inf, 0.0], [0.0, 1.0])]
+    assert len({tables.sha256(table) for table in ranges}) == 3
+    assert tables.sha256({"a": (0.0, inf)}) == tables.sha256({"a": [0.0, inf]})
+    with pytest.raises(UsageError, match="cannot be written"):
+        tables.sha256({"a": [float("nan")]})
+
+
 def test_what_toml_cannot_hold_is_left_out() -> None:
     assert tables.without_none({"a": None, "b": {"c": None, "d": 1}}) == {"b": {"d": 1}}

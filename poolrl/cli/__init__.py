@@ -17,6 +17,7 @@ COMMANDS = {
     "evaluate": "Measure an agent, or a pool's champion.",
     "history": "Print a pool's records as a table.",
     "plot": "Draw a pool's history.",
+    "tasks": "List what there is to train, or describe one.",
 }
 
 # Results must not depend on how many cores a machine has, and the matrices are small: one thread a

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from poolrl.cli.options import trust_option
+
 if TYPE_CHECKING:
     from poolrl.agent import Agent
 
@@ -17,14 +19,27 @@ if TYPE_CHECKING:
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--stochastic", is_flag=True, help="Sample actions instead of playing their mean.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(agent_or_pool: Path, episodes: int, seed: int, stochastic: bool, as_json: bool) -> None:
+@click.option("--task", "task_id", metavar="ID", help="The agent's task, if it is a user's own.")
+@trust_option
+def command(
+    agent_or_pool: Path,
+    episodes: int,
+    seed: int,
+    stochastic: bool,
+    as_json: bool,
+    task_id: str | None,
+    trust: bool,
+) -> None:
     """Measure an agent file, or the champion of a pool, on the task that it was trained for."""
     import msgspec
 
+    from poolrl import tasks
     from poolrl.learn.evaluate import evaluate_agent
 
     agent = _champion(agent_or_pool) if agent_or_pool.is_dir() else _agent(agent_or_pool)
-    summary = evaluate_agent(agent, episodes, seed, deterministic=not stochastic)
+    tasks.permit(agent.metadata.world, task_id, trust=trust)
+    with tasks.blamed(agent.metadata.world):
+        summary = evaluate_agent(agent, episodes, seed, deterministic=not stochastic)
     if as_json:
         click.echo(msgspec.json.encode(summary).decode())
         return

@@ -39,7 +39,36 @@ class Values(click.ParamType[list[float]]):
             self.fail(f"{value!r} is no list of numbers; write 1e-5,1e-4,1e-4", param, ctx)
 
 
+class Argument(click.ParamType[tuple[str, Any]]):
+    """A task's own argument: a TOML value, numbers with commas between them, or else a string."""
+
+    name = "name=value"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, Any]:
+        from poolrl.errors import UsageError
+        from poolrl.tables import parse_override
+
+        name, _, text = str(value).partition("=")
+        try:
+            key, parsed = parse_override(str(value))
+            if isinstance(parsed, str) and re.fullmatch(r"[-+.\deE\s]+(,[-+.\deE\s]+)+", text):
+                key, parsed = parse_override(f"{name}=[{text}]")
+        except UsageError:
+            self.fail(f"{value!r}: write name=value, as in frame_skip=4", param, ctx)
+        if not key.isidentifier():
+            self.fail(f"{key!r} is no name of an argument", param, ctx)
+        return key, parsed
+
+
 DIRECTORY = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 pool_argument = click.argument("pool", type=DIRECTORY)
+
+trust_option = click.option(
+    "--trust",
+    is_flag=True,
+    help="Let a user's own task run without being named by --task.",
+)

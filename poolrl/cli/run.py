@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import click
 
-from poolrl.cli.options import DIRECTORY, FILE, Duration, Values
+from poolrl.cli.options import DIRECTORY, FILE, Argument, Duration, Values, trust_option
 
 
 @click.command()
@@ -15,8 +16,10 @@ from poolrl.cli.options import DIRECTORY, FILE, Duration, Values
 @click.option(
     "--pool-directory",
     type=DIRECTORY,
-    help="Where the pool is, or shall be.  [default: pools/NAME-OF-CONFIG]",
+    help="Where the pool is, or shall be.  [default: pools/NAME]",
 )
+@click.option("--task", "task_id", metavar="ID", help="Of `poolrl tasks`, or FILE.py:CLASS.")
+@click.option("--task-arg", "arguments", type=Argument(), multiple=True, help="Of the task's own.")
 @click.option("--pool-count", type=int, help="Branches an iteration.")
 @click.option("--iterate-episodes", type=int, help="Training episodes of a branch.")
 @click.option("--iterate-steps", type=int, help="Training steps of a branch, instead.")
@@ -30,11 +33,14 @@ from poolrl.cli.options import DIRECTORY, FILE, Duration, Values
 @click.option("--time-budget", type=Duration(), help="End after 90s, 10m, 2h.")
 @click.option("--keep", type=click.Choice(["champions", "all"]), help="Agents that stay on disk.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Any key, as a.b=c.")
+@trust_option
 def command(
     config: Path | None,
     pool_directory: Path | None,
     from_agent: Path | None,
     overrides: tuple[str, ...],
+    arguments: tuple[tuple[str, Any], ...],
+    trust: bool,
     **options: Any,
 ) -> None:
     """Train with a pool of local workers.
@@ -44,15 +50,19 @@ def command(
     """
     from poolrl.launch.run import run_pool
 
-    run_pool(
-        config,
-        pool_directory or Path("pools") / (config.stem if config else "swimmer"),
-        _keys(overrides, options),
-        from_agent,
-    )
+    keys = _keys(overrides, options)
+    keys |= {f"task.kwargs.{name}": value for name, value in arguments}
+    name = config.stem if config else _name(str(keys.get("task.id", "swimmer")))
+    run_pool(config, pool_directory or Path("pools") / name, keys, from_agent, trust=trust)
+
+
+def _name(task_id: str) -> str:
+    """A folder's name for a task: its class, or its id."""
+    return re.sub(r"[^\w.-]+", "-", task_id.rpartition(":")[2])
 
 
 OPTION_KEYS = {
+    "task_id": "task.id",
     "pool_count": "pool.count",
     "iterate_episodes": "pool.iterate_episodes",
     "iterate_steps": "pool.iterate_steps",

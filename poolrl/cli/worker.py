@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from poolrl.cli.options import DIRECTORY
+from poolrl.cli.options import DIRECTORY, trust_option
 
 
 @click.command()
@@ -16,6 +16,8 @@ from poolrl.cli.options import DIRECTORY
 @click.option("--deadline", type=float, help="Unix time after which no new unit is begun.")
 @click.option("--keep", type=click.Choice(["champions", "all"]), help="Agents that stay on disk.")
 @click.option("--prefer", type=click.IntRange(min=0), help="Branch to look at first.")
+@click.option("--task", "task_id", metavar="ID", help="The pool's task, if it is a user's own.")
+@trust_option
 def command(
     pool_directory: Path,
     iterations: int | None,
@@ -23,6 +25,8 @@ def command(
     deadline: float | None,
     keep: str | None,
     prefer: int | None,
+    task_id: str | None,
+    trust: bool,
 ) -> None:
     """Work on a pool until it is over.
 
@@ -33,6 +37,7 @@ def command(
     import signal
     from types import FrameType
 
+    from poolrl import tasks
     from poolrl.errors import Preempted
     from poolrl.pool.ending import Ending
     from poolrl.pool.spec import open_pool
@@ -44,6 +49,7 @@ def command(
     signal.signal(signal.SIGTERM, leave)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     pool = open_pool(pool_directory)
+    tasks.permit(pool.spec.task, task_id, trust=trust)
     ending = Ending(
         iterations=pool.run.iterations if iterations is None else iterations,
         target_return=pool.run.target_return if target_return is None else target_return,

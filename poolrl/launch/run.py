@@ -26,6 +26,7 @@ from poolrl.pool.worker.clock import Clock
 from poolrl.pool.worker.compute import Computer
 from poolrl.report.plot import plot_history
 from poolrl.report.progress import RunProgress, duration
+from poolrl.tasks.check import check_task
 
 LOOK_SECONDS = 0.25
 """How often a run looks at its workers and at what they have deposited."""
@@ -36,14 +37,17 @@ def run_pool(
     root: Path,
     overrides: Mapping[str, Any],
     from_agent: Path | None = None,
+    *,
+    trust: bool = False,
 ) -> None:
     """Train until the pool is over.
 
     Args:
         config_file: a configuration; ``None`` for the pool's own, or the defaults.
         root: the pool's directory.
-        overrides: dotted key -> value.
+        overrides: dotted key -> value; ``task.id`` among them names a user's own task.
         from_agent: an agent file to start from.
+        trust: whether a user's own task may run that the overrides do not name.
 
     Raises:
         UsageError: an input is wrong.
@@ -51,7 +55,7 @@ def run_pool(
         PoolrlError: no worker is left.
     """
     console = Console()
-    pool, run = prepare(config_file, root, overrides, from_agent)
+    pool, run = prepare(config_file, root, overrides, from_agent, trust=trust)
     workers = min(run.workers or usable_cores(), pool.spec.pool.count)
     deadline = time.time() + run.time_budget if run.time_budget else None
     ending = Ending(run.iterations, run.target_return, deadline)
@@ -65,7 +69,10 @@ def run_pool(
         highlight=False,
         soft_wrap=True,
     )
-    crew = LocalWorkers(_worker_arguments(root, run, deadline), pool.layout.logs)
+    arguments = _worker_arguments(root, run, deadline)
+    if tasks.needs_permission(pool.spec.task):
+        arguments += ["--task", overrides["task.id"]] if "task.id" in overrides else ["--trust"]
+    crew = LocalWorkers(arguments, pool.layout.logs)
     for number in (signal.SIGTERM, signal.SIGHUP):  # the latter when a terminal is closed
         signal.signal(number, _preempt)
     try:
@@ -91,6 +98,8 @@ def prepare(
     root: Path,
     overrides: Mapping[str, Any],
     from_agent: Path | None,
+    *,
+    trust: bool = False,
 ) -> tuple[Pool, RunOptions]:
     """Validate everything, and only then make the pool, or open the one that is there.
 
@@ -98,10 +107,23 @@ def prepare(
         UsageError, IncompatiblePool: as ``run_pool``; nothing has been changed.
     """
     existing = open_pool(root) if (root / "pool.toml").is_file() else None
+    named = overrides.get("task.id")
+    if existing is not None and isinstance(named, str) and tasks.same(named, existing.spec.task):
+        overrides = {**overrides, "task.id": existing.spec.task.id}  # its file may have moved
     if existing is not None and config_file is None:
         spec, run = config.load_over(existing.spec, existing.run, overrides)
     else:
         spec, run = config.load(config_file, overrides)
+    task = replace(
+        spec.task,
+        id=tasks.absolute(spec.task.id),
+        kwargs=tasks.with_absolute_paths(spec.task.kwargs),  # workers may stand elsewhere
+    )
+    if existing is not None and existing.spec.task.id == task.id and not task.source_sha256:
+        task = replace(task, source_sha256=existing.spec.task.source_sha256)
+    spec = replace(spec, task=tasks.permit(task, named, trust=trust))
+    if existing is None:
+        check_task(spec.task)
     spec, data = _completed(spec, from_agent)
     if (
         existing is not None
@@ -116,8 +138,6 @@ def prepare(
 
 def _completed(spec: Spec, from_agent: Path | None) -> tuple[Spec, bytes | None]:
     """The specification with the hashes of what it names, all of it checked."""
-    kwargs = tasks.with_absolute_paths(spec.task.kwargs)  # workers may stand elsewhere
-    spec = replace(spec, task=replace(spec.task, kwargs=kwargs))
     computer = Computer(spec, Clock())
     fingerprint = computer.model_sha256
     if spec.task.model_sha256 not in ("", fingerprint):

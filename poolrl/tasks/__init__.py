@@ -2,5 +2,21 @@
 
 from poolrl.tasks.base import StepResult, Task
 from poolrl.tasks.registry import fingerprint, make, task_class, with_absolute_paths
+from poolrl.tasks.user import absolute, blamed, needs_permission, permit, same
+from poolrl.tasks.vector import TaskVectorEnv, make_vec
 
-__all__ = ["StepResult", "Task", "fingerprint", "make", "task_class", "with_absolute_paths"]
+__all__ = [
+    "StepResult",
+    "Task",
+    "TaskVectorEnv",
+    "absolute",
+    "blamed",
+    "fingerprint",
+    "make",
+    "make_vec",
+    "needs_permission",
+    "permit",
+    "same",
+    "task_class",
+    "with_absolute_paths",
+]

@@ -37,14 +37,19 @@ class StepResult(NamedTuple):
 class Task(ABC):
     """A batch of independent episodes of one world.
 
+    A subclass is made as ``Class(num_simulations, *, max_episode_steps=…, **own)``: its own
+    arguments are keyword-only and have defaults, whose types say what may be given for them. It
+    sets the four attributes and has ``reset``, ``observe`` and ``step``; see docs/own_tasks.md.
+
     Nothing resets by itself: whoever steps decides which simulation begins which episode, so that
-    an episode depends on its own random stream alone.
+    an episode depends on its own random stream alone. Whatever is random in one must come from the
+    generator that ``reset`` was given for it.
 
     Attributes:
         num_simulations: how many episodes run side by side.
-        max_episode_steps: the time limit in control steps.
-        observation_space: of one simulation.
-        action_space: of one simulation.
+        max_episode_steps: the time limit in control steps; ``step`` truncates at it.
+        observation_space: of one simulation: a box of one dimension, float32 or float64.
+        action_space: of one simulation: a box of one dimension, ``Discrete`` or ``MultiDiscrete``.
     """
 
     num_simulations: int
@@ -54,11 +59,18 @@ class Task(ABC):
 
     @abstractmethod
     def reset(self, ids: Ids, generators: Sequence[np.random.Generator]) -> None:
-        """Start a new episode in the simulations ``ids``, the i-th drawn from ``generators[i]``."""
+        """Start a new episode in the simulations ``ids``, and in no others.
+
+        Args:
+            ids: (n,): which simulations.
+            generators: n of them; all that is random in the episode of ``ids[i]`` is drawn from
+                ``generators[i]``, which may be kept for later steps.
+        """
 
     @abstractmethod
     def observe(self) -> NDArray[np.float64]:
-        """A new (num_simulations, observation size) array of the current observations."""
+        """A new (num_simulations, observation size) array of the current observations, finite; also
+        before the first reset, where the numbers mean nothing."""
 
     @abstractmethod
     def step(self, action: NDArray[Any], ids: Ids | None = None) -> StepResult:
@@ -66,8 +78,13 @@ class Task(ABC):
 
         Args:
             action: (num_simulations, action size), in the bounds of ``action_space``; for a
-                ``Discrete`` space (num_simulations,). Integers where the space has integers.
-            ids: the simulations to advance; the rows of the others in the result mean nothing.
+                ``Discrete`` space (num_simulations,). Integers where the space has integers. Not to
+                be changed.
+            ids: the simulations to advance. The state of the others stays as it is; their rows in
+                the result mean nothing.
+
+        Returns:
+            New arrays: nobody may change them later.
         """
 
     def info(self) -> Info:

@@ -2,36 +2,46 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from poolrl.config import World
 from poolrl.errors import UsageError
+from poolrl.tasks import user
 from poolrl.tasks.base import Task
+from poolrl.tasks.variants import with_variants
 
 # id: (module:class, default time limit). Modules are imported when a task is made, so that the
 # command line can list ids without loading a simulator.
 REGISTRY: dict[str, tuple[str, int]] = {
+    "InvertedPendulum-v5": ("poolrl.tasks.mujoco.inverted_pendulum:InvertedPendulum", 1000),
+    "InvertedDoublePendulum-v5": (
+        "poolrl.tasks.mujoco.inverted_pendulum:InvertedDoublePendulum",
+        1000,
+    ),
+    "Reacher-v5": ("poolrl.tasks.mujoco.reacher:Reacher", 50),
+    "Pusher-v5": ("poolrl.tasks.mujoco.pusher:Pusher", 100),
     "Swimmer-v5": ("poolrl.tasks.mujoco.swimmer:Swimmer", 1000),
+    "Hopper-v5": ("poolrl.tasks.mujoco.hopper:Hopper", 1000),
+    "HalfCheetah-v5": ("poolrl.tasks.mujoco.half_cheetah:HalfCheetah", 1000),
+    "Walker2d-v5": ("poolrl.tasks.mujoco.walker2d:Walker2d", 1000),
+    "Ant-v5": ("poolrl.tasks.mujoco.ant:Ant", 1000),
+    "Humanoid-v5": ("poolrl.tasks.mujoco.humanoid:Humanoid", 1000),
+    "HumanoidStandup-v5": ("poolrl.tasks.mujoco.humanoid:HumanoidStandup", 1000),
+    "Quadruped-v0": ("poolrl.tasks.mujoco.quadruped:Quadruped", 800),
+    "QuadrupedStep-v0": ("poolrl.tasks.mujoco.quadruped:QuadrupedStep", 800),
+    "AnymalC-v0": ("poolrl.tasks.mujoco.quadruped:AnymalC", 800),
     "Plateau-v0": ("poolrl.tasks.plateau:Plateau", 10),
+    "Switches-v0": ("poolrl.tasks.switches:Switches", 10),
 }
 
 
 def task_class(task_id: str) -> type[Task]:
-    """The class behind an id.
-
-    Raises:
-        UsageError: no task has this id.
-    """
-    if task_id not in REGISTRY:
-        close = difflib.get_close_matches(task_id, REGISTRY, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"known ids: {', '.join(REGISTRY)}"
-        raise UsageError(f"task.id: unknown task {task_id!r}; {hint}")
+    """The class behind an id of ``REGISTRY``."""
     module, _, name = REGISTRY[task_id][0].partition(":")
     cls: type[Task] = getattr(import_module(module), name)
     return cls
@@ -42,27 +52,73 @@ def make(task: str | World, num_simulations: int, **fields: Any) -> Task:
 
     Args:
         task: a world, or an id with the other fields of one: ``max_episode_steps``, ``kwargs``, …
+            An id is one of ``REGISTRY``, any of Gymnasium's, or a user's own that was permitted
+            (``poolrl.tasks.permit``).
         num_simulations: how many episodes run side by side.
 
     Raises:
-        UsageError: the id, a keyword, or the type of a value is wrong.
+        UsageError: the id, a keyword, or the type of a value is wrong, or a package is missing.
     """
     world = World(id=task, **fields) if isinstance(task, str) else task
-    cls = task_class(world.id)
+    with user.blamed(world):
+        made = _made(world, num_simulations)
+        if world.randomize:
+            randomize = getattr(made, "randomize", None)
+            if randomize is None:
+                raise UsageError(
+                    f"task.randomize: {world.id} has no MuJoCo model of poolrl's to draw"
+                )
+            randomize(world.randomize)
+        return with_variants(made, world)
+
+
+def _made(world: World, num_simulations: int) -> Task:
+    if world.id in REGISTRY:
+        return _of_class(task_class(world.id), REGISTRY[world.id][1], world, num_simulations)
+    entry = user.permitted(world).entry if user.needs_permission(world) else None
+    if isinstance(entry, type) and issubclass(entry, Task):
+        default = inspect.signature(entry).parameters.get("max_episode_steps")
+        limit = getattr(default, "default", None)
+        return _of_class(entry, limit if isinstance(limit, int) else 0, world, num_simulations)
+    from poolrl.tasks.gymnasium_ids import environment_spec
+    from poolrl.tasks.gymnasium_task import GymnasiumTask
+
+    return GymnasiumTask(
+        num_simulations,
+        spec=environment_spec(world.id, entry),
+        max_episode_steps=world.max_episode_steps,
+        kwargs=world.kwargs,
+    )
+
+
+def _of_class(cls: type[Task], default_limit: int, world: World, num_simulations: int) -> Task:
     kwargs = dict(world.kwargs)
-    known = {
-        name: parameter
-        for name, parameter in inspect.signature(cls).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY and name != "max_episode_steps"
-    }
+    known = keyword_arguments(cls)
     for name, value in kwargs.items():
         if name not in known:
-            raise UsageError(
-                f"task.kwargs.{name}: unknown argument of {world.id}; known: {', '.join(known)}"
-            )
-        kwargs[name] = like(known[name].default, value, f"task.kwargs.{name}")
-    limit = world.max_episode_steps or REGISTRY[world.id][1]
+            raise unknown_argument(world.id, name, known)
+        example = value if takes(known[name].annotation, value) else known[name].default
+        kwargs[name] = like(example, value, f"task.kwargs.{name}")
+    limit = world.max_episode_steps or default_limit
+    if not limit:
+        raise UsageError(f"task.max_episode_steps: {world.id} has no time limit of its own; set it")
     return cls(num_simulations, max_episode_steps=limit, **kwargs)  # type: ignore[call-arg]
+
+
+def keyword_arguments(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """A task's own arguments: those that its constructor takes by keyword alone."""
+    return {
+        name: parameter
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY and name != "max_episode_steps"
+    }
+
+
+def unknown_argument(task_id: str, name: str, known: Iterable[str]) -> UsageError:
+    """What to raise where a task has no argument of this name."""
+    return UsageError(
+        f"task.kwargs.{name}: unknown argument of {task_id}; known: {', '.join(known) or 'none'}"
+    )
 
 
 def with_absolute_paths(kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,8 +139,15 @@ def fingerprint(task: Task) -> str:
     return model_sha256(model)
 
 
+def takes(annotation: Any, value: Any) -> bool:
+    """Whether a value is of one of the types that an annotation as ``int | str`` lists."""
+    return type(value).__name__ in str(annotation).split(" | ")
+
+
 def like(default: Any, value: Any, key: str) -> Any:
     """A value of the type of a default: whole numbers serve as floats, lists as tuples.
+
+    The parts of a tuple may be infinite, since they are the ends of ranges.
 
     Raises:
         UsageError: names the key.
@@ -94,13 +157,15 @@ def like(default: Any, value: Any, key: str) -> Any:
         if len(value) != len(default):
             raise UsageError(f"{key}: expected {len(default)} values, got {value!r}")
         return tuple(
-            part if isinstance(part, float) else like(inner, part, f"{key}[{i}]")
+            part
+            if isinstance(part, float) and math.isinf(part)
+            else like(inner, part, f"{key}[{i}]")
             for i, (inner, part) in enumerate(zip(default, value, strict=True))
         )
     if isinstance(value, int) and not isinstance(value, bool) and kind is float:
         return float(value)
     if isinstance(value, float) and not math.isfinite(value):
         raise UsageError(f"{key}: must be finite, got {value!r}")
-    if type(value) is not kind:
+    if type(value) is not kind and default is not None:
         raise UsageError(f"{key}: expected {kind.__name__}, got {type(value).__name__} {value!r}")
     return value

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
+import tomli_w
 
-from poolrl import tasks
+from poolrl import tables, tasks
+from poolrl.config import Spec, TaskSpec
 from poolrl.errors import UsageError
+from poolrl.tasks.registry import like, takes
+
+INF, NAN = float("inf"), float("nan")
 
 
 @pytest.mark.parametrize(
@@ -19,6 +26,12 @@ from poolrl.errors import UsageError
         ("Swimmer-v5", {"frame_skp": 3}, ["task.kwargs.frame_skp", "frame_skip"]),
         ("Swimmer-v5", {"frame_skip": "a"}, ["task.kwargs.frame_skip", "int", "'a'"]),
         ("Swimmer-v5", {"frame_skip": 0}, ["task.kwargs.frame_skip", "at least 1"]),
+        ("Hopper-v5", {"healthy_z_range": [0.7]}, ["task.kwargs.healthy_z_range", "2 values"]),
+        ("Hopper-v5", {"healthy_z_range": [0, "a"]}, ["healthy_z_range[1]", "float", "'a'"]),
+        ("Hopper-v5", {"healthy_z_range": [0, NAN]}, ["healthy_z_range[1]", "finite"]),
+        ("Hopper-v5", {"healthy_reward": INF}, ["task.kwargs.healthy_reward", "finite"]),
+        ("Hopper-v5", {"healthy_reward": NAN}, ["task.kwargs.healthy_reward", "finite"]),
+        ("Ant-v5", {"main_body": 1.5}, ["task.kwargs.main_body", "int", "1.5"]),
         ("Swimmer-v5", {"xml_file": "/no/such.xml"}, ["task.kwargs.xml_file", "/no/such.xml"]),
     ],
 )
@@ -39,6 +52,30 @@ def test_a_model_that_does_not_compile_is_named(tmp_path: Path) -> None:
 
 def test_whole_numbers_serve_as_floats() -> None:
     tasks.make("Swimmer-v5", 1, kwargs={"forward_reward_weight": 2})
+
+
+def test_lists_serve_as_tuples_whose_ends_may_be_infinite() -> None:
+    assert like((0.7, INF), [1, 2], "key") == (1.0, 2.0)
+    assert like((0.7, 1.0), [-INF, INF], "key") == (-INF, INF)
+
+
+def test_an_argument_may_be_of_several_types() -> None:
+    for body in (1, "torso"):
+        tasks.make("Ant-v5", 1, kwargs={"main_body": body})
+    assert takes("int | str", 1)
+    assert takes(int | str, "a")
+    assert not takes("int | str", True)
+    assert not takes(int, "a")
+
+
+def test_an_infinite_range_goes_through_a_file() -> None:
+    kwargs = {"healthy_z_range": [0.8, INF]}
+    spec = Spec(task=TaskSpec(id="Hopper-v5", kwargs=kwargs))
+    table = tomllib.loads(tomli_w.dumps(tables.without_none(msgspec.to_builtins(spec))))
+    assert tables.sha256(table) == tables.sha256(msgspec.to_builtins(spec))
+    again = tables.convert(table, Spec)
+    assert again.task.kwargs == kwargs
+    tasks.make(again.task, 1)
 
 
 def test_fingerprints_are_those_of_the_model() -> None:

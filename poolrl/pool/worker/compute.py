@@ -20,6 +20,7 @@ from poolrl.pool.units import KINDS, Unit
 from poolrl.pool.worker.clock import Clock
 from poolrl.seeding import Purpose, Streams
 from poolrl.tasks import Task
+from poolrl.tasks.check import one_action
 
 
 class Result(NamedTuple):
@@ -50,10 +51,13 @@ class Computer:
         self._tasks: dict[int, Task] = {}
         self._task = self.make_task(1)
         self.model_sha256 = tasks.fingerprint(self._task)
+        generator = np.random.default_rng(0)
         try:
-            self._task.reset(np.arange(1), [np.random.default_rng(0)])
-            space = self._task.action_space
-            self._task.step(np.zeros((1, *(space.shape or ())), space.dtype))
+            with tasks.blamed(spec.task):
+                self._task.reset(np.arange(1), [generator])
+                self._task.step(one_action(self._task, generator))
+        except UsageError:
+            raise
         except Exception as error:
             raise UsageError(f"task: {spec.task.id} with these arguments: {error}") from error
 
@@ -102,7 +106,7 @@ class Computer:
             if kind.trains:
                 values = spec.hyperparameters(unit.index)
                 hyperparameters = msgspec.to_builtins(values)
-                with self._clock.phase("training"):
+                with self._clock.phase("training"), tasks.blamed(spec.task):
                     trained = train(
                         agent,
                         self.make_task,
@@ -122,7 +126,7 @@ class Computer:
                     mean_return=statistics.fmean(trained.returns) if trained.returns else None,
                     metrics=trained.metrics,
                 )
-            with self._clock.phase("evaluation"):
+            with self._clock.phase("evaluation"), tasks.blamed(spec.task):
                 evaluation = self._evaluate(unit, agent)
         except Divergence as error:
             return Result(None, hyperparameters, training, None, str(error))

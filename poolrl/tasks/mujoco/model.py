@@ -1,4 +1,4 @@
-"""Compiled models: read by path or by the name of one of Gymnasium's assets."""
+"""Compiled models: read by path or by the name of an asset, poolrl's or Gymnasium's."""
 
 from __future__ import annotations
 
@@ -16,9 +16,12 @@ from poolrl.errors import UsageError
 # directory the process stands in; tasks read the counters instead.
 mujoco.set_mju_user_warning(lambda _message: None)
 
+ASSETS = Path(__file__).parent / "assets"
+"""The models that come with poolrl."""
+
 
 def is_path(xml_file: str) -> bool:
-    """Whether a model's file is a path, as for Gymnasium, and not the name of one of its assets."""
+    """Whether a model's file is a path, as for Gymnasium, and not the name of an asset."""
     return xml_file.startswith(("/", ".", "~"))
 
 
@@ -27,13 +30,20 @@ def load_model(xml_file: str) -> mujoco.MjModel:
     """Compile a model.
 
     Args:
-        xml_file: a path (from ``/``, ``.`` or ``~``), or the name of one of Gymnasium's assets.
+        xml_file: a path (from ``/``, ``.`` or ``~``), the name of an asset of poolrl's or of
+            Gymnasium's, or the XML itself.
 
     Raises:
         UsageError: there is no such file, or MuJoCo cannot compile it.
     """
-    path = Path(xml_file).expanduser()
-    if not is_path(xml_file):
+    if xml_file.lstrip().startswith("<"):
+        try:
+            return mujoco.MjModel.from_xml_string(xml_file)
+        except ValueError as error:
+            reason = " ".join(str(error).split())
+            raise UsageError(f"task: the model's XML: {reason}") from error
+    path = Path(xml_file).expanduser() if is_path(xml_file) else ASSETS / xml_file
+    if not is_path(xml_file) and not path.is_file():
         # Found by name, since importing Gymnasium's package of tasks also imports its renderer.
         spec = find_spec("gymnasium")
         assert spec is not None
@@ -45,6 +55,21 @@ def load_model(xml_file: str) -> mujoco.MjModel:
     except ValueError as error:
         reason = " ".join(str(error).split())
         raise UsageError(f"task.kwargs.xml_file: {path}: {reason}") from error
+
+
+def body_id(model: mujoco.MjModel, body: int | str, key: str = "xml_file") -> int:
+    """The number of a body, given by it or by its name.
+
+    Raises:
+        UsageError: the model has no such body; names the argument ``key``.
+    """
+    number = body
+    if isinstance(number, str):
+        number = int(mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, number))
+    if not 0 <= number < model.nbody:
+        names = ", ".join(model.body(i).name for i in range(model.nbody))
+        raise UsageError(f"task.kwargs.{key}: no body {body!r}; bodies of the model: {names}")
+    return number
 
 
 def model_sha256(model: mujoco.MjModel) -> str:

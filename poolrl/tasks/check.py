@@ -1,0 +1,229 @@
+"""Whether a task keeps the promises of ``poolrl.tasks.Task``: asked once, when a pool is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import msgspec
+import numpy as np
+from gymnasium.spaces import Box, Discrete, MultiDiscrete
+from numpy.typing import NDArray
+
+from poolrl.config import World
+from poolrl.errors import PoolrlError, UsageError
+from poolrl.tasks.base import StepResult, Task
+from poolrl.tasks.registry import REGISTRY, make
+from poolrl.tasks.user import blamed
+
+LIMIT = 8
+"""Time limit of the episodes that are played."""
+
+SIMULATIONS = 3
+
+MakeTask = Callable[[int, int], Task]
+"""A task of so many simulations, with such a time limit."""
+
+
+def check(make_task: MakeTask, name: str) -> None:
+    """Play a few short episodes and look at everything that they give.
+
+    Args:
+        make_task: makes the task that is checked.
+        name: what to call it.
+
+    Raises:
+        UsageError: one line that says what was expected and what came instead.
+    """
+    _Check(make_task, name).run()
+
+
+def check_task(world: World) -> None:
+    """Check the task of a world, unless it is one of ours, which have tests.
+
+    Raises:
+        UsageError: as for ``check``.
+    """
+    if world.id in REGISTRY:
+        return
+    name = f"task: {world.id.rpartition('/')[2] if ':' in world.id else world.id}"
+
+    # As its author wrote it: variants are ours, and change what a step is.
+    plain = World(id=world.id, kwargs=world.kwargs, source_sha256=world.source_sha256)
+
+    def make_short(num_simulations: int, limit: int) -> Task:
+        return make(msgspec.structs.replace(plain, max_episode_steps=limit), num_simulations)
+
+    make(world, 1)  # with its own time limit
+    try:
+        with blamed(world):
+            check(make_short, name)
+    except PoolrlError:
+        raise
+    except Exception as error:
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UsageError(f"{name}: {text}") from error
+
+
+class _Check:
+    def __init__(self, make_task: MakeTask, name: str) -> None:
+        self.make, self.name = make_task, name
+        self.task = make_task(SIMULATIONS, LIMIT)
+        # The same actions for all simulations, so that their episodes can be compared.
+        self.actions: list[NDArray[Any]] = []
+
+    def run(self) -> None:
+        self.attributes()
+        self.spaces()
+        generator = np.random.default_rng(0)
+        for _ in range(LIMIT):
+            self.actions.append(one_action(self.task, generator))
+        first = self.episode(self.task, [7, 8, 7])
+        self.observations_are_new()
+        self.one_alone()
+        again = self.episode(self.task, [7, 8, 7])
+        self.alike(first, again, "when it was played again after other episodes")
+        new = self.episode(self.make(SIMULATIONS, LIMIT), [7, 8, 7])
+        self.alike(first, new, "in another object of the class")
+        for k, step in enumerate(first):
+            for field, values in zip(step._fields, step, strict=True):
+                if not np.allclose(values[0], values[2], rtol=1e-6, atol=1e-6):
+                    self.refuse(
+                        f"the same generator and actions gave simulations 0 and 2 another {field} "
+                        f"at step {k + 1}; an episode must follow from its generator alone"
+                    )
+
+    # What is looked at once
+
+    def attributes(self) -> None:
+        for field, expected in (("num_simulations", SIMULATIONS), ("max_episode_steps", LIMIT)):
+            got = getattr(self.task, field, None)
+            if got != expected:
+                self.refuse(f"{field} must be what the constructor was given, {expected}: {got!r}")
+
+    def spaces(self) -> None:
+        space = getattr(self.task, "observation_space", None)
+        if not isinstance(space, Box) or len(space.shape) != 1 or space.dtype.kind != "f":
+            self.refuse(
+                "observation_space must be a gymnasium.spaces.Box of one dimension, float32 or "
+                f"float64: {space}"
+            )
+        space = getattr(self.task, "action_space", None)
+        if isinstance(space, Box):
+            if len(space.shape) != 1 or space.dtype.kind != "f" or space.shape == (0,):
+                self.refuse(f"action_space must be a Box of one dimension and of floats: {space}")
+        elif isinstance(space, MultiDiscrete):
+            if len(space.shape) != 1 or space.start.any():
+                self.refuse(f"action_space must have one dimension, and start at 0: {space}")
+        elif not isinstance(space, Discrete):
+            self.refuse(f"action_space must be a Box, Discrete or MultiDiscrete: {space}")
+
+    def observations_are_new(self) -> None:
+        if np.shares_memory(self.task.observe(), self.task.observe()):
+            self.refuse("observe() must return a new array each time; return a copy")
+
+    def one_alone(self) -> None:
+        """Reset, and then step, some simulations, and see that the others stay as they are."""
+        before = self.task.observe()
+        self.task.reset(np.array([1]), [np.random.default_rng(9)])
+        if not np.array_equal(self.task.observe()[[0, 2]], before[[0, 2]]):
+            self.refuse("reset(ids=[1]) changed what simulations 0 and 2 observe")
+        self.reset(self.task, [1, 2, 3])
+        before = self.task.observe()
+        self.task.step(self.actions[0].copy(), np.array([0, 2]))
+        after = self.task.observe()
+        if not np.array_equal(after[1], before[1]):
+            self.refuse("step(action, ids=[0, 2]) changed what simulation 1 observes")
+
+    # Episodes
+
+    def episode(self, task: Task, seeds: list[int]) -> list[StepResult]:
+        self.reset(task, seeds)
+        self.look(task.observe(), "observe()", "observation")
+        steps: list[StepResult] = []
+        copies: list[StepResult] = []
+        alive = np.ones(SIMULATIONS, np.bool_)
+        for k, action in enumerate(self.actions):
+            given = action.copy()
+            result = task.step(given, None if alive.all() else np.flatnonzero(alive))
+            if not np.array_equal(given, action):
+                self.refuse("step() changed the array of actions that it was given; copy it")
+            if not isinstance(result, tuple) or len(result) != len(StepResult._fields):
+                self.refuse(f"step() must return a StepResult: {type(result).__name__}")
+            result = StepResult(*result)
+            for field, values in zip(StepResult._fields, result, strict=True):
+                self.look(values, f"step().{field}", field, alive)
+            wrong = alive & (result.truncated != (k + 1 == LIMIT)) & ~result.terminated
+            if wrong.any():
+                self.refuse(
+                    f"truncated must become true at step max_episode_steps = {LIMIT}, and not "
+                    f"before: it is {bool(result.truncated[wrong][0])} at step {k + 1}"
+                )
+            for old, copy in zip(steps, copies, strict=True):
+                for field, kept, now in zip(StepResult._fields, copy, old, strict=True):
+                    if not np.array_equal(kept, now, equal_nan=kept.dtype.kind == "f"):
+                        self.refuse(f"step().{field} changed with a later step; return new arrays")
+            steps.append(result)
+            copies.append(StepResult._make(values.copy() for values in result))
+            alive &= ~(result.terminated | result.truncated)
+            if not alive.any():
+                break
+        diverged = task.diverged()
+        if np.shape(diverged) != (SIMULATIONS,) or np.asarray(diverged).dtype != np.bool_:
+            self.refuse(f"diverged() must return {SIMULATIONS} bools: {_described(diverged)}")
+        mask = task.velocities()
+        size = self.task.observation_space.shape
+        if mask is not None and (np.shape(mask) != size or np.asarray(mask).dtype != np.bool_):
+            self.refuse(f"velocities() must return an array of bools {size}: {_described(mask)}")
+        return copies
+
+    def reset(self, task: Task, seeds: list[int]) -> None:
+        generators = [np.random.default_rng(seed) for seed in seeds]
+        task.reset(np.arange(SIMULATIONS), generators)
+
+    def look(
+        self, values: Any, where: str, field: str, rows: NDArray[np.bool_] | None = None
+    ) -> None:
+        """See that an array has the shape and dtype of a field of ``StepResult``."""
+        observed = field == "observation"
+        shape = (SIMULATIONS, *(self.task.observation_space.shape if observed else ()))
+        flag = field in ("terminated", "truncated")
+        kinds = "bool" if flag else "float64 or float32"
+        array = isinstance(values, np.ndarray)
+        if not array or values.shape != shape or str(values.dtype) not in kinds.split(" or "):
+            self.refuse(f"{where} must be an array {shape} of {kinds}: {_described(values)}")
+        if not flag and not np.isfinite(values if rows is None else values[rows]).all():
+            self.refuse(f"{where} must be finite: {values.tolist()}")
+
+    def alike(self, first: list[StepResult], second: list[StepResult], when: str) -> None:
+        for k, (one, other) in enumerate(zip(first, second, strict=False)):
+            for field, a, b in zip(StepResult._fields, one, other, strict=True):
+                if not np.array_equal(a, b):
+                    self.refuse(
+                        f"the same generators and actions gave another {field} at step {k + 1} "
+                        f"{when}; an episode must follow from its generator alone"
+                    )
+
+    def refuse(self, reason: str) -> NoReturn:
+        text = " ".join(reason.split())
+        raise UsageError(f"{self.name}: {text if len(text) <= 400 else text[:397] + '...'}")
+
+
+def one_action(task: Task, generator: np.random.Generator) -> NDArray[Any]:
+    """An action that is drawn from a task's space, the same for all of its simulations."""
+    space = task.action_space
+    if isinstance(space, Discrete):
+        return np.full(task.num_simulations, space.start + generator.integers(space.n), np.int64)
+    if isinstance(space, MultiDiscrete):
+        action = generator.integers(space.nvec).astype(np.int64)
+    else:
+        low = np.where(space.bounded_below, space.low, np.minimum(space.high - 1, -1))
+        high = np.where(space.bounded_above, space.high, np.maximum(space.low + 1, 1))
+        action = np.clip(generator.uniform(low, high).astype(np.float32), space.low, space.high)
+    return np.tile(action, (task.num_simulations, 1))
+
+
+def _described(values: Any) -> str:
+    if isinstance(values, np.ndarray):
+        return f"{values.shape} of {values.dtype}"
+    return f"{type(values).__name__} {values!r}"

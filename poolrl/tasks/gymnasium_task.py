@@ -1,0 +1,210 @@
+"""Any environment of Gymnasium's as a task: as many of it as simulations, stepped one by one."""
+
+from __future__ import annotations
+
+import math
+import sys
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
+from numpy.typing import NDArray
+
+from poolrl.errors import UsageError
+from poolrl.spaces import ActionSpace
+from poolrl.tasks.base import Ids, StepResult, Task
+from poolrl.tasks.gymnasium_ids import KEEP_STATE, arguments
+from poolrl.tasks.registry import unknown_argument
+
+FLAT = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
+"""What observations are made of."""
+
+
+class GymnasiumTask(Task):
+    """Environments of ``gymnasium.make``.
+
+    Observations of several dimensions, and dictionaries and tuples of them, are flattened as by
+    ``gymnasium.spaces.flatten``; choices in them become one-hot. Actions of several dimensions are
+    flattened too. An episode's generator gives the seed that its environment is reset with.
+    """
+
+    def __init__(
+        self,
+        num_simulations: int,
+        *,
+        spec: EnvSpec,
+        max_episode_steps: int = 0,
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> None:
+        """
+        Args:
+            num_simulations: how many environments are made.
+            spec: as ``environment_spec`` gives it.
+            max_episode_steps: the time limit; 0 for the environment's own.
+            kwargs: arguments of the environment.
+
+        Raises:
+            UsageError: the environment cannot be made, or its spaces are of no use here.
+        """
+        self._kwargs = dict(kwargs or {})
+        first, limit = _first(spec, max_episode_steps, self._kwargs)
+        self.num_simulations = num_simulations
+        self.max_episode_steps = limit
+        self._spec = spec
+        self._anew = str(spec.entry_point).startswith(KEEP_STATE)
+        others = (_make(spec, limit, self._kwargs) for _ in range(num_simulations - 1))
+        self._environments = [first, *others]
+        self._inner = first.observation_space
+        self.observation_space = observation_space(self._inner, spec.id)
+        self.action_space, self._convert = action_space(first.action_space, spec.id)
+        self._observation = np.zeros((num_simulations, self.observation_space.shape[0]))
+        self._diverged = np.zeros(num_simulations, np.bool_)
+
+    def reset(self, ids: Ids, generators: Sequence[np.random.Generator]) -> None:
+        self._diverged[ids] = False
+        for i, generator in zip(ids, generators, strict=True):
+            seed = int(generator.integers(2**31))
+            if self._anew:
+                self._environments[i].close()
+                self._environments[i] = _make(self._spec, self.max_episode_steps, self._kwargs)
+            self._keep(i, self._environments[i].reset(seed=seed)[0])
+
+    def observe(self) -> NDArray[np.float64]:
+        return self._observation.copy()
+
+    def step(self, action: NDArray[Any], ids: Ids | None = None) -> StepResult:
+        n = self.num_simulations
+        reward = np.zeros(n)
+        terminated, truncated = np.zeros(n, np.bool_), np.zeros(n, np.bool_)
+        for i in range(n) if ids is None else ids:
+            environment = self._environments[i]
+            try:
+                observation, reward[i], terminated[i], truncated[i], _ = environment.step(
+                    self._convert(action[i])
+                )
+            except Exception as error:
+                if type(error).__name__ != "PhysicsError":  # dm_control's word for instability
+                    raise
+                self._diverged[i] = terminated[i] = True
+                continue
+            self._keep(i, observation)
+        return StepResult(self.observe(), reward, terminated, truncated)
+
+    def diverged(self) -> NDArray[np.bool_]:
+        return self._diverged.copy()
+
+    def _keep(self, i: int, observation: Any) -> None:
+        flat: Any = spaces.flatten(self._inner, observation)
+        self._observation[i] = flat
+        self._diverged[i] |= not np.isfinite(self._observation[i]).all()
+
+
+def observation_space(space: spaces.Space[Any], task_id: str) -> spaces.Box:
+    """The box of one dimension that observations are flattened to.
+
+    Raises:
+        UsageError: the space holds images, or what has no fixed size.
+    """
+    for part in _parts(space):
+        if isinstance(part, spaces.Box) and len(part.shape) > 2 and part.dtype == np.uint8:
+            raise UsageError(
+                f"task.id: {task_id}: observes images {part.shape}, which perceptrons cannot use"
+            )
+        if not isinstance(part, FLAT):
+            raise UsageError(
+                f"task.id: {task_id}: observes {type(part).__name__}, which is neither numbers nor "
+                "choices of a fixed size"
+            )
+    flat = spaces.flatten_space(space)
+    assert isinstance(flat, spaces.Box)
+    if flat.shape == (0,):
+        raise UsageError(f"task.id: {task_id}: observes nothing")
+    low, high = flat.low.astype(np.float64), flat.high.astype(np.float64)
+    return spaces.Box(low, high, dtype=np.float64)
+
+
+def action_space(
+    space: spaces.Space[Any], task_id: str
+) -> tuple[ActionSpace, Callable[[NDArray[Any]], Any]]:
+    """The space that policies act in, and what makes one of its actions one of the environment's.
+
+    Raises:
+        UsageError: the space is neither numbers nor choices.
+    """
+    if isinstance(space, spaces.Discrete):
+        return spaces.Discrete(int(space.n), start=int(space.start)), int
+    if isinstance(space, spaces.MultiBinary):
+        shape = space.shape
+        choices = np.full(math.prod(shape), 2)
+        return spaces.MultiDiscrete(choices), lambda action: action.reshape(shape).astype(np.int8)
+    if isinstance(space, spaces.MultiDiscrete):
+        start, dtype = space.start, space.dtype
+        return (
+            spaces.MultiDiscrete(space.nvec.ravel()),
+            lambda action: (action.reshape(start.shape) + start).astype(dtype),
+        )
+    if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating):
+        box = space
+        low, high = box.low.ravel().astype(np.float32), box.high.ravel().astype(np.float32)
+        return (
+            spaces.Box(low, high, dtype=np.float32),
+            # Rounded to float32, a bound may lie outside of the environment's own.
+            lambda action: np.clip(action.reshape(box.shape).astype(box.dtype), box.low, box.high),
+        )
+    raise UsageError(
+        f"task.id: {task_id}: acts in {space}; known are boxes of real numbers, Discrete, "
+        "MultiDiscrete and MultiBinary"
+    )
+
+
+def _first(
+    spec: EnvSpec, limit: int, kwargs: dict[str, Any]
+) -> tuple[gymnasium.Env[Any, Any], int]:
+    """An environment with a time limit, and the limit: its own where ``limit`` is 0."""
+    limit = limit or spec.max_episode_steps or 0
+    if limit:
+        return _make(spec, limit, kwargs), limit
+    # dm_control's time limit is no part of what is registered.
+    own = getattr(_make(spec, -1, kwargs).unwrapped, "_step_limit", math.inf)
+    if not math.isfinite(own):
+        raise UsageError(f"task.max_episode_steps: {spec.id} has no time limit of its own; set it")
+    return _first(spec, math.ceil(own), kwargs)
+
+
+def _make(spec: EnvSpec, limit: int, kwargs: dict[str, Any]) -> gymnasium.Env[Any, Any]:
+    """``gymnasium.make``, where a ``limit`` of -1 means none."""
+    try:
+        if spec.namespace == "dm_control" and "-" in spec.name:  # of its suite
+            # Some draw their model when they are made, which must be the same for every worker.
+            inner = {"random": 0} | ({"time_limit": math.inf} if limit > 0 else {})
+            kwargs = {**kwargs, "task_kwargs": inner | kwargs.get("task_kwargs", {})}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            named, others = arguments(spec)
+            for name in kwargs:
+                if name not in named and not others:
+                    raise unknown_argument(spec.id, name, named)
+            environment = gymnasium.make(
+                spec, max_episode_steps=limit, disable_env_checker=True, **kwargs
+            )
+    except UsageError:
+        raise
+    except Exception as error:
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UsageError(f"task: {spec.id} with these arguments: {text}") from error
+    if "mujoco" in sys.modules:
+        import_module("poolrl.tasks.mujoco.model")  # which keeps MuJoCo from writing a log
+    return environment
+
+
+def _parts(space: spaces.Space[Any]) -> list[spaces.Space[Any]]:
+    if isinstance(space, spaces.Dict):
+        return [part for inner in space.spaces.values() for part in _parts(inner)]
+    if isinstance(space, spaces.Tuple):
+        return [part for inner in space.spaces for part in _parts(inner)]
+    return [space]

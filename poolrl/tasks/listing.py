@@ -1,0 +1,204 @@
+"""What tasks there are, and what one of them is like."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
+from typing import Any
+
+import gymnasium
+from gymnasium.envs.registration import load_env_creator
+from gymnasium.spaces import Box, Discrete
+from msgspec import Struct
+
+from poolrl.config import World
+from poolrl.errors import UsageError
+from poolrl.spaces import ActionSpace
+from poolrl.tasks import user
+from poolrl.tasks.base import Task
+from poolrl.tasks.gymnasium_ids import (
+    PACKAGES,
+    REFUSED,
+    Package,
+    arguments,
+    environment_spec,
+    import_package,
+    missing_extra,
+)
+from poolrl.tasks.registry import REGISTRY, keyword_arguments, make, task_class
+
+
+class Entry(Struct, frozen=True):
+    """A task in a list.
+
+    Attributes:
+        id: its id.
+        origin: "native" where it is ours, else the package that it is adapted from.
+        observation_size, action: its spaces; ``None`` where it would have to be made to know them.
+        max_episode_steps: its time limit; ``None`` as above.
+        missing: the extra of poolrl that it needs and that is not installed.
+    """
+
+    id: str
+    origin: str
+    observation_size: int | None = None
+    action: str | None = None
+    max_episode_steps: int | None = None
+    missing: str | None = None
+
+
+class Description(Struct, frozen=True):
+    """A task by itself.
+
+    Attributes:
+        id: its id.
+        origin: as for ``Entry``, or the file of a user's own task.
+        summary: what its documentation begins with.
+        observation, action: its spaces with their bounds.
+        max_episode_steps: its time limit.
+        arguments: name -> type and default.
+    """
+
+    id: str
+    origin: str
+    summary: str
+    observation: str
+    action: str
+    max_episode_steps: int
+    arguments: dict[str, str]
+
+
+def entries(*, everything: bool = False) -> list[Entry]:
+    """Our own tasks; ``everything``: those too that are adapted, without making any of them."""
+    found = []
+    for task_id, (_, limit) in REGISTRY.items():
+        try:
+            task = make(task_id, 1)
+        except UsageError:  # its model must be given
+            found.append(Entry(task_id, "native", max_episode_steps=limit))
+            continue
+        size = task.observation_space.shape[0]
+        action = short(task.action_space)
+        found.append(Entry(task_id, "native", size, action, limit))
+    return found + _adapted() if everything else found
+
+
+def families() -> dict[str, str]:
+    """The packages that tasks are adapted from -> what to install for them, "" where nothing."""
+    found = {"gymnasium": ""}
+    return found | {p.requires: "" if _is_there(p) else f"poolrl[{p.extra}]" for p in PACKAGES}
+
+
+def describe(world: World) -> Description:
+    """A task with its spaces, arguments and documentation.
+
+    Args:
+        world: a user's own task must have been permitted.
+
+    Raises:
+        UsageError: there is no such task, or it cannot be made.
+    """
+    parameters: Mapping[str, inspect.Parameter]
+    documented: Any
+    entry: Any = None
+    if world.id in REGISTRY:
+        entry, origin = task_class(world.id), "native"
+    elif user.is_user_task(world.id):
+        known = user.permitted(world)
+        entry, origin = known.entry, str(known.file)
+    if isinstance(entry, type) and issubclass(entry, Task):
+        parameters, documented = keyword_arguments(entry), entry
+    else:
+        spec = environment_spec(world.id, entry)
+        creator: Any = spec.entry_point
+        if isinstance(creator, str):
+            creator = load_env_creator(creator)
+        documented = getattr(creator, "func", creator)  # of a partial application
+        origin = origin if entry else _origin(world.id)
+        parameters = {
+            name: p.replace(default=spec.kwargs.get(name, p.default))
+            for name, p in arguments(spec)[0].items()
+            if name != "render_mode"
+        }
+    with user.blamed(world):
+        task = make(world, 1)
+    return Description(
+        id=world.id,
+        origin=origin,
+        summary=_summary(documented),
+        observation=_long(task.observation_space),
+        action=_long(task.action_space),
+        max_episode_steps=task.max_episode_steps,
+        arguments={name: _argument(p) for name, p in parameters.items()},
+    )
+
+
+def short(space: ActionSpace) -> str:
+    """A space in a word or two: ``Box 6``, ``Discrete 2``, ``MultiDiscrete 2×3``."""
+    if isinstance(space, Box):
+        return f"Box {space.shape[0]}"
+    if isinstance(space, Discrete):
+        return f"Discrete {space.n}"
+    return f"MultiDiscrete {'×'.join(map(str, space.nvec))}"
+
+
+def _long(space: ActionSpace) -> str:
+    text = short(space)
+    if isinstance(space, Discrete) and space.start:
+        return f"{text}, from {space.start}"
+    if not isinstance(space, Box):
+        return text
+    if not (space.bounded_below.any() or space.bounded_above.any()):
+        return f"{text}, unbounded"
+    return f"{text}, from {_numbers(space.low)} to {_numbers(space.high)}"
+
+
+def _numbers(values: Iterable[Any]) -> str:
+    numbers = [f"{value:.6g}" for value in values]
+    return numbers[0] if len(set(numbers)) == 1 else f"({', '.join(numbers)})"
+
+
+def _adapted() -> list[Entry]:
+    for package in PACKAGES:
+        if _is_there(package):
+            import_package(package.prefixes[0])
+    found = []
+    for task_id, spec in gymnasium.registry.items():
+        # Some ids stand there only to tell where they have gone.
+        gone = getattr(spec.entry_point, "__name__", "").startswith("_raise")
+        if task_id not in REGISTRY and not gone and not task_id.startswith(REFUSED):
+            extra = missing_extra(spec)
+            found.append(
+                Entry(
+                    task_id,
+                    _origin(task_id),
+                    max_episode_steps=spec.max_episode_steps,
+                    missing=f"poolrl[{extra}]" if extra else None,
+                )
+            )
+    return found
+
+
+def _origin(task_id: str) -> str:
+    names = (p.requires for p in PACKAGES if task_id.startswith(p.prefixes))
+    return next(names, "gymnasium")
+
+
+def _is_there(package: Package) -> bool:
+    return find_spec(package.requires) is not None and find_spec(package.module) is not None
+
+
+def _summary(documented: Any) -> str:
+    text = inspect.getdoc(documented) or ""
+    paragraphs = (part for part in text.split("\n\n") if part and not part.startswith("#"))
+    return " ".join(next(paragraphs, "").split())
+
+
+def _argument(parameter: inspect.Parameter) -> str:
+    annotation, default = parameter.annotation, parameter.default
+    kind = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
+    if annotation is parameter.empty:
+        kind = type(default).__name__ if default is not parameter.empty else ""
+    text = "" if default is parameter.empty else f" = {default!r}"
+    return f"{kind}{text}".strip()

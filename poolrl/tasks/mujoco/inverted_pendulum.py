@@ -1,0 +1,137 @@
+"""Gymnasium's InvertedPendulum-v5 and InvertedDoublePendulum-v5: poles on a cart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poolrl.tasks.base import Info
+from poolrl.tasks.mujoco.base import MujocoTask, Part
+
+
+class InvertedPendulum(MujocoTask):
+    """The task of Barto, Sutton and Anderson (1983) as Gymnasium defines it in
+    ``InvertedPendulum-v5``.
+
+    The observation is (qpos, qvel), the reward 1 while the pole stands; the episode ends where it
+    leans by more than 0.2 rad. The keyword arguments are Gymnasium's.
+    """
+
+    def __init__(
+        self,
+        num_simulations: int,
+        *,
+        max_episode_steps: int = 1000,
+        xml_file: str = "inverted_pendulum.xml",
+        frame_skip: int = 2,
+        reset_noise_scale: float = 0.01,
+    ) -> None:
+        self._standing = np.ones(num_simulations, np.bool_)
+        super().__init__(
+            num_simulations,
+            max_episode_steps=max_episode_steps,
+            xml_file=xml_file,
+            frame_skip=frame_skip,
+            reset_noise_scale=reset_noise_scale,
+        )
+
+    def reward(self, action: NDArray[Any]) -> NDArray[np.float64]:
+        finite = np.logical_and.reduce(np.isfinite(self.state), axis=1)
+        self._standing = finite & (np.abs(self.qpos[:, 1]) <= 0.2)
+        return self._standing.astype(np.float64)
+
+    def terminated(self) -> NDArray[np.bool_]:
+        return ~self._standing
+
+    def info(self) -> Info:
+        return {"reward_survive": self._standing.astype(np.int64)}
+
+
+class InvertedDoublePendulum(MujocoTask):
+    """Two poles, one on the other, as Gymnasium defines them in ``InvertedDoublePendulum-v5``.
+
+    The observation is (position of the cart, sines and cosines of the angles, qvel and the
+    constraint force on the cart, both cut to ±10), the reward a bonus for standing less penalties
+    for the tip's distance from where it should be and for the angular velocities; the episode ends
+    where the tip is no higher than 1 m. The keyword arguments are Gymnasium's.
+    """
+
+    normal_velocities = True
+
+    def __init__(
+        self,
+        num_simulations: int,
+        *,
+        max_episode_steps: int = 1000,
+        xml_file: str = "inverted_double_pendulum.xml",
+        frame_skip: int = 5,
+        healthy_reward: float = 10.0,
+        reset_noise_scale: float = 0.1,
+    ) -> None:
+        self._healthy_reward = healthy_reward
+        self._fallen = np.zeros(num_simulations, np.bool_)
+        self._bonus: NDArray[np.float64] = np.zeros(num_simulations)
+        self._distance_penalty = self._velocity_penalty = np.zeros(num_simulations)
+        super().__init__(
+            num_simulations,
+            max_episode_steps=max_episode_steps,
+            xml_file=xml_file,
+            frame_skip=frame_skip,
+            reset_noise_scale=reset_noise_scale,
+        )
+        self._tip = self.batch.bind("site_xpos")[:, 0]
+
+    def observed(self) -> list[Part]:
+        rows, angles = self.num_simulations, self.model.nq - 1
+        self._sines, self._cosines = np.zeros((2, rows, angles))
+        self._cut = np.zeros((rows, self.model.nv + 1))
+        self._constraint_force = self.batch.bind("qfrc_constraint")[:, :1]
+        return [
+            (self.qpos[:, :1], False),
+            (self._sines, False),
+            (self._cosines, False),
+            (self._cut[:, :-1], True),
+            (self._cut[:, -1:], False),
+        ]
+
+    def refresh(self) -> None:
+        angles = np.ascontiguousarray(self.qpos[:, 1:])
+        np.sin(angles, out=self._sines)
+        np.cos(angles, out=self._cosines)
+        np.copyto(self._cut[:, :-1], self.qvel)
+        np.copyto(self._cut[:, -1:], self._constraint_force)
+        np.minimum(self._cut, 10.0, out=self._cut)
+        np.maximum(self._cut, -10.0, out=self._cut)
+
+    def reward(self, action: NDArray[Any]) -> NDArray[np.float64]:
+        tip = self._tip
+        x, height, first, second = squares(
+            tip[:, 0], tip[:, 2] - 2, self.qvel[:, 1], self.qvel[:, 2]
+        )
+        self._fallen = tip[:, 2] <= 1
+        self._bonus = np.multiply(self._healthy_reward, ~self._fallen)
+        self._distance_penalty = 0.01 * x + height
+        self._velocity_penalty = 1e-3 * first + 5e-3 * second
+        return self._bonus - self._distance_penalty - self._velocity_penalty
+
+    def terminated(self) -> NDArray[np.bool_]:
+        return self._fallen
+
+    def info(self) -> Info:
+        return {
+            "reward_survive": self._bonus,
+            "distance_penalty": -self._distance_penalty,
+            "velocity_penalty": -self._velocity_penalty,
+        }
+
+
+def squares(*columns: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(len(columns), n): each value to the power of two.
+
+    Gymnasium squares NumPy's scalars, for which the C library's ``pow`` is called, as it is for
+    Python's numbers; NumPy multiplies arrays instead, and in one of a thousand cases the last bit
+    differs.
+    """
+    return np.array([[value**2 for value in column.tolist()] for column in columns])

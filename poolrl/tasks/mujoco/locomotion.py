@@ -1,0 +1,181 @@
+"""What worlds share that are paid for how fast they move along x."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poolrl.tasks.base import Info
+from poolrl.tasks.mujoco.base import MujocoTask, Part, norm, sum_of_squares
+
+
+class Locomotion(MujocoTask):
+    """Paid for the velocity along x over the control step, less a cost of the controls.
+
+    The observation is (qpos without the first ``hidden`` coordinates, qvel).
+
+    Args:
+        num_simulations: how many episodes run side by side.
+        forward_reward_weight: reward for a velocity of 1 m/s.
+        ctrl_cost_weight: cost of a control of norm 1.
+        hidden: how many of the first coordinates are not observed.
+        options: of ``MujocoTask``.
+    """
+
+    axes: ClassVar[int] = 1
+    """Horizontal coordinates that the world can move along: x, or x and y."""
+
+    def __init__(
+        self,
+        num_simulations: int,
+        *,
+        forward_reward_weight: float,
+        ctrl_cost_weight: float,
+        hidden: int,
+        **options: Any,
+    ) -> None:
+        self._forward_reward_weight = forward_reward_weight
+        self._ctrl_cost_weight = ctrl_cost_weight
+        self._hidden = hidden
+        self._before = np.zeros((num_simulations, self.axes))
+        self._velocity = np.zeros((num_simulations, self.axes))
+        self._forward_reward = self._ctrl_cost = np.zeros(num_simulations)
+        super().__init__(num_simulations, **options)
+
+    def place(self) -> NDArray[np.float64]:
+        """(num_simulations, axes): where the world is, in m, for its velocity."""
+        return self.qpos[:, : self.axes]
+
+    def observed(self) -> list[Part]:
+        return [(self.qpos[:, self._hidden :], False), (self.qvel, True)]
+
+    def before_step(self) -> None:
+        np.copyto(self._before, self.place())
+
+    def control_cost(self, action: NDArray[Any]) -> NDArray[Any]:
+        """(num_simulations,): what the controls of the last step cost."""
+        cost: NDArray[Any] = self._ctrl_cost_weight * sum_of_squares(action)
+        return cost
+
+    def reward(self, action: NDArray[Any]) -> NDArray[np.float64]:
+        self._velocity = (self.place() - self._before) / self.dt
+        self._forward_reward = self._forward_reward_weight * self._velocity[:, 0]
+        self._ctrl_cost = self.control_cost(action)
+        return self._forward_reward - self._ctrl_cost
+
+    def info(self) -> Info:
+        names = ("x_velocity", "y_velocity")
+        return self.reset_info() | {
+            **{name: self._velocity[:, axis] for axis, name in enumerate(names[: self.axes])},
+            "reward_forward": self._forward_reward,
+            "reward_ctrl": -self._ctrl_cost,
+        }
+
+    def reset_info(self) -> Info:
+        return planar_info(self) if self.axes == 2 else {"x_position": self.qpos[:, 0].copy()}
+
+
+class Balancing(Locomotion):
+    """Also paid for being healthy, which may be what the episode takes to go on.
+
+    Args:
+        num_simulations: how many episodes run side by side.
+        healthy_reward: reward of a step that ends healthy.
+        terminate_when_unhealthy: whether the episode ends where it is not.
+        options: of ``Locomotion``.
+    """
+
+    def __init__(
+        self,
+        num_simulations: int,
+        *,
+        healthy_reward: float,
+        terminate_when_unhealthy: bool,
+        **options: Any,
+    ) -> None:
+        self._healthy_reward = healthy_reward
+        self._terminate_when_unhealthy = terminate_when_unhealthy
+        self._healthy = np.ones(num_simulations, np.bool_)
+        super().__init__(num_simulations, **options)
+
+    @abstractmethod
+    def healthy(self) -> NDArray[np.bool_]:
+        """(num_simulations,): whether the current states are healthy."""
+
+    def costs(self, action: NDArray[Any]) -> NDArray[Any]:
+        """(num_simulations,): all that the last step cost; the controls, unless overridden."""
+        self._ctrl_cost = self.control_cost(action)
+        return self._ctrl_cost
+
+    def reward(self, action: NDArray[Any]) -> NDArray[np.float64]:
+        self._velocity = (self.place() - self._before) / self.dt
+        self._forward_reward = self._forward_reward_weight * self._velocity[:, 0]
+        self._healthy = self.healthy()
+        rewards = self._forward_reward + self._healthy * self._healthy_reward
+        reward: NDArray[np.float64] = rewards - self.costs(action)
+        return reward
+
+    def terminated(self) -> NDArray[np.bool_]:
+        return ~self._healthy if self._terminate_when_unhealthy else super().terminated()
+
+    def info(self) -> Info:
+        return super().info() | {"reward_survive": self._healthy * self._healthy_reward}
+
+
+class PlanarBalancing(Balancing):
+    """Balancing in the plane: velocities are observed cut to ±10, and the height is told.
+
+    Args:
+        num_simulations: how many episodes run side by side.
+        healthy_z_range: heights of the torso, in m, between which it is healthy.
+        healthy_angle_range: angles of the torso, in rad, between which it is healthy.
+        exclude_current_positions_from_observation: leave x out.
+        options: of ``Balancing``.
+    """
+
+    def __init__(
+        self,
+        num_simulations: int,
+        *,
+        healthy_z_range: tuple[float, float],
+        healthy_angle_range: tuple[float, float],
+        exclude_current_positions_from_observation: bool,
+        **options: Any,
+    ) -> None:
+        self._low, self._high = np.transpose((healthy_z_range, healthy_angle_range))
+        hidden = 1 if exclude_current_positions_from_observation else 0
+        super().__init__(num_simulations, hidden=hidden, **options)
+
+    def observed(self) -> list[Part]:
+        position, _ = super().observed()
+        self._cut_velocity = np.zeros(self.qvel.shape)
+        return [position, (self._cut_velocity, True)]
+
+    def refresh(self) -> None:
+        np.minimum(self.qvel, 10.0, out=self._cut_velocity)
+        np.maximum(self._cut_velocity, -10.0, out=self._cut_velocity)
+
+    def healthy(self) -> NDArray[np.bool_]:
+        return between(self._low, self.qpos[:, 1:3], self._high)
+
+    def reset_info(self) -> Info:
+        height = self.qpos[:, 1] - self.model.qpos0[1]
+        return super().reset_info() | {"z_distance_from_origin": height}
+
+
+def between(low: Any, values: NDArray[np.float64], high: Any) -> NDArray[np.bool_]:
+    """(n,): whether all of a row of (n, size) lie strictly between bounds."""
+    inside: NDArray[np.bool_] = np.logical_and.reduce((low < values) & (values < high), axis=1)
+    return inside
+
+
+def planar_info(task: MujocoTask) -> Info:
+    """Where the root of a world is that can move along x and y, in m."""
+    return {
+        "x_position": task.qpos[:, 0].copy(),
+        "y_position": task.qpos[:, 1].copy(),
+        "distance_from_origin": norm(task.qpos[:, :2]),
+    }

@@ -1,0 +1,181 @@
+"""Domain randomisation: values of the model that are drawn anew for every episode."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+
+import mujoco
+import numpy as np
+from mujoco.batch import MODEL_FIELDS, Batch
+from numpy.typing import NDArray
+
+from poolrl.config import Randomization
+from poolrl.errors import UsageError
+from poolrl.tasks.base import Ids
+
+# What a field's rows belong to, by the beginning of its name, and how many the model has.
+_OBJECTS = {
+    "actuator_": (mujoco.mjtObj.mjOBJ_ACTUATOR, "nu"),
+    "body_": (mujoco.mjtObj.mjOBJ_BODY, "nbody"),
+    "dof_": (mujoco.mjtObj.mjOBJ_JOINT, "njnt"),
+    "eq_": (mujoco.mjtObj.mjOBJ_EQUALITY, "neq"),
+    "geom_": (mujoco.mjtObj.mjOBJ_GEOM, "ngeom"),
+    "jnt_": (mujoco.mjtObj.mjOBJ_JOINT, "njnt"),
+    "pair_": (mujoco.mjtObj.mjOBJ_PAIR, "npair"),
+    "qpos": (mujoco.mjtObj.mjOBJ_JOINT, "njnt"),
+    "site_": (mujoco.mjtObj.mjOBJ_SITE, "nsite"),
+    "tendon_": (mujoco.mjtObj.mjOBJ_TENDON, "ntendon"),
+}
+
+# Where the model has something above zero, a simulation must not have less.
+_POSITIVE = ("body_mass", "body_inertia", "geom_size")
+
+_INPUTS = frozenset(mujoco.MjModel._setconst_inputs)
+
+
+class Randomizer:
+    """Draws values of the model for the simulations of a batch.
+
+    Always from the model's own values, so that nothing that was played before in a simulation
+    matters. A factor (``scale``) is drawn for each row of a field, that is for each body, geom, …;
+    what is added (``add``) or put in place (``value``) for each number. With a body's mass its
+    inertia is scaled by the same factor, as if its density had changed, unless ``body_inertia`` is
+    drawn too.
+
+    Args:
+        model: what the batch was made of.
+        batch: the simulations.
+        fields: what to draw, by field of the model; options have names as in ``opt.gravity``.
+
+    Raises:
+        UsageError: names the field that is unknown or cannot be drawn, or the name in it.
+    """
+
+    def __init__(
+        self, model: mujoco.MjModel, batch: Batch, fields: Mapping[str, Randomization]
+    ) -> None:
+        self._batch = batch
+        # In order of their names: a pool's file keeps no order of tables.
+        self._draws = [_Draw(model, batch, name, fields[name]) for name in sorted(fields)]
+        self._mass = self._inertia = None
+        self._masses, self._inertias = model.body_mass.copy(), model.body_inertia.copy()
+        if "body_mass" in fields and "body_inertia" not in fields:
+            self._mass, self._inertia = batch.expand("body_mass"), batch.expand("body_inertia")
+        self._constants = any(name in _INPUTS or name.startswith("opt.") for name in fields)
+
+    def draw(self, ids: Ids, generators: Sequence[np.random.Generator]) -> None:
+        """Draw for the simulations ``ids``, the i-th from ``generators[i]``."""
+        for simulation, generator in zip(ids, generators, strict=True):
+            for each in self._draws:
+                each.draw(simulation, generator)
+        if self._mass is not None and self._inertia is not None:
+            ratio = np.ones_like(self._mass[ids])
+            np.divide(self._mass[ids], self._masses, out=ratio, where=self._masses > 0)
+            self._inertia[ids] = self._inertias * ratio[:, :, None]
+        if self._constants:
+            self._batch.set_const(ids)
+
+
+class _Draw:
+    """One field: the model's values of the chosen rows, and where those of simulations stand."""
+
+    def __init__(self, model: mujoco.MjModel, batch: Batch, field: str, how: Randomization) -> None:
+        own = _own_values(model, field)
+        self._how = how
+        self._rows = _rows(model, field, how.names)
+        if field.startswith("opt."):  # a row of its own, be it a number or a vector
+            own = own[None]
+            self._values = batch.expand(field)[:, None]
+        else:
+            self._values = batch.expand(field)
+        self._own = own[self._rows]
+        count = 1 if how.together else len(self._own)
+        self._factors = (count, *[1] * (own.ndim - 1))
+        self._numbers = (count, *own.shape[1:])
+        if field in _POSITIVE:
+            least = min(float(self._new(at).min(initial=1.0, where=self._own > 0)) for at in (0, 1))
+            if least <= 0:
+                raise UsageError(f"task.randomize.{field}: must stay above 0, could be {least:g}")
+
+    def draw(self, simulation: int, generator: np.random.Generator) -> None:
+        shape = self._numbers if self._how.scale is None else self._factors
+        self._values[simulation, self._rows] = self._new(generator.random(shape))
+
+    def _new(self, at: NDArray[np.float64] | float) -> NDArray[np.float64]:
+        """The values at a place between 0, the lower bounds, and 1, the upper ones."""
+        how = self._how
+        if how.scale is not None:
+            return self._own * _between(how.scale, at)
+        if how.add is not None:
+            return self._own + _between(how.add, at)
+        assert how.value is not None
+        return np.broadcast_to(_between(how.value, at), self._own.shape)
+
+
+def _between(
+    bounds: tuple[float, float], at: NDArray[np.float64] | float
+) -> NDArray[np.float64] | float:
+    return bounds[0] + (bounds[1] - bounds[0]) * at
+
+
+def _own_values(model: mujoco.MjModel, field: str) -> NDArray[np.float64]:
+    """A copy of the model's values of a field.
+
+    Raises:
+        UsageError: there is no such field, or it cannot be drawn.
+    """
+    key = f"task.randomize.{field}"
+    if field not in MODEL_FIELDS:
+        known = [name for name in MODEL_FIELDS if name.startswith((*_OBJECTS, "opt."))]
+        close = difflib.get_close_matches(field, sorted(known), n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise UsageError(f"{key}: unknown field of the model{hint}")
+    own = model.opt if field.startswith("opt.") else model
+    values = np.array(getattr(own, field.removeprefix("opt.")))
+    if values.dtype.kind != "f":
+        raise UsageError(f"{key}: is no real number and cannot be drawn")
+    # MuJoCo ends the names of constants that it derives from the rest with a 0.
+    derived = field not in _INPUTS and field.endswith(("0", "_subtreemass", "_rbound", "_length"))
+    if derived or field == "opt.timestep" or not field.startswith((*_OBJECTS, "opt.")):
+        raise UsageError(f"{key}: cannot be drawn; it follows from the rest or has no effect")
+    return values.astype(np.float64)
+
+
+def _rows(model: mujoco.MjModel, field: str, names: Iterable[str]) -> NDArray[np.intp]:
+    """The rows of a field that belong to some objects; all rows where none is named.
+
+    Raises:
+        UsageError: no object has such a name, or the field has no rows.
+    """
+    key = f"task.randomize.{field}"
+    if field.startswith("opt."):
+        if tuple(names):
+            raise UsageError(f"{key}.names: an option belongs to no object")
+        return np.zeros(1, np.intp)
+    count = len(getattr(model, field))
+    if not count:
+        raise UsageError(f"{key}: the model has none")
+    if not tuple(names):
+        return np.arange(count)
+    kind, total = next(each for start, each in _OBJECTS.items() if field.startswith(start))
+    known = [mujoco.mj_id2name(model, kind, i) or "" for i in range(getattr(model, total))]
+    named = list(filter(None, known))
+    rows: list[int] = []
+    for name in names:
+        if name not in named:
+            close = difflib.get_close_matches(name, named, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(named) or 'none'}"
+            raise UsageError(f"{key}.names: unknown name {name!r}; {hint}")
+        rows.extend(_rows_of(model, field, known.index(name)))
+    return np.array(rows)
+
+
+def _rows_of(model: mujoco.MjModel, field: str, number: int) -> list[int]:
+    """The rows of a field that belong to the object of a number."""
+    if field.startswith("dof_"):
+        return [int(row) for row in np.flatnonzero(model.dof_jntid == number)]
+    if field.startswith("qpos"):
+        starts = [*model.jnt_qposadr, model.nq]
+        return list(range(starts[number], starts[number + 1]))
+    return [number]

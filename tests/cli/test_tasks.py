@@ -1,0 +1,223 @@
+"""``poolrl tasks``, and tasks of one's own on the command line: when their code runs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from poolrl.pool.spec import open_pool
+from poolrl.tasks.registry import REGISTRY
+from tests.cli.test_errors import poolrl, settings
+from tests.pool.test_spec import snapshot
+
+# Importing it leaves a marker.
+SOURCE = """\
+from pathlib import Path
+from poolrl.tasks.plateau import Plateau
+(Path(__file__).parent / "ran").touch()
+class Mine(Plateau):
+    '''A plateau of mine.
+
+    More of it.
+    '''
+    def __init__(self, n, *, max_episode_steps=4, size=2, low_high=(0.0, 1.0)):
+        super().__init__(n, max_episode_steps=max_episode_steps, size=size)
+"""
+
+
+def tiny(task_id: str) -> list[str]:
+    words = settings()
+    at = words.index("task.id=Plateau-v0")
+    return [*words[: at - 1], *words[at + 1 :], "--task", task_id]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a user's task and a pool that was made of it."""
+    place = tmp_path_factory.mktemp("made")
+    (place / "mine.py").write_text(SOURCE)
+    arguments = ["--iterations", "1", "--workers", "1", "--pool-directory", "pool"]
+    said = poolrl("run", *arguments, *tiny("mine.py:Mine"), cwd=place)
+    assert said.returncode == 0, said.stderr
+    return place
+
+
+@pytest.fixture
+def place(made: Path) -> Iterator[Path]:
+    """The same, restored after each test, and nothing of the user's has run in it."""
+    kept = made.with_name("kept")
+    shutil.copytree(made, kept)
+    (made / "ran").unlink(missing_ok=True)
+    yield made
+    shutil.rmtree(made)
+    kept.rename(made)
+
+
+def one_line(said: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
+    assert said.returncode == code, said.stderr
+    assert said.stderr.count("\n") == 1, said.stderr
+    for word in words:
+        assert word in said.stderr
+
+
+AGENT = "AGENT"
+UNNAMED = {
+    "run": ("run", "--pool-directory", "pool", "--iterations", "2"),
+    "run a copy of its configuration": ("run", "config.toml", "--pool-directory", "new"),
+    "worker": ("worker", "--pool-directory", "pool", "--iterations", "2"),
+    "evaluate a pool": ("evaluate", "pool"),
+    "evaluate an agent": ("evaluate", AGENT),
+}
+
+
+def arguments_of(place: Path, name: str) -> list[str]:
+    (place / "config.toml").write_text(f'[task]\nid = "{place}/mine.py:Mine"\n')
+    agent = next((place / "pool").rglob("*.safetensors"))
+    return [str(agent) if word is AGENT else word for word in UNNAMED[name]]
+
+
+@pytest.mark.parametrize("name", UNNAMED)
+def test_nothing_runs_unless_it_is_named(place: Path, name: str) -> None:
+    arguments = arguments_of(place, name)
+    before = snapshot(place)
+    said = poolrl(*arguments, cwd=place)
+    one_line(said, 2, f"add --task {place}/mine.py:Mine, or --trust")
+    assert not (place / "ran").exists()
+    assert snapshot(place) == before
+
+
+@pytest.mark.parametrize("name", UNNAMED)
+@pytest.mark.parametrize("how", [("--task", "mine.py:Mine"), ("--trust",)])
+def test_what_is_named_or_trusted_runs(place: Path, name: str, how: tuple[str, ...]) -> None:
+    arguments = arguments_of(place, name)
+    if name.startswith("run a copy"):
+        arguments += ["--iterations", "0", "--set", "learner.name=climb", "--workers", "1"]
+        arguments += ["--set", "network.actor=[]", "--set", "pool.closing_episodes=2"]
+    said = poolrl(*arguments, *how, cwd=place)
+    assert said.returncode == 0, said.stderr
+    assert (place / "ran").exists()
+
+
+@pytest.mark.parametrize("name", ["run", "worker", "evaluate a pool", "evaluate an agent"])
+@pytest.mark.parametrize("how", [("--task", "mine.py:Mine"), ("--trust",)])
+def test_another_content_does_not_run(place: Path, name: str, how: tuple[str, ...]) -> None:
+    recorded = open_pool(place / "pool").spec.task.source_sha256
+    (place / "mine.py").write_text(SOURCE + "# changed\n")
+    said = poolrl(*arguments_of(place, name), *how, cwd=place)
+    one_line(said, 4, "task.source_sha256", recorded, "the task is another one")
+    assert not (place / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("history", "pool"),
+        ("plot", "pool", "-o", "x.png"),
+        ("tasks",),
+        ("tasks", "--all"),
+        ("run", "--pool-directory", "new", "--from-agent", AGENT, "--iterations", "0", *settings()),
+    ],
+)
+def test_what_needs_no_task_runs_none(place: Path, arguments: tuple[str, ...]) -> None:
+    agent = str(next((place / "pool").rglob("*.safetensors")))
+    said = poolrl(*(agent if word is AGENT else word for word in arguments), cwd=place)
+    assert said.returncode == 0, said.stderr
+    assert not (place / "ran").exists()
+
+
+def test_a_worker_is_told_of_another_task(place: Path) -> None:
+    said = poolrl("worker", "--pool-directory", "pool", "--task", "Swimmer-v5", cwd=place)
+    one_line(said, 2, "--task Swimmer-v5: the task is", "mine.py:Mine")
+
+
+def test_a_pool_goes_on_where_its_file_has_moved(place: Path) -> None:
+    (place / "mine.py").rename(place / "moved.py")
+    arguments = ["--pool-directory", "pool", "--iterations", "2", "--workers", "1"]
+    said = poolrl("run", *arguments, "--task", "moved.py:Mine", cwd=place)
+    assert said.returncode == 0, said.stderr
+    assert "going on at iteration 2" in said.stdout
+
+
+def test_the_pool_knows_file_and_arguments(place: Path) -> None:
+    arguments = ["--iterations", "0", "--workers", "1", *tiny("./mine.py:Mine")]
+    arguments += ["--task-arg", "size=3", "--task-arg", "low_high=0.5,1e1"]
+    said = poolrl("run", *arguments, cwd=place)
+    assert said.returncode == 0, said.stderr
+    task = open_pool(place / "pools" / "Mine").spec.task
+    assert task.id == f"{place}/mine.py:Mine"
+    assert task.kwargs == {"size": 3, "low_high": [0.5, 10.0]}
+    assert len(task.source_sha256) == 64
+
+
+BROKEN = {
+    "a wrong shape": (
+        "def observe(self): return self._target[:, :1]",
+        "observe() must be an array",
+    ),
+    "an exception in a step": ("def step(self, action, ids=None): 1 / 0", "mine.py:11: ZeroDivis"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_task_makes_no_pool(place: Path, name: str) -> None:
+    source, word = BROKEN[name]
+    (place / "mine.py").write_text(f"{SOURCE}    {source}\n")
+    said = poolrl("run", "--pool-directory", "new", *tiny("mine.py:Mine"), cwd=place)
+    one_line(said, 2, word)
+    assert not (place / "new").exists()
+
+
+def test_an_exception_in_training_names_the_users_line(place: Path) -> None:
+    late = "    def step(self, action, ids=None):\n        assert not (self._elapsed == 20).any()\n"
+    late += "        return super().step(action, ids)\n"
+    (place / "mine.py").write_text(SOURCE + late)
+    arguments = ["--pool-directory", "new", "--workers", "1", *tiny("mine.py:Mine")]
+    said = poolrl("run", *arguments, "--set", "task.max_episode_steps=30", cwd=place)
+    one_line(said, 2, "mine.py:12: AssertionError")
+
+
+@pytest.mark.parametrize("argument", ["size", "=3", "a.b=3", "a b=3"])
+def test_a_bad_argument_is_named(tmp_path: Path, argument: str) -> None:
+    said = poolrl("run", "--task-arg", argument, cwd=tmp_path)
+    assert said.returncode == 2
+    assert "--task-arg" in said.stderr
+
+
+# poolrl tasks
+
+
+def test_the_list_has_every_task_of_ours(tmp_path: Path) -> None:
+    listed = json.loads(poolrl("tasks", "--json", cwd=tmp_path).stdout)
+    assert [entry["id"] for entry in listed] == list(REGISTRY)
+    assert all(entry["origin"] == "native" for entry in listed)
+    assert all(entry["max_episode_steps"] == REGISTRY[entry["id"]][1] for entry in listed)
+    text = poolrl("tasks", cwd=tmp_path).stdout
+    rows = [line.split() for line in text.splitlines()]
+    assert ["Swimmer-v5", "8", "Box", "2", "1000", "native"] in rows
+    assert ["Switches-v0", "9", "MultiDiscrete", "2×3×4", "10", "native"] in rows
+    assert "--all lists what is adapted: gymnasium, " in text
+
+
+def test_all_has_what_is_adapted(tmp_path: Path) -> None:
+    listed = json.loads(poolrl("tasks", "--all", "--json", cwd=tmp_path).stdout)
+    by_id = {entry["id"]: entry for entry in listed}
+    assert by_id["CartPole-v1"]["origin"] == "gymnasium"
+    assert by_id["CartPole-v1"]["max_episode_steps"] == 500
+    assert not [task_id for task_id in by_id if task_id.startswith("GymV2") or "Ant-v3" in task_id]
+
+
+def test_a_task_is_described(place: Path) -> None:
+    said = poolrl("tasks", "mine.py:Mine", cwd=place).stdout
+    assert "  A plateau of mine.\n" in said
+    assert "  observation  Box 2, from -1 to 1\n" in said
+    assert "    low_high: tuple = (0.0, 1.0)\n" in said
+    found = json.loads(poolrl("tasks", "CartPole-v1", "--json", cwd=place).stdout)
+    assert found["action"] == "Discrete 2"
+    assert found["arguments"] == {"sutton_barto_reward": "bool = False"}
+    assert "Box 2, from -1 to 1" in poolrl("tasks", "Swimmer-v5", cwd=place).stdout
+    one_line(poolrl("tasks", "CartPol-v1", cwd=place), 2, "did you mean CartPole-v1?")

@@ -1,0 +1,234 @@
+"""The checker: each broken promise is one line that names it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
+from numpy.typing import NDArray
+
+from poolrl import tasks
+from poolrl.errors import UsageError
+from poolrl.tasks.base import StepResult, Task
+from poolrl.tasks.check import LIMIT, check, one_action
+from poolrl.tasks.registry import REGISTRY
+
+
+class Sound(Task):
+    """A random walk that keeps every promise."""
+
+    def __init__(self, num_simulations: int, *, max_episode_steps: int = 10) -> None:
+        self.num_simulations = num_simulations
+        self.max_episode_steps = max_episode_steps
+        self.observation_space = Box(-np.inf, np.inf, (2,), np.float64)
+        self.action_space: Any = Box(-1.0, 1.0, (2,), np.float32)
+        self.place = np.zeros((num_simulations, 2))
+        self.elapsed = np.zeros(num_simulations, np.int64)
+
+    def reset(self, ids: Any, generators: Any) -> None:
+        self.place[ids] = [generator.normal(size=2) for generator in generators]
+        self.elapsed[ids] = 0
+
+    def observe(self) -> NDArray[np.float64]:
+        return self.place.copy()
+
+    def step(self, action: NDArray[Any], ids: Any = None) -> StepResult:
+        ids = slice(None) if ids is None else ids
+        self.place[ids] += action[ids]
+        self.elapsed[ids] += 1
+        never = np.zeros(self.num_simulations, np.bool_)
+        reward = -np.square(self.place).sum(axis=1)
+        return StepResult(self.observe(), reward, never, self.elapsed >= self.max_episode_steps)
+
+
+def test_a_sound_task_passes() -> None:
+    check(lambda n, limit: Sound(n, max_episode_steps=limit), "Sound")
+
+
+@pytest.mark.parametrize("task_id", REGISTRY)
+def test_our_own_tasks_pass(task_id: str) -> None:
+    try:
+        tasks.make(task_id, 1)
+    except UsageError:
+        pytest.skip("its model must be given")
+    check(lambda n, limit: tasks.make(task_id, n, max_episode_steps=limit), task_id)
+
+
+class IgnoresLimit(Sound):
+    def __init__(self, num_simulations: int, *, max_episode_steps: int = 10) -> None:
+        super().__init__(num_simulations, max_episode_steps=9)
+
+
+class DictObservation(Sound):
+    observation_space = property(lambda self: Dict({}), lambda self, value: None)  # type: ignore[assignment]
+
+
+class WholeObservation(Sound):
+    observation_space = property(  # type: ignore[assignment]
+        lambda self: Box(0, 9, (2,), np.int64), lambda self, value: None
+    )
+
+
+class SquareAction(Sound):
+    action_space = property(  # type: ignore[assignment]
+        lambda self: Box(-1, 1, (2, 2), np.float32), lambda self, value: None
+    )
+
+
+class LateStart(Sound):
+    action_space = property(  # type: ignore[assignment]
+        lambda self: MultiDiscrete([2, 2], start=[1, 1]), lambda self, value: None
+    )
+
+
+class WideObservation(Sound):
+    def observe(self) -> NDArray[np.float64]:
+        return np.zeros((self.num_simulations, 3))
+
+
+class ListObservation(Sound):
+    def observe(self) -> Any:
+        return self.place.tolist()
+
+
+class Nan(Sound):
+    def observe(self) -> NDArray[np.float64]:
+        return self.place * np.nan
+
+
+class SharedObservation(Sound):
+    def observe(self) -> NDArray[np.float64]:
+        return self.place
+
+
+class SharedReward(Sound):
+    def step(self, action: NDArray[Any], ids: Any = None) -> StepResult:
+        result = super().step(action, ids)
+        self.kept = getattr(self, "kept", np.zeros(self.num_simulations))
+        self.kept[:] = result.reward
+        return result._replace(reward=self.kept)
+
+
+class IntegerReward(Sound):
+    def step(self, action: NDArray[Any], ids: Any = None) -> StepResult:
+        result = super().step(action, ids)
+        return result._replace(reward=result.reward.astype(np.int64))
+
+
+class ColumnReward(Sound):
+    def step(self, action: NDArray[Any], ids: Any = None) -> StepResult:
+        result = super().step(action, ids)
+        return result._replace(reward=result.reward[:, None])
+
+
+class IntegerFlags(Sound):
+    def step(self, action: NDArray[Any], ids: Any = None) -> StepResult:
+        result = super().step(action, ids)
+        return result._replace(terminated=result.terminated.astype(np.int64))
+
+
+class FourOfFive(Sound):
+    def step(self, action: NDArray[Any], ids: Any = None) -> Any:
+        return tuple(super().step(action, ids))[:3]
+
+
+class NeverEnds(Sound):
+    def step(self, action: NDArray[Any], ids: Any = None) -> StepResult:
+        result = super().step(action, ids)
+        return result._replace(truncated=result.terminated.copy())
+
+
+class EndsEarly(Sound):
+    def step(self, action: NDArray[Any], ids: Any = None) -> StepResult:
+        result = super().step(action, ids)
+        return result._replace(truncated=self.elapsed >= self.max_episode_steps - 1)
+
+
+class ResetsAll(Sound):
+    def reset(self, ids: Any, generators: Any) -> None:
+        self.place[:] = 0
+        super().reset(ids, generators)
+
+
+class StepsAll(Sound):
+    def step(self, action: NDArray[Any], ids: Any = None) -> StepResult:
+        return super().step(action)
+
+
+class ChangesAction(Sound):
+    def step(self, action: NDArray[Any], ids: Any = None) -> StepResult:
+        action *= 2
+        return super().step(action, ids)
+
+
+class OwnRandomness(Sound):
+    def reset(self, ids: Any, generators: Any) -> None:
+        super().reset(ids, [np.random.default_rng() for _ in generators])
+
+
+class Remembers(Sound):
+    def reset(self, ids: Any, generators: Any) -> None:
+        super().reset(ids, generators)
+        self.count = getattr(self, "count", 0) + 1
+        self.place[ids] += self.count
+
+
+class KnowsItsPlace(Sound):
+    def reset(self, ids: Any, generators: Any) -> None:
+        super().reset(ids, generators)
+        self.place[ids] += np.asarray(ids)[:, None]
+
+
+@pytest.mark.parametrize(
+    ("cls", "words"),
+    [
+        (IgnoresLimit, f"max_episode_steps must be what the constructor was given, {LIMIT}: 9"),
+        (DictObservation, "observation_space must be a gymnasium.spaces.Box of one dimension"),
+        (WholeObservation, "observation_space must be a gymnasium.spaces.Box of one dimension"),
+        (SquareAction, "action_space must be a Box of one dimension"),
+        (LateStart, "action_space must have one dimension, and start at 0"),
+        (WideObservation, "observe() must be an array (3, 2) of float64 or float32: (3, 3) of fl"),
+        (ListObservation, "observe() must be an array (3, 2) of float64 or float32: list"),
+        (Nan, "observe() must be finite: [[nan, nan]"),
+        (SharedObservation, "step().observation changed with a later step; return new arrays"),
+        (SharedReward, "step().reward changed with a later step; return new arrays"),
+        (IntegerReward, "step().reward must be an array (3,) of float64 or float32: (3,) of int64"),
+        (ColumnReward, "step().reward must be an array (3,) of float64 or float32: (3, 1)"),
+        (IntegerFlags, "step().terminated must be an array (3,) of bool: (3,) of int64"),
+        (FourOfFive, "step() must return a StepResult: tuple"),
+        (NeverEnds, f"at step max_episode_steps = {LIMIT}, and not before: it is False at step"),
+        (EndsEarly, f"and not before: it is True at step {LIMIT - 1}"),
+        (ResetsAll, "reset(ids=[1]) changed what simulations 0 and 2 observe"),
+        (StepsAll, "step(action, ids=[0, 2]) changed what simulation 1 observes"),
+        (ChangesAction, "step() changed the array of actions that it was given"),
+        (OwnRandomness, "an episode must follow from its generator alone"),
+        (Remembers, "gave another observation at step 1 when it was played again"),
+        (KnowsItsPlace, "gave simulations 0 and 2 another observation at step 1"),
+    ],
+)
+def test_a_broken_promise_is_named(cls: type[Sound], words: str) -> None:
+    with pytest.raises(UsageError) as error:
+        check(lambda n, limit: cls(n, max_episode_steps=limit), cls.__name__)
+    assert str(error.value).startswith(f"{cls.__name__}: ")
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        Box(
+            np.array([2, -np.inf, -np.inf, 3]), np.array([3, np.inf, -5, np.inf]), dtype=np.float32
+        ),
+        Discrete(3, start=-2),
+        MultiDiscrete([2, 3]),
+    ],
+)
+def test_actions_are_in_their_space(space: Any) -> None:
+    task = Sound(4)
+    task.action_space = space
+    actions = one_action(task, np.random.default_rng(1))
+    assert len(actions) == 4
+    assert all(action in space for action in actions)
