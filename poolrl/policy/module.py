@@ -30,14 +30,14 @@ class PolicyModule(nn.Module):
         self.critic = _perceptron(tensors, "critic", len(network.critic), network.activation)
         if "actor.free" in tensors:
             self.actor.register_parameter("free", nn.Parameter(tensors["actor.free"]))
-        self.normalizer: nn.Module = nn.Identity()
-        if network.normalize_observations:
-            self.normalizer = _Normalizer(tensors)
+        self.normalizer = _Normalizer(tensors) if network.normalize_observations else None
 
     def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
         """(n, observation size), not normalised -> (n, parameters of the action distribution) and
         (n,) values."""
-        x = self.normalizer(observation.to(torch.float32))
+        x = observation.to(torch.float32)
+        if self.normalizer is not None:
+            x = self.normalizer(x)
         parameters = self.actor(x)
         if hasattr(self.actor, "free"):
             free = self.actor.free.expand(len(parameters), -1)

@@ -93,8 +93,9 @@ def trigamma(x: F32) -> F32:
     series *= square
     series += 1
     series *= inverse
-    total: F32 = series + np.float32(0.5) * square
-    for shift in (np.float32(0), np.float32(1), np.float32(2)):
-        shifted: F32 = x + shift
-        total += np.reciprocal(np.square(shifted))
-    return total
+    square *= np.float32(0.5)
+    series += square
+    for shift in range(3):
+        inverse = np.reciprocal(x + np.float32(shift))
+        series += inverse * inverse
+    return series
