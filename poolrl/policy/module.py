@@ -30,7 +30,9 @@ class PolicyModule(nn.Module):
         self.critic = _perceptron(tensors, "critic", len(network.critic), network.activation)
         if "actor.free" in tensors:
             self.actor.register_parameter("free", nn.Parameter(tensors["actor.free"]))
-        self.normalizer = _Normalizer(tensors) if network.normalize_observations else None
+        self.normalizer: _Normalizer | None = None
+        if network.normalize_observations:
+            self.normalizer = _Normalizer(tensors)
 
     def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
         """(n, observation size), not normalised -> (n, parameters of the action distribution) and
@@ -39,9 +41,9 @@ class PolicyModule(nn.Module):
         if self.normalizer is not None:
             x = self.normalizer(x)
         parameters = self.actor(x)
-        if hasattr(self.actor, "free"):
-            free = self.actor.free.expand(len(parameters), -1)
-            parameters = torch.cat((parameters, free), dim=1)
+        free = dict(self.actor.named_parameters()).get("free")
+        if free is not None:
+            parameters = torch.cat((parameters, free.expand(len(parameters), -1)), dim=1)
         return parameters, self.critic(x).squeeze(-1)
 
 

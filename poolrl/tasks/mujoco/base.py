@@ -189,10 +189,12 @@ class MujocoTask(Task):
     def update_external_forces(self, ids: Ids | None) -> None:
         """Fill ``cfrc_ext`` of the simulations ``ids`` (``None``: all), as Gymnasium does after
         every step: a batch itself computes it only for sensors that need it."""
-        data = self._scratch
+        data, model = self._scratch, self.model
         for i in range(self.num_simulations) if ids is None else ids.tolist():
             self.batch.get_data(i, data)
-            mujoco.mj_rnePostConstraint(self.model, data)
+            if self._randomizer is not None:
+                model = self.batch.get_model(i, None if model is self.model else model)
+            mujoco.mj_rnePostConstraint(model, data)
             self.cfrc_ext[i] = data.cfrc_ext
 
     @cached_property

@@ -1,0 +1,55 @@
+"""`poolrl run --task` on every kind of task there is, two iterations each."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from poolrl.tasks.registry import REGISTRY
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+SMALL = """
+--pool-count 2 --iterate-episodes 2 --evaluate-episodes 2 --iterations 2 --workers 1
+--set pool.closing_episodes=2 --set task.max_episode_steps=12
+--set learner.minibatch_size=16 --set learner.epochs=2
+""".split()
+
+IDS = [
+    *(task_id for task_id in REGISTRY if task_id != "AnymalC-v0"),  # which needs a model's path
+    "CartPole-v1",
+    f"{EXAMPLES}/pendulum.py:Pendulum",
+    f"{EXAMPLES}/reach.py:Reach",
+    pytest.param(
+        "LunarLanderContinuous-v3",
+        marks=pytest.mark.skipif(find_spec("Box2D") is None, reason="needs poolrl[box2d]"),
+    ),
+    pytest.param(
+        "dm_control/quadruped-walk-v0",
+        marks=pytest.mark.skipif(find_spec("dm_control") is None, reason="needs poolrl[dm]"),
+    ),
+]
+
+
+@pytest.mark.parametrize("task_id", IDS)
+def test_a_pool_trains_it(tmp_path: Path, task_id: str) -> None:
+    command = [sys.executable, "-m", "poolrl", "run", "--task", task_id, *SMALL]
+    done = subprocess.run(
+        [*command, "--pool-directory", str(tmp_path / "pool")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "result: mean return" in done.stdout
+    merge = json.loads((tmp_path / "pool/iterations/000002/merge.json").read_text())
+    assert merge["champion"]["path"].startswith("iterations/")
+    records = sorted((tmp_path / "pool/iterations/000002").glob("branch-*.json"))
+    assert len(records) == 2
+    assert all(json.loads(r.read_text())["training"]["updates"] == 1 for r in records)
