@@ -14,11 +14,17 @@ from poolrl.tasks.registry import REGISTRY
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
-SMALL = """
---pool-count 2 --iterate-episodes 2 --evaluate-episodes 2 --iterations 2 --workers 1
---set pool.closing_episodes=2 --set task.max_episode_steps=12
---set learner.minibatch_size=16 --set learner.epochs=2
-""".split()
+SMALL = {
+    "pool.count": 2,
+    "pool.iterate_episodes": 2,
+    "pool.evaluate_episodes": 2,
+    "pool.closing_episodes": 2,
+    "task.max_episode_steps": 12,
+    "learner.minibatch_size": 16,
+    "learner.epochs": 2,
+    "run.iterations": 2,
+    "run.workers": 1,
+}
 
 IDS = [
     *(task_id for task_id in REGISTRY if task_id != "AnymalC-v0"),  # which needs a model's path
@@ -38,7 +44,8 @@ IDS = [
 
 @pytest.mark.parametrize("task_id", IDS)
 def test_a_pool_trains_it(tmp_path: Path, task_id: str) -> None:
-    command = [sys.executable, "-m", "poolrl", "run", "--task", task_id, *SMALL]
+    command = [sys.executable, "-m", "poolrl", "run", "--task", task_id]
+    command += [word for key, value in SMALL.items() for word in ("--set", f"{key}={value}")]
     done = subprocess.run(
         [*command, "--pool-directory", str(tmp_path / "pool")],
         capture_output=True,

@@ -44,7 +44,7 @@ def played(task: MujocoTask, ids: list[int], seeds: list[int], steps: int = 30) 
     return np.array(seen)
 
 
-@pytest.mark.parametrize("task_id", ["Quadruped-v0", "Swimmer-v5"])
+@pytest.mark.parametrize("task_id", ["Quadruped-v0", "Swimmer-v5", "Ant-v5"])
 def test_factors_of_one_change_no_bit(task_id: str) -> None:
     one = Randomization(scale=(1.0, 1.0))
     fields = dict.fromkeys(["body_mass", "geom_friction", "dof_armature", "opt.gravity"], one)
@@ -92,6 +92,18 @@ def test_the_batch_steps_the_model_that_was_drawn() -> None:
 
 def values(task: MujocoTask, field: str) -> np.ndarray:
     return np.array(task.batch.expand(field))
+
+
+def test_contact_forces_are_those_of_the_drawn_model() -> None:
+    task = made({"body_mass": Randomization(scale=(0.5, 2.0))}, 2, "Ant-v5")
+    seen = played(task, [0, 1], [3, 4], steps=40)
+    assert np.abs(task.cfrc_ext).max() > 0
+    for i in range(2):
+        model, data = task.batch.get_model(i), mujoco.MjData(task.model)
+        task.batch.get_data(i, data)
+        mujoco.mj_rnePostConstraint(model, data)
+        assert np.array_equal(task.cfrc_ext[i], data.cfrc_ext)
+    assert not np.array_equal(seen[-1, 0], seen[-1, 1])
 
 
 def test_draws_are_of_the_models_own_values_and_in_bounds() -> None:
