@@ -32,7 +32,7 @@ class Training(NamedTuple):
 
     Attributes:
         agent: the trained agent; the one that it started from is unchanged.
-        returns: undiscounted return of every training episode that ended, in order.
+        returns: undiscounted return of every training episode that ended.
         environment_steps: control steps taken.
         updates: how often the learner updated.
         metrics: averages over the updates, under Stable-Baselines3's log keys.
