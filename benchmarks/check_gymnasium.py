@@ -25,6 +25,8 @@ def play(path: str, seeds: list[int]) -> list[float]:
     """Returns of one episode a seed."""
     agent = poolrl.load(path)
     metadata = agent.metadata
+    if metadata.action_repeat > 1 or metadata.mask_velocities or metadata.randomize:
+        raise click.UsageError(f"{path}: Gymnasium has no such variant of {metadata.task}")
     env = gymnasium.make(
         metadata.task, max_episode_steps=metadata.max_episode_steps, **metadata.task_kwargs
     )

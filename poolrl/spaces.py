@@ -42,7 +42,7 @@ class SpaceSpec(Struct, frozen=True, forbid_unknown_fields=True):
         if isinstance(space, MultiDiscrete):
             return cls((len(space.nvec),), "int64", choices=tuple(space.nvec.tolist()))
         bounds: tuple[Any, Any] = (None, None)
-        if space.is_bounded():
+        if space.bounded_below.any() or space.bounded_above.any():
             bounds = tuple(space.low.ravel().tolist()), tuple(space.high.ravel().tolist())
         return cls(space.shape, str(space.dtype), *bounds)  # type: ignore[arg-type]
 

@@ -11,8 +11,10 @@ import sys
 from pathlib import Path
 
 import gymnasium
+import msgspec
 import numpy as np
 import pytest
+import torch
 
 import poolrl
 from poolrl import config, tasks
@@ -20,6 +22,7 @@ from poolrl.agent import Agent
 from poolrl.errors import UsageError
 from poolrl.learn import initial_agent
 from poolrl.seeding import Streams
+from poolrl.spaces import SpaceSpec
 
 MAKE = """
 import sys
@@ -160,3 +163,23 @@ def test_arrays_that_do_not_fit_are_named(agent: Agent) -> None:
     arrays["actor.0.weight"] = np.zeros((32, 8), np.float64)
     with pytest.raises(UsageError, match=r"actor\.0\.weight is float64"):
         Agent(arrays, agent.metadata).act(np.zeros(8))
+
+
+def test_half_bounded_actions_keep_their_bounds() -> None:
+    low, high = np.array([0, -1, -np.inf], np.float32), np.array([np.inf, 1, np.inf], np.float32)
+    space = gymnasium.spaces.Box(low, high)
+    spec = SpaceSpec.of(space)
+    assert spec.space() == space
+    table = json.loads(json.dumps(msgspec.to_builtins(spec)))
+    assert msgspec.convert(table, SpaceSpec) == spec
+    unbounded = gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float64)
+    assert SpaceSpec.of(unbounded).low is None
+
+
+def test_the_torch_module_is_the_agent(agent: Agent) -> None:
+    observation = np.random.default_rng(0).normal(size=(6, 8))
+    with torch.no_grad():
+        parameters, value = agent.module()(torch.from_numpy(observation))
+    assert agent.policy.value(observation) == pytest.approx(value.numpy(), abs=1e-5)
+    expected = agent.policy.distribution.mode(parameters.numpy())
+    assert agent.act(observation) == pytest.approx(expected, abs=1e-5)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from poolrl.cli.options import trust_option
+from poolrl.cli.options import Argument, trust_option
 
 if TYPE_CHECKING:
     from poolrl.agent import Agent
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 @click.option("--stochastic", is_flag=True, help="Sample actions instead of playing their mean.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--task", "task_id", metavar="ID", help="The agent's task, if it is a user's own.")
+@click.option("--task-arg", "arguments", type=Argument(), multiple=True, help="Other than its own.")
+@click.option("--simulations", type=click.IntRange(min=1), default=64, help="Most side by side.")
 @trust_option
 def command(
     agent_or_pool: Path,
@@ -28,18 +30,28 @@ def command(
     stochastic: bool,
     as_json: bool,
     task_id: str | None,
+    arguments: tuple[tuple[str, Any], ...],
+    simulations: int,
     trust: bool,
 ) -> None:
-    """Measure an agent file, or the champion of a pool, on the task that it was trained for."""
+    """Measure an agent file, or the champion of a pool, on the task that it was trained for.
+
+    With --task-arg on another one: xml_file=PATH, say, where its model lies elsewhere.
+    """
     import msgspec
+    from msgspec.structs import replace
 
     from poolrl import tasks
     from poolrl.learn.evaluate import evaluate_agent
 
     agent = _champion(agent_or_pool) if agent_or_pool.is_dir() else _agent(agent_or_pool)
-    tasks.permit(agent.metadata.world, task_id, trust=trust)
-    with tasks.blamed(agent.metadata.world):
-        summary = evaluate_agent(agent, episodes, seed, deterministic=not stochastic)
+    world = agent.metadata.world
+    kwargs = tasks.with_absolute_paths({**world.kwargs, **dict(arguments)})
+    world = tasks.permit(replace(world, kwargs=kwargs), task_id, trust=trust)
+    with tasks.blamed(world):
+        summary = evaluate_agent(
+            agent, world, episodes, seed, deterministic=not stochastic, simulations=simulations
+        )
     if as_json:
         click.echo(msgspec.json.encode(summary).decode())
         return

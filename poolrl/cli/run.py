@@ -80,6 +80,10 @@ def _keys(overrides: tuple[str, ...], options: dict[str, Any]) -> dict[str, Any]
     """Options and ``--set`` as dotted keys of the configuration."""
     from poolrl.tables import parse_override
 
+    if options["iterate_episodes"] is not None:
+        if options["iterate_steps"] is not None:
+            raise click.UsageError("--iterate-episodes and --iterate-steps: give one of them")
+        options["iterate_steps"] = 0
     keys = dict(parse_override(text) for text in overrides)
     keys |= {key: options[name] for name, key in OPTION_KEYS.items() if options[name] is not None}
     rates = options["learning_rate"]

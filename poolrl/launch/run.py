@@ -146,6 +146,7 @@ def _completed(spec: Spec, from_agent: Path | None) -> tuple[Spec, bytes | None]
             f"here is {fingerprint}"
         )
     spec = replace(spec, task=replace(spec.task, model_sha256=fingerprint))
+    computer.initial_agent()  # the network suits the task
     if from_agent is None:
         return spec, None
     try:

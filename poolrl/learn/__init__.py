@@ -18,6 +18,7 @@ from poolrl.policy.distributions import default_distribution
 from poolrl.seeding import Purpose, Streams
 from poolrl.spaces import SpaceSpec
 from poolrl.tasks.base import Task
+from poolrl.tasks.variants import time_limit
 
 __all__ = ["Budget", "MakeTask", "Training", "initial_agent", "prepare", "train"]
 
@@ -63,10 +64,10 @@ def initial_agent(spec: Spec, task: Task, streams: Streams) -> Agent:
         network = replace(network, distribution=default_distribution(task.action_space))
     metadata = AgentMetadata(
         task=spec.task.id,
-        max_episode_steps=task.max_episode_steps,
+        max_episode_steps=time_limit(task),
         observation_space=SpaceSpec.of(task.observation_space),
         action_space=SpaceSpec.of(task.action_space),
         learner=str(type(spec.learner).__struct_config__.tag),
         network=network,
-    ).in_world(replace(spec.task, max_episode_steps=task.max_episode_steps))
+    ).in_world(replace(spec.task, max_episode_steps=time_limit(task)))
     return Agent(initial_arrays(network, size, task.action_space, generator), metadata)

@@ -15,12 +15,12 @@ specification allows where that is fewer."""
 
 
 class Budget(NamedTuple):
-    """How long a branch trains; just one of the two is positive.
+    """How long is played; where both are positive, until one of them is used up.
 
     Attributes:
-        episodes: so many whole episodes.
+        episodes: so many whole episodes; 0 for any number.
         steps: no episode starts once so many control steps have been taken; those in flight run to
-            their end and count.
+            their end and count. 0 for any number.
     """
 
     episodes: int = 0

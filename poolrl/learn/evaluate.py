@@ -12,15 +12,13 @@ from scipy.special import stdtrit
 
 from poolrl import tasks
 from poolrl.agent import Agent
+from poolrl.config import World
 from poolrl.errors import Divergence, UsageError
 from poolrl.learn.api import Budget
 from poolrl.learn.play import Actor, Episodes, Player
 from poolrl.seeding import Purpose, Streams
 from poolrl.spaces import SpaceSpec
 from poolrl.tasks import Task
-
-MAX_SIMULATIONS = 64
-"""Simulations side by side when an agent is evaluated outside a pool."""
 
 
 def evaluate(
@@ -94,21 +92,31 @@ def summarize(
     )
 
 
-def evaluate_agent(agent: Agent, episodes: int, seed: int, *, deterministic: bool) -> Summary:
-    """Evaluate an agent on its own task.
+def evaluate_agent(
+    agent: Agent,
+    world: World,
+    episodes: int,
+    seed: int,
+    *,
+    deterministic: bool,
+    simulations: int = 64,
+) -> Summary:
+    """Evaluate an agent outside a pool.
 
     Args:
-        agent: knows its task.
+        agent: is measured.
+        world: in this one, its own or a similar one.
         episodes: how many.
         seed: of initial states and action noise; no pool uses these streams.
         deterministic: play mean actions, or samples.
+        simulations: the most that are stepped side by side.
 
     Raises:
         UsageError: the agent's task is unknown here, or does not fit it.
         Divergence: a return is not finite, or a simulation became unstable.
     """
     metadata = agent.metadata
-    task = tasks.make(metadata.world, min(episodes, MAX_SIMULATIONS))
+    task = tasks.make(world, min(episodes, simulations))
     for name in ("observation_space", "action_space"):
         if SpaceSpec.of(getattr(task, name)) != getattr(metadata, name):
             raise UsageError(f"the agent's {name} is not that of {metadata.task} here")

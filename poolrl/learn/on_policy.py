@@ -98,9 +98,10 @@ def _players(
         count = episodes_per_update
         if budget.episodes:
             count = min(count, budget.episodes - begun)
-        player = Player(make_task(count), partial(_reset, streams, begun), Budget(episodes=count))
+        left = max(0, budget.steps - steps)
+        player = Player(make_task(count), partial(_reset, streams, begun), Budget(count, left))
         yield player
-        begun += count
+        begun += player.begun
         steps += player.steps
 
 

@@ -74,6 +74,7 @@ class Player:
 
     Attributes:
         steps: control steps taken so far, of all episodes.
+        begun: episodes begun so far.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class Player:
         self._return = np.zeros(n)
         self._length = np.zeros(n, np.int64)
         self._ended: dict[int, tuple[float, int]] = {}
-        self._begun = 0
+        self.begun = 0
         self.steps = 0
         self._observation: F64
         self._busy: NDArray[np.bool_]
@@ -156,13 +157,13 @@ class Player:
         """Start the next episodes in simulations that are free."""
         episodes, steps = self._budget
         if episodes:
-            ids = ids[: max(0, episodes - self._begun)]
-        elif self.steps >= steps:
+            ids = ids[: max(0, episodes - self.begun)]
+        if 0 < steps <= self.steps:
             ids = ids[:0]
         if len(ids):
-            numbers = range(self._begun, self._begun + len(ids))
+            numbers = range(self.begun, self.begun + len(ids))
             self._episode[ids] = numbers
-            self._begun += len(ids)
+            self.begun += len(ids)
             self._task.reset(ids, [self._reset(number) for number in numbers])
             self._return[ids] = 0
             self._length[ids] = 0

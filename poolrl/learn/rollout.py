@@ -59,6 +59,7 @@ def collect(player: Player, policy: Policy, noise: np.random.Generator, limit: i
     observation = np.array([step.observation for step in steps], np.float32)
     played = np.array([step.played for step in steps])
     reward = np.array([step.reward for step in steps], np.float32)
+    observation[~played], reward[~played] = 0, 0  # which mean nothing, and may be anything
     terminated = np.array([step.terminated for step in steps])
     ended = np.array([step.truncated for step in steps])
     cut = ended & ~terminated
@@ -88,7 +89,7 @@ def collect(player: Player, policy: Policy, noise: np.random.Generator, limit: i
     )
     for name in ("observation", "reward", "value", "bootstrap"):
         if not np.isfinite(getattr(rollout, name)[played]).all():
-            raise Divergence(f"training met a {name} that is not finite")
+            raise Divergence(f"{name} is not finite in training")
     return rollout
 
 

@@ -92,6 +92,8 @@ class _Check:
                         f"the same generator and actions gave simulations 0 and 2 another {field} "
                         f"at step {k + 1}; an episode must follow from its generator alone"
                     )
+            if step.terminated[0] or step.truncated[0]:
+                break  # what follows means nothing
 
     # What is looked at once
 
@@ -196,13 +198,15 @@ class _Check:
             self.refuse(f"{where} must be finite: {values.tolist()}")
 
     def alike(self, first: list[StepResult], second: list[StepResult], when: str) -> None:
+        alive = np.ones(SIMULATIONS, np.bool_)
         for k, (one, other) in enumerate(zip(first, second, strict=False)):
             for field, a, b in zip(StepResult._fields, one, other, strict=True):
-                if not np.array_equal(a, b):
+                if not np.array_equal(a[alive], b[alive]):
                     self.refuse(
                         f"the same generators and actions gave another {field} at step {k + 1} "
                         f"{when}; an episode must follow from its generator alone"
                     )
+            alive &= ~(one.terminated | one.truncated)
 
     def refuse(self, reason: str) -> NoReturn:
         text = " ".join(reason.split())

@@ -277,7 +277,7 @@ def _strings(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
-        for part in value.values():
+        for part in (*value, *value.values()):
             yield from _strings(part)
     elif isinstance(value, (list, tuple)):
         for part in value:

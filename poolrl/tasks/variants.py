@@ -27,6 +27,13 @@ def with_variants(task: Task, world: World) -> Task:
     return task
 
 
+def time_limit(task: Task) -> int:
+    """The time limit of a task without its variants, in its own control steps."""
+    while isinstance(task, _Variant):
+        task = task.task
+    return task.max_episode_steps
+
+
 class _Variant(Task):
     """A task that changes little of another one; what else that one offers (its model, say) is
     found as if it were this one's own."""

@@ -162,6 +162,37 @@ CASES: dict[str, tuple[tuple[str, ...], int, list[str]]] = {
         2,
         ["--from-agent good.safetensors", "observation_space is", "the pool's {"],
     ),
+    "a distribution that does not suit": (
+        (*RUN, "--set", "network.distribution=categorical"),
+        2,
+        ["network.distribution: categorical does not suit", "beta does"],
+    ),
+    "a distribution of choices": (
+        (*RUN, "--task", "CartPole-v1", "--set", "network.distribution=beta"),
+        2,
+        ["network.distribution: beta does not suit", "Discrete(2)"],
+    ),
+    "two sizes of a branch": (
+        (*RUN, "--iterate-steps", "100", "--iterate-episodes", "2"),
+        2,
+        ["--iterate-episodes and --iterate-steps"],
+    ),
+    "steps below zero": ((*RUN, "--iterate-steps", "-1"), 2, ["pool.iterate_steps", "-1"]),
+    "segments of REINFORCE": (
+        (*RUN, "--set", "learner.name=reinforce", "--set", "learner.segment_steps=8"),
+        2,
+        ["learner.segment_steps: unknown key"],
+    ),
+    "a frame skip beyond all numbers": (
+        (*RUN, "--set", "task.kwargs.frame_skip=99999999999999"),
+        2,
+        ["task: Swimmer-v5 with these arguments"],
+    ),
+    "velocities of an adapted task": (
+        (*RUN, "--task", "CartPole-v1", "--set", "task.mask_velocities=true"),
+        2,
+        ["task.mask_velocities: CartPole-v1"],
+    ),
     "an unknown option": (("run", "--pol-count", "3"), 2, ["--pol-count", "--pool-count"]),
     "an unknown command": (("rum",), 2, ["rum"]),
 }

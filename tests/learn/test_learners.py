@@ -117,3 +117,35 @@ def test_divergence_is_raised() -> None:
             spec.learner,
             Streams(0, (1, 0, 0)),
         )
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_a_budget_of_steps_ends_within_an_update(name: str) -> None:
+    """Episodes of 10 steps on 8 simulations: none starts once 25 steps have been taken."""
+    spec, agent = setting(name)
+    hp = spec.learner
+    if name != "climb":
+        hp = replace(hp, episodes_per_update=100)
+    trained = train(agent, make, Budget(steps=25), hp, Streams(0, (1, 0, 0)))
+    assert trained.environment_steps == 80
+    assert len(trained.returns) == 8
+
+
+def test_segments_end_a_branch_where_its_steps_are_used_up() -> None:
+    spec, agent = setting("ppo")
+    hp = replace(spec.learner, segment_steps=4)
+    trained = train(agent, make, Budget(steps=90), hp, Streams(0, (1, 0, 0)))
+    assert trained.environment_steps == 96  # three segments of 8 simulations
+    assert trained.updates == 3
+    assert len(trained.returns) == 8
+    whole = train(agent, make, Budget(episodes=12), hp, Streams(0, (1, 0, 0)))
+    assert len(whole.returns) == 12
+    assert whole.environment_steps == 120
+
+
+def test_segments_improve() -> None:
+    spec, agent = setting("ppo")
+    hp = replace(spec.learner, segment_steps=16)
+    before = score(agent)
+    trained = train(agent, make, Budget(steps=2000), hp, Streams(0, (1, 0, 0)))
+    assert score(trained.agent) > before + 3

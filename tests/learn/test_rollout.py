@@ -14,6 +14,7 @@ from poolrl.errors import Divergence
 from poolrl.learn.api import Budget
 from poolrl.learn.evaluate import evaluate, summarize
 from poolrl.learn.play import Player
+from poolrl.learn.returns import generalized_advantages
 from poolrl.learn.rollout import Rollout, collect
 from poolrl.policy.acting import Act
 from poolrl.tasks.base import Ids, StepResult, Task
@@ -178,6 +179,23 @@ def test_segments_cut_episodes_and_go_on() -> None:
     assert first.ended[-1].all()
     assert in_flight.any()
     assert (first.bootstrap[-1, in_flight] == parts[1].observation[0, in_flight, 1]).all()
+
+
+def test_rows_that_mean_nothing_may_be_anything() -> None:
+    class Idle(Counting):
+        def step(self, action: np.ndarray, ids: Ids | None = None) -> StepResult:
+            result = super().step(action, ids)
+            for row in set(range(self.num_simulations)) - set(range(99) if ids is None else ids):
+                result.observation[row], result.reward[row] = np.nan, np.nan
+            return result
+
+    rollout, clean = rollout_of(Idle(4), Budget(6)), rollout_of(Counting(4), Budget(6))
+    assert not rollout.played.all()
+    advantage = generalized_advantages(
+        rollout.reward, rollout.value, rollout.ended, rollout.bootstrap, 0.9, 0.9
+    )
+    assert np.isfinite(advantage[rollout.played]).all()
+    assert np.array_equal(rollout.reward[rollout.played], clean.reward[clean.played])
 
 
 def test_nan_is_divergence() -> None:

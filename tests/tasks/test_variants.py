@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
-from poolrl import tasks
+from poolrl import config, tasks
+from poolrl.config import TaskSpec, World
 from poolrl.errors import UsageError
+from poolrl.learn import initial_agent
+from poolrl.seeding import Streams
 from poolrl.tasks import Task
 
 
@@ -120,3 +124,14 @@ def test_what_else_a_task_has_is_found() -> None:
     assert varied.diverged().tolist() == [False, True]
     with pytest.raises(AttributeError):
         _ = varied.absent  # type: ignore[attr-defined]
+
+
+def test_an_agent_remembers_the_time_limit_of_the_task_itself() -> None:
+    world = World(id="Reacher-v5", action_repeat=3, mask_velocities=True)
+    task = tasks.make(world, 2)
+    spec, _ = config.load(None, {"task.id": world.id})
+    spec = replace(spec, task=TaskSpec(id=world.id, action_repeat=3, mask_velocities=True))
+    agent = initial_agent(spec, task, Streams(0))
+    assert agent.metadata.max_episode_steps == 50
+    again = tasks.make(agent.metadata.world, 2)
+    assert again.max_episode_steps == task.max_episode_steps == 17

@@ -59,7 +59,8 @@ class Computer:
         except UsageError:
             raise
         except Exception as error:
-            raise UsageError(f"task: {spec.task.id} with these arguments: {error}") from error
+            reason = " ".join(str(error).split())
+            raise UsageError(f"task: {spec.task.id} with these arguments: {reason}") from error
 
     def make_task(self, episodes: int) -> Task:
         """A task for a number of episodes; how many simulations it has follows from the
