@@ -7,9 +7,9 @@ The same controls from the same states, 16 simulations on one core, in control s
 - `mj_step`: a Python loop over 16 `MjData`;
 - `batch`: `mujoco.batch` alone;
 - `task`: poolrl's task, so with observations, rewards, ends of episodes and resets;
-- `rollout`: the task with the policy in the loop, as in training: sampled actions, log densities,
-  values, and all that an update needs kept;
-- `Gymnasium`: its own environment stepped one by one with the same policy;
+- `policy`: the task with the policy in the loop, which samples its actions;
+- `rollout`: that as in training, with log densities, values, and all that an update needs kept;
+- `Gymnasium`: its own environment stepped one by one with the same policy, as in `policy`;
 - `SyncVectorEnv`: 16 of them in Gymnasium's vector environment with the same policy;
 - `EnvPool`: 16 environments on one thread with the same policy, where EnvPool is installed and has
   the task.
@@ -66,13 +66,25 @@ class Recording(NamedTuple):
     resets: list[Reset]
 
 
-def rollout(task: MujocoTask, agent: Agent, turn: int) -> None:
-    """STEPS steps of all simulations, as in training."""
+def start(task: MujocoTask, turn: int) -> tuple[Player, np.random.Generator]:
+    """Episodes without end, and the noise to play them with."""
     streams = Streams(turn)
-    player = Player(
-        task, lambda i: streams.generator(Purpose.RESET, i), Budget(steps=10 * STEPS * SIMULATIONS)
-    )
-    collect(player, agent.policy, streams.generator(Purpose.ACTION), STEPS)
+    budget = Budget(steps=10 * STEPS * SIMULATIONS)
+    player = Player(task, lambda i: streams.generator(Purpose.RESET, i), budget)
+    return player, streams.generator(Purpose.ACTION)
+
+
+def act(task: MujocoTask, agent: Agent, turn: int) -> None:
+    """STEPS steps of all simulations with sampled actions."""
+    player, noise = start(task, turn)
+    for _ in player.play(agent.policy, noise, STEPS):
+        pass
+
+
+def rollout(task: MujocoTask, agent: Agent, turn: int) -> None:
+    """The same, as in training."""
+    player, noise = start(task, turn)
+    collect(player, agent.policy, noise, STEPS)
 
 
 def record(task: MujocoTask, agent: Agent, turn: int) -> Recording:
@@ -217,6 +229,7 @@ def measure(task_id: str, rounds: int) -> Times:
             "mj_step": step_data(task, recording),
             "batch": step_batch(task, recording),
             "task": step_task(task, recording, turn),
+            "policy": partial(act, task, agent, turn),
             "rollout": partial(rollout, task, agent, turn),
             "Gymnasium": step_gymnasium(task_id, agent, turn),
             "SyncVectorEnv": step_vector(sync, partial(sync.reset, seed=turn), agent, turn),
@@ -231,12 +244,12 @@ def measure(task_id: str, rounds: int) -> Times:
     return times
 
 
-def ratio(times: Times, other: str, name: str = "rollout") -> float:
+def ratio(times: Times, other: str, name: str) -> float:
     """Median over rounds of how many times as fast as another one something was."""
     return statistics.median(a / b for a, b in zip(times[other], times[name], strict=True))
 
 
-NAMES = ("mj_step", "batch", "task", "rollout", "Gymnasium", "SyncVectorEnv", "EnvPool")
+NAMES = ("mj_step", "batch", "task", "policy", "rollout", "Gymnasium", "SyncVectorEnv", "EnvPool")
 
 
 @click.command()
@@ -255,14 +268,17 @@ def main(task_ids: tuple[str, ...], rounds: int, output: Path | None) -> None:
             f"{STEPS * SIMULATIONS / statistics.median(times[name]):,.0f}" if name in times else "–"
             for name in NAMES
         ]
-        rows.append([task_id, *rates, f"{ratio(times, 'batch'):.3f}"])
-    lines = [report.table(["task", *NAMES, "rollout / batch"], rows), ""]
-    for other in ("batch", "Gymnasium", "SyncVectorEnv", "EnvPool"):
-        ratios = {i: ratio(times, other) for i, times in all_times.items() if other in times}
+        shares = [f"{ratio(times, 'batch', name):.3f}" for name in ("policy", "rollout")]
+        rows.append([task_id, *rates, *shares])
+    lines = [report.table(["task", *NAMES, "policy / batch", "rollout / batch"], rows), ""]
+    compared = [("rollout", "batch")]
+    compared += [("policy", other) for other in ("batch", "Gymnasium", "SyncVectorEnv", "EnvPool")]
+    for name, other in compared:
+        ratios = {i: ratio(times, other, name) for i, times in all_times.items() if other in times}
         if ratios:
             lowest = min(ratios, key=ratios.__getitem__)
             lines.append(
-                f"- rollout / {other}: geometric mean {report.geometric_mean(ratios.values()):.3f} "
+                f"- {name} / {other}: geometric mean {report.geometric_mean(ratios.values()):.3f} "
                 f"over {len(ratios)} tasks, lowest {ratios[lowest]:.3f} ({lowest})"
             )
     command = " ".join(["python benchmarks/rollout.py", *task_ids, f"--rounds {rounds}"])
