@@ -155,6 +155,11 @@ class Agent:
             raise UsageError(f"{path}: {error.strerror}") from error
         return cls.from_bytes(data, str(path))
 
+    @property
+    def policy_arrays(self) -> dict[str, NDArray[Any]]:
+        """The arrays without the optimiser's."""
+        return {n: a for n, a in self.arrays.items() if not n.startswith(OPTIMIZER_PREFIX)}
+
     @cached_property
     def policy(self) -> Policy:
         """The acting side of the agent.
@@ -175,8 +180,7 @@ class Agent:
         from poolrl.policy.module import PolicyModule
 
         self.check()
-        arrays = {n: a for n, a in self.arrays.items() if not n.startswith(OPTIMIZER_PREFIX)}
-        return PolicyModule(arrays, self.metadata.network)
+        return PolicyModule(self.policy_arrays, self.metadata.network)
 
     def check(self) -> None:
         """See that the agent can act and go on training.

@@ -62,12 +62,13 @@ def initial_agent(spec: Spec, task: Task, streams: Streams) -> Agent:
     network = spec.network
     if network.distribution == "auto":
         network = replace(network, distribution=default_distribution(task.action_space))
+    world = replace(spec.task, max_episode_steps=time_limit(task))
     metadata = AgentMetadata(
         task=spec.task.id,
-        max_episode_steps=time_limit(task),
+        max_episode_steps=world.max_episode_steps,
         observation_space=SpaceSpec.of(task.observation_space),
         action_space=SpaceSpec.of(task.action_space),
         learner=str(type(spec.learner).__struct_config__.tag),
         network=network,
-    ).in_world(replace(spec.task, max_episode_steps=time_limit(task)))
+    ).in_world(world)
     return Agent(initial_arrays(network, size, task.action_space, generator), metadata)

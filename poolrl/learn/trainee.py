@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from poolrl.agent import OPTIMIZER_PREFIX, Agent
+from poolrl.agent import Agent
 from poolrl.errors import Divergence
 from poolrl.learn.optimizer import Adam, read_state, state_arrays
 from poolrl.policy.acting import Policy
@@ -30,7 +30,7 @@ class Trainee:
 
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
-        arrays = {n: a for n, a in agent.arrays.items() if not n.startswith(OPTIMIZER_PREFIX)}
+        arrays = agent.policy_arrays
         self._places: dict[str, slice] = {}
         size = 0
         for name, array in arrays.items():  # sorted, so that each network is one part
