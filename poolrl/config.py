@@ -248,6 +248,15 @@ class RunOptions(Section, frozen=True):
     measurement, reaches this return; that iteration's champion is the result."""
     time_budget: Positive | None = None
     """End after this many seconds."""
+    branch_timeout: Positive | None = None
+    """Seconds after which an iteration goes on without the units that were claimed so long ago and
+    are not deposited. What comes of it depends on timing, and its merge says so."""
+    min_deposits: Count = 1
+    """Branches that must have succeeded before an iteration goes on without the others."""
+    stall_timeout: Positive = 86_400.0
+    """Seconds without anything new in the pool after which its workers end, with exit code 3."""
+    max_failed_iterations: Count = 5
+    """Iterations in a row without a branch that succeeded after which the pool ends."""
 
 
 class _RunTable(Section, frozen=True):

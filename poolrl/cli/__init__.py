@@ -9,7 +9,7 @@ from importlib import import_module
 import click
 
 from poolrl import __version__
-from poolrl.errors import PoolrlError, Preempted
+from poolrl.errors import PoolrlError, Stopped
 
 COMMANDS = {
     "run": "Train with a pool of local workers, or go on with one.",
@@ -66,8 +66,10 @@ def main() -> None:
         code = error.exit_code
     except KeyboardInterrupt:
         code = 130
-    except Preempted as preempted:
-        code = preempted.exit_code
+    except Stopped as stopped:
+        if stopped.exit_code not in (75, 130):
+            click.echo(f"poolrl: {stopped}", err=True)
+        code = stopped.exit_code
     except BrokenPipeError:
         # Whoever read our output has seen enough, as in `poolrl history D | head`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

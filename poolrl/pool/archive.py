@@ -47,9 +47,10 @@ class Archive:
             store.publish(path, data)
         return AgentRef(path=self._layout.relative(path), sha256=sha256)
 
-    def publish_record(self, record: UnitRecord) -> None:
-        """Deposit a record; the first one of a unit counts."""
-        store.publish(self._layout.iteration(record.iteration).record(record.unit), encode(record))
+    def publish_record(self, record: UnitRecord) -> bool:
+        """Deposit a record; whether it was the first one of its unit, which is what counts."""
+        path = self._layout.iteration(record.iteration).record(record.unit)
+        return store.publish(path, encode(record))
 
     def publish_attempt(self, attempt: Attempt) -> None:
         """Note a try that failed for reasons of its worker; one a worker and unit."""

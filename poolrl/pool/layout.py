@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ HASH_LENGTH = 16
 
 _ITERATION = re.compile(r"\d{6,9}")
 _ATTEMPT = re.compile(r"([a-z]+-\d{3,6})\.attempt-[0-9a-f]{32}\.json")
+_LEASE = re.compile(r"([a-z]+-\d{3,6})(?:\.copy-\d+)?\.lease")
 _AGENT = re.compile(rf"[a-z]+-\d{{3,6}}-[0-9a-f]{{{HASH_LENGTH}}}\.safetensors")
 
 
@@ -34,9 +36,10 @@ class IterationLayout:
         """The record, whose appearance is the deposit."""
         return self.folder / f"{unit.stem}.json"
 
-    def lease(self, unit: Unit) -> Path:
-        """Who is on it: advice."""
-        return self.folder / f"{unit.stem}.lease"
+    def lease(self, unit: Unit, copy: int = 0) -> Path:
+        """Who is on it: advice. A unit that takes far longer than its siblings is done by a second
+        worker too, whose lease is that of copy 1, and so on."""
+        return self.folder / f"{unit.stem}{f'.copy-{copy}' if copy else ''}.lease"
 
     def agent(self, unit: Unit, sha256: str) -> Path:
         """The agent that the record names; equal content is equal name."""
@@ -51,6 +54,13 @@ class IterationLayout:
         """The stem of the unit that a file is an attempt at; ``None`` where it is no attempt."""
         match = _ATTEMPT.fullmatch(name)
         return match[1] if match else None
+
+    @staticmethod
+    def taken(names: Iterable[str]) -> set[str]:
+        """The stems of units that somebody has claimed and nobody deposited."""
+        names = set(names)
+        leased = {match[1] for name in names if (match := _LEASE.fullmatch(name))}
+        return {stem for stem in leased if f"{stem}.json" not in names}
 
     @staticmethod
     def is_agent(name: str) -> bool:
@@ -77,6 +87,15 @@ class Layout:
     @property
     def iterations(self) -> Path:
         return self.root / "iterations"
+
+    @property
+    def workers(self) -> Path:
+        """Heartbeats, for whoever looks at the pool; no decision hangs on them."""
+        return self.root / "workers"
+
+    def heartbeat(self, worker: str) -> Path:
+        """The heartbeat of one worker."""
+        return self.workers / f"{worker}.json"
 
     @property
     def logs(self) -> Path:

@@ -82,6 +82,9 @@ class WorkerInfo(Record, frozen=True):
     host: str
     pid: int
     versions: dict[str, str]
+    differs: tuple[str, ...] = ()
+    """In which versions, processor or BLAS settings it differs from what the pool was made with:
+    its results may differ in their last bits."""
 
 
 class UnitRecord(Record, frozen=True, kw_only=True):
@@ -181,6 +184,8 @@ class MergeRecord(Record, frozen=True, kw_only=True):
     the previous merge's choice."""
     parent_kept: int = 0
     """For how many iterations in a row the parent has been kept, this one included."""
+    failed_iterations: int = 0
+    """For how many iterations in a row no branch has succeeded, this one included."""
     to_parent: Difference | None = None
     to_runner_up: Difference | None = None
     timing_dependent: bool = False
@@ -190,6 +195,27 @@ class MergeRecord(Record, frozen=True, kw_only=True):
     """Control steps of all branches so far, in training alone."""
     finished: float = 0.0
     worker: WorkerInfo | None = None
+
+
+class Heartbeat(Record, frozen=True, kw_only=True):
+    """What a worker says of itself every few seconds, for whoever looks.
+
+    Attributes:
+        state: ``working`` on a unit, ``merging``, ``waiting`` for others, ``starting``.
+        doing: the unit that it works on, as in ``branch-003``; empty where it has none.
+        since: Unix time at which the state began.
+        beat: Unix time of this heartbeat.
+        started: Unix time at which the worker began.
+    """
+
+    schema: int = SCHEMA
+    worker: WorkerInfo
+    state: Literal["starting", "working", "merging", "waiting"]
+    iteration: int = -1
+    doing: str = ""
+    since: float
+    beat: float
+    started: float
 
 
 R = TypeVar("R", bound=Record)

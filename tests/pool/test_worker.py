@@ -243,7 +243,7 @@ def test_damaged_deposits_are_set_aside_and_done_again(tmp_path: Path) -> None:
     spec = tiny_spec(selection__keep_parent=False)
     undisturbed = work(make_pool(tmp_path / "other", spec, RunOptions()))
     pool = make_pool(tmp_path / "pool", spec, RunOptions())
-    work(pool, iterations=1, keep_all=True)
+    work(pool, iterations=1, run=RunOptions(keep="all"))
     layout = pool.layout.iteration(1)
     layout.merge.unlink()
     winner = undisturbed.merges[1].champion
@@ -295,7 +295,7 @@ def test_losers_agents_go_or_stay(tiny_pool: Pool, tmp_path: Path) -> None:
     history = work(tiny_pool)
     assert agents(tiny_pool) == (history.merges[1].champion.kind == "branch")
     other = make_pool(tmp_path / "other", tiny_spec(), RunOptions())
-    work(other, keep_all=True)
+    work(other, run=RunOptions(keep="all"))
     assert agents(other) == 3
 
 
