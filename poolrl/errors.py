@@ -47,6 +47,11 @@ class Stopped(BaseException):
         return cls(130 if number == signal.SIGINT else 75, signal.Signals(number).name)
 
 
+class TooLong(BaseException):
+    """A unit of work took longer than an iteration waits for it. No Exception, so that no task's
+    own code takes it for its failure."""
+
+
 class Divergence(PoolrlError):
     """Training or evaluation met NaN or infinity.
 

@@ -42,6 +42,8 @@ class Stop:
         self._listening = False
         self._asked = 0.0
         self._open = False
+        self._sections = 0
+        self._interruption: tuple[int, BaseException] | None = None
         self._until: float | None = None
         self.last_words: Callable[[], None] = lambda: None
         """What to do at a second signal before the process ends."""
@@ -76,6 +78,18 @@ class Stop:
         time.sleep(PATIENCE_SECONDS)
         os._exit(error.exit_code)
 
+    @property
+    def section(self) -> int | None:
+        """The number of the stretch of work that may be left just now; ``None`` outside of one."""
+        return self._sections if self._open else None
+
+    def interrupt(self, section: int, error: BaseException) -> None:
+        """Raise an error in a stretch of work, from another thread; without effect where it is
+        over, or where this process does not listen."""
+        if self._listening:
+            self._interruption = (section, error)
+            os.kill(os.getpid(), signal.SIGALRM)
+
     def check(self) -> None:
         """Raise what was asked for.
 
@@ -97,6 +111,7 @@ class Stop:
         """
         self.check()
         self._until = time.monotonic() + expected if expected is not None else None
+        self._sections += 1
         self._open = True
         try:
             if self._error is not None:  # between the check and here
@@ -129,5 +144,9 @@ class Stop:
         raise self._error
 
     def _on_alarm(self, number: int, frame: FrameType | None) -> None:
-        if self._open and self._error is not None:
+        if not self._open:
+            return
+        if self._error is not None:
             raise self._error
+        if self._interruption is not None and self._interruption[0] == self._sections:
+            raise self._interruption[1]

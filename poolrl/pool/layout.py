@@ -14,6 +14,7 @@ HASH_LENGTH = 16
 
 _ITERATION = re.compile(r"\d{6,9}")
 _ATTEMPT = re.compile(r"([a-z]+-\d{3,6})\.attempt-[0-9a-f]{32}\.json")
+_BRANCH = re.compile(r"branch-\d{3,6}\.json")
 _LEASE = re.compile(r"([a-z]+-\d{3,6})(?:\.copy-\d+)?\.lease")
 _AGENT = re.compile(rf"[a-z]+-\d{{3,6}}-[0-9a-f]{{{HASH_LENGTH}}}\.safetensors")
 
@@ -54,6 +55,11 @@ class IterationLayout:
         """The stem of the unit that a file is an attempt at; ``None`` where it is no attempt."""
         match = _ATTEMPT.fullmatch(name)
         return match[1] if match else None
+
+    @staticmethod
+    def is_branch(name: str) -> bool:
+        """Whether a file name is that of a branch's record."""
+        return _BRANCH.fullmatch(name) is not None
 
     @staticmethod
     def taken(names: Iterable[str]) -> set[str]:

@@ -362,3 +362,14 @@ def test_records_account_for_a_workers_time(tiny_pool: Pool) -> None:
     assert {"training", "evaluation", "load", "look", "claim", "publish"} <= record.seconds.keys()
     assert all(s.wall >= 0 and s.cpu >= 0 for s in record.seconds.values())
     assert history.core_a_branch_seconds() > 0
+
+
+def test_a_worker_elsewhere_is_let_in_with_a_warning(
+    tiny_pool: Pool, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert work(tiny_pool, iterations=0).units[0].worker.differs == ()
+    elsewhere = {**tiny_pool.made_with, "numpy": "1.0", "blas": "another 3"}
+    history = work(dataclasses.replace(tiny_pool, made_with=elsewhere), iterations=1)
+    assert {unit.worker.differs for unit in history.units[1:-1]} == {("numpy", "blas")}
+    assert "numpy: 1.0 → " in caplog.text
+    assert "blas: another 3 → " in caplog.text

@@ -6,7 +6,7 @@ import logging
 import time
 
 from poolrl.agent import Agent
-from poolrl.errors import PoolrlError
+from poolrl.errors import PoolrlError, TooLong
 from poolrl.pool import store
 from poolrl.pool.archive import Archive
 from poolrl.pool.layout import IterationLayout
@@ -94,7 +94,7 @@ class Bench:
                 result = self._computer.compute(unit, champion)
         except PoolrlError:
             raise
-        except Exception as error:
+        except (Exception, TooLong) as error:
             self._clock.drop()
             self._fail(unit, error)
             return None
@@ -129,7 +129,7 @@ class Bench:
             self._champion = (sha256, Agent.from_bytes(data, previous.champion.path))
         return self._champion[1]
 
-    def _fail(self, unit: Unit, error: Exception) -> None:
+    def _fail(self, unit: Unit, error: Exception | TooLong) -> None:
         """Note a try that failed for reasons of this worker, and leave the unit to others.
 
         Raises:

@@ -72,7 +72,7 @@ class Depositor:
         log.info("iteration %d %s: %s", unit.iteration, unit.stem, told)
         return first
 
-    def note_attempt(self, unit: Unit, error: Exception) -> str:
+    def note_attempt(self, unit: Unit, error: BaseException) -> str:
         """Note a try that failed for reasons of the worker.
 
         Returns:

@@ -87,7 +87,7 @@ class Worker:
             keep_all=self._run.keep == "all",
         )
         self._claims = store.Claims(pool.spec.pool.lease_duration)
-        self._pulse = Pulse(pool.layout, self.info, self._stop, self._run.stall_timeout)
+        self._pulse = Pulse(pool.layout, self.info, self._stop, self._run)
         self._random = random.Random()
 
     def run(self) -> MergeRecord:
@@ -203,6 +203,7 @@ class Worker:
     ) -> None:
         """Do a unit that this worker has claimed, and give the claim back."""
         self._pulse.tell("working", unit.iteration, unit.stem)
+        patience.claimed(unit)
         try:
             seconds = self._bench.do(unit, layout, previous, listing.attempts[unit.stem])
             if seconds is not None and unit.kind == "branch":

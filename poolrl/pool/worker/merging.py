@@ -38,8 +38,8 @@ def merge_deposits(
             where all units must be there.
 
     Returns:
-        Whether the merge is published; not where a deposit is missing or had to be set aside, nor
-        where another worker's merge, of other deposits, was first.
+        Whether there is a merge now, this one or another worker's; not where a deposit is missing
+        or had to be set aside.
 
     Raises:
         PoolrlError: there is nothing to select, since the initial agent failed.

@@ -21,6 +21,9 @@ LEASES = 10.0
 SAMPLE = 8
 """How many siblings' records are read: looking costs the same in a large pool as in a small one."""
 
+MOST_COPIES = 2
+"""How often a unit is doubled: a third and fourth worker would meet what holds the others."""
+
 LEAST_SECONDS = 1.0
 """Units are never doubled sooner."""
 
@@ -48,6 +51,10 @@ class Patience:
             for copy in range(listing.copies[unit] + 1):
                 self._claimed.setdefault((unit, copy), listing.made)
 
+    def claimed(self, unit: Unit) -> None:
+        """Note that this worker itself is at work."""
+        self._claimed.setdefault((unit, 0), time.monotonic())
+
     def note(self, seconds: float) -> None:
         """Learn how long a unit of this iteration took this worker."""
         self._sibling_seconds = max(self._sibling_seconds, seconds)
@@ -57,7 +64,7 @@ class Patience:
         now, limit, slow = time.monotonic(), self._limit(listing), []
         for unit in listing.taken:
             copies = listing.copies[unit]
-            if now - self._claimed[unit, copies] > limit:
+            if copies < MOST_COPIES and now - self._claimed[unit, copies] > limit:
                 slow.append((unit, copies + 1))
         return slow
 
