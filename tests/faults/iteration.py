@@ -18,7 +18,9 @@ STRAY = re.compile(r"\.tmp-[0-9a-f]{32}|\.nfs[0-9a-f]+|.+\.corrupt-[0-9a-f]{32}"
 RECORD = re.compile(r"(initial|branch|parent|closing)-(\d{3,6})\.json")
 AGENT = re.compile(r"(initial|branch)-(\d{3,6})-([0-9a-f]{16})\.safetensors")
 ATTEMPT = re.compile(r"((?:initial|branch|parent|closing)-\d{3,6})\.attempt-[0-9a-f]{32}\.json")
-LEASE = re.compile(r"(merge|(initial|branch|parent|closing)-\d{3,6})\.lease(\.[\w.-]+)?")
+LEASE = re.compile(
+    r"(merge|(initial|branch|parent|closing)-\d{3,6})(\.copy-\d+)?\.lease(\.[\w.-]+)?"
+)
 
 
 class Pool(Protocol):

@@ -35,6 +35,7 @@ def decide(previous: Table | None, deposits: dict[Key, Table], selection: Table)
         "champion": as_champion(best) if best else old,
         "parent_score": parent_score,
         "parent_kept": 0,
+        "failed_iterations": 0,
         "to_parent": difference(best, parent),
         "to_runner_up": difference(best, second),
         "environment_steps": (previous["environment_steps"] if previous else 0)
@@ -46,7 +47,12 @@ def decide(previous: Table | None, deposits: dict[Key, Table], selection: Table)
     if previous is None:
         return said | {"rule": "initial", "to_parent": None, "to_runner_up": None}
     if best is None:
-        return said | {"rule": "no branch succeeded", "parent_kept": kept + 1}
+        failed = previous["failed_iterations"] + 1
+        return said | {
+            "rule": "no branch succeeded",
+            "parent_kept": kept + 1,
+            "failed_iterations": failed,
+        }
     if not selection["keep_parent"] or parent_score is None or score_of(best) > parent_score:
         return said
     if kept >= selection["patience"]:
