@@ -20,6 +20,7 @@ from msgspec import Meta, Struct
 
 from poolrl import tables
 from poolrl.errors import UsageError
+from poolrl.keep import Keep
 
 # The upper bounds refuse infinity.
 Positive = Annotated[float, Meta(gt=0, le=1e9)]
@@ -241,8 +242,9 @@ class RunOptions(Section, frozen=True):
     """The iteration after which the pool ends; a finished pool is extended by a larger one."""
     workers: Count | None = None
     """Local workers; by default one per core that this process may use, at most one per branch."""
-    keep: Literal["champions", "all"] = "champions"
-    """Which agents stay on disk once an iteration is merged."""
+    keep: str = "champions"
+    """Which agents stay on disk once an iteration is merged: what merges named `champions`, those
+    and all agents of the last N iterations (`last:N`), or `all`."""
     target_return: float | None = None
     """End with the iteration in which the re-evaluation of the standing champion, an unbiased
     measurement, reaches this return; that iteration's champion is the result."""
@@ -257,6 +259,12 @@ class RunOptions(Section, frozen=True):
     """Seconds without anything new in the pool after which its workers end, with exit code 3."""
     max_failed_iterations: Count = 5
     """Iterations in a row without a branch that succeeded after which the pool ends."""
+
+    def __post_init__(self) -> None:
+        try:
+            Keep.parse(self.keep)
+        except UsageError as error:
+            raise UsageError(f"run.keep: {error}") from None
 
 
 class _RunTable(Section, frozen=True):

@@ -65,6 +65,22 @@ class Argument(click.ParamType[tuple[str, Any]]):
         return key, parsed
 
 
+class KeepRule(click.ParamType[str]):
+    """Which agents stay: champions, all, or last:N."""
+
+    name = "champions|all|last:N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from poolrl.errors import UsageError
+        from poolrl.keep import Keep
+
+        try:
+            Keep.parse(str(value))
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
+        return str(value)
+
+
 DIRECTORY = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -100,6 +116,8 @@ def patience_options(command: F) -> F:
         command = option(command)
     return command
 
+
+keep_option = click.option("--keep", type=KeepRule(), help="Agents that stay on disk.")
 
 trust_option = click.option(
     "--trust",

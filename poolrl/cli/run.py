@@ -14,6 +14,7 @@ from poolrl.cli.options import (
     Argument,
     Duration,
     Values,
+    keep_option,
     patience_options,
     trust_option,
 )
@@ -39,7 +40,7 @@ from poolrl.cli.options import (
 @click.option("--from-agent", type=FILE, help="Start from this agent.")
 @click.option("--target-return", type=float, help="End once the champion reaches this return.")
 @click.option("--time-budget", type=Duration(), help="End after 90s, 10m, 2h.")
-@click.option("--keep", type=click.Choice(["champions", "all"]), help="Agents that stay on disk.")
+@keep_option
 @patience_options
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Any key, as a.b=c.")
 @trust_option

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from poolrl.cli.options import DIRECTORY, patience_options, trust_option
+from poolrl.cli.options import DIRECTORY, keep_option, patience_options, trust_option
 
 if TYPE_CHECKING:
     from poolrl.stopping import Stop
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option("--iterations", type=click.IntRange(min=0), help="End after this iteration.")
 @click.option("--target-return", type=float, help="End once the champion reaches this return.")
 @click.option("--deadline", type=float, help="Unix time after which no new unit is begun.")
-@click.option("--keep", type=click.Choice(["champions", "all"]), help="Agents that stay on disk.")
+@keep_option
 @patience_options
 @click.option("--prefer", type=click.IntRange(min=0), help="Branch to look at first.")
 @click.option("--attached", is_flag=True, help="End when standard input is closed.")

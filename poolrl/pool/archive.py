@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from pathlib import Path
 
 from poolrl.errors import IncompatiblePool
-from poolrl.pool import store
+from poolrl.pool import plain, store
 from poolrl.pool.records import (
     AgentRef,
     Attempt,
@@ -126,13 +127,27 @@ class Archive:
         store.publish(self._layout.iteration(record.iteration).merge, encode(record))
         return True
 
-    def remove_losers(self, merged: MergeRecord) -> None:
-        """Remove the agents of an iteration that its merge did not name."""
+    def losers(self, merged: MergeRecord) -> list[str]:
+        """The names of an iteration's agents that its merge did not name; never the agent that
+        the pool was given."""
         layout = self._layout.iteration(merged.iteration)
-        keep = self._layout.resolve(merged.champion.path)
-        for name in store.names_in(layout.folder):
-            if layout.is_agent(name) and layout.folder / name != keep:
-                store.remove(layout.folder / name)
+        stay = {merged.champion.path}
+        if self._initial_sha256:
+            stay.add(self._layout.relative(self._given_path()))
+        return [
+            name
+            for name in sorted(store.names_in(layout.folder))
+            if layout.is_agent(name) and self._layout.relative(layout.folder / name) not in stay
+        ]
+
+    def remove_losers(self, merged: MergeRecord) -> None:
+        """Remove the agents of an iteration that its merge did not name.
+
+        Raises:
+            StoreError: the file system refused.
+        """
+        folder = self._layout.relative(self._layout.iteration(merged.iteration).folder)
+        plain.remove_files(self._layout.root, folder, self.losers(merged))
 
     # Agents
 
@@ -157,11 +172,14 @@ class Archive:
         sha256 = self._initial_sha256
         if not sha256:
             return None
-        path = self._layout.iteration(0).agent(Unit(0, "initial", 0), sha256)
+        path = self._given_path()
         data = self._read_agent(self._layout.relative(path), sha256)
         if data is None:
             raise IncompatiblePool(f"{path}: the agent to start from is missing or damaged")
         return data
+
+    def _given_path(self) -> Path:
+        return self._layout.iteration(0).agent(Unit(0, "initial", 0), self._initial_sha256)
 
     def _read_agent(self, relative: str, sha256: str) -> bytes | None:
         data = store.read_if_there(self._layout.resolve(relative))

@@ -370,6 +370,7 @@ def test_a_worker_elsewhere_is_let_in_with_a_warning(
     assert work(tiny_pool, iterations=0).units[0].worker.differs == ()
     elsewhere = {**tiny_pool.made_with, "numpy": "1.0", "blas": "another 3"}
     history = work(dataclasses.replace(tiny_pool, made_with=elsewhere), iterations=1)
-    assert {unit.worker.differs for unit in history.units[1:-1]} == {("numpy", "blas")}
+    first = [unit for unit in history.units if unit.iteration == 1]
+    assert {unit.worker.differs for unit in first} == {("numpy", "blas")}
     assert "numpy: 1.0 → " in caplog.text
     assert "blas: another 3 → " in caplog.text

@@ -7,8 +7,10 @@ import time
 
 from poolrl.agent import Agent
 from poolrl.errors import PoolrlError, TooLong
+from poolrl.keep import Keep
 from poolrl.pool import store
 from poolrl.pool.archive import Archive
+from poolrl.pool.cleanup import clean_up, clean_up_again
 from poolrl.pool.layout import IterationLayout
 from poolrl.pool.records import MergeRecord
 from poolrl.pool.spec import Pool
@@ -42,7 +44,7 @@ class Bench:
         clock: Clock,
         stop: Stop,
         *,
-        keep_all: bool,
+        keep: Keep,
     ) -> None:
         self.failed: dict[Unit, tuple[str, float]] = {}
         self._pool = pool
@@ -51,7 +53,7 @@ class Bench:
         self._depositor = depositor
         self._clock = clock
         self._stop = stop
-        self._keep_all = keep_all
+        self._keep = keep
         self._champion: tuple[str, Agent] | None = None
         self._failures_in_a_row = 0
         self._longest: dict[KindName, float] = {}
@@ -80,9 +82,9 @@ class Bench:
             Stopped: somebody asked for the end; the unit is lost.
         """
         started = time.monotonic()
-        if unit.kind in ("parent", "closing") and previous and not self._keep_all:
+        if unit.kind in ("parent", "closing") and previous:
             with self._clock.phase("merge"):
-                self._archive.remove_losers(previous)
+                clean_up(self._archive, previous, self._keep)
         if attempts >= self._pool.spec.pool.max_attempts and unit.kind != "initial":
             reason = f"{attempts} attempts failed; see {unit.stem}.attempt-*.json"
             self._depositor.deposit(unit, previous, None, reason)
@@ -106,9 +108,9 @@ class Bench:
             self._clock.drop()
             return seconds
         first = self._depositor.deposit(unit, previous, result)
-        if not first and not self._keep_all and self._is_late(unit, layout):
-            # Merged, and cleaned up, between our look and our deposit.
-            self._archive.remove_losers(self._archive.merge(unit.iteration))
+        if not first and self._is_late(unit, layout):
+            # Merged, and maybe cleaned up, between our look and our deposit.
+            clean_up_again(self._archive, unit.iteration, self._keep)
         return seconds
 
     def note_silence(self, unit: Unit) -> None:

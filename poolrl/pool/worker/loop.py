@@ -11,6 +11,7 @@ import uuid
 
 from poolrl.config import RunOptions
 from poolrl.errors import PoolrlError
+from poolrl.keep import Keep
 from poolrl.learn import prepare
 from poolrl.pool import store
 from poolrl.pool.archive import Archive
@@ -84,7 +85,7 @@ class Worker:
             Depositor(self._archive, pool.spec_sha256, self.info, self._clock),
             self._clock,
             self._stop,
-            keep_all=self._run.keep == "all",
+            keep=Keep.parse(self._run.keep),
         )
         self._claims = store.Claims(pool.spec.pool.lease_duration)
         self._pulse = Pulse(pool.layout, self.info, self._stop, self._run)
