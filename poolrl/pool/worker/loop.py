@@ -237,11 +237,11 @@ class Worker:
         """The agent that a unit starts from; ``None`` where the seed draws it."""
         if previous is None:
             given = self._archive.given_agent()
-            return None if given is None else Agent.from_bytes(given, "the agent to start from")
+            return None if given is None else self._computer.read(given, "the agent to start from")
         sha256 = previous.champion.sha256
         if self._champion is None or self._champion[0] != sha256:
             data = self._archive.champion(previous)
-            self._champion = (sha256, Agent.from_bytes(data, previous.champion.path))
+            self._champion = (sha256, self._computer.read(data, previous.champion.path))
         return self._champion[1]
 
     def _fail(self, unit: Unit, error: Exception) -> None:
@@ -302,7 +302,7 @@ class Worker:
         layout = self.pool.layout.iteration(last.iteration)
         unit = Unit(last.iteration, "closing", 0)
         pause = 0.0
-        while not (listing := look(layout, [unit])).complete:
+        while not (listing := look(layout, [unit])).complete or self._archive.deposit(unit) is None:
             if self._work_through(listing, layout, last):
                 continue
             with self._clock.phase("waiting"):
