@@ -10,9 +10,10 @@ import click
 from poolrl.cli.options import pool_argument, trust_option
 
 if TYPE_CHECKING:
+    from poolrl.pool.findings import Finding
     from poolrl.pool.records import UnitRecord
     from poolrl.pool.spec import Pool
-    from poolrl.pool.verify import Examined, Finding
+    from poolrl.pool.verify import Examined
 
 
 @click.command()
@@ -56,13 +57,16 @@ def command(
     chosen = _choose(examined, 5 if sample is None else sample, everything, iteration, branch)
     different = _recompute(opened, examined, chosen) if chosen else []
     click.echo(
-        f"{len(examined.merges)} merges and {len(examined.units)} records checked, "
-        f"{len(chosen)} units computed again"
-        + (f"; {examined.set_aside} damaged files had been set aside" * bool(examined.set_aside))
+        f"{_count(len(examined.merges), 'merge')} and {_count(len(examined.units), 'record')} "
+        f"checked, {_count(len(chosen), 'unit')} computed again"
+        + (
+            f"; set aside as damaged: {_count(aside, 'file')}"
+            if (aside := examined.set_aside)
+            else ""
+        )
     )
     if number := len(examined.findings) + len(different):
-        noun = "difference" if number == 1 else "differences"
-        raise IncompatiblePool(f"{pool}: {number} {noun}")
+        raise IncompatiblePool(f"{pool}: {_count(number, 'difference')}")
 
 
 def _choose(
@@ -121,3 +125,7 @@ def _recompute(pool: Pool, examined: Examined, chosen: list[UnitRecord]) -> list
 def _print(findings: list[Finding]) -> None:
     for finding in findings:
         click.echo(str(finding))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

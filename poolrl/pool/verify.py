@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +13,7 @@ import msgspec
 from poolrl.errors import IncompatiblePool
 from poolrl.pool import store
 from poolrl.pool.archive import Archive
+from poolrl.pool.findings import Finding, compare
 from poolrl.pool.records import (
     AgentRef,
     Champion,
@@ -28,29 +28,6 @@ from poolrl.pool.records import (
 from poolrl.pool.select import NothingToSelect, merge
 from poolrl.pool.spec import Pool
 from poolrl.pool.units import KINDS, Unit, units_of
-
-NOT_DECIDED = {"schema", "worker", "finished"}
-"""What of a merge tells who wrote it and when."""
-
-_ABSENT = "nothing"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something that is not as the rules say.
-
-    Attributes:
-        path: the file, from the pool's root.
-        key: in the file, as in ``evaluation.returns[3]``; empty where it is the file as a whole.
-        message: what is wrong.
-    """
-
-    path: str
-    key: str
-    message: str
-
-    def __str__(self) -> str:
-        return ": ".join(part for part in (self.path, self.key, self.message) if part)
 
 
 @dataclass
@@ -78,26 +55,6 @@ def examine(pool: Pool) -> Examined:
         StoreError: the file system refused.
     """
     return _Examination(pool).run()
-
-
-def compare(path: str, recorded: Any, expected: Any, by: str) -> Iterator[Finding]:
-    """Where two structures differ, key by key; of a list, the first place and how many there are.
-
-    Args:
-        path: the file with the first one.
-        recorded, expected: plain data, or structures.
-        by: who says the second one, as in "by the rules".
-    """
-    own, other = _flat(msgspec.to_builtins(recorded)), _flat(msgspec.to_builtins(expected))
-    keys = [key for key in {**own, **other} if own.get(key, _ABSENT) != other.get(key, _ABSENT)]
-    lists = Counter(key.partition("[")[0] for key in keys)
-    for key in keys:
-        more = lists.pop(name := key.partition("[")[0], 0) - 1
-        if more < 0:
-            continue  # of a list that was told
-        left, right = own.get(key, _ABSENT), other.get(key, _ABSENT)
-        also = f"; {more} more of {name}" if more else ""
-        yield Finding(path, key, f"{left} recorded, {right} {by}{also}")
 
 
 def start_of(examined: Examined, unit: Unit) -> MergeRecord | None:
@@ -336,24 +293,12 @@ def _reference(champion: Champion) -> AgentRef:
 
 
 def _decision(merged: MergeRecord) -> dict[str, Any]:
-    """A merge as plain data, its deposits by the names of their units."""
+    """A merge as plain data without who wrote it and when, its deposits by their units' names."""
     table: dict[str, Any] = msgspec.to_builtins(merged)
     deposits = {
         Unit(merged.iteration, each.kind, each.index).stem: msgspec.to_builtins(each)
         for each in merged.deposits
     }
-    return {k: v for k, v in table.items() if k not in NOT_DECIDED} | {"deposits": deposits}
-
-
-def _flat(value: Any, key: str = "") -> dict[str, Any]:
-    """Nested plain data by keys such as ``evaluation.returns[3]``."""
-    flat: dict[str, Any] = {}
-    if isinstance(value, Mapping) and value:
-        for name, inner in value.items():
-            flat |= _flat(inner, f"{key}.{name}" if key else str(name))
-    elif isinstance(value, Sequence) and not isinstance(value, str) and value:
-        for index, inner in enumerate(value):
-            flat |= _flat(inner, f"{key}[{index}]")
-    else:
-        flat[key] = value
-    return flat
+    return {k: v for k, v in table.items() if k not in ("schema", "worker", "finished")} | {
+        "deposits": deposits
+    }

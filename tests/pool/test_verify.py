@@ -12,7 +12,7 @@ import pytest
 from poolrl.errors import IncompatiblePool
 from poolrl.pool import store, verify
 from poolrl.pool.spec import open_pool
-from poolrl.pool.verify import compare, examine
+from poolrl.pool.verify import examine
 from tests.faults import test_checker as planted
 from tests.faults.test_checker import ITERATIONS, edit, finished, folder, loser
 from tests.pool.test_spec import snapshot
@@ -94,13 +94,3 @@ def test_a_pool_may_be_at_work_meanwhile(pool: Path, monkeypatch: pytest.MonkeyP
     assert findings(pool) == []
     (last / "merge.json").unlink()
     assert "missing" in findings(pool)[0]
-
-
-def test_of_lists_the_first_difference_is_told() -> None:
-    one = {"a": [1.0, 2.0, 3.0], "b": {"c": 1, "d": None}, "e": []}
-    other = {"a": [1.0, 2.5, 3.5], "b": {"c": 1}, "e": [1]}
-    assert [str(finding) for finding in compare("file", one, other, "here")] == [
-        "file: a[1]: 2.0 recorded, 2.5 here; 1 more of a",
-        "file: b.d: None recorded, nothing here",
-        "file: e: [] recorded, nothing here; 1 more of e",
-    ]

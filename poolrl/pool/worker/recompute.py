@@ -11,9 +11,9 @@ from poolrl.agent import Agent
 from poolrl.errors import IncompatiblePool, PoolrlError, UsageError
 from poolrl.learn import prepare
 from poolrl.pool.archive import Archive
+from poolrl.pool.findings import Finding, compare
 from poolrl.pool.records import MergeRecord, UnitRecord
 from poolrl.pool.spec import Pool
-from poolrl.pool.verify import Finding, compare
 from poolrl.pool.worker.clock import Clock
 from poolrl.pool.worker.compute import Computer, Result
 from poolrl.versions import differences
