@@ -42,7 +42,7 @@ def test_a_broken_rule_exits_4(place: Path) -> None:
     edit(loser(place / "pool", 2), lambda record: record["evaluation"].update(score=99.0))
     said = poolrl("verify", "pool", "--sample", "0", cwd=place)
     assert said.returncode == 4
-    assert "evaluation.score: 99.0 recorded, " in said.stdout
+    assert "damaged: its score is 99.0, but that of its returns " in said.stdout
     assert said.stderr.startswith("poolrl: pool: ")
     assert said.stderr.endswith(" differences\n")
     assert "Traceback" not in said.stderr

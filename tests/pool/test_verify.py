@@ -17,7 +17,7 @@ from tests.faults import test_checker as planted
 from tests.faults.test_checker import ITERATIONS, edit, finished, folder, loser
 from tests.pool.test_spec import snapshot
 
-UNREAD = {"two_merge_files", "a_branch_too_many", "something_unknown", "a_link_out"}
+UNREAD = {"two_merge_files", "a_branch_too_many", "something_unknown"}
 """Plants that change nothing of what poolrl reads."""
 
 PLANTS = [plant for plant in planted.PLANTS if plant.__name__ not in UNREAD]
