@@ -17,6 +17,7 @@ COMMANDS = {
     "evaluate": "Measure an agent, or a pool's champion.",
     "history": "Print a pool's records as a table.",
     "plot": "Draw a pool's history.",
+    "verify": "Check a pool's files against its rules, and compute some units again.",
     "prune": "Free the disk of what a pool no longer needs.",
     "tasks": "List what there is to train, or describe one.",
 }

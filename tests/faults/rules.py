@@ -1,15 +1,24 @@
-"""The rules of a pool, spelled out a second time for the checker: hashes, means, the merge."""
+"""The rules of a pool, spelled out a second time for the checker: names, hashes, the merge."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
+import re
 from typing import Any
 
 Table = dict[str, Any]
 Key = tuple[str, int]
 """Kind and index of a unit."""
+
+STRAY = re.compile(r"\.tmp-[0-9a-f]{32}|\.nfs[0-9a-f]+|.+\.corrupt-[0-9a-f]{32}")
+RECORD = re.compile(r"(initial|branch|parent|closing)-(\d{3,6})\.json")
+AGENT = re.compile(r"(initial|branch)-(\d{3,6})-([0-9a-f]{16})\.safetensors")
+ATTEMPT = re.compile(r"((?:initial|branch|parent|closing)-\d{3,6})\.attempt-[0-9a-f]{32}\.json")
+LEASE = re.compile(
+    r"(merge|(initial|branch|parent|closing)-\d{3,6})(\.copy-\d+)?\.lease(\.[\w.-]+)?"
+)
 
 
 def decide(previous: Table | None, deposits: dict[Key, Table], selection: Table) -> Table:
