@@ -18,6 +18,7 @@ COMMANDS = {
     "history": "Print a pool's records as a table.",
     "plot": "Draw a pool's history.",
     "prune": "Free the disk of what a pool no longer needs.",
+    "doctor": "Try whether a file system can hold a pool.",
     "tasks": "List what there is to train, or describe one.",
 }
 
