@@ -26,11 +26,11 @@ def command(directory: Path, as_json: bool) -> None:
 
     import msgspec
 
-    from poolrl.errors import Preempted, UsageError
+    from poolrl.errors import Stopped, UsageError
     from poolrl.pool.doctor import examine
 
     def leave(signum: int, frame: FrameType | None) -> None:
-        raise Preempted  # what was made is removed on the way out
+        raise Stopped.by(signum)  # what was made is removed on the way out
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, leave)
