@@ -25,6 +25,7 @@ from poolrl.pool.units import Unit
 from poolrl.pool.worker import Worker
 from tests.cli.test_errors import settings
 from tests.conftest import tiny_spec
+from tests.faults.checker import check
 from tests.faults.file_systems import Ext4
 from tests.pool.test_processes import champions
 from tests.pool.test_spec import snapshot
@@ -131,6 +132,7 @@ def check_ended(root: Path, before: dict[str, bytes]) -> None:
     assert read.closing is not None
     assert read.closing.iteration == ITERATIONS
     assert not list(root.rglob("*.corrupt-*"))
+    assert check(root, iterations=ITERATIONS) == []
 
 
 def finish(place: Path, before: dict[str, bytes]) -> str:

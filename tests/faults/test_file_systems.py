@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -12,13 +12,21 @@ from tests.faults import refuse, scenarios
 from tests.faults.file_systems import ext4, tmpfs, why_no_mounts
 from tests.faults.scenarios import Case
 
+
+def mostly_full(names: Iterable[str], *always: str) -> list[object]:
+    """Parameters of which a few are no part of the full run alone."""
+    return [
+        name if name in always else pytest.param(name, marks=pytest.mark.full) for name in names
+    ]
+
+
 mounts = pytest.mark.skipif(bool(why_no_mounts()), reason=why_no_mounts())
 refusals = pytest.mark.skipif(bool(refuse.why_not()), reason=refuse.why_not())
 
 
 @mounts
 @pytest.mark.parametrize(
-    "seed", [*range(3), *(pytest.param(seed, marks=pytest.mark.full) for seed in range(3, 40))]
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.full) for seed in range(1, 40))]
 )
 def test_a_power_cut_loses_nothing_that_was_deposited(tmp_path: Path, seed: int) -> None:
     with ext4(tmp_path) as system:
@@ -84,7 +92,7 @@ MIDWAY: dict[str, tuple[Callable[[Path], Case], tuple[str, ...]]] = {
 
 
 @mounts
-@pytest.mark.parametrize("name", MIDWAY)
+@pytest.mark.parametrize("name", mostly_full(MIDWAY, "no room"))
 def test_a_fault_midway_is_one_line_and_the_same_command_goes_on(tmp_path: Path, name: str) -> None:
     cause, words = MIDWAY[name]
     case = cause(tmp_path)
@@ -119,7 +127,7 @@ WHEN_MADE: dict[str, tuple[Callable[[Path], Case], str]] = {
 
 
 @mounts
-@pytest.mark.parametrize("name", WHEN_MADE)
+@pytest.mark.parametrize("name", mostly_full(WHEN_MADE, "no room"))
 def test_where_no_pool_can_be_nothing_is_left(tmp_path: Path, name: str) -> None:
     cause, words = WHEN_MADE[name]
     case = cause(tmp_path)
@@ -141,11 +149,26 @@ def lacking(folder: Path, call: str) -> Case:
 
 
 @refusals
-@pytest.mark.parametrize("call", LACKING)
+@pytest.mark.parametrize("call", mostly_full(LACKING, "link=EPERM"))
 def test_a_file_system_that_lacks_a_call_is_refused(tmp_path: Path, call: str) -> None:
     case = lacking(tmp_path, call)
     assert case.code == 2
     assert LACKING[call][1] in case.printed
+
+
+@pytest.mark.full
+@refusals
+@pytest.mark.xfail(
+    strict=True, reason="a finished pool's last merge is taken for the end of a new run"
+)
+def test_a_pool_that_could_not_be_extended_is_no_success(tmp_path: Path) -> None:
+    first = subprocess.run(
+        scenarios.run_command(1), cwd=tmp_path, env=scenarios.environment(), check=False
+    )
+    assert first.returncode == 0
+    done = scenarios.run(tmp_path, refuse.prefix("link=EPERM"))
+    assert done.returncode == 1
+    assert "no hard links" in scenarios.check_refusal(done.returncode, done.stderr)
 
 
 def void(_: object) -> None:

@@ -45,12 +45,15 @@ def told(exchange: bool) -> str:
     return "" if exchange else ", exchange rename refused"
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("exchange", [True, pytest.param(False, marks=refusals)])
 def test_empty_markers(tmp_path: Path, exchange: bool) -> None:
     empty(tmp_path, exchange=exchange)
 
 
 @root
-@pytest.mark.parametrize("exchange", [True, pytest.param(False, marks=refusals)])
+@pytest.mark.parametrize(
+    "exchange", [pytest.param(True, marks=pytest.mark.full), pytest.param(False, marks=refusals)]
+)
 def test_a_dead_holder_on_another_host(tmp_path: Path, exchange: bool) -> None:
     dead(tmp_path, exchange=exchange)
