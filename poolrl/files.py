@@ -53,7 +53,10 @@ def read_plain(path: str | Path, most: int, *, follow: bool = True) -> bytes:
             raise Strange(_EXPLAINED[errno.ENXIO])
         if status.st_size <= most:
             with open(descriptor, "rb", closefd=False) as file:
-                data = file.read(most + 1)
+                data = b""
+                # Never more memory than there is file: room for `most` may not be had.
+                while len(data) <= most and (more := file.read(status.st_size + 1)):
+                    data += more
             if len(data) <= most:
                 return data
     finally:

@@ -19,6 +19,7 @@ COMMANDS = {
     "plot": "Draw a pool's history.",
     "verify": "Check a pool's files against its rules, and compute some units again.",
     "prune": "Free the disk of what a pool no longer needs.",
+    "doctor": "Try whether a file system can hold a pool.",
     "tasks": "List what there is to train, or describe one.",
 }
 

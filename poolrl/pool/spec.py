@@ -13,7 +13,7 @@ import tomli_w
 from poolrl import config, files, tables
 from poolrl.config import RunOptions, Spec
 from poolrl.errors import IncompatiblePool, UsageError
-from poolrl.pool import store
+from poolrl.pool import doctor, store
 from poolrl.pool.layout import Layout
 from poolrl.pool.links import guard
 from poolrl.pool.records import SCHEMA
@@ -112,7 +112,8 @@ def make_pool(root: Path, spec: Spec, run: RunOptions, initial_agent: bytes | No
         initial_agent: the agent file to start from, whose SHA-256 the specification holds.
 
     Raises:
-        UsageError: the directory holds something else, or cannot be written to.
+        UsageError: the directory holds something else, cannot be written to, or its file system
+            cannot hold a pool.
         IncompatiblePool: it holds a pool of another specification; names the keys that differ.
     """
     layout = Layout(root)
@@ -123,6 +124,7 @@ def make_pool(root: Path, spec: Spec, run: RunOptions, initial_agent: bytes | No
         own = {layout.iterations.name, layout.logs.name}
         if any(name not in own and not name.startswith(".") for name in names):
             raise UsageError(f"{root}: not a pool, and not empty")
+        doctor.brief(root)
         store.make_folder(layout.iteration(0).folder)
         store.make_folder(layout.logs)
         if initial_agent is not None:

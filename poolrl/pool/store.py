@@ -7,6 +7,7 @@ tried again a few times.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -26,6 +27,8 @@ T = TypeVar("T")
 
 _PASSING = {errno.ESTALE, errno.EIO, errno.EACCES}
 _TRIES = 4
+# Of what stands where a lease should be: another user's, or no file at all.
+_NOT_OURS = {errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP}
 _NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
@@ -168,14 +171,21 @@ def names_in(folder: Path) -> set[str]:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and what lies above it, unless it is there.
+    """Make a folder and what lies above it, durably, unless it is there.
 
     Raises:
         StoreError: the file system refused.
     """
     refuse_links(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        missing = [folder]
+        while not missing[-1].parent.exists():
+            missing.append(missing[-1].parent)
+        for path in reversed(missing):
+            path.mkdir(exist_ok=True)
+            # Also where another worker made it, who may have been killed before this.
+            with contextlib.suppress(PermissionError):  # writable is not always readable
+                _sync_folder(path.parent)
     except OSError as error:
         raise _refused("make", folder, error) from error
 
@@ -236,6 +246,8 @@ class Claims:
         except (Timeout, LeaseSettingsMismatch):
             return self._silent(path)
         except OSError as error:
+            if error.errno in _NOT_OURS and os.path.lexists(path):
+                return self._silent(path)
             raise _refused("claim", path, error) from error
         return True
 
@@ -260,9 +272,12 @@ class Claims:
                 status = os.fstat(descriptor)
             finally:
                 os.close(descriptor)
-            sign = (status.st_ino, status.st_mtime_ns)
         except OSError:
-            return False  # released meanwhile, or unreadable for now
+            try:  # what cannot be read must not hold us up for ever either
+                status = os.lstat(path)
+            except OSError:
+                return False  # released meanwhile
+        sign = (status.st_ino, status.st_mtime_ns)
         before, since = self._seen.get(path, (None, now))
         if sign != before:
             self._seen[path] = (sign, now)
