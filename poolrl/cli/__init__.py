@@ -63,7 +63,9 @@ def main() -> None:
         error.show()
         code = error.exit_code
     except PoolrlError as error:
-        click.echo(f"poolrl: {error}", err=True)
+        from poolrl.files import printable
+
+        click.echo(f"poolrl: {printable(str(error))}", err=True)
         code = error.exit_code
     except KeyboardInterrupt:
         code = 130

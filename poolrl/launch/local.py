@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from poolrl.errors import UsageError
 from poolrl.pool import store
 from poolrl.stopping import FINISH_SECONDS
 
@@ -131,13 +130,8 @@ class LocalWorkers:
         return [place.process.pid for place in self._places if place.process.poll() is None]
 
     def _launch(self, index: int) -> subprocess.Popen[bytes]:
-        path = self._log(index)
-        try:
-            log = open(path, "ab")  # noqa: SIM115
-        except OSError as error:
-            raise UsageError(f"{path}: cannot write: {error.strerror}") from error
         command = [sys.executable, "-m", "poolrl", "worker"]
-        with log:
+        with store.open_log(self._log(index)) as log:
             return subprocess.Popen(
                 [*command, *self.arguments, "--attached", "--prefer", str(index)],
                 # Its other end closes with this process, however that ends.
@@ -152,5 +146,7 @@ class LocalWorkers:
         return self.logs / f"worker-{index:03d}.log"
 
     def _last_line(self, index: int) -> str:
-        lines = self._log(index).read_text(errors="replace").strip().splitlines()
+        with open(self._log(index), "rb") as log:
+            log.seek(max(0, os.fstat(log.fileno()).st_size - 10_000))
+            lines = log.read().decode(errors="replace").strip().splitlines()
         return lines[-1].removeprefix("poolrl: ") if lines else "no message"

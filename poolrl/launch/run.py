@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 from msgspec.structs import replace
 from rich.console import Console
 
-from poolrl import config, tasks
+from poolrl import config, files, tasks
 from poolrl.agent import Agent
 from poolrl.config import RunOptions, Spec
 from poolrl.errors import PoolrlError, Stopped, UsageError
@@ -22,7 +23,7 @@ from poolrl.pool.history import History
 from poolrl.pool.spec import Pool, make_pool, open_pool
 from poolrl.pool.worker.clock import Clock
 from poolrl.pool.worker.compute import Computer
-from poolrl.report.plot import plot_history
+from poolrl.report.plot import plot_bytes
 from poolrl.report.progress import RunProgress, duration
 from poolrl.stopping import Stop
 from poolrl.tasks.check import check_task
@@ -117,7 +118,7 @@ def prepare(
     Raises:
         UsageError, IncompatiblePool: as ``run_pool``; nothing has been changed.
     """
-    existing = open_pool(root) if (root / "pool.toml").is_file() else None
+    existing = open_pool(root) if os.path.lexists(root / "pool.toml") else None
     named = overrides.get("task.id")
     if existing is not None and isinstance(named, str) and tasks.same(named, existing.spec.task):
         overrides = {**overrides, "task.id": existing.spec.task.id}  # its file may have moved
@@ -161,9 +162,11 @@ def _completed(spec: Spec, from_agent: Path | None) -> tuple[Spec, bytes | None]
     if from_agent is None:
         return spec, None
     try:
-        data = from_agent.read_bytes()
+        data = files.read_plain(from_agent, files.AGENT)
     except OSError as error:
         raise UsageError(f"{from_agent}: {error.strerror}") from error
+    except files.Strange as error:
+        raise UsageError(f"{from_agent}: {error}") from error
     try:
         computer.check(Agent.from_bytes(data, str(from_agent)))
     except UsageError as error:
@@ -199,7 +202,7 @@ def _conclude(
         raise error
     table = history.table()
     store.replace(layout.history, table.to_csv(index=False).encode())
-    plot_history(history, layout.plot)
+    store.replace(layout.plot, plot_bytes(history))
     trained = last.training_steps
     lines = [
         f"ended after iteration {last.iteration}: {ending.reason(last)}; {duration(seconds)}, "

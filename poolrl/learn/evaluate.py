@@ -20,6 +20,9 @@ from poolrl.seeding import Purpose, Streams
 from poolrl.spaces import SpaceSpec
 from poolrl.tasks import Task
 
+LARGEST_RETURN = 1e300
+"""So that sums of returns stay finite."""
+
 
 def evaluate(
     policy: Actor,
@@ -44,6 +47,8 @@ def evaluate(
     episodes = player.episodes()
     if not np.isfinite(episodes.returns).all():
         raise Divergence("a return is not finite")
+    if (np.abs(episodes.returns) > LARGEST_RETURN).any():
+        raise Divergence(f"a return is beyond {LARGEST_RETURN:g}")
     return episodes
 
 

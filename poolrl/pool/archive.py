@@ -6,6 +6,7 @@ import hashlib
 import logging
 from pathlib import Path
 
+from poolrl import files
 from poolrl.errors import IncompatiblePool
 from poolrl.pool import plain, store
 from poolrl.pool.records import (
@@ -34,6 +35,7 @@ class Archive:
     def __init__(self, pool: Pool) -> None:
         self._layout = pool.layout
         self._spec_sha256 = pool.spec_sha256
+        self._spec = pool.spec
         self._initial_sha256 = pool.spec.initial_agent_sha256
 
     # Deposits
@@ -62,19 +64,35 @@ class Archive:
     def deposit(self, unit: Unit) -> UnitRecord | None:
         """A unit's record; ``None`` where there is none. One that does not parse, or belongs
         elsewhere, is set aside, so that its unit is done again."""
-        path = self._layout.iteration(unit.iteration).record(unit)
-        data = store.read_if_there(path)
-        if data is None:
-            return None
         try:
-            record = decode(data, UnitRecord)
-            if record.unit != unit or record.spec_sha256 != self._spec_sha256:
-                raise Unreadable("it belongs to another unit or another pool")
+            return self.record(unit)
         except NewerSchema as error:
+            path = self._layout.iteration(unit.iteration).record(unit)
             raise IncompatiblePool(f"{path}: {error}") from error
         except Unreadable as error:
             self._set_aside(unit, str(error))
             return None
+
+    def record(self, unit: Unit) -> UnitRecord | None:
+        """A unit's record, read without changing anything; ``None`` where there is none.
+
+        Raises:
+            Unreadable: it is damaged, or belongs to another unit or pool.
+            NewerSchema: a later version wrote it.
+        """
+        try:
+            data = store.read_if_there(self._layout.iteration(unit.iteration).record(unit))
+        except store.Strange as error:
+            raise Unreadable(error.reason) from error
+        if data is None:
+            return None
+        record = decode(data, UnitRecord)
+        if record.unit != unit or record.spec_sha256 != self._spec_sha256:
+            raise Unreadable("it belongs to another unit or another pool")
+        pool, evaluation = self._spec.pool, record.evaluation
+        episodes = pool.closing_episodes if unit.kind == "closing" else pool.evaluate_episodes
+        if evaluation is not None and len(evaluation.returns) != episodes:
+            raise Unreadable(f"{len(evaluation.returns)} episodes of evaluation, not {episodes}")
         return record
 
     # Merges
@@ -100,7 +118,7 @@ class Archive:
         """
         path = self._layout.iteration(iteration).merge
         try:
-            record = decode(store.read(path), MergeRecord)
+            record = decode(store.read(path, files.MERGE), MergeRecord)
         except (Unreadable, NewerSchema, FileNotFoundError) as error:
             raise IncompatiblePool(f"{path}: {error}") from error
         if record.spec_sha256 != self._spec_sha256 or record.iteration != iteration:
@@ -182,7 +200,10 @@ class Archive:
         return self._layout.iteration(0).agent(Unit(0, "initial", 0), self._initial_sha256)
 
     def _read_agent(self, relative: str, sha256: str) -> bytes | None:
-        data = store.read_if_there(self._layout.resolve(relative))
+        try:
+            data = store.read_if_there(self._layout.resolve(relative), files.AGENT)
+        except store.Strange:
+            return None
         return data if data is not None and hashlib.sha256(data).hexdigest() == sha256 else None
 
     def _set_aside(self, unit: Unit, reason: str) -> None:

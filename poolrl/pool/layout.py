@@ -7,16 +7,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from poolrl.pool.units import Unit
+from poolrl.errors import IncompatiblePool
+from poolrl.pool.units import AGENT_PATH, HASH_LENGTH, Unit
 
-HASH_LENGTH = 16
-"""Hexadecimal digits of an agent's SHA-256 in its file name."""
-
-_ITERATION = re.compile(r"\d{6,9}")
-_ATTEMPT = re.compile(r"([a-z]+-\d{3,6})\.attempt-[0-9a-f]{32}\.json")
-_BRANCH = re.compile(r"branch-\d{3,6}\.json")
-_LEASE = re.compile(r"([a-z]+-\d{3,6})(?:\.copy-\d+)?\.lease")
-_AGENT = re.compile(rf"[a-z]+-\d{{3,6}}-[0-9a-f]{{{HASH_LENGTH}}}\.safetensors")
+_ITERATION = re.compile(r"[0-9]{6,9}")
+_ATTEMPT = re.compile(r"([a-z]+-[0-9]{3,6})\.attempt-[0-9a-f]{32}\.json")
+_BRANCH = re.compile(r"branch-[0-9]{3,6}\.json")
+_LEASE = re.compile(r"([a-z]+-[0-9]{3,6})(?:\.copy-[0-9]+)?\.lease")
+_AGENT = re.compile(rf"[a-z]+-[0-9]{{3,6}}-[0-9a-f]{{{HASH_LENGTH}}}\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ class IterationLayout:
 
     def agent(self, unit: Unit, sha256: str) -> Path:
         """The agent that the record names; equal content is equal name."""
-        return self.folder / f"{unit.stem}-{sha256[:HASH_LENGTH]}.safetensors"
+        return self.folder / unit.agent_name(sha256)
 
     def attempt(self, unit: Unit, identifier: str) -> Path:
         """A try that failed for reasons of its worker."""
@@ -130,5 +128,11 @@ class Layout:
         return path.relative_to(self.root).as_posix()
 
     def resolve(self, relative: str) -> Path:
-        """The file that a record names."""
+        """The file of an agent that a record names.
+
+        Raises:
+            IncompatiblePool: the name is none of an agent's, and may lead anywhere.
+        """
+        if AGENT_PATH.fullmatch(relative) is None:
+            raise IncompatiblePool(f"{self.root}: {relative!r} is no path of an agent")
         return self.root / relative

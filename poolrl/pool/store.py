@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 from filelock import LeaseSettingsMismatch, SoftFileLease, Timeout
 
-from poolrl.errors import PoolrlError, UsageError
+from poolrl import files
+from poolrl.errors import IncompatiblePool, PoolrlError, UsageError
+from poolrl.pool.links import refuse_links
 
 T = TypeVar("T")
 
@@ -28,6 +31,18 @@ _NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 class StoreError(PoolrlError):
     """The file system refused; the message names the file and the reason."""
+
+
+class Strange(IncompatiblePool):
+    """No plain file is where one should be, or it is far too large.
+
+    Attributes:
+        reason: without the file's name.
+    """
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.reason = reason
 
 
 def publish(path: Path, data: bytes) -> bool:
@@ -41,6 +56,7 @@ def publish(path: Path, data: bytes) -> bool:
     Raises:
         StoreError: the file system refused, or has no hard links.
     """
+    refuse_links(path.parent)
     temporary = path.with_name(f".tmp-{uuid.uuid4().hex}")
     try:
         try:
@@ -54,7 +70,10 @@ def publish(path: Path, data: bytes) -> bool:
                     break
                 except FileExistsError:
                     # A retried NFS request may report this for our own success.
-                    found = read_if_there(path)
+                    try:
+                        found = read_if_there(path, len(data))
+                    except Strange:
+                        return False
                     if found is not None:
                         return found == data
                     # Somebody removed it since; there is room again.
@@ -78,6 +97,7 @@ def replace(path: Path, data: bytes) -> None:
     Raises:
         StoreError: the file system refused.
     """
+    refuse_links(path.parent)
     temporary = path.with_name(f".tmp-{uuid.uuid4().hex}")
     try:
         try:
@@ -89,26 +109,49 @@ def replace(path: Path, data: bytes) -> None:
         raise _refused("write", path, error) from error
 
 
-def read(path: Path) -> bytes:
-    """Read a file that should be there.
+def read(path: Path, most: int = files.RECORD) -> bytes:
+    """Read a file that should be there, of so many bytes at most.
 
     Raises:
         FileNotFoundError: it is not, after a few tries.
+        Strange: it is no plain file, or larger.
         StoreError: the file system refused.
     """
-    return _patiently("read", path, path.read_bytes, {*_PASSING, errno.ENOENT})
+    return _read(path, most, {*_PASSING, errno.ENOENT})
 
 
-def read_if_there(path: Path) -> bytes | None:
-    """Read a file, or say at once that there is none.
+def read_if_there(path: Path, most: int = files.RECORD) -> bytes | None:
+    """Read a file of so many bytes at most, or say at once that there is none.
 
     Raises:
+        Strange: it is no plain file, or larger.
         StoreError: the file system refused.
     """
     try:
-        return _patiently("read", path, path.read_bytes, _PASSING)
+        return _read(path, most, _PASSING)
     except FileNotFoundError:
         return None
+
+
+def open_log(path: Path) -> BinaryIO:
+    """Open a file to append to.
+
+    Raises:
+        Strange: no plain file is there.
+        StoreError: the file system refused.
+    """
+    refuse_links(path.parent)
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
+    try:
+        descriptor = os.open(path, flags, 0o666)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            raise Strange(path, "no plain file") from error
+        raise _refused("write", path, error) from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise Strange(path, "no plain file")
+    return open(descriptor, "ab")
 
 
 def names_in(folder: Path) -> set[str]:
@@ -117,6 +160,7 @@ def names_in(folder: Path) -> set[str]:
     Raises:
         StoreError: the file system refused.
     """
+    refuse_links(folder)
     try:
         return _patiently("list", folder, lambda: set(os.listdir(folder)), _PASSING)
     except FileNotFoundError:
@@ -129,6 +173,7 @@ def make_folder(folder: Path) -> None:
     Raises:
         StoreError: the file system refused.
     """
+    refuse_links(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -141,6 +186,7 @@ def set_aside(path: Path) -> Path:
     Returns:
         The new path.
     """
+    refuse_links(path.parent)
     aside = path.with_name(f"{path.name}.corrupt-{uuid.uuid4().hex}")
     try:
         os.rename(path, aside)
@@ -153,6 +199,7 @@ def set_aside(path: Path) -> Path:
 
 def remove(path: Path) -> None:
     """Remove a file; one that is gone already is no error."""
+    refuse_links(path.parent)
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
@@ -179,6 +226,7 @@ class Claims:
         Raises:
             StoreError: the file system refused.
         """
+        refuse_links(path.parent)
         lease = self._leases.get(path)
         if lease is None:
             lease = SoftFileLease(path, lease_duration=self._duration, timeout=0)
@@ -206,8 +254,12 @@ class Claims:
     def _silent(self, path: Path) -> bool:
         now = time.monotonic()
         try:
-            with open(path, "rb") as file:  # open and fstat are fresh where stat is not
-                status = os.fstat(file.fileno())
+            # open and fstat are fresh where stat is not; a pipe must not be waited for.
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+            try:
+                status = os.fstat(descriptor)
+            finally:
+                os.close(descriptor)
             sign = (status.st_ino, status.st_mtime_ns)
         except OSError:
             return False  # released meanwhile, or unreadable for now
@@ -217,6 +269,14 @@ class Claims:
             return False
         # Half a duration later than filelock itself would take it over.
         return now - since > 1.5 * self._duration
+
+
+def _read(path: Path, most: int, passing: set[int]) -> bytes:
+    refuse_links(path.parent)
+    try:
+        return _patiently("read", path, lambda: files.read_plain(path, most, follow=False), passing)
+    except files.Strange as error:
+        raise Strange(path, str(error)) from error
 
 
 def _patiently(verb: str, path: Path, call: Callable[[], T], passing: set[int]) -> T:

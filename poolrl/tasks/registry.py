@@ -6,9 +6,9 @@ import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
+from poolrl import files
 from poolrl.config import World
 from poolrl.errors import UsageError
 from poolrl.tasks import user
@@ -126,7 +126,7 @@ def with_absolute_paths(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     file = kwargs.get("xml_file")
     if not isinstance(file, str) or not file.startswith((".", "~")):
         return dict(kwargs)
-    return {**kwargs, "xml_file": str(Path(file).expanduser().resolve())}
+    return {**kwargs, "xml_file": files.absolute(file)}
 
 
 def fingerprint(task: Task) -> str:

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -95,15 +96,15 @@ def test_a_name_that_comes_and_goes_is_no_success(
 def test_a_passing_error_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "x"
     path.write_bytes(b"here")
-    real, failures = Path.read_bytes, [errno.ESTALE, errno.EIO]
+    real, failures = os.open, [errno.ESTALE, errno.EIO]
 
-    def flaky(self: Path) -> bytes:
+    def flaky(*arguments: Any) -> int:
         if failures:
             number = failures.pop()
             raise OSError(number, os.strerror(number))
-        return real(self)
+        return real(*arguments)
 
-    monkeypatch.setattr(Path, "read_bytes", flaky)
+    monkeypatch.setattr(os, "open", flaky)
     assert store.read(path) == b"here"
 
 

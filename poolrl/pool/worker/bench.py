@@ -124,11 +124,11 @@ class Bench:
         """The agent that a unit starts from; ``None`` where the seed draws it."""
         if previous is None:
             given = self._archive.given_agent()
-            return None if given is None else Agent.from_bytes(given, "the agent to start from")
+            return None if given is None else self._computer.read(given, "the agent to start from")
         sha256 = previous.champion.sha256
         if self._champion is None or self._champion[0] != sha256:
             data = self._archive.champion(previous)
-            self._champion = (sha256, Agent.from_bytes(data, previous.champion.path))
+            self._champion = (sha256, self._computer.read(data, previous.champion.path))
         return self._champion[1]
 
     def _fail(self, unit: Unit, error: Exception | TooLong) -> None:

@@ -301,7 +301,10 @@ class Worker:
         closing = [Unit(last.iteration, "closing", 0)]
         patience = self._patience()
         pause = 0.0
-        while not (listing := self._look(layout, closing, patience)).complete:
+        while not (
+            (listing := self._look(layout, closing, patience)).complete
+            and self._archive.deposit(closing[0]) is not None
+        ):
             self._stop.check()
             if not self._work_through(listing, layout, last, patience):
                 self._pulse.tell("waiting", last.iteration)
