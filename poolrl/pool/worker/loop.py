@@ -301,10 +301,12 @@ class Worker:
         closing = [Unit(last.iteration, "closing", 0)]
         patience = self._patience()
         pause = 0.0
-        while not (
-            (listing := self._look(layout, closing, patience)).complete
-            and self._archive.deposit(closing[0]) is not None
-        ):
+        while True:
+            listing = self._look(layout, closing, patience)
+            if listing.complete:
+                if self._archive.deposit(closing[0]) is not None:
+                    return
+                continue  # it was damaged, and is set aside now
             self._stop.check()
             if not self._work_through(listing, layout, last, patience):
                 self._pulse.tell("waiting", last.iteration)

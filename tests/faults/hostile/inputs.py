@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import struct
+import time
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -70,8 +71,8 @@ def make_template(root: Path) -> Place:
     for folder in (place.outside / "folder", place.here / "hostile_package"):
         folder.mkdir(parents=True)
     (place.outside / "kept.safetensors").write_bytes(b"kept")
-    pool = make_pool(place.pool, tiny_spec(pool__lease_duration=0.2), RunOptions(iterations=2))
-    Worker(pool, Ending(2), keep_all=True).run()
+    run = RunOptions(iterations=2, keep="all")
+    Worker(make_pool(place.pool, tiny_spec(pool__lease_duration=0.2), run), Ending(2)).run()
     champion = sorted(place.pool.glob("iterations/000001/branch-*.safetensors"))[0]
     shutil.copy(champion, place.agent)
     for name in ("merge.json", "closing-000.json", "branch-001.json"):
@@ -98,14 +99,17 @@ Arguments = list[str]
 
 def _pool_command(draw: Draw, place: Place, *, runs: bool = True) -> Arguments:
     # A picture takes a hundred times as long as a table.
-    weights = {"history": 6, "worker": 8, "evaluate": 4, "run": 4 if runs else 0, "plot": 1}
+    weights = {"history": 6, "worker": 8, "evaluate": 4, "prune": 3, "plot": 1}
+    weights["run"] = 4 if runs else 0
     name = draw(st.sampled_from([name for name, weight in weights.items() for _ in range(weight)]))
     pool = str(place.pool)
     return {
         "history": ["history", pool, "--format", draw(st.sampled_from(["table", "csv", "json"]))],
-        "worker": ["worker", "--pool-directory", pool],
+        # A hostile run may have a million iterations, which is no hang.
+        "worker": ["worker", "--pool-directory", pool, "--deadline", str(time.time() + 2)],
         "evaluate": ["evaluate", pool, "--episodes", "2"],
         "run": ["run", "--pool-directory", pool],
+        "prune": ["prune", pool, "--corrupt"],
         "plot": ["plot", pool, "-o", str(place.root / "out.png")],
     }[name]
 
