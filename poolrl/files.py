@@ -48,7 +48,7 @@ def read_plain(path: str | Path, most: int, *, follow: bool = True) -> bytes:
     try:
         status = os.fstat(descriptor)
         if stat.S_ISDIR(status.st_mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            raise Strange(os.strerror(errno.EISDIR))
         if not stat.S_ISREG(status.st_mode):
             raise Strange(_EXPLAINED[errno.ENXIO])
         if status.st_size <= most:

@@ -57,7 +57,7 @@ def run_pool(
         IncompatiblePool: the directory holds a pool of another specification.
         PoolrlError: no worker is left.
     """
-    console = Console()
+    console = Console(markup=False)  # a path, or an id, may hold brackets
     pool, run = prepare(config_file, root, overrides, from_agent, trust=trust)
     workers = min(run.workers or usable_cores(), pool.spec.pool.count)
     deadline = time.time() + run.time_budget if run.time_budget else None

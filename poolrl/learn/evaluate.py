@@ -19,6 +19,10 @@ from poolrl.learn.play import Actor, Episodes, Player
 from poolrl.seeding import Purpose, Streams
 from poolrl.spaces import SpaceSpec
 from poolrl.tasks import Task
+from poolrl.tasks.check import try_task
+
+LARGEST_RETURN = 1e300
+"""So that sums of returns stay finite."""
 
 LARGEST_RETURN = 1e300
 """So that sums of returns stay finite."""
@@ -125,6 +129,7 @@ def evaluate_agent(
     for name in ("observation_space", "action_space"):
         if SpaceSpec.of(getattr(task, name)) != getattr(metadata, name):
             raise UsageError(f"the agent's {name} is not that of {metadata.task} here")
+    try_task(task, world)
     streams = Streams(seed)
     played = evaluate(
         agent.policy,

@@ -201,7 +201,7 @@ class MergeRecord(Record, frozen=True, kw_only=True):
     the previous merge's choice."""
     parent_kept: Natural = 0
     """For how many iterations in a row the parent has been kept, this one included."""
-    failed_iterations: int = 0
+    failed_iterations: Natural = 0
     """For how many iterations in a row no branch has succeeded, this one included."""
     to_parent: Difference | None = None
     to_runner_up: Difference | None = None

@@ -67,6 +67,7 @@ def _figure(history: History) -> Any:
         f"{history.pool.layout.root.name}: {spec.task.id}, {spec.pool.count} branches, "
         f"seed {spec.pool.seed}",
         fontsize="medium",
+        parse_math=False,  # a name may hold dollars
     )
     return figure
 

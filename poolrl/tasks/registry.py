@@ -102,7 +102,15 @@ def _of_class(cls: type[Task], default_limit: int, world: World, num_simulations
     limit = world.max_episode_steps or default_limit
     if not limit:
         raise UsageError(f"task.max_episode_steps: {world.id} has no time limit of its own; set it")
-    return cls(num_simulations, max_episode_steps=limit, **kwargs)  # type: ignore[call-arg]
+    try:
+        return cls(num_simulations, max_episode_steps=limit, **kwargs)  # type: ignore[call-arg]
+    except UsageError:
+        raise
+    except Exception as error:
+        if world.id not in REGISTRY:
+            raise  # whose file is blamed
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UsageError(f"task: {world.id} with these arguments: {text}") from error
 
 
 def keyword_arguments(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:

@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import msgspec
-import numpy as np
 
 from poolrl import tasks
 from poolrl.agent import Agent, AgentMetadata
@@ -21,7 +20,7 @@ from poolrl.pool.units import KINDS, Unit
 from poolrl.pool.worker.clock import Clock
 from poolrl.seeding import Purpose, Streams
 from poolrl.tasks import Task
-from poolrl.tasks.check import one_action
+from poolrl.tasks.check import try_task
 
 
 class Result(NamedTuple):
@@ -52,16 +51,7 @@ class Computer:
         self._tasks: dict[int, Task] = {}
         self._task = self.make_task(1)
         self.model_sha256 = tasks.fingerprint(self._task)
-        generator = np.random.default_rng(0)
-        try:
-            with tasks.blamed(spec.task):
-                self._task.reset(np.arange(1), [generator])
-                self._task.step(one_action(self._task, generator))
-        except UsageError:
-            raise
-        except Exception as error:
-            reason = " ".join(str(error).split())
-            raise UsageError(f"task: {spec.task.id} with these arguments: {reason}") from error
+        try_task(self._task, spec.task)
 
     def make_task(self, episodes: int) -> Task:
         """A task for a number of episodes; how many simulations it has follows from the

@@ -304,8 +304,10 @@ class Worker:
         while True:
             self._stop.check()
             listing = self._look(layout, closing, patience)
-            if listing.complete and self._archive.deposit(closing[0]) is not None:
-                return
+            if listing.complete:
+                if self._archive.deposit(closing[0]) is not None:
+                    return
+                continue  # it was damaged, and is set aside now
             if not self._work_through(listing, layout, last, patience):
                 self._pulse.tell("waiting", last.iteration)
                 pause = min(0.5, max(0.01, 1.5 * pause))
