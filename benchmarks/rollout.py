@@ -27,6 +27,7 @@ import statistics
 import time
 from collections.abc import Callable
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -70,7 +71,7 @@ def start(task: MujocoTask, turn: int) -> tuple[Player, np.random.Generator]:
     """Episodes without end, and the noise to play them with."""
     streams = Streams(turn)
     budget = Budget(steps=10 * STEPS * SIMULATIONS)
-    player = Player(task, lambda i: streams.generator(Purpose.RESET, i), budget)
+    player = Player(task, streams.onwards(Purpose.RESET), budget)
     return player, streams.generator(Purpose.ACTION)
 
 
@@ -154,15 +155,13 @@ def step_task(task: MujocoTask, recording: Recording, turn: int) -> Callable[[],
     streams = Streams(turn)
 
     def run() -> None:
-        episode = 0
+        generators = streams.onwards(Purpose.RESET)
         pending = iter(recording.resets)
         following = next(pending, None)
         for k, control in enumerate(recording.controls):
             while following is not None and following.step == k:
-                count = len(following.ids)
-                task.reset(following.ids, streams.generators(Purpose.RESET, episode, count))
+                task.reset(following.ids, list(islice(generators, len(following.ids))))
                 task.observe()
-                episode += count
                 following = next(pending, None)
             task.step(control)
 
