@@ -82,6 +82,7 @@ class MujocoTask(Task):
         self.state: NDArray[np.float64] = self.batch.state[:, 1 : 1 + self.model.nq + self.model.nv]
         self.cfrc_ext = np.zeros((num_simulations, self.model.nbody, 6))
         self.dt: float = self.model.opt.timestep * frame_skip
+        self._more_than_state = more_than_state(self.model)
         self._unstable: NDArray[np.int32] = self.batch.warning[:, _UNSTABLE, 1]
         self._external_forces = external_forces
         # Zero, but for a model with sensors that need them.
@@ -163,7 +164,7 @@ class MujocoTask(Task):
 
     def set_state(self, ids: Ids, qpos: NDArray[np.float64], qvel: NDArray[np.float64]) -> None:
         """Begin episodes in the simulations ``ids`` from given states, (n, nq) and (n, nv)."""
-        if self.batch.persistent or self._randomizer is not None:
+        if self._randomizer is not None or self._more_than_state:
             self.batch.reset(ids, stage=int(mujoco.mjtStage.mjSTAGE_NONE))
         else:  # the same, for a sixth of the time: a simulation is its row of the state
             self.batch.state[ids] = self._default_state
@@ -215,6 +216,12 @@ class MujocoTask(Task):
     def diverged(self) -> NDArray[np.bool_]:
         unstable: NDArray[np.bool_] = np.logical_or.reduce(self._unstable, axis=1)
         return unstable
+
+
+def more_than_state(model: mujoco.MjModel) -> bool:
+    """Whether a simulation carries more from step to step than the state that MuJoCo names."""
+    beyond = mujoco.mjtEnableBit.mjENBL_SLEEP | mujoco.mjtEnableBit.mjENBL_IPC
+    return bool(model.nplugin or model.opt.enableflags & int(beyond))
 
 
 # Gymnasium sums and takes norms simulation by simulation. These give the same bits: each row is
