@@ -78,9 +78,7 @@ class Player:
         begun: episodes begun so far.
     """
 
-    def __init__(
-        self, task: Task, resets: Iterator[np.random.Generator], budget: Budget
-    ) -> None:
+    def __init__(self, task: Task, resets: Iterator[np.random.Generator], budget: Budget) -> None:
         self._task = task
         self._resets = resets
         self._budget = budget
