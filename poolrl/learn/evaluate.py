@@ -45,7 +45,7 @@ def evaluate(
     Raises:
         Divergence: a return is not finite, or a simulation became unstable.
     """
-    player = Player(task, resets.__getitem__, Budget(episodes=len(resets)))
+    player = Player(task, iter(resets), Budget(episodes=len(resets)))
     for _ in player.play(policy, noise):
         pass
     episodes = player.episodes()
