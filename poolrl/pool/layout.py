@@ -10,7 +10,7 @@ from pathlib import Path
 from poolrl.errors import IncompatiblePool
 from poolrl.pool.units import AGENT_PATH, HASH_LENGTH, Unit
 
-_ITERATION = re.compile(r"[0-9]{6,9}")
+_ITERATION = re.compile(r"[0-9]{6}|[1-9][0-9]{6,8}")
 _ATTEMPT = re.compile(r"([a-z]+-[0-9]{3,6})\.attempt-[0-9a-f]{32}\.json")
 _BRANCH = re.compile(r"branch-[0-9]{3,6}\.json")
 _LEASE = re.compile(r"([a-z]+-[0-9]{3,6})(?:\.copy-[0-9]+)?\.lease")

@@ -107,8 +107,8 @@ class Bench:
             log.info("iteration %d %s: merged without us; dropped", unit.iteration, unit.stem)
             self._clock.drop()
             return seconds
-        first = self._depositor.deposit(unit, previous, result)
-        if not first and self._is_late(unit, layout):
+        self._depositor.deposit(unit, previous, result)
+        if self._is_late(unit, layout):
             # Merged, and maybe cleaned up, between our look and our deposit.
             clean_up_again(self._archive, unit.iteration, self._keep)
         return seconds

@@ -30,7 +30,7 @@ class Depositor:
         previous: MergeRecord | None,
         result: Result | None,
         abandoned: str = "",
-    ) -> bool:
+    ) -> None:
         """Publish the agent, if there is a new one, and then the record.
 
         Args:
@@ -38,9 +38,6 @@ class Depositor:
             previous: the merge that it started from.
             result: what it gave; ``None`` for a unit that is abandoned.
             abandoned: why it is.
-
-        Returns:
-            Whether it was the first one of its unit, which is the one that counts.
         """
         reference = None
         failure = abandoned if result is None else result.failure
@@ -70,7 +67,6 @@ class Depositor:
         told = failure if record.score is None else f"score {record.score:.3f}"
         told = told if first else "deposited by another worker before"
         log.info("iteration %d %s: %s", unit.iteration, unit.stem, told)
-        return first
 
     def note_attempt(self, unit: Unit, error: BaseException) -> str:
         """Note a try that failed for reasons of the worker.
