@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import stat
 from pathlib import Path
 
 import mujoco
@@ -338,8 +339,12 @@ def test_evaluation_seeds_are_common_and_new_each_iteration(tiny_pool: Pool) -> 
 
 
 def test_a_full_disk_is_one_line(tiny_pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+    real = os.fsync
+
+    def full(descriptor: int) -> None:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(28, "No space left on device")
+        real(descriptor)
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(StoreError, match="cannot write: No space left on device"):
