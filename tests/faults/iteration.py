@@ -1,0 +1,310 @@
+"""One iteration's folder, held against the promises; see ``checker``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import re
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from tests.faults.rules import Key, Table, close, decide, mean, score_of, standard_error
+
+STRAY = re.compile(r"\.tmp-[0-9a-f]{32}|\.nfs[0-9a-f]+|.+\.corrupt-[0-9a-f]{32}")
+RECORD = re.compile(r"(initial|branch|parent|closing)-(\d{3,6})\.json")
+AGENT = re.compile(r"(initial|branch)-(\d{3,6})-([0-9a-f]{16})\.safetensors")
+ATTEMPT = re.compile(r"((?:initial|branch|parent|closing)-\d{3,6})\.attempt-[0-9a-f]{32}\.json")
+LEASE = re.compile(r"(merge|(initial|branch|parent|closing)-\d{3,6})\.lease(\.[\w.-]+)?")
+
+
+class Pool(Protocol):
+    """What an iteration needs to know of its pool."""
+
+    root: Path
+    spec: Table
+    spec_sha256: str
+    newest: int
+    kept_losers: float
+
+    def broken(self, path: str, what: str) -> None: ...
+    def stray(self, path: str) -> None: ...
+    def merged(self, champion: str, iteration: int, timing_dependent: bool) -> None: ...
+
+
+class Iteration:
+    """The folder of one iteration."""
+
+    def __init__(self, pool: Pool, number: int, previous: Table | None) -> None:
+        self.pool = pool
+        self.spec = pool.spec
+        self.number = number
+        self.previous = previous
+        # What came before is lost, and told: nothing here can be held against it.
+        self.unknown_start = number > 0 and previous is None
+        self.where = f"iterations/{number:06d}"
+        self.folder = pool.root / "iterations" / f"{number:06d}"
+        self.names: list[str] = []
+        self.merge: Table | None = None
+        self.records: dict[Key, Table] = {}
+        if number == 0:
+            self.units: list[Key] = [("initial", 0)]
+        else:
+            branches = range(self.spec["pool"]["count"])
+            self.units = [*(("branch", index) for index in branches), ("parent", 0)]
+
+    def run(self) -> Table | None:
+        """The iteration's merge; ``None`` where there is none, or none that can be used."""
+        self.names = sorted(os.listdir(self.folder))
+        for name in self.names:
+            self._look_at(name)
+        if "merge.json" in self.names:
+            self.merge = self._read("merge.json", self._check_merge_itself)
+        for (kind, index), record in self.records.items():
+            name = f"{kind}-{index:03d}.json"
+            self._guarded(name, lambda record=record, name=name: self._check_record(name, record))
+        if self.merge is not None:
+            self._guarded("merge.json", self._check_decision)
+        self._look_for_orphans()
+        return self.merge
+
+    def broken(self, name: str, what: str) -> None:
+        self.pool.broken(f"{self.where}/{name}", what)
+
+    def _guarded(self, name: str, call: Callable[[], Any]) -> bool:
+        try:
+            call()
+        except (KeyError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
+            self.broken(name, f"has not what it should hold: {type(error).__name__} {error}")
+            return False
+        return True
+
+    def _look_at(self, name: str) -> None:
+        if not stat.S_ISREG(os.lstat(self.folder / name).st_mode):
+            self.broken(name, "is no plain file")
+        elif STRAY.fullmatch(name):
+            self.pool.stray(f"{self.where}/{name}")
+        elif match := RECORD.fullmatch(name):
+            key = (match[1], int(match[2]))
+            if name != f"{key[0]}-{key[1]:03d}.json":
+                self.broken(name, "is nothing that a pool has")
+            elif key not in [*self.units, ("closing", 0)]:
+                self.broken(name, "is a unit that this iteration does not have")
+            else:
+                record = self._read(name, lambda record: self._belongs(name, record, *key))
+                if record is not None:
+                    self.records[key] = record
+        elif ATTEMPT.fullmatch(name):
+            self._read(name, lambda record: record["reason"])
+        elif name != "merge.json" and not AGENT.fullmatch(name) and not LEASE.fullmatch(name):
+            self.broken(name, "is nothing that a pool has")
+
+    def _read(self, name: str, look: Callable[[Table], Any]) -> Table | None:
+        try:
+            table = json.loads((self.folder / name).read_bytes(), parse_constant=_refuse)
+            if not isinstance(table, dict):
+                raise ValueError("it is no table")
+        except (ValueError, RecursionError) as error:
+            self.broken(name, f"is torn or no record: {error}")
+            return None
+        return table if self._guarded(name, lambda: look(table)) else None
+
+    # Records
+
+    def _belongs(self, name: str, record: Table, kind: str, index: int) -> None:
+        _expect(record["schema"] == 1, f"schema {record['schema']}")
+        for key, value in (("kind", kind), ("index", index), ("iteration", self.number)):
+            if record[key] != value:
+                self.broken(name, f"{key} is {record[key]}")
+        if record["spec_sha256"] != self.pool.spec_sha256:
+            self.broken(name, "is a record of another pool: spec_sha256 is not pool.toml's")
+
+    def _check_record(self, name: str, record: Table) -> None:
+        standing = self.merge if record["kind"] == "closing" else self.previous
+        champion = standing["champion"] if standing else None
+        expected = champion["sha256"] if champion else ""
+        if record["kind"] == "closing" and self.merge is None:
+            self.broken(name, "a closing evaluation of an iteration without a merge")
+        elif not self.unknown_start and record["parent_sha256"] != expected:
+            self.broken(
+                name,
+                f"a follower that chose for itself: parent_sha256 is {record['parent_sha256']}, "
+                f"the champion is {expected}",
+            )
+        if record["status"] not in ("done", "failed", "abandoned"):
+            self.broken(name, f"status is {record['status']}")
+        if (record["status"] == "done") != (record["evaluation"] is not None):
+            self.broken(name, f"{record['status']}, and evaluation is {record['evaluation']}")
+        if record["status"] != "done" and (not record["reason"] or record["agent"] is not None):
+            self.broken(name, f"{record['status']}, but with an agent or without a reason")
+        if record["status"] == "abandoned":
+            self._check_attempts(name, record)
+        self._check_evaluation(name, record)
+        self._check_training(name, record)
+        if record["status"] == "done":
+            self._check_agent(name, record, champion)
+
+    def _check_attempts(self, name: str, record: Table) -> None:
+        stem = f"{record['kind']}-{record['index']:03d}"
+        tries = [m for each in self.names if (m := ATTEMPT.fullmatch(each)) and m[1] == stem]
+        if len(tries) < self.spec["pool"]["max_attempts"]:
+            self.broken(name, f"abandoned after {len(tries)} attempts")
+
+    def _check_evaluation(self, name: str, record: Table) -> None:
+        evaluation = record["evaluation"]
+        if evaluation is None:
+            return
+        returns, lengths = evaluation["returns"], evaluation["lengths"]
+        reserved = record["kind"] == "closing"
+        episodes = self.spec["pool"]["closing_episodes" if reserved else "evaluate_episodes"]
+        if not len(returns) == len(lengths) == episodes:
+            self.broken(name, f"{len(returns)} returns, {len(lengths)} lengths of {episodes}")
+        if not all(isinstance(x, (int, float)) and math.isfinite(x) for x in returns):
+            self.broken(name, "returns that are not finite")
+        if evaluation["score"] != mean(returns):
+            self.broken(
+                name, f"score {evaluation['score']} is not the mean {mean(returns)} of its returns"
+            )
+        if not close(evaluation["standard_error"], standard_error(returns)):
+            self.broken(name, "standard_error is not that of its returns")
+        if evaluation["deterministic"] != self.spec["evaluation"]["deterministic"]:
+            self.broken(name, "evaluated otherwise than pool.toml says")
+
+    def _check_training(self, name: str, record: Table) -> None:
+        trains = record["kind"] == "branch"
+        if record["training"] is not None and not trains:
+            self.broken(name, "has trained")
+        if record["training"] is None and trains and record["status"] == "done":
+            self.broken(name, "has not trained")
+        if record["status"] == "abandoned":
+            return
+        expected: Table = {}
+        if trains:
+            chosen = self.spec["branches"].items()
+            expected = self.spec["learner"] | {
+                key: values[record["index"] % len(values)] for key, values in chosen
+            }
+            expected.pop("name")
+        own = {key: value for key, value in record["hyperparameters"].items() if key != "name"}
+        # Options that a later version added have their defaults where pool.toml has none.
+        if {key: own.get(key) for key in expected} != expected or (own and not trains):
+            self.broken(name, "hyperparameters are not pool.toml's for this branch")
+
+    def _check_agent(self, name: str, record: Table, champion: Table | None) -> None:
+        agent = record["agent"]
+        if record["kind"] in ("parent", "closing"):
+            known = champion is not None or not self.unknown_start
+            if known and agent != {k: (champion or {}).get(k) for k in ("path", "sha256")}:
+                self.broken(name, "its agent is not the champion")
+            return
+        file = f"{record['kind']}-{record['index']:03d}-{agent['sha256'][:16]}.safetensors"
+        if agent["path"] != f"{self.where}/{file}":
+            self.broken(name, f"its agent's path is {agent['path']}")
+        elif file not in self.names:
+            won = self.merge is not None and self.merge["champion"]["sha256"] == agent["sha256"]
+            age = self.pool.newest - self.number
+            if self.merge is None or won or age < self.pool.kept_losers:
+                self.broken(name, f"its agent is missing: {file}")
+        elif (found := _sha256(self.folder / file)) != agent["sha256"]:
+            self.broken(name, f"its agent has another hash: {file} is {found}")
+
+    def _look_for_orphans(self) -> None:
+        named = {r["agent"]["path"] for r in self.records.values() if isinstance(r["agent"], dict)}
+        if self.number == 0 and (given := self.spec["initial_agent_sha256"]):
+            own = f"initial-000-{given[:16]}.safetensors"
+            named.add(f"{self.where}/{own}")
+            if own not in self.names:
+                self.broken(own, "the agent that the pool was given is missing")
+            elif _sha256(self.folder / own) != given:
+                self.broken(own, "the agent that the pool was given has another hash")
+        for name in self.names:
+            path = f"{self.where}/{name}"
+            match = AGENT.fullmatch(name)
+            if match is None or path in named:
+                continue
+            if not _sha256(self.folder / name).startswith(match[3]):
+                self.broken(name, "an agent whose hash is not that of its name")
+            self.pool.stray(path)
+
+    # The merge
+
+    def _check_merge_itself(self, merge: Table) -> None:
+        _expect(merge["schema"] == 1, f"schema {merge['schema']}")
+        if merge["iteration"] != self.number:
+            self.broken("merge.json", f"iteration is {merge['iteration']}")
+        if merge["spec_sha256"] != self.pool.spec_sha256:
+            self.broken("merge.json", "is a merge of another pool: spec_sha256 is not pool.toml's")
+        champion = merge["champion"]
+        self.pool.merged(champion["sha256"], self.number, merge["timing_dependent"])
+        expected = (
+            f"iterations/{champion['iteration']:06d}/{champion['kind']}-{champion['index']:03d}-"
+            f"{champion['sha256'][:16]}.safetensors"
+        )
+        path = self.pool.root / expected
+        if champion["path"] != expected:
+            self.broken("merge.json", f"its champion's path is {champion['path']}")
+        elif not path.exists():
+            self.broken("merge.json", f"its champion is gone: {expected}")
+        elif _sha256(path) != champion["sha256"]:
+            self.broken("merge.json", f"its champion has another hash: {expected}")
+
+    def _check_decision(self) -> None:
+        merge = self.merge
+        assert merge is not None
+        listed = self._listed(merge)
+        abandoned = any(record["status"] == "abandoned" for record in listed.values())
+        incomplete = len(listed) < len(self.units)
+        if (abandoned or incomplete) and not merge["timing_dependent"]:
+            self.broken("merge.json", "depends on timing and does not say timing_dependent")
+        if merge["timing_dependent"] and not (abandoned or incomplete):
+            self.broken("merge.json", "says timing_dependent without a reason")
+        for key in self.units:
+            if key in self.records and key not in listed and not merge["timing_dependent"]:
+                self.broken("merge.json", f"does not list {key[0]}-{key[1]:03d}, which is there")
+        if self.unknown_start:
+            return
+        for name, value in decide(self.previous, listed, self.spec["selection"]).items():
+            own = merge[name]
+            if not (close(own, value) if name.startswith("to_") else own == value):
+                what = "a wrong winner" if name == "champion" else f"a wrong {name}"
+                self.broken("merge.json", f"{what}: {own}, by the rules {value}")
+
+    def _listed(self, merge: Table) -> dict[Key, Table]:
+        """The records that the merge says it used."""
+        listed: dict[Key, Table] = {}
+        for entry in merge["deposits"]:
+            key = (entry["kind"], entry["index"])
+            stem = f"{key[0]}-{key[1]:03d}"
+            record = self.records.get(key)
+            if key in listed or key not in self.units:
+                self.broken("merge.json", f"lists {stem} twice, or it has no such unit")
+            elif record is None:
+                self.broken("merge.json", f"lists {stem}, whose record is not there")
+            else:
+                listed[key] = record
+                own = {
+                    "kind": key[0],
+                    "index": key[1],
+                    "status": record["status"],
+                    "score": score_of(record),
+                    "sha256": record["agent"]["sha256"] if record["agent"] else "",
+                }
+                if entry != own:
+                    self.broken("merge.json", f"lists {stem} as {entry}, its record says {own}")
+        return listed
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _expect(right: bool, what: str) -> None:
+    if not right:
+        raise ValueError(what)
+
+
+def _refuse(text: str) -> None:
+    raise ValueError(f"{text} is no number of JSON")

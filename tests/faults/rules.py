@@ -1,0 +1,119 @@
+"""The rules of a pool, spelled out a second time for the checker: hashes, means, the merge."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from typing import Any
+
+Table = dict[str, Any]
+Key = tuple[str, int]
+"""Kind and index of a unit."""
+
+
+def decide(previous: Table | None, deposits: dict[Key, Table], selection: Table) -> Table:
+    """What a merge must say, given the merge before it and the deposits that it used."""
+    best: Table | None = None
+    second: Table | None = None
+    for _, record in sorted((k, r) for k, r in deposits.items() if k[0] != "parent"):
+        score = score_of(record)
+        if score is None or record["agent"] is None:
+            continue
+        if best is None or score > score_of(best):
+            best, second = record, best
+        elif second is None or score > score_of(second):
+            second = record
+    parent = deposits.get(("parent", 0))
+    if parent is not None and score_of(parent) is None:
+        parent = None
+    parent_score = score_of(parent) if parent else None
+    kept = previous["parent_kept"] if previous else 0
+    old = previous["champion"] | {"score": parent_score} if previous else None
+    said: Table = {
+        "rule": "best branch",
+        "champion": as_champion(best) if best else old,
+        "parent_score": parent_score,
+        "parent_kept": 0,
+        "to_parent": difference(best, parent),
+        "to_runner_up": difference(best, second),
+        "environment_steps": (previous["environment_steps"] if previous else 0)
+        + sum(sum(r["evaluation"]["lengths"]) for r in deposits.values() if r["evaluation"])
+        + sum(r["training"]["environment_steps"] for r in deposits.values() if r["training"]),
+        "training_steps": (previous["training_steps"] if previous else 0)
+        + sum(r["training"]["environment_steps"] for r in deposits.values() if r["training"]),
+    }
+    if previous is None:
+        return said | {"rule": "initial", "to_parent": None, "to_runner_up": None}
+    if best is None:
+        return said | {"rule": "no branch succeeded", "parent_kept": kept + 1}
+    if not selection["keep_parent"] or parent_score is None or score_of(best) > parent_score:
+        return said
+    if kept >= selection["patience"]:
+        return said | {"rule": "patience"}
+    return said | {
+        "rule": "parent kept",
+        "champion": old,
+        "parent_kept": kept + 1,
+        "to_parent": {"mean": 0.0, "standard_error": 0.0},
+        "to_runner_up": difference(parent, best),
+    }
+
+
+def spec_sha256(table: Table) -> str:
+    """A specification's identity: SHA-256 of its sorted JSON, infinities as strings."""
+
+    def spelled(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: spelled(inner) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [spelled(inner) for inner in value]
+        return str(value) if isinstance(value, float) and math.isinf(value) else value
+
+    text = json.dumps(spelled(table), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def mean(values: list[float]) -> float:
+    return math.fsum(values) / len(values)
+
+
+def standard_error(values: list[float]) -> float:
+    if len(values) < 2:
+        return 0.0
+    middle = mean(values)
+    squares = math.fsum((value - middle) ** 2 for value in values)
+    return math.sqrt(squares / (len(values) - 1) / len(values))
+
+
+def score_of(record: Table) -> Any:
+    """Of what succeeded with a finite score; else ``None``."""
+    evaluation = record["evaluation"]
+    if record["status"] != "done" or not evaluation:
+        return None
+    return evaluation["score"] if math.isfinite(evaluation["score"]) else None
+
+
+def as_champion(record: Table) -> Table:
+    return {
+        **{key: record["agent"][key] for key in ("path", "sha256")},
+        "score": score_of(record),
+        **{key: record[key] for key in ("iteration", "kind", "index")},
+    }
+
+
+def difference(a: Table | None, b: Table | None) -> Table | None:
+    if a is None or b is None:
+        return None
+    pairs = zip(a["evaluation"]["returns"], b["evaluation"]["returns"], strict=True)
+    differences = [x - y for x, y in pairs]
+    return {"mean": mean(differences), "standard_error": standard_error(differences)}
+
+
+def close(a: Any, b: Any) -> bool:
+    """Equal, numbers of differences up to rounding."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(close(a[key], b[key]) for key in a)
+    if isinstance(a, float) and isinstance(b, float):
+        return math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12)
+    return bool(a == b)
