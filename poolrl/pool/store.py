@@ -8,6 +8,7 @@ tried again a few times.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import time
 import uuid
@@ -18,6 +19,8 @@ from typing import TypeVar
 from filelock import LeaseSettingsMismatch, SoftFileLease, Timeout
 
 from poolrl.errors import PoolrlError, UsageError
+
+log = logging.getLogger("poolrl.pool")
 
 T = TypeVar("T")
 
@@ -41,29 +44,9 @@ def publish(path: Path, data: bytes) -> bool:
     Raises:
         StoreError: the file system refused, or has no hard links.
     """
-    temporary = path.with_name(f".tmp-{uuid.uuid4().hex}")
     try:
-        try:
-            with open(temporary, "xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            for attempt in range(_TRIES):
-                try:
-                    os.link(temporary, path)
-                    break
-                except FileExistsError:
-                    # A retried NFS request may report this for our own success.
-                    found = read_if_there(path)
-                    if found is not None:
-                        return found == data
-                    # Somebody removed it since; there is room again.
-                    if attempt == _TRIES - 1:
-                        raise
-        finally:
-            temporary.unlink(missing_ok=True)
-        _sync_folder(path.parent)
-        return True
+        # Again with a new file: what an fsync that failed has left of the old one is unknown.
+        return _again(lambda: _publish(path, data), _PASSING)
     except OSError as error:
         if error.errno in _NO_HARD_LINKS:
             raise StoreError(
@@ -72,21 +55,53 @@ def publish(path: Path, data: bytes) -> bool:
         raise _refused("write", path, error) from error
 
 
+def _publish(path: Path, data: bytes) -> bool:
+    temporary = path.with_name(f".tmp-{uuid.uuid4().hex}")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        for attempt in range(_TRIES):
+            try:
+                os.link(temporary, path)
+                break
+            except FileExistsError:
+                # A retried NFS request may report this for our own success.
+                found = read_if_there(path)
+                if found is not None and found != data:
+                    return False
+                if found is not None:
+                    break
+                # Somebody removed it since; there is room again.
+                if attempt == _TRIES - 1:
+                    raise
+    finally:
+        _discard(temporary)
+    _sync_folder(path.parent)
+    return True
+
+
 def replace(path: Path, data: bytes) -> None:
     """Write a file that nobody's decision hangs on; readers see the old or the new content.
 
     Raises:
         StoreError: the file system refused.
     """
-    temporary = path.with_name(f".tmp-{uuid.uuid4().hex}")
     try:
-        try:
-            temporary.write_bytes(data)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        _again(lambda: _replace(path, data), {*_PASSING, errno.ENOENT})
     except OSError as error:
         raise _refused("write", path, error) from error
+
+
+def _replace(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".tmp-{uuid.uuid4().hex}")
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    except OSError:
+        _discard(temporary)
+        raise
 
 
 def read(path: Path) -> bytes:
@@ -130,7 +145,7 @@ def make_folder(folder: Path) -> None:
         StoreError: the file system refused.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        _again(lambda: folder.mkdir(parents=True, exist_ok=True), _PASSING)
     except OSError as error:
         raise _refused("make", folder, error) from error
 
@@ -143,7 +158,7 @@ def set_aside(path: Path) -> Path:
     """
     aside = path.with_name(f"{path.name}.corrupt-{uuid.uuid4().hex}")
     try:
-        os.rename(path, aside)
+        _again(lambda: os.rename(path, aside), _PASSING)
     except FileNotFoundError:
         pass  # another worker was first
     except OSError as error:
@@ -154,7 +169,7 @@ def set_aside(path: Path) -> Path:
 def remove(path: Path) -> None:
     """Remove a file; one that is gone already is no error."""
     try:
-        path.unlink(missing_ok=True)
+        _again(lambda: path.unlink(missing_ok=True), _PASSING)
     except OSError as error:
         raise _refused("remove", path, error) from error
 
@@ -184,7 +199,7 @@ class Claims:
             lease = SoftFileLease(path, lease_duration=self._duration, timeout=0)
             self._leases[path] = lease
         try:
-            lease.acquire(poll_interval=0)
+            _again(lambda: lease.acquire(poll_interval=0), _PASSING)
         except (Timeout, LeaseSettingsMismatch):
             return self._silent(path)
         except OSError as error:
@@ -192,11 +207,16 @@ class Claims:
         return True
 
     def release(self, path: Path) -> None:
-        """Give a claim back; without effect where there is none."""
+        """Give a claim back; without effect where there is none, or where the file system refuses:
+        others wait for a marker no longer than for that of a dead worker."""
         lease = self._leases.pop(path, None)
         self._seen.pop(path, None)
-        if lease is not None:
-            lease.release(force=True)
+        if lease is None:
+            return
+        try:
+            _again(lambda: lease.release(force=True), _PASSING)
+        except OSError as error:
+            log.warning("%s: cannot remove: %s", path, error.strerror or error)
 
     def forget(self) -> None:
         """Drop everything about units that are over."""
@@ -221,16 +241,32 @@ class Claims:
 
 def _patiently(verb: str, path: Path, call: Callable[[], T], passing: set[int]) -> T:
     """Make a call, again a few times where its error may pass."""
-    for attempt in range(_TRIES):
+    try:
+        return _again(call, passing)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise _refused(verb, path, error) from error
+
+
+def _again(call: Callable[[], T], passing: set[int]) -> T:
+    """Make a call, again a few times where its error may pass; raises what the last try raised."""
+    for attempt in range(_TRIES - 1):
         try:
             return call()
         except OSError as error:
-            if error.errno not in passing or attempt == _TRIES - 1:
-                if isinstance(error, FileNotFoundError):
-                    raise
-                raise _refused(verb, path, error) from error
+            if error.errno not in passing:
+                raise
         time.sleep(0.01 * 4**attempt)
-    raise AssertionError("unreachable")
+    return call()
+
+
+def _discard(temporary: Path) -> None:
+    """Remove a temporary file; one that stays does no harm."""
+    try:
+        temporary.unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("%s: cannot remove: %s", temporary, error.strerror or error)
 
 
 def _sync_folder(folder: Path) -> None:
