@@ -35,6 +35,9 @@ from tests.faults.situations import SITUATIONS
 
 ERRORS = (errno.ENOSPC, errno.EIO, errno.ESTALE, errno.EACCES)
 
+BATCH = 500
+"""Cases between two words on how far it is."""
+
 Calls = dict[str, list[Call]]
 
 
@@ -61,6 +64,13 @@ def title(case: Case) -> str:
         Mode.LOSE_REPLY: "done, reply lost",
         Mode.FULL_DISK: "disk full from here",
     }[case.mode]
+
+
+def tell(case: Case, outcome: Outcome, call: Call) -> None:
+    """Say what is wrong with a case, and how to run it alone."""
+    arguments = f"{case.situation},{case.number},{int(case.mode)},{case.error}"
+    print(f"--case '{arguments}': {title(case)}: {call.name} {call.path}: {outcome.ended}")
+    print("".join(f"    {problem}\n" for problem in outcome.problems), end="")
 
 
 class Harness:
@@ -226,12 +236,14 @@ def main() -> int:
             if not options.full:
                 cases = sample(cases, options.sample, options.seed)
         print(f"{sum(map(len, calls.values()))} calls, {len(cases)} cases", flush=True)
-        outcomes = running.run(cases)
-    for case, outcome in zip(cases, outcomes, strict=True):
-        if outcome.problems or options.case:
-            arguments = f"{case.situation},{case.number},{int(case.mode)},{case.error}"
-            print(f"--case '{arguments}': {title(case)}: {outcome.hit}: {outcome.ended}")
-            print("".join(f"    {problem}\n" for problem in outcome.problems), end="")
+        outcomes = []
+        for first in range(0, len(cases), BATCH):
+            batch = cases[first : first + BATCH]
+            outcomes += running.run(batch)
+            for case, outcome in zip(batch, outcomes[first:], strict=True):
+                if outcome.problems or options.case:
+                    tell(case, outcome, calls[case.situation][case.number - 1])
+            print(f"{len(outcomes)} done in {time.monotonic() - started:.0f} s", flush=True)
     text = report(calls, cases, outcomes, time.monotonic() - started)
     print(text)
     if options.output:

@@ -15,6 +15,7 @@ from poolrl.agent import Agent
 from poolrl.config import RunOptions, Spec
 from poolrl.errors import PoolrlError
 from poolrl.pool.ending import Ending
+from poolrl.pool.history import History
 from poolrl.pool.spec import make_pool, open_pool
 from poolrl.pool.store import Claims
 from poolrl.pool.units import Unit
@@ -24,7 +25,7 @@ from poolrl.pool.worker.compute import Computer, Result
 from poolrl.pool.worker.look import Listing
 from tests.conftest import tiny_spec
 
-LEASE = 0.6
+LEASE = 0.3
 """Seconds; a claim that was killed before it was written is waited for 1.5 times as long."""
 
 
@@ -87,6 +88,10 @@ def make_from_agent_and_work(root: Path) -> None:
     work(root, 1)
 
 
+def read(root: Path) -> None:
+    History(open_pool(root)).refresh()
+
+
 # A finished pool goes on, and finds what the dead have left
 
 TORN = "iterations/000002/branch-000.json"
@@ -146,7 +151,7 @@ def work_with_failures(root: Path) -> None:
     try:
         for _ in range(6):
             try:
-                work(root)
+                work(root, 1)
                 return
             except PoolrlError as error:
                 if "MemoryError" not in str(error):
@@ -157,7 +162,7 @@ def work_with_failures(root: Path) -> None:
 
 
 def little_patience(root: Path) -> None:
-    make_pool(root, spec(pool__max_attempts=1), RunOptions(iterations=2))
+    make_pool(root, spec(pool__max_attempts=1), RunOptions(iterations=1))
 
 
 # A unit lasts longer than its claim
@@ -182,7 +187,7 @@ def quick_leases(root: Path) -> None:
 
 
 SITUATIONS = {
-    "making": Situation("a pool is made, and one iteration of it done", make_and_work),
+    "making": Situation("a pool is made and worked on to its end", make_and_work),
     "from agent": Situation(
         "a pool is made from an agent", make_from_agent_and_work, iterations=1
     ),
@@ -199,8 +204,13 @@ SITUATIONS = {
         "an agent that is not what its name says", make_and_work, changed_agent
     ),
     "failing": Situation(
-        "attempts, and units that are given up", work_with_failures, little_patience, attempts=True
+        "attempts, and units that are given up",
+        work_with_failures,
+        little_patience,
+        iterations=1,
+        attempts=True,
     ),
+    "reading": Situation("the history of a finished pool is read", read, finished, iterations=1),
     "company": Situation("another worker is there", work, make, company=True),
     "heartbeat": Situation(
         "the thread that keeps a claim alive", work_slowly, quick_leases, iterations=1, others=True
