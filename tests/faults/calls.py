@@ -76,8 +76,7 @@ def tell(case: Case, outcome: Outcome, call: Call) -> None:
 class Harness:
     """Server processes, each with the shim loaded."""
 
-    def __init__(self, folder: Path, processes: int) -> None:
-        """Raises ``shim.Unavailable`` where there is no shim."""
+    def __init__(self, folder: Path, processes: int, plant: str) -> None:
         library = shim.build(folder)
         environment = {
             **os.environ,
@@ -85,9 +84,10 @@ class Harness:
             "PYTHONDONTWRITEBYTECODE": "1",
             **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
         }
+        command = [sys.executable, "-m", "tests.faults.server"]
         self._servers = [
             subprocess.Popen(
-                [sys.executable, "-m", "tests.faults.server", str(folder / f"bench-{number}")],
+                [*command, str(folder / f"bench-{number}"), plant],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 cwd=Path(__file__).parents[2],
@@ -146,12 +146,20 @@ class Harness:
 
 
 @contextmanager
-def harness(processes: int = 1) -> Iterator[Harness]:
-    """A harness on a file system in memory, if there is one: it makes an fsync cost nothing."""
+def harness(processes: int = 1, plant: str = "") -> Iterator[Harness]:
+    """A harness on a file system in memory, if there is one: it makes an fsync cost nothing.
+
+    Args:
+        processes: how many servers.
+        plant: a defect of ``plants.py``; none by default.
+
+    Raises:
+        shim.Unavailable: there is no such thing here; the message says why.
+    """
     memory = Path("/dev/shm")
     where = memory if os.access(memory, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="poolrl-faults-", dir=where) as folder:
-        running = Harness(Path(folder), processes)
+        running = Harness(Path(folder), processes, plant)
         try:
             yield running
         finally:
@@ -165,10 +173,12 @@ def sample(cases: list[Case], size: int, seed: int) -> list[Case]:
         groups[case.situation, title(case)].append(case)
     generator = random.Random(seed)
     chosen: list[Case] = []
-    for group in groups.values():
+    shuffled = list(groups.values())
+    generator.shuffle(shuffled)
+    for group in shuffled:
         generator.shuffle(group)
     while len(chosen) < min(size, len(cases)):
-        chosen += [group.pop() for group in groups.values() if group]
+        chosen += [group.pop() for group in shuffled if group]
     return chosen[:size]
 
 

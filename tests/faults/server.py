@@ -22,6 +22,7 @@ from typing import Any
 
 from poolrl.errors import PoolrlError
 from tests.faults import checker
+from tests.faults.plants import PLANTS
 from tests.faults.shim import Mode, Shim
 from tests.faults.situations import SITUATIONS, Situation, settle, work
 
@@ -154,8 +155,8 @@ class Bench:
             problems.append(f"the worker beside: {beside}")
         problems += self._resume(case, situation, root)
         problems += _lost(root, found, situation)
-        problems += checker.check(root, iterations=situation.iterations)
-        problems += [
+        broken = checker.check(root, iterations=situation.iterations)
+        problems += broken or [  # what is broken may not be readable
             difference
             for difference in checker.same_history(self._reference(case.situation), root)
             # Why a unit was given up counts the attempts, which may differ.
@@ -300,8 +301,10 @@ def _lost(root: Path, found: dict[str, bytes], situation: Situation) -> list[str
     return problems
 
 
-def main(folder: str) -> None:
+def main(folder: str, plant: str) -> None:
     """Answer requests, a line of JSON each, until there are no more."""
+    if plant:
+        PLANTS[plant]()
     logging.getLogger().addHandler(logging.NullHandler())
     settle()
     bench = Bench(Path(folder))
@@ -316,4 +319,4 @@ def main(folder: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -34,6 +34,7 @@ static long number, count;
 static int mode, planned_error, threads_of_others, main_thread;
 static volatile int armed;
 static char paths[DESCRIPTORS][PATH_BYTES];
+static char listed[DESCRIPTORS];
 static char fired[PATH_BYTES + 64], outside[PATH_BYTES + 64];
 static char calls[LOG_BYTES];
 static size_t calls_length;
@@ -440,17 +441,21 @@ EXPORT DIR *opendir(const char *path) {
     if (!under_root(path))
         return real(path);
     DIR *folder = GUARDED("opendir", READS, path, (DIR *)NULL, EIO, real(path));
-    if (folder)
+    if (folder) {
         track(dirfd(folder), path);
+        listed[dirfd(folder)] = 0;
+    }
     return folder;
 }
 
+/* The first call fetches what a small folder holds; those after it read memory. */
 #define READDIR(name, type)                                                                        \
     EXPORT struct type *name(DIR *folder) {                                                        \
         REAL(name);                                                                                \
         int fd = dirfd(folder);                                                                    \
-        if (!tracked(fd))                                                                          \
+        if (!tracked(fd) || listed[fd])                                                            \
             return real(folder);                                                                   \
+        listed[fd] = 1;                                                                            \
         return GUARDED("readdir", READS, paths[fd], (struct type *)NULL, EIO, real(folder));       \
     }
 READDIR(readdir, dirent)

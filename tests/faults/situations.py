@@ -47,7 +47,7 @@ class Situation:
     what: str
     act: Callable[[Path], None]
     prepare: Callable[[Path], None] | None = None
-    iterations: int = 2
+    iterations: int = 1
     company: bool = False
     others: bool = False
     damaged: tuple[str, ...] = ()
@@ -58,7 +58,7 @@ def spec(**overrides: object) -> Spec:
     return tiny_spec(**{"pool__count": 2, "pool__lease_duration": LEASE} | overrides)
 
 
-def work(root: Path, iterations: int = 2, prefer: int = 0) -> None:
+def work(root: Path, iterations: int, prefer: int = 0) -> None:
     Worker(open_pool(root), Ending(iterations), prefer=prefer).run()
 
 
@@ -72,20 +72,20 @@ def settle() -> None:
 
 
 def make(root: Path) -> None:
-    make_pool(root, spec(), RunOptions(iterations=2))
+    make_pool(root, spec(), RunOptions(iterations=1))
 
 
 def make_and_work(root: Path) -> None:
     make(root)
-    work(root)
+    work(root, 1)
 
 
 def make_from_agent_and_work(root: Path) -> None:
     agent: Agent = Computer(spec(pool__seed=7), Clock()).initial_agent()
     data = agent.to_bytes()
     sha256 = hashlib.sha256(data).hexdigest()
-    make_pool(root, spec(initial_agent_sha256=sha256), RunOptions(iterations=1), data)
-    work(root, 1)
+    make_pool(root, spec(initial_agent_sha256=sha256), RunOptions(iterations=0), data)
+    work(root, 0)
 
 
 def read(root: Path) -> None:
@@ -99,8 +99,12 @@ CLAIMED = Unit(2, "branch", 1)
 
 
 def finished(root: Path) -> None:
-    make_pool(root, spec(), RunOptions(iterations=1))
-    work(root, 1)
+    make_and_work(root)
+
+
+def extend(root: Path) -> None:
+    make_pool(root, spec(), RunOptions(iterations=2))
+    work(root, 2)
 
 
 def littered(root: Path) -> None:
@@ -125,7 +129,7 @@ def changed_agent(root: Path) -> None:
     finished(root)
     ahead = root.with_name("ahead")
     shutil.copytree(root, ahead)
-    make_and_work(ahead)
+    extend(ahead)
     folder = open_pool(root).layout.iteration(2).folder
     folder.mkdir()
     # The champion of the second iteration, which stays, is the agent of a branch.
@@ -188,31 +192,29 @@ def quick_leases(root: Path) -> None:
 
 SITUATIONS = {
     "making": Situation("a pool is made and worked on to its end", make_and_work),
-    "from agent": Situation(
-        "a pool is made from an agent", make_from_agent_and_work, iterations=1
-    ),
+    "from agent": Situation("a pool is made from an agent", make_from_agent_and_work, iterations=0),
     "extending": Situation(
-        "a finished pool is opened with more iterations", make_and_work, finished
+        "a finished pool is opened with more iterations", extend, finished, iterations=2
     ),
     "littered": Situation(
         "a torn record, and a dead worker's claims",
-        make_and_work,
+        extend,
         littered,
+        iterations=2,
         damaged=(TORN,),
     ),
     "changed agent": Situation(
-        "an agent that is not what its name says", make_and_work, changed_agent
+        "an agent that is not what its name says", extend, changed_agent, iterations=2
     ),
     "failing": Situation(
         "attempts, and units that are given up",
         work_with_failures,
         little_patience,
-        iterations=1,
         attempts=True,
     ),
-    "reading": Situation("the history of a finished pool is read", read, finished, iterations=1),
-    "company": Situation("another worker is there", work, make, company=True),
+    "reading": Situation("the history of a finished pool is read", read, finished),
+    "company": Situation("another worker is there", make_and_work, make, company=True),
     "heartbeat": Situation(
-        "the thread that keeps a claim alive", work_slowly, quick_leases, iterations=1, others=True
+        "the thread that keeps a claim alive", work_slowly, quick_leases, others=True
     ),
 }
