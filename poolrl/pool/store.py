@@ -99,7 +99,7 @@ def _replace(path: Path, data: bytes) -> None:
     try:
         temporary.write_bytes(data)
         os.replace(temporary, path)
-    except OSError:
+    except BaseException:
         _discard(temporary)
         raise
 

@@ -191,9 +191,10 @@ def report(calls: Calls, cases: list[Case], outcomes: list[Outcome], seconds: fl
         "# Faults by call",
         "",
         "Written by `python -m tests.faults.calls --full --output results/faults-calls.md`: every",
-        "file-system call of a worker, killed before and after, failing with four errors, its reply",
-        "lost, the disk full from there on; each time the pool is then brought to its end by one or",
-        "two others, and held against the promises and against an undisturbed pool.",
+        "file-system call of a process is hit: killed before it, killed after it, failing once with",
+        "four errors, done but its reply lost, the disk full from there on. Each time one or two",
+        "others bring the pool to its end, and it is held against the promises and against an",
+        "undisturbed pool.",
         "",
         f"**{sum(map(len, calls.values())):,} calls, {len(hit):,} faults that hit, "
         f"{broken} with a broken promise**; {seconds / 60:.0f} minutes.",
@@ -207,7 +208,7 @@ def report(calls: Calls, cases: list[Case], outcomes: list[Outcome], seconds: fl
         lines.append(f"| {SITUATIONS[name].what} | {len(listed)} | {len(mine):,} | {bad} |")
     lines += [
         "",
-        "How the process ended that was hit: *went on* to the end of the pool, or *one line*, after",
+        "How the process ended that was hit: it *went on* to the end, or said *one line*, after",
         "which the same command goes on.",
         "",
         "| fault | hit | killed | went on | one line | otherwise | broken |",

@@ -201,7 +201,13 @@ class Bench:
         return Child(act, dict) if situation.company else None
 
     def _act(
-        self, situation: Situation, root: Path, number: int, mode: Mode, error: int, log: bool = False
+        self,
+        situation: Situation,
+        root: Path,
+        number: int,
+        mode: Mode,
+        error: int,
+        log: bool = False,
     ) -> dict[str, Any]:
         def act() -> None:
             self._shim.arm(root, number, mode, error, others=situation.others)

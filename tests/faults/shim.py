@@ -101,7 +101,7 @@ class Shim:
         return self._text["fired"]().decode()
 
     def outside(self) -> str:
-        """A call that would have changed something outside the folder; empty where there is none."""
+        """A call that would change something outside the folder; empty where there is none."""
         return self._text["outside"]().decode()
 
     def calls(self, root: Path) -> list[Call]:

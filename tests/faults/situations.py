@@ -1,4 +1,4 @@
-"""What a worker is doing when a call of it is hit: pools to begin with, and what is done to them."""
+"""What a process does when a call of it is hit: pools, and what is done to them."""
 
 from __future__ import annotations
 

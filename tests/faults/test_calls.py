@@ -1,10 +1,10 @@
-"""Faults at file-system calls: a sample of all cases, and that the harness finds what is planted."""
+"""Faults by file-system call: a sample of all cases, and planted defects that are found."""
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
@@ -17,11 +17,14 @@ SAMPLE = 110
 SEED = 4
 
 
-def started(plant: str = "", processes: int = 1) -> AbstractContextManager[Harness]:
-    try:
-        return calls.harness(processes, plant)
-    except shim.Unavailable as reason:
-        pytest.skip(str(reason))
+@contextmanager
+def started(plant: str = "", processes: int = 1) -> Iterator[Harness]:
+    with ExitStack() as stack:
+        try:
+            running = stack.enter_context(calls.harness(processes, plant))
+        except shim.Unavailable as reason:
+            pytest.skip(str(reason))
+        yield running
 
 
 def broken(cases: list[Case], outcomes: list[Outcome]) -> list[str]:
