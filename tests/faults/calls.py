@@ -35,7 +35,7 @@ from tests.faults.situations import SITUATIONS
 
 ERRORS = (errno.ENOSPC, errno.EIO, errno.ESTALE, errno.EACCES)
 
-BATCH = 500
+BATCH = 250
 """Cases between two words on how far it is."""
 
 Calls = dict[str, list[Call]]
@@ -167,7 +167,7 @@ def harness(processes: int = 1, plant: str = "") -> Iterator[Harness]:
 
 
 def sample(cases: list[Case], size: int, seed: int) -> list[Case]:
-    """A share of the cases, the same for the same seed, with some of each mode and situation."""
+    """Some of the cases, or all, those of each mode and situation in turn."""
     groups: dict[tuple[str, str], list[Case]] = defaultdict(list)
     for case in cases:
         groups[case.situation, title(case)].append(case)
@@ -182,8 +182,10 @@ def sample(cases: list[Case], size: int, seed: int) -> list[Case]:
     return chosen[:size]
 
 
-def report(calls: Calls, cases: list[Case], outcomes: list[Outcome], seconds: float) -> str:
-    """What was covered, and what became of it, as Markdown."""
+def report(
+    calls: Calls, cases: list[Case], outcomes: list[Outcome], every: int, seconds: float
+) -> str:
+    """What was covered of so many cases, and what became of it, as Markdown."""
     hit = [(case, outcome) for case, outcome in zip(cases, outcomes, strict=True) if outcome.hit]
     broken = sum(bool(outcome.problems) for outcome in outcomes)
     kinds = Counter(call.name for listed in calls.values() for call in listed)
@@ -191,13 +193,13 @@ def report(calls: Calls, cases: list[Case], outcomes: list[Outcome], seconds: fl
         "# Faults by call",
         "",
         "Written by `python -m tests.faults.calls --full --output results/faults-calls.md`: every",
-        "file-system call of a process is hit: killed before it, killed after it, failing once with",
-        "four errors, done but its reply lost, the disk full from there on. Each time one or two",
-        "others bring the pool to its end, and it is held against the promises and against an",
-        "undisturbed pool.",
+        "file-system call is hit. The process is killed before the call or after it, the call",
+        "fails once with one of four errors, or is done and its reply lost, or the disk is full from",
+        "there on. Each time one or two others bring the pool to its end, and it is held against the",
+        "promises and against an undisturbed pool.",
         "",
-        f"**{sum(map(len, calls.values())):,} calls, {len(hit):,} faults that hit, "
-        f"{broken} with a broken promise**; {seconds / 60:.0f} minutes.",
+        f"**{sum(map(len, calls.values())):,} calls, {len(cases):,} of {every:,} cases, "
+        f"{len(hit):,} of them hit, {broken} with a broken promise**; {seconds / 60:.0f} minutes.",
         "",
         "| situation | calls | faults that hit | broken |",
         "|---|---:|---:|---:|",
@@ -229,6 +231,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--full", action="store_true", help="every case, not a sample")
     parser.add_argument("--sample", type=int, default=200, help="how many cases otherwise")
+    parser.add_argument("--minutes", type=float, help="begin no more cases after so long")
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument("--situation", action="append", choices=SITUATIONS, help="these alone")
     parser.add_argument("--case", help="one: situation, number, mode, error; as failures print it")
@@ -244,18 +247,20 @@ def main() -> int:
         else:
             calls = running.record(options.situation or SITUATIONS)
             cases = [case for name, listed in calls.items() for case in cases_of(name, listed)]
-            if not options.full:
-                cases = sample(cases, options.sample, options.seed)
+            cases = sample(cases, len(cases) if options.full else options.sample, options.seed)
         print(f"{sum(map(len, calls.values()))} calls, {len(cases)} cases", flush=True)
-        outcomes = []
+        every, outcomes = len(cases), []
         for first in range(0, len(cases), BATCH):
+            if options.minutes and time.monotonic() - started > 60 * options.minutes:
+                cases = cases[:first]
+                break
             batch = cases[first : first + BATCH]
             outcomes += running.run(batch)
             for case, outcome in zip(batch, outcomes[first:], strict=True):
                 if outcome.problems or options.case:
                     tell(case, outcome, calls[case.situation][case.number - 1])
             print(f"{len(outcomes)} done in {time.monotonic() - started:.0f} s", flush=True)
-    text = report(calls, cases, outcomes, time.monotonic() - started)
+    text = report(calls, cases, outcomes, every, time.monotonic() - started)
     print(text)
     if options.output:
         options.output.write_text(text)
