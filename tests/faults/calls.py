@@ -192,11 +192,11 @@ def report(
     lines = [
         "# Faults by call",
         "",
-        "Written by `python -m tests.faults.calls --full --output results/faults-calls.md`: every",
-        "file-system call is hit. The process is killed before the call or after it, the call",
-        "fails once with one of four errors, or is done and its reply lost, or the disk is full from",
-        "there on. Each time one or two others bring the pool to its end, and it is held against the",
-        "promises and against an undisturbed pool.",
+        "Written by `python -m tests.faults.calls --full --output results/faults-calls.md`. Every",
+        "file-system call is hit: the process is killed before it or after it, the call fails once",
+        "with one of four errors, or is done and its reply lost, or the disk is full from there on.",
+        "Each time one or two others bring the pool to its end, and it is held against the promises",
+        "and against an undisturbed pool.",
         "",
         f"**{sum(map(len, calls.values())):,} calls, {len(cases):,} of {every:,} cases, "
         f"{len(hit):,} of them hit, {broken} with a broken promise**; {seconds / 60:.0f} minutes.",
