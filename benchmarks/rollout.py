@@ -16,7 +16,8 @@ The same controls from the same states, 16 simulations on one core, in control s
 
 The policy is a new one of the default network (64-64, beta), so that episodes end as early as they
 do at the beginning of training. All are timed in turn, round by round, so that a machine whose
-speed drifts slows all alike; a ratio is the median over rounds.
+speed drifts slows all alike; a ratio is the median over rounds. What is timed is the processor's
+time, of all threads together, so that other processes on a shared machine disturb less.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import statistics
 import time
 from collections.abc import Callable
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -70,7 +72,7 @@ def start(task: MujocoTask, turn: int) -> tuple[Player, np.random.Generator]:
     """Episodes without end, and the noise to play them with."""
     streams = Streams(turn)
     budget = Budget(steps=10 * STEPS * SIMULATIONS)
-    player = Player(task, lambda i: streams.generator(Purpose.RESET, i), budget)
+    player = Player(task, streams.onwards(Purpose.RESET), budget)
     return player, streams.generator(Purpose.ACTION)
 
 
@@ -154,15 +156,13 @@ def step_task(task: MujocoTask, recording: Recording, turn: int) -> Callable[[],
     streams = Streams(turn)
 
     def run() -> None:
-        episode = 0
+        generators = streams.onwards(Purpose.RESET)
         pending = iter(recording.resets)
         following = next(pending, None)
         for k, control in enumerate(recording.controls):
             while following is not None and following.step == k:
-                count = len(following.ids)
-                task.reset(following.ids, streams.generators(Purpose.RESET, episode, count))
+                task.reset(following.ids, list(islice(generators, len(following.ids))))
                 task.observe()
-                episode += count
                 following = next(pending, None)
             task.step(control)
 
@@ -237,10 +237,10 @@ def measure(task_id: str, rounds: int) -> Times:
         if pool is not None:
             runs["EnvPool"] = step_vector(pool, pool.reset, agent, turn)
         for name, run in runs.items():
-            start = time.perf_counter()
+            start = time.process_time()
             run()
             if turn:  # the first round warms caches
-                times.setdefault(name, []).append(time.perf_counter() - start)
+                times.setdefault(name, []).append(time.process_time() - start)
     return times
 
 

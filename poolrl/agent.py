@@ -22,7 +22,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from poolrl.config import NetworkSpec, Randomization, World
+from poolrl import files, tables
+from poolrl.config import Natural, NetworkSpec, Randomization, Text, World
 from poolrl.errors import UsageError
 from poolrl.policy.acting import Policy
 from poolrl.policy.arrays import check_arrays, expected_shapes
@@ -36,8 +37,13 @@ SCHEMA = 1
 
 METADATA_KEY = "poolrl"
 
+MOST_HEADER = 2**24
+"""Bytes of a header; the bounds of the largest space take a third of it."""
+
 OPTIMIZER_PREFIX = "optimizer/"
 """What the names of an optimiser's arrays begin with."""
+
+_NEVER_NEGATIVE = ("normalizer.var", "normalizer.count", "/step", "/exp_avg_sq")
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -50,20 +56,25 @@ class AgentMetadata(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """
 
     schema: int = SCHEMA
-    task: str
+    task: Text
     task_kwargs: dict[str, Any] = {}
-    max_episode_steps: Annotated[int, Meta(ge=1)]
+    max_episode_steps: Annotated[int, Meta(ge=1, le=10**9)]
     observation_space: SpaceSpec
     action_space: SpaceSpec
-    action_repeat: Annotated[int, Meta(ge=1)] = 1
+    action_repeat: Annotated[int, Meta(ge=1, le=10_000)] = 1
     mask_velocities: bool = False
     randomize: dict[str, Randomization] = {}
-    source_sha256: str = ""
-    learner: str
+    source_sha256: Text = ""
+    learner: Text
     network: NetworkSpec
-    environment_steps: int = 0
-    episodes: int = 0
-    updates: int = 0
+    environment_steps: Natural = 0
+    episodes: Natural = 0
+    updates: Natural = 0
+
+    def __post_init__(self) -> None:
+        if len(self.observation_space.shape) != 1 or self.observation_space.choices is not None:
+            raise ValueError("observations must be a box of one dimension")
+        tables.check_plain(self.task_kwargs)
 
     @property
     def world(self) -> World:
@@ -118,16 +129,17 @@ class Agent:
 
     @classmethod
     def from_bytes(cls, data: bytes, source: str = "agent") -> Agent:
-        """Read an agent.
+        """Read an agent that can act and go on training.
 
         Raises:
-            UsageError: the bytes are truncated, no agent, or of a newer schema; names ``source``.
+            UsageError: the bytes are truncated, no agent, of a newer schema, or the arrays are not
+                those of the network; names ``source``.
         """
         try:
+            header = _header(data)
             arrays = load_tensors(data)
-            size = int.from_bytes(data[:8], "little")
-            header = json.loads(data[8 : 8 + size])["__metadata__"][METADATA_KEY]
-            table = json.loads(header)
+            text = header["__metadata__"][METADATA_KEY]
+            table = json.loads(text, object_pairs_hook=_without_duplicates)
         except SafetensorError as error:
             raise UsageError(f"{source}: not an agent file, or a damaged one: {error}") from error
         except (KeyError, TypeError, ValueError, RecursionError) as error:
@@ -138,9 +150,13 @@ class Agent:
                 f"{source}: schema {schema} is newer than this version of poolrl reads ({SCHEMA})"
             )
         try:
-            return cls(arrays, msgspec.convert(table, AgentMetadata))
-        except msgspec.ValidationError as error:
+            agent = cls(arrays, msgspec.convert(table, AgentMetadata))
+            agent.check()
+        except (msgspec.ValidationError, RecursionError) as error:
             raise UsageError(f"{source}: damaged metadata: {error}") from error
+        except UsageError as error:
+            raise UsageError(f"{source}: {str(error).removeprefix('agent: ')}") from error
+        return agent
 
     @classmethod
     def load(cls, path: str | Path) -> Agent:
@@ -150,9 +166,11 @@ class Agent:
             UsageError: the file cannot be read or is not an agent's; names the file.
         """
         try:
-            data = Path(path).read_bytes()
+            data = files.read_plain(path, files.AGENT)
         except OSError as error:
             raise UsageError(f"{path}: {error.strerror}") from error
+        except files.Strange as error:
+            raise UsageError(f"{path}: {error}") from error
         return cls.from_bytes(data, str(path))
 
     @property
@@ -201,6 +219,8 @@ class Agent:
                 raise UsageError(f"agent: tensor {name} is none of its network's")
             if not np.isfinite(array).all():
                 raise UsageError(f"agent: tensor {name} is not finite")
+            if name.endswith(_NEVER_NEGATIVE) and (array < 0).any():
+                raise UsageError(f"agent: tensor {name} is negative")
 
     def act(
         self,
@@ -231,3 +251,23 @@ class Agent:
             batch[None] if single else batch, generator=generator
         ).action
         return action[0] if single else action
+
+
+def _header(data: bytes) -> Any:
+    """The header of a safetensors file; its library sees to the offsets.
+
+    Raises:
+        SafetensorError: it is longer than the file or than any agent's.
+        ValueError: it is no JSON, or has a key twice.
+    """
+    size = int.from_bytes(data[:8], "little")
+    if size > MOST_HEADER:
+        raise SafetensorError(f"a header of {size:,} bytes")
+    return json.loads(data[8 : 8 + size], object_pairs_hook=_without_duplicates)
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        raise ValueError("a key stands twice in a header")
+    return table

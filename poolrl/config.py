@@ -20,14 +20,22 @@ from msgspec import Meta, Struct
 
 from poolrl import tables
 from poolrl.errors import UsageError
+from poolrl.keep import Keep
 
 # The upper bounds refuse infinity.
 Positive = Annotated[float, Meta(gt=0, le=1e9)]
 NonNegative = Annotated[float, Meta(ge=0, le=1e9)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
-Count = Annotated[int, Meta(ge=1)]
-Natural = Annotated[int, Meta(ge=0)]
-Sizes = Annotated[tuple[Count, ...], Meta(max_length=16)]
+Count = Annotated[int, Meta(ge=1, le=10**9)]
+Natural = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Episodes = Annotated[int, Meta(ge=1, le=100_000)]
+"""Every one of them has its own random stream, and is kept in a record."""
+Sizes = Annotated[
+    tuple[Annotated[int, Meta(ge=1, le=100_000)], ...],
+    Meta(max_length=16),
+]
+Text = Annotated[str, Meta(max_length=4000, pattern=r"\A[^\x00-\x1f\x7f-\x9f\ud800-\udfff]*\Z")]
+"""One line, since it is shown in one, and what any file can hold."""
 
 
 class Section(Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,15 +49,15 @@ class PoolSpec(Section, frozen=True):
     """Branches an iteration."""
     seed: Natural = 0
     """Every random stream of the pool follows from it."""
-    iterate_episodes: Count = 10
+    iterate_episodes: Episodes = 10
     """Episodes that a branch trains for."""
     iterate_steps: Natural = 0
     """Control steps that a branch trains for instead, if not 0: none of its episodes starts once so
     many have been taken, and those in flight run to their end. For tasks whose episodes last twenty
     steps at first and a thousand later."""
-    evaluate_episodes: Count = 10
+    evaluate_episodes: Episodes = 10
     """Episodes that a branch, or the parent, is then evaluated on without updating."""
-    closing_episodes: Count = 100
+    closing_episodes: Episodes = 100
     """Episodes of the closing evaluation, on seeds that nothing else uses."""
     max_attempts: Count = 3
     """Tries that may fail for reasons of their workers before a unit is given up."""
@@ -84,28 +92,28 @@ class Randomization(Section, frozen=True):
 class World(Section, frozen=True):
     """What an agent acts in: a task with its arguments and variants."""
 
-    id: str = "Swimmer-v5"
+    id: Text = "Swimmer-v5"
     """An id of `poolrl tasks`, any id of Gymnasium's, or path/to/file.py:ClassName."""
-    max_episode_steps: Natural = 0
+    max_episode_steps: Annotated[int, Meta(ge=0, le=10**9)] = 0
     """Time limit in control steps; 0 for the task's own."""
     kwargs: dict[str, Any] = {}
     """The task's own arguments, as Gymnasium names them."""
-    action_repeat: Count = 1
+    action_repeat: Annotated[int, Meta(ge=1, le=10_000)] = 1
     """Control steps that every action is played for; their rewards add up."""
     mask_velocities: bool = False
     """Leave the velocities out of the observations: a partially observed twin of the task."""
     randomize: dict[str, Randomization] = {}
     """Domain randomisation: values of the MuJoCo model, by the names of its fields."""
-    source_sha256: str = ""
+    source_sha256: Text = ""
     """SHA-256 of the file of a user's own task; filled in when the pool is made."""
 
 
 class TaskSpec(World, frozen=True):
     """The world of a pool."""
 
-    max_simulations: Count = 64
+    max_simulations: Annotated[int, Meta(ge=1, le=10_000)] = 64
     """Most simulations that a worker steps side by side; part of what determines the bits."""
-    model_sha256: str = ""
+    model_sha256: Text = ""
     """SHA-256 of the compiled MuJoCo model; filled in when the pool is made."""
 
 
@@ -205,7 +213,7 @@ class Spec(Section, frozen=True):
     learner: Learner = PPO()
     evaluation: EvaluationSpec = EvaluationSpec()
     selection: SelectionSpec = SelectionSpec()
-    branches: dict[str, tuple[bool | int | float, ...]] = {}
+    branches: dict[str, Annotated[tuple[bool | int | float, ...], Meta(max_length=10_000)]] = {}
     """Hyper-parameters of the learner by branch: branch b takes value b modulo their number."""
     initial_agent_sha256: str = ""
     """SHA-256 of the agent that the pool starts from; empty where it is drawn from the seed."""
@@ -237,17 +245,33 @@ class Spec(Section, frozen=True):
 class RunOptions(Section, frozen=True):
     """What a run may choose anew each time; nothing here changes what a unit of work computes."""
 
-    iterations: Natural = 100
+    iterations: Annotated[int, Meta(ge=0, le=999_999_999)] = 100
     """The iteration after which the pool ends; a finished pool is extended by a larger one."""
-    workers: Count | None = None
+    workers: Annotated[int, Meta(ge=1, le=10_000)] | None = None
     """Local workers; by default one per core that this process may use, at most one per branch."""
-    keep: Literal["champions", "all"] = "champions"
-    """Which agents stay on disk once an iteration is merged."""
+    keep: str = "champions"
+    """Which agents stay on disk once an iteration is merged: what merges named `champions`, those
+    and all agents of the last N iterations (`last:N`), or `all`."""
     target_return: float | None = None
     """End with the iteration in which the re-evaluation of the standing champion, an unbiased
     measurement, reaches this return; that iteration's champion is the result."""
     time_budget: Positive | None = None
     """End after this many seconds."""
+    branch_timeout: Positive | None = None
+    """Seconds after which an iteration goes on without the units that were claimed so long ago and
+    are not deposited. What comes of it depends on timing, and its merge says so."""
+    min_deposits: Count = 1
+    """Branches that must have succeeded before an iteration goes on without the others."""
+    stall_timeout: Positive = 86_400.0
+    """Seconds without anything new in the pool after which its workers end, with exit code 3."""
+    max_failed_iterations: Count = 5
+    """Iterations in a row without a branch that succeeded after which the pool ends."""
+
+    def __post_init__(self) -> None:
+        try:
+            Keep.parse(self.keep)
+        except UsageError as error:
+            raise UsageError(f"run.keep: {error}") from None
 
 
 class _RunTable(Section, frozen=True):

@@ -7,10 +7,18 @@ used because ``SeedSequence((1,))`` and ``SeedSequence((1, 0))`` are the same st
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.random.bit_generator import ISpawnableSeedSequence
+from numpy.typing import NDArray
+
+U32 = NDArray[np.uint32]
+U64 = NDArray[np.uint64]
 
 
 class Purpose(IntEnum):
@@ -45,5 +53,86 @@ class Streams:
         return np.random.Generator(np.random.PCG64(self.sequence(purpose, episode)))
 
     def generators(self, purpose: Purpose, start: int, count: int) -> list[np.random.Generator]:
-        """Generators of the streams ``start`` to ``start + count - 1`` of one purpose."""
-        return [self.generator(purpose, start + i) for i in range(count)]
+        """Generators of the streams ``start`` to ``start + count - 1`` of one purpose, for a
+        fraction of what they take one by one."""
+        spawn_key = (*self.key, int(purpose))
+        sequences: list[Any] = [  # NumPy's types know only one class of seed sequences
+            _Seeded(words, self, purpose, episode)
+            for episode, words in enumerate(_seeds(self.seed, spawn_key, start, count), start)
+        ]
+        return [np.random.Generator(np.random.PCG64(sequence)) for sequence in sequences]
+
+    def onwards(self, purpose: Purpose, start: int = 0) -> Iterator[np.random.Generator]:
+        """Generators of the streams of one purpose from ``start`` on, without end."""
+        while True:
+            yield from self.generators(purpose, start, _AHEAD)
+            start += _AHEAD
+
+
+_AHEAD = 64
+"""Generators that are made at a time where nobody knows how many it takes."""
+
+
+class _Seeded(ISpawnableSeedSequence):
+    """The seed sequence of a stream whose seed for a PCG64 is there already."""
+
+    def __init__(self, words: U64, streams: Streams, purpose: Purpose, episode: int) -> None:
+        self._words = words
+        self._stream = streams, purpose, episode
+
+    @cached_property
+    def _sequence(self) -> np.random.SeedSequence:
+        streams, purpose, episode = self._stream
+        return streams.sequence(purpose, episode)
+
+    def generate_state(self, n_words: int, dtype: Any = np.uint32) -> Any:
+        if n_words == len(self._words) and dtype is np.uint64:
+            return self._words
+        return self._sequence.generate_state(n_words, dtype)
+
+    def spawn(self, n_children: int) -> list[Any]:
+        return self._sequence.spawn(n_children)
+
+
+# The constants of NumPy's seed sequence (O'Neill 2015, "Developing a seed_seq Alternative"), whose
+# results NumPy promises not to change.
+_MASK = 2**32 - 1
+_INIT_A, _MULT_A, _INIT_B, _MULT_B = 0x43B0D7E5, 0x931E8875, 0x8B51F9DD, 0x58F38DED
+_MIX_L, _MIX_R = 0xCA01F9DD, 0x4973F715
+
+
+def _seeds(seed: int, spawn_key: tuple[int, ...], start: int, count: int) -> U64:
+    """(count, 4): what ``SeedSequence(seed, spawn_key=(*spawn_key, i)).generate_state(4, uint64)``
+    gives for ``i`` from ``start`` on, less than 2**32: all but the last number of the key is mixed
+    once, and the last ones at the same time."""
+    pool = np.random.SeedSequence(seed, spawn_key=spawn_key).pool
+    mixed = len(pool) + sum(_num_words(number) for number in spawn_key)
+    mixed += max(0, _num_words(seed) - len(pool))
+    last = np.arange(start, start + count).astype(np.uint32)
+    # So many hashes came before: each word of the pool with itself and the others, then
+    # each further word with all of the pool.
+    constant = _INIT_A * pow(_MULT_A, mixed * len(pool), 2**32) & _MASK
+    words = np.empty((count, 2 * len(pool)), np.uint32)
+    mixtures = []
+    for word in pool.tolist():
+        hashed, constant = _hashed(last, constant, _MULT_A)
+        mixture = np.uint32(_MIX_L * word & _MASK) - np.uint32(_MIX_R) * hashed
+        mixtures.append(mixture ^ (mixture >> np.uint32(16)))
+    constant = _INIT_B
+    for column in range(words.shape[1]):
+        mixture = mixtures[column % len(pool)]
+        words[:, column], constant = _hashed(mixture, constant, _MULT_B)
+    return words.view(np.uint64)
+
+
+def _hashed(words: U32, constant: int, factor: int) -> tuple[U32, int]:
+    """The words hashed, and the constant for the next ones."""
+    following = constant * factor & _MASK
+    hashed: U32 = (words ^ np.uint32(constant)) * np.uint32(following)
+    hashed ^= hashed >> np.uint32(16)
+    return hashed, following
+
+
+def _num_words(number: int) -> int:
+    """How many words of 32 bits a number takes."""
+    return max(1, -(-number.bit_length() // 32))

@@ -12,7 +12,8 @@ from msgspec import Meta, Struct
 ActionSpace = Box | Discrete | MultiDiscrete
 """Of one dimension where it is a box or several choices."""
 
-Size = Annotated[int, Meta(ge=1, le=1_000_000)]
+Size = Annotated[int, Meta(ge=1, le=100_000)]
+MOST_CHOICES = 100_000
 
 
 class SpaceSpec(Struct, frozen=True, forbid_unknown_fields=True):
@@ -24,7 +25,7 @@ class SpaceSpec(Struct, frozen=True, forbid_unknown_fields=True):
     low: tuple[float, ...] | None = None
     high: tuple[float, ...] | None = None
     choices: tuple[Size, ...] | None = None
-    start: int = 0
+    start: Annotated[int, Meta(ge=-(2**53), le=2**53)] = 0
     """The number of the first choice."""
 
     def __post_init__(self) -> None:
@@ -34,6 +35,14 @@ class SpaceSpec(Struct, frozen=True, forbid_unknown_fields=True):
                 raise ValueError("a space's bounds have another size than the space")
         if (self.choices is None) == (self.dtype == "int64") or not (self.shape or self.choices):
             raise ValueError("a space is either a box of one dimension or choices")
+        if self.choices is not None and sum(self.choices) > MOST_CHOICES:
+            raise ValueError(f"more than {MOST_CHOICES:,} choices")
+        if (self.low is None) != (self.high is None):
+            raise ValueError("a box has both bounds or none")
+        most = 3.4e38 if self.dtype == "float32" else math.inf
+        for low, high in zip(self.low or (), self.high or (), strict=True):
+            if not low <= high or any(most < abs(b) < math.inf for b in (low, high)):
+                raise ValueError("a box's bounds are not in order")
 
     @classmethod
     def of(cls, space: ActionSpace) -> SpaceSpec:

@@ -14,9 +14,13 @@ from typing import Any, TypeVar, get_args, get_origin
 
 import msgspec
 
+from poolrl import files
 from poolrl.errors import UsageError
 
 T = TypeVar("T")
+
+MOST_NESTED = 32
+"""How deep tables may stand in each other."""
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -26,11 +30,50 @@ def read_toml(path: Path) -> dict[str, Any]:
         UsageError: it cannot be read, or is not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return parse_toml(files.read_plain(path, files.SPECIFICATION), str(path))
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: not valid TOML: {error}") from error
+    except files.Strange as error:
+        raise UsageError(f"{path}: {error}") from error
+
+
+def parse_toml(data: bytes, source: str) -> dict[str, Any]:
+    """Read TOML that anyone may have written.
+
+    Raises:
+        UsageError: it is not TOML, or holds what nothing here can use; names the source.
+    """
+    try:
+        table = tomllib.loads(data.decode())
+        check_plain(table)
+    except RecursionError as error:
+        raise UsageError(f"{source}: nested too deeply") from error
+    except ValueError as error:
+        raise UsageError(f"{source}: not valid TOML: {error}") from error
+    return table
+
+
+def check_plain(value: Any) -> None:
+    """See that plain data is fit to be walked through, compared and written again.
+
+    Raises:
+        ValueError: it is nested deeper than ``MOST_NESTED``, or holds an integer of more than 64
+            bits, which TOML and NumPy do not have.
+    """
+    level = [value]
+    for _ in range(MOST_NESTED):
+        deeper: list[Any] = []
+        for each in level:
+            if isinstance(each, Mapping):
+                deeper += each.values()
+            elif isinstance(each, (list, tuple)):
+                deeper += each
+            elif isinstance(each, int) and not -(2**63) <= each < 2**63:
+                raise ValueError(f"an integer of {each.bit_length()} bits")
+        level = deeper
+        if not level:
+            return
+    raise ValueError(f"tables nested more than {MOST_NESTED} deep")
 
 
 def convert(table: Any, kind: type[T], source: str = "") -> T:
@@ -58,9 +101,13 @@ def parse_override(text: str) -> tuple[str, Any]:
     if not equals or not key.strip():
         raise UsageError(f"--set {text}: expected key=value, as in learner.learning_rate=1e-3")
     try:
-        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+        parsed = tomllib.loads(f"value = {value}")["value"]
+        check_plain(parsed)
     except tomllib.TOMLDecodeError:
         return key.strip(), value.strip()
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"--set {key.strip()}: {error}") from error
+    return key.strip(), parsed
 
 
 def assign(table: dict[str, Any], dotted: str, value: Any) -> None:
@@ -136,9 +183,11 @@ def _explain(error: msgspec.ValidationError, table: Any, kind: Any) -> str:
         return f"{key}: unknown key; known: {', '.join(known)}"
     value = _lookup(table, path)
     if message.startswith("Invalid"):
-        return f"{path}: unknown value {value!r}; known: {', '.join(_known_values(kind, path))}"
+        return (
+            f"{path}: unknown value {_short(value)}; known: {', '.join(_known_values(kind, path))}"
+        )
     message = message[0].lower() + message[1:].replace("`", "")
-    got = "" if value is _MISSING or isinstance(value, Mapping) else f", got {value!r}"
+    got = "" if value is _MISSING or isinstance(value, Mapping) else f", got {_short(value)}"
     message = re.sub(r", got \w+$", "", message)
     return f"{path}: {message}{got}" if path else f"{message}{got}"
 
@@ -158,6 +207,11 @@ def _named(path: str, table: Any, kind: Any) -> str:
         except msgspec.ValidationError:
             return f"{before}.{key}{after}"
     return path
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:79]}…"
 
 
 _MISSING = object()

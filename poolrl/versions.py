@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -12,7 +13,7 @@ from poolrl._version import __version__
 
 PACKAGES = ("mujoco", "numpy", "torch", "gymnasium", "scipy")
 
-SETTINGS = ("MKL_CBWR", "OPENBLAS_CORETYPE", "ATEN_CPU_CAPABILITY")
+SETTINGS = ("MKL_CBWR", "NPY_DISABLE_CPU_FEATURES", "OPENBLAS_CORETYPE", "ATEN_CPU_CAPABILITY")
 """Environment variables that change the bits of matrix products."""
 
 
@@ -27,8 +28,24 @@ def versions() -> dict[str, str]:
             continue
     found["system"] = f"{platform.system()} {platform.machine()}"
     found["cpu"] = _cpu()
+    found["blas"] = _blas()
     found |= {name: os.environ[name] for name in SETTINGS if name in os.environ}
     return found
+
+
+def differences(made_with: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """Name -> (there, here) of what differs between this machine and the one that made a pool."""
+    here = versions()
+    known = [*made_with, *(name for name in SETTINGS if name in here and name not in made_with)]
+    names = [name for name in known if made_with.get(name) != here.get(name)]
+    return {name: (made_with.get(name, "none"), here.get(name, "none")) for name in names}
+
+
+def _blas() -> str:
+    import numpy as np
+
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    return f"{blas['name']} {blas['version']}"
 
 
 def _cpu() -> str:

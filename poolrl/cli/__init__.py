@@ -9,7 +9,7 @@ from importlib import import_module
 import click
 
 from poolrl import __version__
-from poolrl.errors import PoolrlError, Preempted
+from poolrl.errors import PoolrlError, Stopped
 
 COMMANDS = {
     "run": "Train with a pool of local workers, or go on with one.",
@@ -17,6 +17,9 @@ COMMANDS = {
     "evaluate": "Measure an agent, or a pool's champion.",
     "history": "Print a pool's records as a table.",
     "plot": "Draw a pool's history.",
+    "verify": "Check a pool's files against its rules, and compute some units again.",
+    "prune": "Free the disk of what a pool no longer needs.",
+    "doctor": "Try whether a file system can hold a pool.",
     "tasks": "List what there is to train, or describe one.",
 }
 
@@ -62,12 +65,16 @@ def main() -> None:
         error.show()
         code = error.exit_code
     except PoolrlError as error:
-        click.echo(f"poolrl: {error}", err=True)
+        from poolrl.files import printable
+
+        click.echo(f"poolrl: {printable(str(error))}", err=True)
         code = error.exit_code
     except KeyboardInterrupt:
         code = 130
-    except Preempted as preempted:
-        code = preempted.exit_code
+    except Stopped as stopped:
+        if stopped.exit_code not in (75, 130):
+            click.echo(f"poolrl: {stopped}", err=True)
+        code = stopped.exit_code
     except BrokenPipeError:
         # Whoever read our output has seen enough, as in `poolrl history D | head`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

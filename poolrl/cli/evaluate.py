@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +45,7 @@ def command(
     from poolrl import tasks
     from poolrl.learn.evaluate import evaluate_agent
 
-    agent = _champion(agent_or_pool) if agent_or_pool.is_dir() else _agent(agent_or_pool)
+    agent = _champion(agent_or_pool) if os.path.isdir(agent_or_pool) else _agent(agent_or_pool)
     world = agent.metadata.world
     kwargs = tasks.with_absolute_paths({**world.kwargs, **dict(arguments)})
     world = tasks.permit(replace(world, kwargs=kwargs), task_id, trust=trust)
@@ -72,7 +73,7 @@ def _agent(path: Path) -> Agent:
 
 def _champion(directory: Path) -> Agent:
     from poolrl.agent import Agent
-    from poolrl.errors import UsageError
+    from poolrl.errors import IncompatiblePool, UsageError
     from poolrl.pool.archive import Archive
     from poolrl.pool.spec import open_pool
 
@@ -80,4 +81,8 @@ def _champion(directory: Path) -> Agent:
     merged = archive.newest_merge()
     if merged is None:
         raise UsageError(f"{directory}: the pool has no champion yet")
-    return Agent.from_bytes(archive.champion(merged), merged.champion.path)
+    data, path = archive.champion(merged), directory / merged.champion.path
+    try:
+        return Agent.from_bytes(data, str(path))
+    except UsageError as error:
+        raise IncompatiblePool(str(error)) from error

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -62,10 +65,59 @@ class Argument(click.ParamType[tuple[str, Any]]):
         return key, parsed
 
 
+class KeepRule(click.ParamType[str]):
+    """Which agents stay: champions, all, or last:N."""
+
+    name = "champions|all|last:N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from poolrl.errors import UsageError
+        from poolrl.keep import Keep
+
+        try:
+            Keep.parse(str(value))
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
+        return str(value)
+
+
 DIRECTORY = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 pool_argument = click.argument("pool", type=DIRECTORY)
+
+
+def patience_options(command: F) -> F:
+    """Options of `run` and `worker` that say how long to put up with what does not move."""
+    for option in reversed(
+        [
+            click.option(
+                "--branch-timeout",
+                type=Duration(),
+                help="Go on without branches that were claimed so long ago: 90s, 10m, 2h.",
+            ),
+            click.option(
+                "--min-deposits",
+                type=click.IntRange(min=1),
+                help="Branches that must have succeeded before that.",
+            ),
+            click.option(
+                "--stall-timeout",
+                type=Duration(),
+                help="End, with exit code 3, if nothing is new for so long.  [default: 1d]",
+            ),
+            click.option(
+                "--max-failed-iterations",
+                type=click.IntRange(min=1),
+                help="End after so many iterations without a branch that succeeded.  [default: 5]",
+            ),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+keep_option = click.option("--keep", type=KeepRule(), help="Agents that stay on disk.")
 
 trust_option = click.option(
     "--trust",

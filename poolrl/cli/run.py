@@ -8,7 +8,16 @@ from typing import Any
 
 import click
 
-from poolrl.cli.options import DIRECTORY, FILE, Argument, Duration, Values, trust_option
+from poolrl.cli.options import (
+    DIRECTORY,
+    FILE,
+    Argument,
+    Duration,
+    Values,
+    keep_option,
+    patience_options,
+    trust_option,
+)
 
 
 @click.command()
@@ -31,7 +40,8 @@ from poolrl.cli.options import DIRECTORY, FILE, Argument, Duration, Values, trus
 @click.option("--from-agent", type=FILE, help="Start from this agent.")
 @click.option("--target-return", type=float, help="End once the champion reaches this return.")
 @click.option("--time-budget", type=Duration(), help="End after 90s, 10m, 2h.")
-@click.option("--keep", type=click.Choice(["champions", "all"]), help="Agents that stay on disk.")
+@keep_option
+@patience_options
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Any key, as a.b=c.")
 @trust_option
 def command(
@@ -73,6 +83,10 @@ OPTION_KEYS = {
     "target_return": "run.target_return",
     "time_budget": "run.time_budget",
     "keep": "run.keep",
+    "branch_timeout": "run.branch_timeout",
+    "min_deposits": "run.min_deposits",
+    "stall_timeout": "run.stall_timeout",
+    "max_failed_iterations": "run.max_failed_iterations",
 }
 
 

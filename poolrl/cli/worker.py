@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from poolrl.cli.options import DIRECTORY, trust_option
+from poolrl.cli.options import DIRECTORY, keep_option, patience_options, trust_option
+
+if TYPE_CHECKING:
+    from poolrl.stopping import Stop
 
 
 @click.command()
@@ -14,19 +20,20 @@ from poolrl.cli.options import DIRECTORY, trust_option
 @click.option("--iterations", type=click.IntRange(min=0), help="End after this iteration.")
 @click.option("--target-return", type=float, help="End once the champion reaches this return.")
 @click.option("--deadline", type=float, help="Unix time after which no new unit is begun.")
-@click.option("--keep", type=click.Choice(["champions", "all"]), help="Agents that stay on disk.")
+@keep_option
+@patience_options
 @click.option("--prefer", type=click.IntRange(min=0), help="Branch to look at first.")
+@click.option("--attached", is_flag=True, help="End when standard input is closed.")
 @click.option("--task", "task_id", metavar="ID", help="The pool's task, if it is a user's own.")
 @trust_option
 def command(
     pool_directory: Path,
-    iterations: int | None,
-    target_return: float | None,
     deadline: float | None,
-    keep: str | None,
     prefer: int | None,
+    attached: bool,
     task_id: str | None,
     trust: bool,
+    **options: Any,
 ) -> None:
     """Work on a pool until it is over.
 
@@ -34,27 +41,38 @@ def command(
     holds for its own workers alone. Workers may come and go at any time.
     """
     import logging
-    import signal
-    from types import FrameType
+
+    from msgspec.structs import replace
 
     from poolrl import tasks
-    from poolrl.errors import Preempted
+    from poolrl.errors import Stopped
     from poolrl.pool.ending import Ending
     from poolrl.pool.spec import open_pool
     from poolrl.pool.worker import Worker
+    from poolrl.stopping import Stop
 
-    def leave(signum: int, frame: FrameType | None) -> None:
-        raise Preempted  # the claim is given back on the way out
-
-    signal.signal(signal.SIGTERM, leave)
+    stop = Stop()
+    stop.listen()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    if attached:
+        threading.Thread(target=_end_with_stdin, args=(stop,), daemon=True).start()
     pool = open_pool(pool_directory)
     tasks.permit(pool.spec.task, task_id, trust=trust)
-    ending = Ending(
-        iterations=pool.run.iterations if iterations is None else iterations,
-        target_return=pool.run.target_return if target_return is None else target_return,
-        deadline=deadline,
-    )
-    keep_all = (keep or pool.run.keep) == "all"
-    last = Worker(pool, ending, keep_all=keep_all, prefer=prefer).run()
+    given = {name: value for name, value in options.items() if value is not None}
+    run = replace(pool.run, **given)
+    ending = Ending(run.iterations, run.target_return, deadline)
+    try:
+        last = Worker(pool, ending, run=run, prefer=prefer, stop=stop).run()
+    except Stopped as stopped:
+        logging.info("stopped: %s", stopped)
+        raise
     logging.info("the pool ended: %s", ending.reason(last))
+
+
+def _end_with_stdin(stop: Stop) -> None:
+    """Ask for the end once whoever started this worker is gone."""
+    from poolrl.errors import Stopped
+
+    while os.read(0, 1024):
+        pass
+    stop.request(Stopped(75, "whoever started this worker is gone"))

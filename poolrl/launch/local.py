@@ -10,16 +10,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from poolrl.errors import UsageError
 from poolrl.pool import store
+from poolrl.stopping import FINISH_SECONDS
 
 RESTARTS = 3
-"""How often a worker that was killed, or failed, is started anew."""
+"""How often a worker that was killed, or failed, is started anew while the pool makes no
+progress."""
 
 FAILED = 1
 """The exit code of a worker that another one may do better than; see poolrl.errors."""
 
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = FINISH_SECONDS + 10.0
 """How long a worker that was asked to stop may take."""
 
 
@@ -52,6 +53,7 @@ class LocalWorkers:
     arguments: Sequence[str]
     logs: Path
     _places: list[_Place] = field(default_factory=list)
+    _progress: int = 0
 
     def start(self, count: int) -> None:
         """Start a number of workers.
@@ -63,12 +65,20 @@ class LocalWorkers:
         for index in range(count):
             self._places.append(_Place(index, self._launch(index)))
 
-    def look_after(self) -> int:
+    def look_after(self, progress: int = 0) -> int:
         """Start anew what was killed or failed, a little later each time.
+
+        Args:
+            progress: a number that grows while the pool makes progress, such as that of its
+                merges; as long as it does there is no limit to restarts.
 
         Returns:
             How many workers run, or will again.
         """
+        if progress != self._progress:
+            self._progress = progress
+            for place in self._places:
+                place.restarts = 0
         living = 0
         for place in self._places:
             code = place.process.poll()
@@ -109,20 +119,23 @@ class LocalWorkers:
                 place.process.kill()
                 place.process.wait()
 
+    def kill(self) -> None:
+        """End all workers at once."""
+        for place in self._places:
+            if place.process.poll() is None:
+                place.process.kill()
+
     def process_ids(self) -> list[int]:
         """Of the workers that run."""
         return [place.process.pid for place in self._places if place.process.poll() is None]
 
     def _launch(self, index: int) -> subprocess.Popen[bytes]:
-        path = self._log(index)
-        try:
-            log = open(path, "ab")  # noqa: SIM115
-        except OSError as error:
-            raise UsageError(f"{path}: cannot write: {error.strerror}") from error
-        with log:
+        command = [sys.executable, "-m", "poolrl", "worker"]
+        with store.open_log(self._log(index)) as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "poolrl", "worker", *self.arguments, "--prefer", str(index)],
-                stdin=subprocess.DEVNULL,
+                [*command, *self.arguments, "--attached", "--prefer", str(index)],
+                # Its other end closes with this process, however that ends.
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 # A terminal's Ctrl-C reaches the launcher alone, which passes it on.
@@ -133,5 +146,7 @@ class LocalWorkers:
         return self.logs / f"worker-{index:03d}.log"
 
     def _last_line(self, index: int) -> str:
-        lines = self._log(index).read_text(errors="replace").strip().splitlines()
+        with open(self._log(index), "rb") as log:
+            log.seek(max(0, os.fstat(log.fileno()).st_size - 10_000))
+            lines = log.read().decode(errors="replace").strip().splitlines()
         return lines[-1].removeprefix("poolrl: ") if lines else "no message"

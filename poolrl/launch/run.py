@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import signal
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from msgspec.structs import replace
 from rich.console import Console
 
-from poolrl import config, tasks
+from poolrl import config, files, tasks
 from poolrl.agent import Agent
 from poolrl.config import RunOptions, Spec
-from poolrl.errors import PoolrlError, Preempted, UsageError
+from poolrl.errors import PoolrlError, Stopped, UsageError
 from poolrl.launch.local import LocalWorkers, usable_cores
 from poolrl.pool import store
 from poolrl.pool.ending import Ending
@@ -24,12 +23,16 @@ from poolrl.pool.history import History
 from poolrl.pool.spec import Pool, make_pool, open_pool
 from poolrl.pool.worker.clock import Clock
 from poolrl.pool.worker.compute import Computer
-from poolrl.report.plot import plot_history
+from poolrl.report.plot import plot_bytes
 from poolrl.report.progress import RunProgress, duration
+from poolrl.stopping import Stop
 from poolrl.tasks.check import check_task
 
 LOOK_SECONDS = 0.25
 """How often a run looks at its workers and at what they have deposited."""
+
+GRACE_SECONDS = 30.0
+"""How much longer than its workers a run waits where nothing moves: they know better why."""
 
 
 def run_pool(
@@ -54,7 +57,7 @@ def run_pool(
         IncompatiblePool: the directory holds a pool of another specification.
         PoolrlError: no worker is left.
     """
-    console = Console()
+    console = Console(markup=False)  # a path, or an id, may hold brackets
     pool, run = prepare(config_file, root, overrides, from_agent, trust=trust)
     workers = min(run.workers or usable_cores(), pool.spec.pool.count)
     deadline = time.time() + run.time_budget if run.time_budget else None
@@ -73,20 +76,29 @@ def run_pool(
     if tasks.needs_permission(pool.spec.task):
         arguments += ["--task", overrides["task.id"]] if "task.id" in overrides else ["--trust"]
     crew = LocalWorkers(arguments, pool.layout.logs)
-    for number in (signal.SIGTERM, signal.SIGHUP):  # the latter when a terminal is closed
-        signal.signal(number, _preempt)
+    stop = Stop()
+    stop.last_words = crew.kill
+    stop.listen()
     try:
         crew.start(workers)
         with RunProgress(history, run.iterations, deadline, console) as progress:
-            while crew.look_after():
-                time.sleep(LOOK_SECONDS)
+            moved = time.monotonic()
+            while crew.look_after(len(history.merges)):
+                stop.sleep(LOOK_SECONDS)
+                before = len(history.units) + len(history.merges)
                 history.refresh()
                 progress.update()
+                if len(history.units) + len(history.merges) > before:
+                    moved = time.monotonic()
+                elif time.monotonic() - moved > run.stall_timeout + GRACE_SECONDS:
+                    raise Stopped(3, f"{root}: stalled: nothing new for {run.stall_timeout:g} s")
         history.refresh()
-    except (KeyboardInterrupt, Preempted) as error:
+    except Stopped as stopped:
         crew.stop()
-        console.print("stopped; the same command goes on from here", highlight=False)
-        raise type(error) from None
+        if stopped.exit_code in (75, 130):
+            said = f"stopped by {stopped}; the same command goes on from here"
+            console.print(said, highlight=False)
+        raise
     except BaseException:
         crew.stop()
         raise
@@ -106,7 +118,7 @@ def prepare(
     Raises:
         UsageError, IncompatiblePool: as ``run_pool``; nothing has been changed.
     """
-    existing = open_pool(root) if (root / "pool.toml").is_file() else None
+    existing = open_pool(root) if os.path.lexists(root / "pool.toml") else None
     named = overrides.get("task.id")
     if existing is not None and isinstance(named, str) and tasks.same(named, existing.spec.task):
         overrides = {**overrides, "task.id": existing.spec.task.id}  # its file may have moved
@@ -150,9 +162,11 @@ def _completed(spec: Spec, from_agent: Path | None) -> tuple[Spec, bytes | None]
     if from_agent is None:
         return spec, None
     try:
-        data = from_agent.read_bytes()
+        data = files.read_plain(from_agent, files.AGENT)
     except OSError as error:
         raise UsageError(f"{from_agent}: {error.strerror}") from error
+    except files.Strange as error:
+        raise UsageError(f"{from_agent}: {error}") from error
     try:
         computer.check(Agent.from_bytes(data, str(from_agent)))
     except UsageError as error:
@@ -162,7 +176,11 @@ def _completed(spec: Spec, from_agent: Path | None) -> tuple[Spec, bytes | None]
 
 def _worker_arguments(root: Path, run: RunOptions, deadline: float | None) -> list[str]:
     arguments = ["--pool-directory", str(root), "--iterations", str(run.iterations)]
-    arguments += ["--keep", run.keep]
+    arguments += ["--keep", run.keep, "--stall-timeout", str(run.stall_timeout)]
+    arguments += ["--max-failed-iterations", str(run.max_failed_iterations)]
+    arguments += ["--min-deposits", str(run.min_deposits)]
+    if run.branch_timeout is not None:
+        arguments += ["--branch-timeout", str(run.branch_timeout)]
     if run.target_return is not None:
         arguments += ["--target-return", str(run.target_return)]
     if deadline is not None:
@@ -184,7 +202,7 @@ def _conclude(
         raise error
     table = history.table()
     store.replace(layout.history, table.to_csv(index=False).encode())
-    plot_history(history, layout.plot)
+    store.replace(layout.plot, plot_bytes(history))
     trained = last.training_steps
     lines = [
         f"ended after iteration {last.iteration}: {ending.reason(last)}; {duration(seconds)}, "
@@ -208,7 +226,3 @@ def _conclude(
         f"plot:    {layout.plot}",
     ]
     console.print("\n".join(lines), highlight=False, soft_wrap=True)
-
-
-def _preempt(signum: int, frame: FrameType | None) -> None:
-    raise Preempted

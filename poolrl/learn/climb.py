@@ -32,7 +32,7 @@ def train(
     }
     mutant = Agent(arrays, agent.metadata)
     task = make_task(budget.episodes or budget.steps)
-    player = Player(task, lambda episode: streams.generator(Purpose.RESET, episode), budget)
+    player = Player(task, streams.onwards(Purpose.RESET), budget)
     for _ in player.play(mutant.policy, streams.generator(Purpose.ACTION)):
         pass
     returns, steps = player.episodes().returns, player.steps

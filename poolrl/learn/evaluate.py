@@ -19,6 +19,13 @@ from poolrl.learn.play import Actor, Episodes, Player
 from poolrl.seeding import Purpose, Streams
 from poolrl.spaces import SpaceSpec
 from poolrl.tasks import Task
+from poolrl.tasks.check import try_task
+
+LARGEST_RETURN = 1e300
+"""So that sums of returns stay finite."""
+
+LARGEST_RETURN = 1e300
+"""So that sums of returns stay finite."""
 
 
 def evaluate(
@@ -38,12 +45,14 @@ def evaluate(
     Raises:
         Divergence: a return is not finite, or a simulation became unstable.
     """
-    player = Player(task, resets.__getitem__, Budget(episodes=len(resets)))
+    player = Player(task, iter(resets), Budget(episodes=len(resets)))
     for _ in player.play(policy, noise):
         pass
     episodes = player.episodes()
     if not np.isfinite(episodes.returns).all():
         raise Divergence("a return is not finite")
+    if (np.abs(episodes.returns) > LARGEST_RETURN).any():
+        raise Divergence(f"a return is beyond {LARGEST_RETURN:g}")
     return episodes
 
 
@@ -120,6 +129,7 @@ def evaluate_agent(
     for name in ("observation_space", "action_space"):
         if SpaceSpec.of(getattr(task, name)) != getattr(metadata, name):
             raise UsageError(f"the agent's {name} is not that of {metadata.task} here")
+    try_task(task, world)
     streams = Streams(seed)
     played = evaluate(
         agent.policy,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -89,7 +88,7 @@ def _players(
     always the same one."""
     if segment_steps:
         side_by_side = budget.episodes or math.ceil(budget.steps / segment_steps)
-        player = Player(make_task(side_by_side), partial(_reset, streams, 0), budget)
+        player = Player(make_task(side_by_side), streams.onwards(Purpose.RESET), budget)
         while not (player.done or 0 < budget.steps <= player.steps):
             yield player
         return
@@ -99,14 +98,12 @@ def _players(
         if budget.episodes:
             count = min(count, budget.episodes - begun)
         left = max(0, budget.steps - steps)
-        player = Player(make_task(count), partial(_reset, streams, begun), Budget(count, left))
+        player = Player(
+            make_task(count), streams.onwards(Purpose.RESET, begun), Budget(count, left)
+        )
         yield player
         begun += player.begun
         steps += player.steps
-
-
-def _reset(streams: Streams, begun: int, episode: int) -> np.random.Generator:
-    return streams.generator(Purpose.RESET, begun + episode)
 
 
 def standardized(values: F32) -> F32:

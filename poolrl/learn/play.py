@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -69,7 +70,7 @@ class Player:
 
     Args:
         task: steps its simulations.
-        reset: the index of an episode -> the generator that its initial state is drawn from.
+        resets: the generators that the episodes' initial states are drawn from, in their order.
         budget: how many are played.
 
     Attributes:
@@ -77,11 +78,9 @@ class Player:
         begun: episodes begun so far.
     """
 
-    def __init__(
-        self, task: Task, reset: Callable[[int], np.random.Generator], budget: Budget
-    ) -> None:
+    def __init__(self, task: Task, resets: Iterator[np.random.Generator], budget: Budget) -> None:
         self._task = task
-        self._reset = reset
+        self._resets = resets
         self._budget = budget
         self._state: State = ()
         n = task.num_simulations
@@ -101,7 +100,7 @@ class Player:
     @property
     def done(self) -> bool:
         """Whether every episode has ended."""
-        return not self._busy.any()
+        return self._playing == 0
 
     def play(
         self, policy: Actor, noise: np.random.Generator | None = None, limit: int = 0
@@ -127,8 +126,9 @@ class Player:
             self.steps += self._playing
             ended = terminated | truncated
             self._observation, self._state, self._started = after, act.state, ended
-            if ended.any():
-                self._end(np.flatnonzero(ended & played))
+            (over,) = np.nonzero(ended & played)
+            if len(over):
+                self._end(over)
             yield Transition(observation, act, reward, terminated, truncated, after, played)
             count += 1
             if count == limit:
@@ -144,12 +144,12 @@ class Player:
         return Episodes(returns, np.array([length for _, (_, length) in ended], np.int64))
 
     def _end(self, ids: NDArray[np.intp]) -> None:
-        if len(ids) == 0:
-            return
+        """Note the episodes that have ended, and start the next ones."""
         if self._task.diverged()[ids].any():
             raise Divergence("the simulation became unstable")
-        for i in ids.tolist():
-            self._ended[int(self._episode[i])] = float(self._return[i]), int(self._length[i])
+        columns = (self._episode, self._return, self._length)
+        for number, total, length in zip(*(c[ids].tolist() for c in columns), strict=True):
+            self._ended[number] = total, length
         self._episode[ids] = -1
         self._begin(ids)
 
@@ -161,13 +161,12 @@ class Player:
         if 0 < steps <= self.steps:
             ids = ids[:0]
         if len(ids):
-            numbers = range(self.begun, self.begun + len(ids))
-            self._episode[ids] = numbers
+            self._episode[ids] = range(self.begun, self.begun + len(ids))
             self.begun += len(ids)
-            self._task.reset(ids, [self._reset(number) for number in numbers])
+            self._task.reset(ids, list(islice(self._resets, len(ids))))
             self._return[ids] = 0
             self._length[ids] = 0
         self._observation = self._task.observe()
         self._busy = self._episode >= 0
-        self._playing = int(self._busy.sum())
-        self._ids = None if self._busy.all() else np.flatnonzero(self._busy)
+        self._playing = int(np.count_nonzero(self._busy))
+        self._ids = None if self._playing == len(self._busy) else np.flatnonzero(self._busy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
@@ -14,6 +15,9 @@ from poolrl.errors import UsageError
 from poolrl.policy.distributions import make_distribution
 from poolrl.spaces import ActionSpace
 
+MOST_PARAMETERS = 100_000_000
+"""Of actor and critic together; many times what acting here is made for, and 400 MB."""
+
 
 def expected_shapes(
     network: NetworkSpec, observation_size: int, action_space: ActionSpace
@@ -21,7 +25,7 @@ def expected_shapes(
     """The names and shapes of a network's arrays, as torch names them.
 
     Raises:
-        UsageError: the network's distribution does not suit the actions.
+        UsageError: the network's distribution does not suit the actions, or it is far too large.
     """
     shapes: dict[str, tuple[int, ...]] = {}
     if network.normalize_observations:
@@ -39,6 +43,9 @@ def expected_shapes(
             shapes[f"{part}.{2 * i}.bias"] = (units,)
     if distribution.free_parameters:
         shapes["actor.free"] = (distribution.free_parameters,)
+    total = sum(map(math.prod, shapes.values()))
+    if total > MOST_PARAMETERS:
+        raise UsageError(f"network: {total:,} parameters, more than {MOST_PARAMETERS:,}")
     return shapes
 
 

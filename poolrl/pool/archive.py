@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from pathlib import Path
 
+from poolrl import files
 from poolrl.errors import IncompatiblePool
-from poolrl.pool import store
+from poolrl.pool import plain, store
 from poolrl.pool.records import (
     AgentRef,
     Attempt,
@@ -33,6 +35,7 @@ class Archive:
     def __init__(self, pool: Pool) -> None:
         self._layout = pool.layout
         self._spec_sha256 = pool.spec_sha256
+        self._spec = pool.spec
         self._initial_sha256 = pool.spec.initial_agent_sha256
 
     # Deposits
@@ -47,9 +50,10 @@ class Archive:
             store.publish(path, data)
         return AgentRef(path=self._layout.relative(path), sha256=sha256)
 
-    def publish_record(self, record: UnitRecord) -> None:
-        """Deposit a record; the first one of a unit counts."""
-        store.publish(self._layout.iteration(record.iteration).record(record.unit), encode(record))
+    def publish_record(self, record: UnitRecord) -> bool:
+        """Deposit a record; whether it was the first one of its unit, which is what counts."""
+        path = self._layout.iteration(record.iteration).record(record.unit)
+        return store.publish(path, encode(record))
 
     def publish_attempt(self, attempt: Attempt) -> None:
         """Note a try that failed for reasons of its worker; one a worker and unit."""
@@ -60,19 +64,35 @@ class Archive:
     def deposit(self, unit: Unit) -> UnitRecord | None:
         """A unit's record; ``None`` where there is none. One that does not parse, or belongs
         elsewhere, is set aside, so that its unit is done again."""
-        path = self._layout.iteration(unit.iteration).record(unit)
-        data = store.read_if_there(path)
-        if data is None:
-            return None
         try:
-            record = decode(data, UnitRecord)
-            if record.unit != unit or record.spec_sha256 != self._spec_sha256:
-                raise Unreadable("it belongs to another unit or another pool")
+            return self.record(unit)
         except NewerSchema as error:
+            path = self._layout.iteration(unit.iteration).record(unit)
             raise IncompatiblePool(f"{path}: {error}") from error
         except Unreadable as error:
             self._set_aside(unit, str(error))
             return None
+
+    def record(self, unit: Unit) -> UnitRecord | None:
+        """A unit's record, read without changing anything; ``None`` where there is none.
+
+        Raises:
+            Unreadable: it is damaged, or belongs to another unit or pool.
+            NewerSchema: a later version wrote it.
+        """
+        try:
+            data = store.read_if_there(self._layout.iteration(unit.iteration).record(unit))
+        except store.Strange as error:
+            raise Unreadable(error.reason) from error
+        if data is None:
+            return None
+        record = decode(data, UnitRecord)
+        if record.unit != unit or record.spec_sha256 != self._spec_sha256:
+            raise Unreadable("it belongs to another unit or another pool")
+        pool, evaluation = self._spec.pool, record.evaluation
+        episodes = pool.closing_episodes if unit.kind == "closing" else pool.evaluate_episodes
+        if evaluation is not None and len(evaluation.returns) != episodes:
+            raise Unreadable(f"{len(evaluation.returns)} episodes of evaluation, not {episodes}")
         return record
 
     # Merges
@@ -98,7 +118,7 @@ class Archive:
         """
         path = self._layout.iteration(iteration).merge
         try:
-            record = decode(store.read(path), MergeRecord)
+            record = decode(store.read(path, files.MERGE), MergeRecord)
         except (Unreadable, NewerSchema, FileNotFoundError) as error:
             raise IncompatiblePool(f"{path}: {error}") from error
         if record.spec_sha256 != self._spec_sha256 or record.iteration != iteration:
@@ -125,13 +145,27 @@ class Archive:
         store.publish(self._layout.iteration(record.iteration).merge, encode(record))
         return True
 
-    def remove_losers(self, merged: MergeRecord) -> None:
-        """Remove the agents of an iteration that its merge did not name."""
+    def losers(self, merged: MergeRecord) -> list[str]:
+        """The names of an iteration's agents that its merge did not name; never the agent that
+        the pool was given."""
         layout = self._layout.iteration(merged.iteration)
-        keep = self._layout.resolve(merged.champion.path)
-        for name in store.names_in(layout.folder):
-            if layout.is_agent(name) and layout.folder / name != keep:
-                store.remove(layout.folder / name)
+        stay = {merged.champion.path}
+        if self._initial_sha256:
+            stay.add(self._layout.relative(self._given_path()))
+        return [
+            name
+            for name in sorted(store.names_in(layout.folder))
+            if layout.is_agent(name) and self._layout.relative(layout.folder / name) not in stay
+        ]
+
+    def remove_losers(self, merged: MergeRecord) -> None:
+        """Remove the agents of an iteration that its merge did not name.
+
+        Raises:
+            StoreError: the file system refused.
+        """
+        folder = self._layout.relative(self._layout.iteration(merged.iteration).folder)
+        plain.remove_files(self._layout.root, folder, self.losers(merged))
 
     # Agents
 
@@ -156,14 +190,20 @@ class Archive:
         sha256 = self._initial_sha256
         if not sha256:
             return None
-        path = self._layout.iteration(0).agent(Unit(0, "initial", 0), sha256)
+        path = self._given_path()
         data = self._read_agent(self._layout.relative(path), sha256)
         if data is None:
             raise IncompatiblePool(f"{path}: the agent to start from is missing or damaged")
         return data
 
+    def _given_path(self) -> Path:
+        return self._layout.iteration(0).agent(Unit(0, "initial", 0), self._initial_sha256)
+
     def _read_agent(self, relative: str, sha256: str) -> bytes | None:
-        data = store.read_if_there(self._layout.resolve(relative))
+        try:
+            data = store.read_if_there(self._layout.resolve(relative), files.AGENT)
+        except store.Strange:
+            return None
         return data if data is not None and hashlib.sha256(data).hexdigest() == sha256 else None
 
     def _set_aside(self, unit: Unit, reason: str) -> None:

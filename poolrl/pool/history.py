@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from poolrl.pool import store
 from poolrl.pool.archive import Archive
-from poolrl.pool.records import MergeRecord, NewerSchema, UnitRecord, Unreadable, decode
+from poolrl.pool.records import MergeRecord, NewerSchema, UnitRecord, Unreadable
 from poolrl.pool.spec import Pool
 from poolrl.pool.units import KindName, Unit, units_of
 
@@ -59,10 +59,10 @@ class History:
         return [*units, Unit(iteration, "closing", 0)]
 
     def _read(self, unit: Unit) -> None:
-        data = store.read_if_there(self.pool.layout.iteration(unit.iteration).record(unit))
         try:
-            if data is not None:
-                self.units.append(decode(data, UnitRecord))
+            record = self._archive.record(unit)
+            if record is not None:
+                self.units.append(record)
                 self._known.add(unit)
         except (Unreadable, NewerSchema):
             pass

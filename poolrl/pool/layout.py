@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from poolrl.pool.units import Unit
+from poolrl.errors import IncompatiblePool
+from poolrl.pool.units import AGENT_PATH, HASH_LENGTH, Unit
 
-HASH_LENGTH = 16
-"""Hexadecimal digits of an agent's SHA-256 in its file name."""
-
-_ITERATION = re.compile(r"\d{6,9}")
-_ATTEMPT = re.compile(r"([a-z]+-\d{3,6})\.attempt-[0-9a-f]{32}\.json")
-_AGENT = re.compile(rf"[a-z]+-\d{{3,6}}-[0-9a-f]{{{HASH_LENGTH}}}\.safetensors")
+_ITERATION = re.compile(r"[0-9]{6,9}")
+_ATTEMPT = re.compile(r"([a-z]+-[0-9]{3,6})\.attempt-[0-9a-f]{32}\.json")
+_BRANCH = re.compile(r"branch-[0-9]{3,6}\.json")
+_LEASE = re.compile(r"([a-z]+-[0-9]{3,6})(?:\.copy-[0-9]+)?\.lease")
+_AGENT = re.compile(rf"[a-z]+-[0-9]{{3,6}}-[0-9a-f]{{{HASH_LENGTH}}}\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,14 @@ class IterationLayout:
         """The record, whose appearance is the deposit."""
         return self.folder / f"{unit.stem}.json"
 
-    def lease(self, unit: Unit) -> Path:
-        """Who is on it: advice."""
-        return self.folder / f"{unit.stem}.lease"
+    def lease(self, unit: Unit, copy: int = 0) -> Path:
+        """Who is on it: advice. A unit that takes far longer than its siblings is done by a second
+        worker too, whose lease is that of copy 1, and so on."""
+        return self.folder / f"{unit.stem}{f'.copy-{copy}' if copy else ''}.lease"
 
     def agent(self, unit: Unit, sha256: str) -> Path:
         """The agent that the record names; equal content is equal name."""
-        return self.folder / f"{unit.stem}-{sha256[:HASH_LENGTH]}.safetensors"
+        return self.folder / unit.agent_name(sha256)
 
     def attempt(self, unit: Unit, identifier: str) -> Path:
         """A try that failed for reasons of its worker."""
@@ -51,6 +53,18 @@ class IterationLayout:
         """The stem of the unit that a file is an attempt at; ``None`` where it is no attempt."""
         match = _ATTEMPT.fullmatch(name)
         return match[1] if match else None
+
+    @staticmethod
+    def is_branch(name: str) -> bool:
+        """Whether a file name is that of a branch's record."""
+        return _BRANCH.fullmatch(name) is not None
+
+    @staticmethod
+    def taken(names: Iterable[str]) -> set[str]:
+        """The stems of units that somebody has claimed and nobody deposited."""
+        names = set(names)
+        leased = {match[1] for name in names if (match := _LEASE.fullmatch(name))}
+        return {stem for stem in leased if f"{stem}.json" not in names}
 
     @staticmethod
     def is_agent(name: str) -> bool:
@@ -79,6 +93,15 @@ class Layout:
         return self.root / "iterations"
 
     @property
+    def workers(self) -> Path:
+        """Heartbeats, for whoever looks at the pool; no decision hangs on them."""
+        return self.root / "workers"
+
+    def heartbeat(self, worker: str) -> Path:
+        """The heartbeat of one worker."""
+        return self.workers / f"{worker}.json"
+
+    @property
     def logs(self) -> Path:
         return self.root / "logs"
 
@@ -105,5 +128,11 @@ class Layout:
         return path.relative_to(self.root).as_posix()
 
     def resolve(self, relative: str) -> Path:
-        """The file that a record names."""
+        """The file of an agent that a record names.
+
+        Raises:
+            IncompatiblePool: the name is none of an agent's, and may lead anywhere.
+        """
+        if AGENT_PATH.fullmatch(relative) is None:
+            raise IncompatiblePool(f"{self.root}: {relative!r} is no path of an agent")
         return self.root / relative

@@ -6,15 +6,28 @@ import json
 import math
 import statistics
 from collections.abc import Sequence
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
+from poolrl.pool import contradictions
 from poolrl.pool.units import KindName, Unit
 
 SCHEMA = 1
 """Version of the formats of records and of ``pool.toml``; readers refuse newer ones."""
+
+
+# What stands in a record may have been written by anyone: numbers that nothing overflows with, and
+# words that stay on their line.
+Natural = Annotated[int, Meta(ge=0, le=2**53)]
+Index = Annotated[int, Meta(ge=0, le=999_999)]
+Iteration = Annotated[int, Meta(ge=0, le=999_999_999)]
+Duration = Annotated[float, Meta(ge=0, le=1e12)]
+Sha256 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+NoneOrSha256 = Annotated[str, Meta(pattern=r"\A([0-9a-f]{64})?\Z")]
+Word = Annotated[str, Meta(max_length=1000, pattern=r"\A[^\x00-\x1f\x7f-\x9f\u2028\u2029]*\Z")]
+Number = Annotated[float, Meta(ge=-1e300, le=1e300)]
 
 
 class Record(Struct, frozen=True, forbid_unknown_fields=True):
@@ -24,15 +37,15 @@ class Record(Struct, frozen=True, forbid_unknown_fields=True):
 class AgentRef(Record, frozen=True):
     """An agent file, by its path from the pool's root and its SHA-256."""
 
-    path: str
-    sha256: str
+    path: Word
+    sha256: Sha256
 
 
 class Seconds(Record, frozen=True):
     """Wall-clock and CPU seconds of a phase."""
 
-    wall: float = 0.0
-    cpu: float = 0.0
+    wall: Duration = 0.0
+    cpu: Duration = 0.0
 
 
 class Evaluation(Record, frozen=True):
@@ -47,10 +60,14 @@ class Evaluation(Record, frozen=True):
     """
 
     deterministic: bool
-    returns: tuple[float, ...]
-    lengths: tuple[int, ...]
+    returns: tuple[Number, ...]
+    lengths: tuple[Natural, ...]
     score: float
     standard_error: float
+
+    def __post_init__(self) -> None:
+        if not self.returns or len(self.returns) != len(self.lengths):
+            raise ValueError("an evaluation has a return and a length of each of its episodes")
 
     @classmethod
     def of(
@@ -68,20 +85,23 @@ class Evaluation(Record, frozen=True):
 class TrainingRecord(Record, frozen=True):
     """What a branch trained."""
 
-    episodes: int
-    environment_steps: int
-    updates: int
+    episodes: Natural
+    environment_steps: Natural
+    updates: Natural
     mean_return: float | None
-    metrics: dict[str, float]
+    metrics: dict[Word, float]
 
 
 class WorkerInfo(Record, frozen=True):
     """Who did it; nothing here enters a result."""
 
-    id: str
-    host: str
-    pid: int
-    versions: dict[str, str]
+    id: Word
+    host: Word
+    pid: Natural
+    versions: dict[Word, Word]
+    differs: tuple[Word, ...] = ()
+    """In which versions, processor or BLAS settings it differs from what the pool was made with:
+    its results may differ in their last bits."""
 
 
 class UnitRecord(Record, frozen=True, kw_only=True):
@@ -92,22 +112,22 @@ class UnitRecord(Record, frozen=True, kw_only=True):
     """
 
     schema: int = SCHEMA
-    spec_sha256: str
-    iteration: int
+    spec_sha256: Sha256
+    iteration: Iteration
     kind: KindName
-    index: int
+    index: Index
     status: Literal["done", "failed", "abandoned"]
     reason: str = ""
-    parent_sha256: str
+    parent_sha256: NoneOrSha256
     """SHA-256 of the champion that it started from."""
-    hyperparameters: dict[str, bool | int | float | str] = {}
+    hyperparameters: dict[Word, bool | int | float | Word] = {}
     agent: AgentRef | None = None
     training: TrainingRecord | None = None
     evaluation: Evaluation | None = None
-    seconds: dict[str, Seconds] = {}
+    seconds: dict[Word, Seconds] = {}
     """training, evaluation, waiting, and the pool's own cost by kind, all since the worker's
     previous deposit."""
-    finished: float = 0.0
+    finished: Duration = 0.0
     """Unix time at which the deposit was written."""
     worker: WorkerInfo
 
@@ -142,12 +162,12 @@ class Attempt(Record, frozen=True, kw_only=True):
 class Champion(Record, frozen=True):
     """The agent that a merge named, and the unit that deposited it."""
 
-    path: str
-    sha256: str
-    score: float | None
-    iteration: int
+    path: Word
+    sha256: Sha256
+    score: Number | None
+    iteration: Iteration
     kind: KindName
-    index: int
+    index: Index
 
 
 class Difference(Record, frozen=True):
@@ -161,35 +181,58 @@ class Candidate(Record, frozen=True):
     """A deposit that a merge looked at."""
 
     kind: KindName
-    index: int
+    index: Index
     status: Literal["done", "failed", "abandoned"]
-    score: float | None
-    sha256: str
+    score: Number | None
+    sha256: NoneOrSha256
 
 
 class MergeRecord(Record, frozen=True, kw_only=True):
     """The one decision of an iteration."""
 
     schema: int = SCHEMA
-    spec_sha256: str
-    iteration: int
+    spec_sha256: Sha256
+    iteration: Iteration
     champion: Champion
     rule: Literal["initial", "best branch", "parent kept", "patience", "no branch succeeded"]
     deposits: tuple[Candidate, ...]
-    parent_score: float | None = None
+    parent_score: Number | None = None
     """The standing champion's score on this iteration's seeds: an unbiased second measurement of
     the previous merge's choice."""
-    parent_kept: int = 0
+    parent_kept: Natural = 0
     """For how many iterations in a row the parent has been kept, this one included."""
+    failed_iterations: Natural = 0
+    """For how many iterations in a row no branch has succeeded, this one included."""
     to_parent: Difference | None = None
     to_runner_up: Difference | None = None
     timing_dependent: bool = False
-    environment_steps: int = 0
+    environment_steps: Natural = 0
     """Control steps of all units so far, in training and in evaluation."""
-    training_steps: int = 0
+    training_steps: Natural = 0
     """Control steps of all branches so far, in training alone."""
-    finished: float = 0.0
+    finished: Duration = 0.0
     worker: WorkerInfo | None = None
+
+
+class Heartbeat(Record, frozen=True, kw_only=True):
+    """What a worker says of itself every few seconds, for whoever looks.
+
+    Attributes:
+        state: ``working`` on a unit, ``merging``, ``waiting`` for others, ``starting``.
+        doing: the unit that it works on, as in ``branch-003``; empty where it has none.
+        since: Unix time at which the state began.
+        beat: Unix time of this heartbeat.
+        started: Unix time at which the worker began.
+    """
+
+    schema: int = SCHEMA
+    worker: WorkerInfo
+    state: Literal["starting", "working", "merging", "waiting"]
+    iteration: int = -1
+    doing: str = ""
+    since: float
+    beat: float
+    started: float
 
 
 R = TypeVar("R", bound=Record)
@@ -221,7 +264,7 @@ def decode(data: bytes, kind: type[R]) -> R:
     """Read a record.
 
     Raises:
-        Unreadable: it is torn, of another kind, or holds NaN or infinity.
+        Unreadable: it is torn, of another kind, holds NaN or infinity, or contradicts itself.
         NewerSchema: a later version wrote it.
     """
     try:
@@ -230,9 +273,19 @@ def decode(data: bytes, kind: type[R]) -> R:
             raise NewerSchema(
                 f"schema {schema} is newer than this version of poolrl reads ({SCHEMA})"
             )
-        return msgspec.json.decode(data, type=kind)
-    except (msgspec.DecodeError, RecursionError) as error:
+        record = msgspec.json.decode(data, type=kind)
+    except NewerSchema:
+        raise
+    except (ValueError, RecursionError) as error:  # not UTF-8 is no DecodeError
         raise Unreadable(str(error)) from error
+    wrong = None
+    if isinstance(record, UnitRecord):
+        wrong = contradictions.of_unit(record)
+    elif isinstance(record, MergeRecord):
+        wrong = contradictions.of_merge(record)
+    if wrong is not None:
+        raise Unreadable(wrong)
+    return record
 
 
 def paired_difference(a: Evaluation, b: Evaluation) -> Difference:

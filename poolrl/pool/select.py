@@ -73,7 +73,11 @@ def merge(
     if previous is None:
         return replace(common, rule="initial")
     if not ranked:
-        return replace(common, parent_kept=kept_before + 1)
+        return replace(
+            common,
+            parent_kept=kept_before + 1,
+            failed_iterations=previous.failed_iterations + 1,
+        )
 
     best, runner_up = ranked[0], (ranked[1] if len(ranked) > 1 else None)
     beaten = parent is None or _score(best) > _score(parent)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tomllib
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,12 @@ from typing import Any
 import msgspec
 import tomli_w
 
-from poolrl import config, tables
+from poolrl import config, files, tables
 from poolrl.config import RunOptions, Spec
 from poolrl.errors import IncompatiblePool, UsageError
-from poolrl.pool import store
+from poolrl.pool import doctor, store
 from poolrl.pool.layout import Layout
+from poolrl.pool.links import guard
 from poolrl.pool.records import SCHEMA
 from poolrl.pool.units import Unit
 from poolrl.versions import versions
@@ -78,14 +79,16 @@ def open_pool(root: Path) -> Pool:
         IncompatiblePool: the pool is of a newer schema, or its specification is damaged.
     """
     layout = Layout(root)
-    data = store.read_if_there(layout.spec)
+    guard(root)
+    data = store.read_if_there(layout.spec, files.SPECIFICATION)
     if data is None:
-        what = "not a pool (it has no pool.toml)" if root.is_dir() else "no such directory"
+        there = os.path.isdir(root)
+        what = "not a pool (it has no pool.toml)" if there else "no such directory"
         raise UsageError(f"{root}: {what}")
     try:
-        table = tomllib.loads(data.decode())
-    except (ValueError, RecursionError) as error:
-        raise IncompatiblePool(f"{layout.spec}: not valid TOML: {error}") from error
+        table = tables.parse_toml(data, str(layout.spec))
+    except UsageError as error:
+        raise IncompatiblePool(str(error)) from error
     schema = table.get("schema")
     if isinstance(schema, int) and schema > SCHEMA:
         raise IncompatiblePool(
@@ -93,9 +96,10 @@ def open_pool(root: Path) -> Pool:
         )
     try:
         file = tables.convert(table, _File, str(layout.spec))
+        sha256 = tables.sha256(table["spec"])
     except UsageError as error:
         raise IncompatiblePool(str(error)) from error
-    return Pool(layout, file.spec, _last_run(layout), file.made_with, tables.sha256(table["spec"]))
+    return Pool(layout, file.spec, _last_run(layout), file.made_with, sha256)
 
 
 def make_pool(root: Path, spec: Spec, run: RunOptions, initial_agent: bytes | None = None) -> Pool:
@@ -108,16 +112,19 @@ def make_pool(root: Path, spec: Spec, run: RunOptions, initial_agent: bytes | No
         initial_agent: the agent file to start from, whose SHA-256 the specification holds.
 
     Raises:
-        UsageError: the directory holds something else, or cannot be written to.
+        UsageError: the directory holds something else, cannot be written to, or its file system
+            cannot hold a pool.
         IncompatiblePool: it holds a pool of another specification; names the keys that differ.
     """
     layout = Layout(root)
+    guard(root)
     tables.sha256(msgspec.to_builtins(spec))  # before anything is made of what cannot be hashed
     names = store.names_in(root)
     if layout.spec.name not in names:
         own = {layout.iterations.name, layout.logs.name}
         if any(name not in own and not name.startswith(".") for name in names):
             raise UsageError(f"{root}: not a pool, and not empty")
+        doctor.brief(root)
         store.make_folder(layout.iteration(0).folder)
         store.make_folder(layout.logs)
         if initial_agent is not None:
@@ -135,12 +142,10 @@ def make_pool(root: Path, spec: Spec, run: RunOptions, initial_agent: bytes | No
 
 
 def _last_run(layout: Layout) -> RunOptions:
-    data = store.read_if_there(layout.run)
+    data = store.read_if_there(layout.run, files.SPECIFICATION)
     try:
-        table = tomllib.loads(data.decode()) if data is not None else {}
+        table = tables.parse_toml(data or b"", str(layout.run))
         return tables.convert(table, RunOptions, str(layout.run))
-    except ValueError as error:
-        raise IncompatiblePool(f"{layout.run}: not valid TOML: {error}") from error
     except UsageError as error:
         raise IncompatiblePool(str(error)) from error
 

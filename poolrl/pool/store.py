@@ -7,18 +7,22 @@ tried again a few times.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
+import stat
 import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 from filelock import LeaseSettingsMismatch, SoftFileLease, Timeout
 
-from poolrl.errors import PoolrlError, UsageError
+from poolrl import files
+from poolrl.errors import IncompatiblePool, PoolrlError, UsageError
+from poolrl.pool.links import refuse_links
 
 log = logging.getLogger("poolrl.pool")
 
@@ -26,11 +30,25 @@ T = TypeVar("T")
 
 _PASSING = {errno.ESTALE, errno.EIO, errno.EACCES}
 _TRIES = 4
+# Of what stands where a lease should be: another user's, or no file at all.
+_NOT_OURS = {errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP}
 _NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
 class StoreError(PoolrlError):
     """The file system refused; the message names the file and the reason."""
+
+
+class Strange(IncompatiblePool):
+    """No plain file is where one should be, or it is far too large.
+
+    Attributes:
+        reason: without the file's name.
+    """
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.reason = reason
 
 
 def publish(path: Path, data: bytes) -> bool:
@@ -44,6 +62,7 @@ def publish(path: Path, data: bytes) -> bool:
     Raises:
         StoreError: the file system refused, or has no hard links.
     """
+    refuse_links(path.parent)
     try:
         # Again with a new file: what an fsync that failed has left of the old one is unknown.
         return _again(lambda: _publish(path, data), _PASSING)
@@ -68,7 +87,10 @@ def _publish(path: Path, data: bytes) -> bool:
                 break
             except FileExistsError:
                 # A retried NFS request may report this for our own success.
-                found = read_if_there(path)
+                try:
+                    found = read_if_there(path, len(data))
+                except Strange:
+                    return False
                 if found is not None and found != data:
                     return False
                 if found is not None:
@@ -88,6 +110,7 @@ def replace(path: Path, data: bytes) -> None:
     Raises:
         StoreError: the file system refused.
     """
+    refuse_links(path.parent)
     try:
         _again(lambda: _replace(path, data), {*_PASSING, errno.ENOENT})
     except OSError as error:
@@ -104,26 +127,49 @@ def _replace(path: Path, data: bytes) -> None:
         raise
 
 
-def read(path: Path) -> bytes:
-    """Read a file that should be there.
+def read(path: Path, most: int = files.RECORD) -> bytes:
+    """Read a file that should be there, of so many bytes at most.
 
     Raises:
         FileNotFoundError: it is not, after a few tries.
+        Strange: it is no plain file, or larger.
         StoreError: the file system refused.
     """
-    return _patiently("read", path, path.read_bytes, {*_PASSING, errno.ENOENT})
+    return _read(path, most, {*_PASSING, errno.ENOENT})
 
 
-def read_if_there(path: Path) -> bytes | None:
-    """Read a file, or say at once that there is none.
+def read_if_there(path: Path, most: int = files.RECORD) -> bytes | None:
+    """Read a file of so many bytes at most, or say at once that there is none.
 
     Raises:
+        Strange: it is no plain file, or larger.
         StoreError: the file system refused.
     """
     try:
-        return _patiently("read", path, path.read_bytes, _PASSING)
+        return _read(path, most, _PASSING)
     except FileNotFoundError:
         return None
+
+
+def open_log(path: Path) -> BinaryIO:
+    """Open a file to append to.
+
+    Raises:
+        Strange: no plain file is there.
+        StoreError: the file system refused.
+    """
+    refuse_links(path.parent)
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
+    try:
+        descriptor = os.open(path, flags, 0o666)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            raise Strange(path, "no plain file") from error
+        raise _refused("write", path, error) from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise Strange(path, "no plain file")
+    return open(descriptor, "ab")
 
 
 def names_in(folder: Path) -> set[str]:
@@ -132,6 +178,7 @@ def names_in(folder: Path) -> set[str]:
     Raises:
         StoreError: the file system refused.
     """
+    refuse_links(folder)
     try:
         return _patiently("list", folder, lambda: set(os.listdir(folder)), _PASSING)
     except FileNotFoundError:
@@ -139,15 +186,27 @@ def names_in(folder: Path) -> set[str]:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and what lies above it, unless it is there.
+    """Make a folder and what lies above it, durably, unless it is there.
 
     Raises:
         StoreError: the file system refused.
     """
+    refuse_links(folder)
     try:
-        _again(lambda: folder.mkdir(parents=True, exist_ok=True), _PASSING)
+        _again(lambda: _make_folder(folder), _PASSING)
     except OSError as error:
         raise _refused("make", folder, error) from error
+
+
+def _make_folder(folder: Path) -> None:
+    missing = [folder]
+    while not missing[-1].parent.exists():
+        missing.append(missing[-1].parent)
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
+        # Also where another worker made it, who may have been killed before this.
+        with contextlib.suppress(PermissionError):  # writable is not always readable
+            _sync_folder(path.parent)
 
 
 def set_aside(path: Path) -> Path:
@@ -156,6 +215,7 @@ def set_aside(path: Path) -> Path:
     Returns:
         The new path.
     """
+    refuse_links(path.parent)
     aside = path.with_name(f"{path.name}.corrupt-{uuid.uuid4().hex}")
     try:
         _again(lambda: os.rename(path, aside), _PASSING)
@@ -168,6 +228,7 @@ def set_aside(path: Path) -> Path:
 
 def remove(path: Path) -> None:
     """Remove a file; one that is gone already is no error."""
+    refuse_links(path.parent)
     try:
         _again(lambda: path.unlink(missing_ok=True), _PASSING)
     except OSError as error:
@@ -194,6 +255,7 @@ class Claims:
         Raises:
             StoreError: the file system refused.
         """
+        refuse_links(path.parent)
         lease = self._leases.get(path)
         if lease is None:
             lease = SoftFileLease(path, lease_duration=self._duration, timeout=0)
@@ -203,6 +265,8 @@ class Claims:
         except (Timeout, LeaseSettingsMismatch):
             return self._silent(path)
         except OSError as error:
+            if error.errno in _NOT_OURS and os.path.lexists(path):
+                return self._silent(path)
             raise _refused("claim", path, error) from error
         return True
 
@@ -226,17 +290,32 @@ class Claims:
     def _silent(self, path: Path) -> bool:
         now = time.monotonic()
         try:
-            with open(path, "rb") as file:  # open and fstat are fresh where stat is not
-                status = os.fstat(file.fileno())
-            sign = (status.st_ino, status.st_mtime_ns)
+            # open and fstat are fresh where stat is not; a pipe must not be waited for.
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+            try:
+                status = os.fstat(descriptor)
+            finally:
+                os.close(descriptor)
         except OSError:
-            return False  # released meanwhile, or unreadable for now
+            try:  # what cannot be read must not hold us up for ever either
+                status = os.lstat(path)
+            except OSError:
+                return False  # released meanwhile
+        sign = (status.st_ino, status.st_mtime_ns)
         before, since = self._seen.get(path, (None, now))
         if sign != before:
             self._seen[path] = (sign, now)
             return False
         # Half a duration later than filelock itself would take it over.
         return now - since > 1.5 * self._duration
+
+
+def _read(path: Path, most: int, passing: set[int]) -> bytes:
+    refuse_links(path.parent)
+    try:
+        return _patiently("read", path, lambda: files.read_plain(path, most, follow=False), passing)
+    except files.Strange as error:
+        raise Strange(path, str(error)) from error
 
 
 def _patiently(verb: str, path: Path, call: Callable[[], T], passing: set[int]) -> T:

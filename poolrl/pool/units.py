@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -30,6 +31,16 @@ KINDS: dict[KindName, Kind] = {
 }
 
 
+HASH_LENGTH = 16
+"""Hexadecimal digits of an agent's SHA-256 in its file name."""
+
+AGENT_PATH = re.compile(
+    r"iterations/[0-9]{6,9}/(?:branch|parent|closing|initial)-[0-9]{3,6}-"
+    rf"([0-9a-f]{{{HASH_LENGTH}}})\.safetensors"
+)
+"""What the path of an agent looks like from a pool's root; the group is of its SHA-256."""
+
+
 @dataclass(frozen=True)
 class Unit:
     """One unit of work."""
@@ -42,6 +53,14 @@ class Unit:
     def stem(self) -> str:
         """What the names of its files begin with, as in ``branch-003``."""
         return f"{self.kind}-{self.index:03d}"
+
+    def agent_name(self, sha256: str) -> str:
+        """The name of an agent that it deposits; equal content is equal name."""
+        return f"{self.stem}-{sha256[:HASH_LENGTH]}.safetensors"
+
+    def agent_path(self, sha256: str) -> str:
+        """The same with its folders, from the pool's root."""
+        return f"iterations/{self.iteration:06d}/{self.agent_name(sha256)}"
 
     @property
     def training_key(self) -> tuple[int, int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,16 +18,34 @@ BRANCH, CHAMPION, AGAIN, CLOSING = "#b8c4ce", "#1f5fa8", "#d9822b", "#2e8540"
 def plot_history(history: History, output: Path) -> None:
     """Draw scores against iteration, environment steps and working time.
 
-    The champion's score is the best of many noisy means and so is biased upward; its re-evaluation
-    as the next iteration's parent is not.
-
     Raises:
         UsageError: the pool has no merge yet, or the file cannot be written.
     """
-    if not history.merges:
-        raise UsageError(f"{history.pool.layout.root}: the pool has no merged iteration yet")
     if not output.suffix:
         raise UsageError(f"{output}: name a .png, .pdf or .svg file")
+    figure = _figure(history)
+    try:
+        figure.savefig(output, dpi=110)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{output}: cannot write the plot: {error}") from error
+
+
+def plot_bytes(history: History) -> bytes:
+    """The same as a PNG.
+
+    Raises:
+        UsageError: the pool has no merge yet.
+    """
+    buffer = BytesIO()
+    _figure(history).savefig(buffer, dpi=110, format="png")
+    return buffer.getvalue()
+
+
+def _figure(history: History) -> Any:
+    """The champion's score is the best of many noisy means and so is biased upward; its
+    re-evaluation as the next iteration's parent is not."""
+    if not history.merges:
+        raise UsageError(f"{history.pool.layout.root}: the pool has no merged iteration yet")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -48,11 +67,9 @@ def plot_history(history: History, output: Path) -> None:
         f"{history.pool.layout.root.name}: {spec.task.id}, {spec.pool.count} branches, "
         f"seed {spec.pool.seed}",
         fontsize="medium",
+        parse_math=False,  # a name may hold dollars
     )
-    try:
-        figure.savefig(output, dpi=110)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{output}: cannot write the plot: {error}") from error
+    return figure
 
 
 def _draw(axis: Any, table: pd.DataFrame, x: str, label: str) -> None:
@@ -62,7 +79,7 @@ def _draw(axis: Any, table: pd.DataFrame, x: str, label: str) -> None:
     # An agent is the champion from the end of its iteration on.
     end = table[table["kind"] != "closing"].groupby("iteration")[x].max()
     axis.plot(
-        end[champions["iteration"]],
+        end.reindex(champions["iteration"]),
         champions["score"],
         color=CHAMPION,
         lw=1.2,
@@ -71,7 +88,7 @@ def _draw(axis: Any, table: pd.DataFrame, x: str, label: str) -> None:
     )
     parents = table[table["kind"] == "parent"]
     axis.plot(
-        end[parents["iteration"] - 1],  # it is the champion of the iteration before
+        end.reindex(parents["iteration"] - 1),  # it is the champion of the iteration before
         parents["score"],
         color=AGAIN,
         lw=1.2,

@@ -65,6 +65,24 @@ def check_task(world: World) -> None:
         raise UsageError(f"{name}: {text}") from error
 
 
+def try_task(task: Task, world: World) -> None:
+    """See that a task of a world can begin an episode and make a step in its first simulation.
+
+    Raises:
+        UsageError: it cannot, with these arguments.
+    """
+    generator = np.random.default_rng(0)
+    try:
+        with blamed(world):
+            task.reset(np.arange(1), [generator])
+            task.step(one_action(task, generator), np.arange(1))
+    except UsageError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UsageError(f"task: {world.id} with these arguments: {reason}") from error
+
+
 class _Check:
     def __init__(self, make_task: MakeTask, name: str) -> None:
         self.make, self.name = make_task, name

@@ -6,9 +6,9 @@ import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
+from poolrl import files
 from poolrl.config import World
 from poolrl.errors import UsageError
 from poolrl.tasks import user
@@ -102,7 +102,15 @@ def _of_class(cls: type[Task], default_limit: int, world: World, num_simulations
     limit = world.max_episode_steps or default_limit
     if not limit:
         raise UsageError(f"task.max_episode_steps: {world.id} has no time limit of its own; set it")
-    return cls(num_simulations, max_episode_steps=limit, **kwargs)  # type: ignore[call-arg]
+    try:
+        return cls(num_simulations, max_episode_steps=limit, **kwargs)  # type: ignore[call-arg]
+    except UsageError:
+        raise
+    except Exception as error:
+        if world.id not in REGISTRY:
+            raise  # whose file is blamed
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UsageError(f"task: {world.id} with these arguments: {text}") from error
 
 
 def keyword_arguments(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
@@ -126,7 +134,7 @@ def with_absolute_paths(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     file = kwargs.get("xml_file")
     if not isinstance(file, str) or not file.startswith((".", "~")):
         return dict(kwargs)
-    return {**kwargs, "xml_file": str(Path(file).expanduser().resolve())}
+    return {**kwargs, "xml_file": files.absolute(file)}
 
 
 def fingerprint(task: Task) -> str:

@@ -9,6 +9,7 @@ recorded.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import sys
 import traceback
@@ -23,6 +24,7 @@ from typing import Any
 
 import msgspec
 
+from poolrl import files
 from poolrl.config import World
 from poolrl.errors import IncompatiblePool, PoolrlError, UsageError
 
@@ -58,7 +60,7 @@ def absolute(task_id: str) -> str:
     place, colon, name = task_id.rpartition(":")
     if not colon or not _is_path(place):
         return task_id
-    return f"{Path(place).expanduser().resolve()}:{name}"
+    return f"{files.absolute(place)}:{name}"
 
 
 def source(task_id: str) -> Path:
@@ -71,8 +73,8 @@ def source(task_id: str) -> Path:
     if not place or not name:
         raise UsageError(f"task.id: {task_id!r}: expected path/to/file.py:Class or module:Class")
     if _is_path(place):
-        path = Path(place).expanduser().resolve()
-        if not path.is_file():
+        path = Path(files.absolute(place))
+        if not os.path.isfile(path):
             raise UsageError(f"task.id: {task_id}: no such file: {path}")
         return path
     folders: Any = [*sys.path, str(Path.cwd())]
@@ -285,4 +287,4 @@ def _strings(value: Any) -> Iterator[str]:
 
 
 def _may_be_a_file(text: str) -> bool:
-    return re.fullmatch(r"[\w-]*", text) is None or Path(text).exists()
+    return re.fullmatch(r"[\w-]*", text) is None or os.path.exists(text)

@@ -102,6 +102,15 @@ CASES: dict[str, tuple[tuple[str, ...], int, list[str]]] = {
     "a branch key of the network": ((*RUN, "--set", "branches.actor=[1]"), 2, ["branches.actor"]),
     "unknown task": ((*RUN, "--set", "task.id=Swimer-v5"), 2, ["task.id", "Swimmer-v5"]),
     "unknown task argument": ((*RUN, "--set", "task.kwargs.x=1"), 2, ["task.kwargs.x"]),
+    "an unknown rule": ((*RUN, "--keep", "some"), 2, ["--keep", "last:N", "'some'"]),
+    "an unknown rule in a file": (
+        (*RUN, "--set", "run.keep=last:0"),
+        2,
+        ["run.keep: expected champions, all or last:N", "'last:0'"],
+    ),
+    "an unknown rule, for prune": (("prune", "pool", "--keep", "last:"), 2, ["--keep", "'last:'"]),
+    "not a pool, for prune": (("prune", "other"), 2, ["other: not a pool"]),
+    "a newer schema, for prune": (("prune", "newer"), 4, ["schema 9"]),
     "a bad duration": ((*RUN, "--time-budget", "soon"), 2, ["--time-budget", "soon"]),
     "another specification": ((*OLD, "--seed", "4"), 4, ["pool.seed", "0 in the pool", "4 now"]),
     "another configuration": (

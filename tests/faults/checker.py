@@ -22,8 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.faults.iteration import RECORD, STRAY, Iteration
-from tests.faults.rules import Table, spec_sha256
+from tests.faults.iteration import Iteration
+from tests.faults.rules import RECORD, STRAY, Table, spec_sha256
 
 ROOT_FILES = {"pool.toml", "run.toml", "history.csv", "history.png"}
 TRANSIENT = {"finished", "worker", "seconds"}

@@ -6,19 +6,13 @@ import hashlib
 import json
 import math
 import os
-import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from tests.faults.rules import Key, Table, close, decide, mean, score_of, standard_error
-
-STRAY = re.compile(r"\.tmp-[0-9a-f]{32}|\.nfs[0-9a-f]+|.+\.corrupt-[0-9a-f]{32}")
-RECORD = re.compile(r"(initial|branch|parent|closing)-(\d{3,6})\.json")
-AGENT = re.compile(r"(initial|branch)-(\d{3,6})-([0-9a-f]{16})\.safetensors")
-ATTEMPT = re.compile(r"((?:initial|branch|parent|closing)-\d{3,6})\.attempt-[0-9a-f]{32}\.json")
-LEASE = re.compile(r"(merge|(initial|branch|parent|closing)-\d{3,6})\.lease(\.[\w.-]+)?")
+from tests.faults import rules
+from tests.faults.rules import Key, Table
 
 
 class Pool(Protocol):
@@ -85,9 +79,9 @@ class Iteration:
     def _look_at(self, name: str) -> None:
         if not stat.S_ISREG(os.lstat(self.folder / name).st_mode):
             self.broken(name, "is no plain file")
-        elif STRAY.fullmatch(name):
+        elif rules.STRAY.fullmatch(name):
             self.pool.stray(f"{self.where}/{name}")
-        elif match := RECORD.fullmatch(name):
+        elif match := rules.RECORD.fullmatch(name):
             key = (match[1], int(match[2]))
             if name != f"{key[0]}-{key[1]:03d}.json":
                 self.broken(name, "is nothing that a pool has")
@@ -97,9 +91,13 @@ class Iteration:
                 record = self._read(name, lambda record: self._belongs(name, record, *key))
                 if record is not None:
                     self.records[key] = record
-        elif ATTEMPT.fullmatch(name):
+        elif rules.ATTEMPT.fullmatch(name):
             self._read(name, lambda record: record["reason"])
-        elif name != "merge.json" and not AGENT.fullmatch(name) and not LEASE.fullmatch(name):
+        elif (
+            name != "merge.json"
+            and not rules.AGENT.fullmatch(name)
+            and not rules.LEASE.fullmatch(name)
+        ):
             self.broken(name, "is nothing that a pool has")
 
     def _read(self, name: str, look: Callable[[Table], Any]) -> Table | None:
@@ -115,8 +113,8 @@ class Iteration:
     # Records
 
     def _belongs(self, name: str, record: Table, kind: str, index: int) -> None:
-        _expect(record["schema"] == 1, f"schema {record['schema']}")
-        for key, value in (("kind", kind), ("index", index), ("iteration", self.number)):
+        own = {"schema": 1, "kind": kind, "index": index, "iteration": self.number}
+        for key, value in own.items():
             if record[key] != value:
                 self.broken(name, f"{key} is {record[key]}")
         if record["spec_sha256"] != self.pool.spec_sha256:
@@ -149,7 +147,7 @@ class Iteration:
 
     def _check_attempts(self, name: str, record: Table) -> None:
         stem = f"{record['kind']}-{record['index']:03d}"
-        tries = [m for each in self.names if (m := ATTEMPT.fullmatch(each)) and m[1] == stem]
+        tries = [m for each in self.names if (m := rules.ATTEMPT.fullmatch(each)) and m[1] == stem]
         if len(tries) < self.spec["pool"]["max_attempts"]:
             self.broken(name, f"abandoned after {len(tries)} attempts")
 
@@ -164,11 +162,12 @@ class Iteration:
             self.broken(name, f"{len(returns)} returns, {len(lengths)} lengths of {episodes}")
         if not all(isinstance(x, (int, float)) and math.isfinite(x) for x in returns):
             self.broken(name, "returns that are not finite")
-        if evaluation["score"] != mean(returns):
+        if evaluation["score"] != rules.mean(returns):
             self.broken(
-                name, f"score {evaluation['score']} is not the mean {mean(returns)} of its returns"
+                name,
+                f"score {evaluation['score']} is not the mean {rules.mean(returns)} of its returns",
             )
-        if not close(evaluation["standard_error"], standard_error(returns)):
+        if not rules.close(evaluation["standard_error"], rules.standard_error(returns)):
             self.broken(name, "standard_error is not that of its returns")
         if evaluation["deterministic"] != self.spec["evaluation"]["deterministic"]:
             self.broken(name, "evaluated otherwise than pool.toml says")
@@ -222,7 +221,7 @@ class Iteration:
                 self.broken(own, "the agent that the pool was given has another hash")
         for name in self.names:
             path = f"{self.where}/{name}"
-            match = AGENT.fullmatch(name)
+            match = rules.AGENT.fullmatch(name)
             if match is None or path in named:
                 continue
             if not _sha256(self.folder / name).startswith(match[3]):
@@ -232,9 +231,8 @@ class Iteration:
     # The merge
 
     def _check_merge_itself(self, merge: Table) -> None:
-        _expect(merge["schema"] == 1, f"schema {merge['schema']}")
-        if merge["iteration"] != self.number:
-            self.broken("merge.json", f"iteration is {merge['iteration']}")
+        if (merge["schema"], merge["iteration"]) != (1, self.number):
+            self.broken("merge.json", f"iteration is {merge['iteration']}, or a newer schema")
         if merge["spec_sha256"] != self.pool.spec_sha256:
             self.broken("merge.json", "is a merge of another pool: spec_sha256 is not pool.toml's")
         champion = merge["champion"]
@@ -266,9 +264,9 @@ class Iteration:
                 self.broken("merge.json", f"does not list {key[0]}-{key[1]:03d}, which is there")
         if self.unknown_start:
             return
-        for name, value in decide(self.previous, listed, self.spec["selection"]).items():
+        for name, value in rules.decide(self.previous, listed, self.spec["selection"]).items():
             own = merge[name]
-            if not (close(own, value) if name.startswith("to_") else own == value):
+            if not (rules.close(own, value) if name.startswith("to_") else own == value):
                 what = "a wrong winner" if name == "champion" else f"a wrong {name}"
                 self.broken("merge.json", f"{what}: {own}, by the rules {value}")
 
@@ -289,7 +287,7 @@ class Iteration:
                     "kind": key[0],
                     "index": key[1],
                     "status": record["status"],
-                    "score": score_of(record),
+                    "score": rules.score_of(record),
                     "sha256": record["agent"]["sha256"] if record["agent"] else "",
                 }
                 if entry != own:
@@ -299,11 +297,6 @@ class Iteration:
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _expect(right: bool, what: str) -> None:
-    if not right:
-        raise ValueError(what)
 
 
 def _refuse(text: str) -> None:

@@ -46,7 +46,7 @@ def record_first() -> None:
 def take_errors_for_absence() -> None:
     """What cannot be read for now is taken to be missing."""
 
-    def read_if_there(path: Path) -> bytes | None:
+    def read_if_there(path: Path, most: int = 0) -> bytes | None:
         try:
             return path.read_bytes()
         except OSError:

@@ -1,15 +1,24 @@
-"""The rules of a pool, spelled out a second time for the checker: hashes, means, the merge."""
+"""The rules of a pool, spelled out a second time for the checker: names, hashes, the merge."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
+import re
 from typing import Any
 
 Table = dict[str, Any]
 Key = tuple[str, int]
 """Kind and index of a unit."""
+
+STRAY = re.compile(r"\.tmp-[0-9a-f]{32}|\.nfs[0-9a-f]+|.+\.corrupt-[0-9a-f]{32}")
+RECORD = re.compile(r"(initial|branch|parent|closing)-(\d{3,6})\.json")
+AGENT = re.compile(r"(initial|branch)-(\d{3,6})-([0-9a-f]{16})\.safetensors")
+ATTEMPT = re.compile(r"((?:initial|branch|parent|closing)-\d{3,6})\.attempt-[0-9a-f]{32}\.json")
+LEASE = re.compile(
+    r"(merge|(initial|branch|parent|closing)-\d{3,6})(\.copy-\d+)?\.lease(\.[\w.-]+)?"
+)
 
 
 def decide(previous: Table | None, deposits: dict[Key, Table], selection: Table) -> Table:
@@ -35,6 +44,7 @@ def decide(previous: Table | None, deposits: dict[Key, Table], selection: Table)
         "champion": as_champion(best) if best else old,
         "parent_score": parent_score,
         "parent_kept": 0,
+        "failed_iterations": 0,
         "to_parent": difference(best, parent),
         "to_runner_up": difference(best, second),
         "environment_steps": (previous["environment_steps"] if previous else 0)
@@ -46,7 +56,12 @@ def decide(previous: Table | None, deposits: dict[Key, Table], selection: Table)
     if previous is None:
         return said | {"rule": "initial", "to_parent": None, "to_runner_up": None}
     if best is None:
-        return said | {"rule": "no branch succeeded", "parent_kept": kept + 1}
+        failed = previous["failed_iterations"] + 1
+        return said | {
+            "rule": "no branch succeeded",
+            "parent_kept": kept + 1,
+            "failed_iterations": failed,
+        }
     if not selection["keep_parent"] or parent_score is None or score_of(best) > parent_score:
         return said
     if kept >= selection["patience"]:

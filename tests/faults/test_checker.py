@@ -26,7 +26,7 @@ ITERATIONS = 4
 def finished(root: Path, seed: int = 0) -> Path:
     """A pool that ran undisturbed, losers' agents and all."""
     pool = make_pool(root, tiny_spec(pool__seed=seed), RunOptions(iterations=ITERATIONS))
-    Worker(pool, Ending(ITERATIONS), keep_all=True).run()
+    Worker(pool, Ending(ITERATIONS), run=RunOptions(keep="all")).run()
     return root
 
 

@@ -59,6 +59,27 @@ def test_a_killed_worker_is_started_anew_but_not_for_ever(endless: Pool) -> None
     assert workers.failure() is not None
 
 
+def test_progress_of_the_pool_renews_the_restarts(endless: Pool) -> None:
+    workers = crew(endless, 10**6)
+    workers.start(1)
+    killed = set()
+    for progress in range(RESTARTS + 2):
+        until(lambda now=progress: workers.look_after(now) and set(workers.process_ids()) - killed)
+        (alive,) = workers.process_ids()
+        killed.add(alive)
+        os.kill(alive, signal.SIGKILL)
+    until(lambda: workers.look_after(RESTARTS + 1) and workers.process_ids())
+    workers.stop()
+
+
+def test_workers_that_are_killed_are_gone_at_once(endless: Pool) -> None:
+    workers = crew(endless, 10**6)
+    workers.start(2)
+    until(endless.layout.iteration(1).merge.exists)
+    workers.kill()
+    until(lambda: not workers.process_ids(), seconds=2)
+
+
 def test_stopped_workers_are_gone(endless: Pool) -> None:
     workers = crew(endless, 10**6)
     workers.start(2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 
 import numpy as np
 import pytest
@@ -83,7 +84,7 @@ class Still:
 
 
 def rollout_of(task: Task, budget: Budget) -> Rollout:
-    player = Player(task, np.random.default_rng, budget)
+    player = Player(task, map(np.random.default_rng, count()), budget)
     return collect(player, Still(), np.random.default_rng(0))  # type: ignore[arg-type]
 
 
@@ -147,7 +148,7 @@ def test_a_budget_of_steps_starts_no_episode_too_many(
         taken_at_start.append(player.steps if episode >= simulations else 0)
         return np.random.default_rng(episode)
 
-    player = Player(task, reset, Budget(steps=steps))
+    player = Player(task, map(reset, count()), Budget(steps=steps))
     rows = 0
     while not player.done:
         rows += sum(int(step.played.sum()) for step in player.play(Still(), limit=limit))
@@ -160,7 +161,7 @@ def test_a_budget_of_steps_starts_no_episode_too_many(
 
 def test_segments_cut_episodes_and_go_on() -> None:
     task = Counting(3)
-    player = Player(task, np.random.default_rng, Budget(episodes=10))
+    player = Player(task, map(np.random.default_rng, count()), Budget(episodes=10))
     parts = []
     while not player.done:
         parts.append(collect(player, Still(), np.random.default_rng(0), 4))  # type: ignore[arg-type]

@@ -21,19 +21,25 @@ ITERATIONS = 4
 PATIENCE = 90
 
 
-def start(pool: Pool, iterations: int = ITERATIONS) -> subprocess.Popen[bytes]:
+def start(pool: Pool, iterations: int = ITERATIONS, *options: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "poolrl", "worker", "--iterations", str(iterations)]
     return subprocess.Popen(
-        [*command, "--pool-directory", str(pool.layout.root)], stderr=subprocess.PIPE
+        [*command, "--pool-directory", str(pool.layout.root), *options], stderr=subprocess.PIPE
     )
 
 
 def doomed(pool: Pool, point: str, count: int) -> subprocess.Popen[bytes]:
-    script = Path(__file__).with_name("dying_worker.py")
-    return subprocess.Popen(
-        [sys.executable, str(script), str(pool.layout.root), point, str(count), str(ITERATIONS)],
-        stderr=subprocess.PIPE,
-    )
+    return odd(pool, "die", point, count)
+
+
+def odd(
+    pool: Pool, behaviour: str, point: str, count: int = 1, *options: str
+) -> subprocess.Popen[bytes]:
+    """A worker that behaves oddly; see odd_worker.py."""
+    script = Path(__file__).with_name("odd_worker.py")
+    command = [sys.executable, str(script), behaviour, point, str(count), str(pool.layout.root)]
+    command += ["--iterations", str(ITERATIONS), *options]
+    return subprocess.Popen(command, stderr=subprocess.PIPE)
 
 
 def champions(pool: Pool) -> list[str]:
@@ -85,7 +91,7 @@ def test_any_number_of_workers_gives_the_same_champions(
 
 @pytest.mark.parametrize(
     "point",
-    ["in a branch", "between agent and record", "before the merge", "while removing losers"],
+    ["in a unit", "between agent and record", "before the merge", "while removing losers"],
 )
 def test_a_killed_workers_unit_is_taken_over(
     tmp_path: Path, point: str, undisturbed: list[str]
@@ -113,7 +119,7 @@ def test_workers_are_killed_while_another_lives(tmp_path: Path) -> None:
     spec = tiny_spec(task__max_episode_steps=1500)  # so that every worker gets something to do
     calm = run(tmp_path / "calm", 1, spec)
     pool = make_pool(tmp_path / "pool", spec, RunOptions())
-    victims = [doomed(pool, "in a branch", 1), doomed(pool, "between agent and record", 1)]
+    victims = [doomed(pool, "in a unit", 1), doomed(pool, "between agent and record", 1)]
     survivor = start(pool)
     _, said = survivor.communicate(timeout=PATIENCE)
     assert survivor.returncode == 0, said.decode()

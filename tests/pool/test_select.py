@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 
@@ -19,16 +20,29 @@ WORKER = WorkerInfo(id="w", host="h", pid=1, versions={})
 RULE = SelectionSpec(keep_parent=True, patience=3)
 
 
+def sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def agent(unit: Unit) -> AgentRef:
+    """What a unit has in its record."""
+    if unit.kind == "parent":
+        unit, digest = Unit(0, "initial", 0), sha256("parent")
+    else:
+        digest = sha256(unit.stem)
+    return AgentRef(path=unit.agent_path(digest), sha256=digest)
+
+
 def deposit(kind: KindName, index: int, returns: Sequence[float] | None) -> UnitRecord:
     """A deposit with these returns; ``None`` for one that failed."""
     unit = Unit(1, kind, index)
     record = UnitRecord(
-        spec_sha256="s",
+        spec_sha256=sha256("spec"),
         iteration=1,
         kind=kind,
         index=index,
         status="failed",
-        parent_sha256="p",
+        parent_sha256=sha256("parent") if kind != "initial" else "",
         worker=WORKER,
     )
     if returns is None:
@@ -36,14 +50,17 @@ def deposit(kind: KindName, index: int, returns: Sequence[float] | None) -> Unit
     return replace(
         record,
         status="done",
-        agent=AgentRef(path=f"iterations/000001/{unit.stem}.safetensors", sha256=unit.stem),
+        agent=agent(unit),
         evaluation=Evaluation.of(returns, [5] * len(returns), deterministic=True),
     )
 
 
 def first(kept: int = 0) -> MergeRecord:
-    initial = replace(deposit("initial", 0, [0.0]), iteration=0)
-    record = merge(None, [initial], iteration=0, branches=2, selection=RULE, spec_sha256="s")
+    unit = Unit(0, "initial", 0)
+    initial = replace(deposit("initial", 0, [0.0]), iteration=0, agent=agent(unit))
+    record = merge(
+        None, [initial], iteration=0, branches=2, selection=RULE, spec_sha256=sha256("spec")
+    )
     return replace(record, parent_kept=kept)
 
 
@@ -52,7 +69,12 @@ def choose(
 ) -> MergeRecord:
     branches = max(1, sum(d.kind == "branch" for d in deposits))
     return merge(
-        first(kept), deposits, iteration=1, branches=branches, selection=rule, spec_sha256="s"
+        first(kept),
+        deposits,
+        iteration=1,
+        branches=branches,
+        selection=rule,
+        spec_sha256=sha256("spec"),
     )
 
 
@@ -64,7 +86,7 @@ def test_the_first_merge_names_the_initial_agent() -> None:
 def test_without_an_initial_agent_there_is_nothing_to_select() -> None:
     failed = replace(deposit("initial", 0, None), iteration=0)
     with pytest.raises(NothingToSelect):
-        merge(None, [failed], iteration=0, branches=2, selection=RULE, spec_sha256="s")
+        merge(None, [failed], iteration=0, branches=2, selection=RULE, spec_sha256=sha256("spec"))
 
 
 scores = st.one_of(
@@ -149,7 +171,9 @@ def test_what_depends_on_timing_says_so() -> None:
     abandoned = replace(deposit("branch", 1, None), status="abandoned")
     assert choose([*deposits, abandoned]).timing_dependent
     assert not choose([*deposits, deposit("branch", 1, None)]).timing_dependent
-    missing = merge(first(), deposits, iteration=1, branches=5, selection=RULE, spec_sha256="s")
+    missing = merge(
+        first(), deposits, iteration=1, branches=5, selection=RULE, spec_sha256=sha256("spec")
+    )
     assert missing.timing_dependent
 
 

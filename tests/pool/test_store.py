@@ -6,9 +6,11 @@ import errno
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -95,15 +97,15 @@ def test_a_name_that_comes_and_goes_is_no_success(
 def test_a_passing_error_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "x"
     path.write_bytes(b"here")
-    real, failures = Path.read_bytes, [errno.ESTALE, errno.EIO]
+    real, failures = os.open, [errno.ESTALE, errno.EIO]
 
-    def flaky(self: Path) -> bytes:
+    def flaky(*arguments: Any) -> int:
         if failures:
             number = failures.pop()
             raise OSError(number, os.strerror(number))
-        return real(self)
+        return real(*arguments)
 
-    monkeypatch.setattr(Path, "read_bytes", flaky)
+    monkeypatch.setattr(os, "open", flaky)
     assert store.read(path) == b"here"
 
 
@@ -243,3 +245,53 @@ def test_a_marker_that_never_yields_is_ignored_after_its_duration(
         assert time.monotonic() - start < 5
         time.sleep(0.02)
     assert time.monotonic() - start >= 0.2
+
+
+@pytest.mark.parametrize("kind", ["empty", "unreadable", "folder", "dangling link", "text"])
+def test_whatever_stands_where_a_lease_should_be_is_gone_round(kind: str) -> None:
+    with tempfile.TemporaryDirectory() as place:  # pytest's own is root's alone
+        os.chmod(place, 0o777)
+        is_gone_round(kind, Path(place) / "branch-000.lease")
+
+
+def is_gone_round(kind: str, lease: Path) -> None:
+    if kind == "folder":
+        lease.mkdir()
+    elif kind == "dangling link":
+        lease.symlink_to("nowhere")
+    else:
+        lease.write_text("hello" if kind == "text" else "")
+        lease.chmod(0o000 if kind == "unreadable" else 0o644)
+    # Root may read everything, another user may not.
+    code = (
+        "import ctypes, os, sys, time; from pathlib import Path\n"
+        "from poolrl.pool.store import Claims\n"
+        "Claims(0.2).claim(Path(sys.argv[1]).with_name('x'))\n"  # all that is imported late
+        "if os.geteuid() == 0: os.setuid(65534)\n"
+        "claims, start = Claims(0.2), time.monotonic()\n"
+        "while not claims.claim(Path(sys.argv[1])): time.sleep(0.01)\n"
+        "print(time.monotonic() - start)"
+    )
+    waited = subprocess.run(
+        [sys.executable, "-c", code, str(lease)],
+        capture_output=True,
+        timeout=30,
+        check=True,
+    ).stdout
+    assert 0.2 < float(waited) < 5.0
+
+
+def test_a_folder_is_durable_with_what_lies_above_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: set[int] = set()
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        synced.add(os.fstat(descriptor).st_ino)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    store.make_folder(tmp_path / "pool" / "iterations" / "000000")
+    above = (tmp_path, tmp_path / "pool", tmp_path / "pool" / "iterations")
+    assert {path.stat().st_ino for path in above} == synced

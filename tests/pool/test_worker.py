@@ -243,7 +243,7 @@ def test_damaged_deposits_are_set_aside_and_done_again(tmp_path: Path) -> None:
     spec = tiny_spec(selection__keep_parent=False)
     undisturbed = work(make_pool(tmp_path / "other", spec, RunOptions()))
     pool = make_pool(tmp_path / "pool", spec, RunOptions())
-    work(pool, iterations=1, keep_all=True)
+    work(pool, iterations=1, run=RunOptions(keep="all"))
     layout = pool.layout.iteration(1)
     layout.merge.unlink()
     winner = undisturbed.merges[1].champion
@@ -295,7 +295,7 @@ def test_losers_agents_go_or_stay(tiny_pool: Pool, tmp_path: Path) -> None:
     history = work(tiny_pool)
     assert agents(tiny_pool) == (history.merges[1].champion.kind == "branch")
     other = make_pool(tmp_path / "other", tiny_spec(), RunOptions())
-    work(other, keep_all=True)
+    work(other, run=RunOptions(keep="all"))
     assert agents(other) == 3
 
 
@@ -362,3 +362,15 @@ def test_records_account_for_a_workers_time(tiny_pool: Pool) -> None:
     assert {"training", "evaluation", "load", "look", "claim", "publish"} <= record.seconds.keys()
     assert all(s.wall >= 0 and s.cpu >= 0 for s in record.seconds.values())
     assert history.core_a_branch_seconds() > 0
+
+
+def test_a_worker_elsewhere_is_let_in_with_a_warning(
+    tiny_pool: Pool, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert work(tiny_pool, iterations=0).units[0].worker.differs == ()
+    elsewhere = {**tiny_pool.made_with, "numpy": "1.0", "blas": "another 3"}
+    history = work(dataclasses.replace(tiny_pool, made_with=elsewhere), iterations=1)
+    first = [unit for unit in history.units if unit.iteration == 1]
+    assert {unit.worker.differs for unit in first} == {("numpy", "blas")}
+    assert "numpy: 1.0 → " in caplog.text
+    assert "blas: another 3 → " in caplog.text

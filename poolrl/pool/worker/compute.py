@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 import statistics
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import msgspec
-import numpy as np
 
 from poolrl import tasks
-from poolrl.agent import Agent
+from poolrl.agent import Agent, AgentMetadata
 from poolrl.config import Spec
-from poolrl.errors import Divergence, UsageError
+from poolrl.errors import Divergence, IncompatiblePool, UsageError
 from poolrl.learn import Budget, initial_agent, train
 from poolrl.learn.evaluate import evaluate
 from poolrl.pool.records import Evaluation, TrainingRecord
@@ -20,7 +20,7 @@ from poolrl.pool.units import KINDS, Unit
 from poolrl.pool.worker.clock import Clock
 from poolrl.seeding import Purpose, Streams
 from poolrl.tasks import Task
-from poolrl.tasks.check import one_action
+from poolrl.tasks.check import try_task
 
 
 class Result(NamedTuple):
@@ -51,16 +51,7 @@ class Computer:
         self._tasks: dict[int, Task] = {}
         self._task = self.make_task(1)
         self.model_sha256 = tasks.fingerprint(self._task)
-        generator = np.random.default_rng(0)
-        try:
-            with tasks.blamed(spec.task):
-                self._task.reset(np.arange(1), [generator])
-                self._task.step(one_action(self._task, generator))
-        except UsageError:
-            raise
-        except Exception as error:
-            reason = " ".join(str(error).split())
-            raise UsageError(f"task: {spec.task.id} with these arguments: {reason}") from error
+        try_task(self._task, spec.task)
 
     def make_task(self, episodes: int) -> Task:
         """A task for a number of episodes; how many simulations it has follows from the
@@ -75,13 +66,17 @@ class Computer:
         streams = Streams(self._spec.pool.seed, Unit(0, "initial", 0).training_key)
         return initial_agent(self._spec, self._task, streams)
 
+    @cached_property
+    def _own(self) -> AgentMetadata:
+        return self.initial_agent().metadata
+
     def check(self, agent: Agent) -> None:
         """Refuse an agent that this specification cannot go on training.
 
         Raises:
             UsageError: names what does not fit.
         """
-        own = self.initial_agent().metadata
+        own = self._own
         for name in ("observation_space", "action_space", "network"):
             theirs, ours = getattr(agent.metadata, name), getattr(own, name)
             if theirs != ours:
@@ -89,6 +84,20 @@ class Computer:
                     f"the agent's {name} is {_short(theirs)}, the pool's {_short(ours)}"
                 )
         agent.check()
+
+    def read(self, data: bytes, source: str) -> Agent:
+        """An agent of this pool's.
+
+        Raises:
+            IncompatiblePool: it is none that this specification can go on training.
+        """
+        try:
+            agent = Agent.from_bytes(data, source)
+            self.check(agent)
+        except UsageError as error:
+            text = str(error).removeprefix(f"{source}: ")
+            raise IncompatiblePool(f"{source}: {text}") from error
+        return agent
 
     def compute(self, unit: Unit, champion: Agent | None) -> Result:
         """Do a unit.
@@ -136,8 +145,7 @@ class Computer:
 
     def _adopted(self, agent: Agent) -> Agent:
         """An agent, maybe of another pool, that says of its task what this pool's is."""
-        own = self.initial_agent().metadata
-        return Agent(agent.arrays, agent.metadata.in_world(own.world))
+        return Agent(agent.arrays, agent.metadata.in_world(self._own.world))
 
     def _evaluate(self, unit: Unit, agent: Agent) -> Evaluation:
         spec = self._spec

@@ -30,7 +30,7 @@ class Depositor:
         previous: MergeRecord | None,
         result: Result | None,
         abandoned: str = "",
-    ) -> None:
+    ) -> bool:
         """Publish the agent, if there is a new one, and then the record.
 
         Args:
@@ -38,6 +38,9 @@ class Depositor:
             previous: the merge that it started from.
             result: what it gave; ``None`` for a unit that is abandoned.
             abandoned: why it is.
+
+        Returns:
+            Whether it was the first one of its unit, which is the one that counts.
         """
         reference = None
         failure = abandoned if result is None else result.failure
@@ -63,11 +66,13 @@ class Depositor:
             worker=self._info,
         )
         with self._clock.phase("publish"):
-            self._archive.publish_record(record)
+            first = self._archive.publish_record(record)
         told = failure if record.score is None else f"score {record.score:.3f}"
+        told = told if first else "deposited by another worker before"
         log.info("iteration %d %s: %s", unit.iteration, unit.stem, told)
+        return first
 
-    def note_attempt(self, unit: Unit, error: Exception) -> str:
+    def note_attempt(self, unit: Unit, error: BaseException) -> str:
         """Note a try that failed for reasons of the worker.
 
         Returns:
@@ -75,14 +80,21 @@ class Depositor:
         """
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         log.warning("iteration %d %s: %s", unit.iteration, unit.stem, reason)
+        self._publish_attempt(unit, reason, "".join(traceback.format_exception(error)))
+        return reason
+
+    def note_silence(self, unit: Unit) -> None:
+        """Note that the worker that had claimed a unit fell silent."""
+        self._publish_attempt(unit, "the worker that had claimed it fell silent", "")
+
+    def _publish_attempt(self, unit: Unit, reason: str, details: str) -> None:
         attempt = Attempt(
             iteration=unit.iteration,
             kind=unit.kind,
             index=unit.index,
             reason=reason,
-            details="".join(traceback.format_exception(error)),
+            details=details,
             worker=self._info,
         )
         with self._clock.phase("publish"):
             self._archive.publish_attempt(attempt)
-        return reason

@@ -11,10 +11,6 @@ from poolrl.pool import store
 from poolrl.pool.layout import IterationLayout
 from poolrl.pool.units import Unit
 
-WATCHED = 8
-"""How many units of others a worker without work keeps an eye on, so that looking costs each
-worker the same in a large pool as in a small one."""
-
 SHARE = 0.02
 """The part of its time that a worker may spend on looking again while it has work."""
 
@@ -25,21 +21,28 @@ class Listing:
 
     Attributes:
         merged: whether there is a merge.
-        complete: whether every unit has been deposited.
+        deposited: units with a deposit.
         free: units without a deposit that nobody has claimed.
-        taken: a few of those that somebody has claimed, whose claim may have lapsed.
+        taken: those that somebody has claimed.
+        copies: by a unit that has been claimed, how many workers have claimed it as a copy.
         attempts: by a unit's stem, how many tries at it have failed.
         made: when, on the monotonic clock.
         cost: seconds that it took.
     """
 
     merged: bool
-    complete: bool
+    deposited: list[Unit]
     free: list[Unit]
     taken: list[Unit]
+    copies: dict[Unit, int]
     attempts: Counter[str]
     made: float
     cost: float
+
+    @property
+    def complete(self) -> bool:
+        """Whether every unit has been deposited."""
+        return not self.free and not self.taken
 
     def is_stale(self) -> bool:
         """Whether looking again is worth it: old enough that the cost is a small part."""
@@ -55,18 +58,28 @@ def look(layout: IterationLayout, units: Sequence[Unit]) -> Listing:
     """
     start = time.monotonic()
     names = store.names_in(layout.folder)
-    missing = [unit for unit in units if layout.record(unit).name not in names]
+    deposited: list[Unit] = []
     free: list[Unit] = []
     taken: list[Unit] = []
-    for unit in missing:
-        (taken if layout.lease(unit).name in names else free).append(unit)
+    for unit in units:
+        if layout.record(unit).name in names:
+            deposited.append(unit)
+        else:
+            (taken if layout.lease(unit).name in names else free).append(unit)
+    copies = {}
+    for unit in taken:
+        copy = 1
+        while layout.lease(unit, copy).name in names:
+            copy += 1
+        copies[unit] = copy - 1
     attempts = Counter(stem for name in names if (stem := layout.attempt_stem(name)) is not None)
     now = time.monotonic()
     return Listing(
         merged=layout.merge.name in names,
-        complete=not missing,
+        deposited=deposited,
         free=free,
-        taken=taken[:WATCHED],
+        taken=taken,
+        copies=copies,
         attempts=attempts,
         made=now,
         cost=now - start,

@@ -9,30 +9,33 @@ import socket
 import time
 import uuid
 
-from msgspec.structs import replace
-
-from poolrl.agent import Agent
+from poolrl.config import RunOptions
 from poolrl.errors import PoolrlError
+from poolrl.keep import Keep
 from poolrl.learn import prepare
 from poolrl.pool import store
 from poolrl.pool.archive import Archive
 from poolrl.pool.ending import Ending
 from poolrl.pool.layout import IterationLayout
 from poolrl.pool.records import MergeRecord, WorkerInfo
-from poolrl.pool.select import NothingToSelect, merge
 from poolrl.pool.spec import Pool
 from poolrl.pool.units import Unit, units_of
+from poolrl.pool.worker.bench import Bench
 from poolrl.pool.worker.clock import Clock
 from poolrl.pool.worker.compute import Computer
 from poolrl.pool.worker.deposit import Depositor
 from poolrl.pool.worker.look import Listing, look
-from poolrl.versions import versions
+from poolrl.pool.worker.merging import merge_deposits
+from poolrl.pool.worker.patience import Patience
+from poolrl.pool.worker.pulse import Pulse
+from poolrl.stopping import Stop
+from poolrl.versions import differences, versions
 
 log = logging.getLogger("poolrl.worker")
 
-MOST_FAILURES = 3
-"""Units in a row that a worker may fail for reasons of its own before it ends: a machine without
-memory must not eat up every unit's attempts."""
+WATCHED = 8
+"""How many units of others a worker without work tries to take over, so that looking costs each
+worker the same in a large pool as in a small one."""
 
 
 class Worker:
@@ -43,14 +46,21 @@ class Worker:
     """
 
     def __init__(
-        self, pool: Pool, ending: Ending, *, keep_all: bool = False, prefer: int | None = None
+        self,
+        pool: Pool,
+        ending: Ending,
+        *,
+        run: RunOptions | None = None,
+        prefer: int | None = None,
+        stop: Stop | None = None,
     ) -> None:
         """
         Args:
             pool: what to work on.
             ending: when to stop.
-            keep_all: whether losers' agents stay on disk.
+            run: what stays on disk, and how patient to be; the pool's last by default.
             prefer: the branch to look at first; a random one by default.
+            stop: how this worker is asked to end.
 
         Raises:
             UsageError: the pool's task cannot be made here.
@@ -58,24 +68,28 @@ class Worker:
         """
         self.pool = pool
         self.ending = ending
-        self.info = WorkerInfo(
-            id=uuid.uuid4().hex, host=socket.gethostname(), pid=os.getpid(), versions=versions()
-        )
-        self._keep_all = keep_all
+        self._run = run or pool.run
         self._prefer = prefer
-        self._archive = Archive(pool)
+        self._stop = stop or Stop()
         self._clock = Clock()
-        self._depositor = Depositor(self._archive, pool.spec_sha256, self.info, self._clock)
-        self._computer = Computer(pool.spec, self._clock)
-        if (difference := pool.model_difference(self._computer.model_sha256)) is not None:
+        computer = Computer(pool.spec, self._clock)
+        if (difference := pool.model_difference(computer.model_sha256)) is not None:
             log.warning("%s", difference)
         prepare(pool.spec.learner)
+        self.info = _introduce(pool)
+        self._archive = Archive(pool)
+        self._bench = Bench(
+            pool,
+            self._archive,
+            computer,
+            Depositor(self._archive, pool.spec_sha256, self.info, self._clock),
+            self._clock,
+            self._stop,
+            keep=Keep.parse(self._run.keep),
+        )
         self._claims = store.Claims(pool.spec.pool.lease_duration)
-        self._champion: tuple[str, Agent] | None = None
-        self._failed: dict[Unit, tuple[str, float]] = {}
-        self._failures_in_a_row = 0
+        self._pulse = Pulse(pool.layout, self.info, self._stop, self._run)
         self._random = random.Random()
-        self._longest_unit = 0.0
 
     def run(self) -> MergeRecord:
         """Work until the pool is over.
@@ -85,10 +99,14 @@ class Worker:
 
         Raises:
             PoolrlError: the pool cannot go on, or not with this worker.
+            Stopped: somebody asked for the end, or the pool has stalled; claims are given back.
         """
+        self._pulse.start()
         try:
             last = self._archive.newest_merge() or self._iterate(0, None)
             while last is not None and self.ending.reason(last) is None:
+                if last.failed_iterations >= self._run.max_failed_iterations:
+                    raise self._fruitless(last)
                 following = self._iterate(last.iteration + 1, last)
                 if following is None:
                     break
@@ -98,6 +116,7 @@ class Worker:
             return last
         finally:
             self._claims.forget()
+            self._pulse.end()
 
     def _iterate(self, iteration: int, previous: MergeRecord | None) -> MergeRecord | None:
         """Work on an iteration until it is merged; ``None`` where time is up before."""
@@ -105,42 +124,94 @@ class Worker:
         with self._clock.phase("look"):
             store.make_folder(layout.folder)
         units = self._in_own_order(units_of(iteration, self.pool.spec.pool.count))
+        patience = self._patience()
         pause = 0.0
         while True:
-            with self._clock.phase("look"):
-                listing = look(layout, units)
+            self._stop.check()
+            listing = self._look(layout, units, patience)
             if listing.merged:
                 with self._clock.phase("look"):
                     return self._follow(iteration)
-            if listing.complete:
+            if listing.complete or self._may_go_on(listing, patience):
                 merged = self._merge(layout, previous, units)
                 if merged is not None:
                     return merged
-            elif previous is not None and self.ending.time_is_up():
-                return None
-            elif self._work_through(listing, layout, previous):
-                pause = 0.0
-                continue
+            if not listing.complete:
+                if previous is not None and self.ending.time_is_up():
+                    return None
+                if self._work_through(listing, layout, previous, patience):
+                    pause = 0.0
+                    continue
             pause = self._wait(layout, pause)
 
+    def _patience(self) -> Patience:
+        lease_duration = self.pool.spec.pool.lease_duration
+        return Patience(self._archive, lease_duration, self._run.branch_timeout)
+
+    def _look(self, layout: IterationLayout, units: list[Unit], patience: Patience) -> Listing:
+        with self._clock.phase("look"):
+            listing = look(layout, units)
+            patience.see(listing)
+            return listing
+
+    def _may_go_on(self, listing: Listing, patience: Patience) -> bool:
+        """Whether all that is missing has been missing for too long, and enough is there."""
+        branches = sum(unit.kind == "branch" for unit in listing.deposited)
+        return branches >= self._run.min_deposits and all(
+            patience.overdue(unit) for unit in [*listing.free, *listing.taken]
+        )
+
     def _work_through(
-        self, listing: Listing, layout: IterationLayout, previous: MergeRecord | None
+        self,
+        listing: Listing,
+        layout: IterationLayout,
+        previous: MergeRecord | None,
+        patience: Patience,
     ) -> bool:
         """Do what is open, as long as the listing is worth trusting; whether anything was done."""
         done = False
-        for unit in [*listing.free, *listing.taken]:
-            if unit in self._failed:
-                if unit in listing.taken and self._claim(unit, layout):
-                    self._claims.release(layout.lease(unit))  # whoever had it is gone
+        for unit in [*listing.free, *listing.taken[:WATCHED]]:
+            self._stop.check()
+            lease = layout.lease(unit)
+            if unit in self._bench.failed:
+                if unit in listing.taken and self._claim(unit, layout, 0):
+                    self._claims.release(lease)  # whoever had it is gone
                     self._give_way(unit)
-            elif self._claim(unit, layout):
-                self._do(unit, layout, previous, listing.attempts[unit.stem])
+            elif self._claim(unit, layout, 0):
+                self._do(unit, layout, 0, previous, listing, patience)
                 done = True
             if listing.is_stale():
                 break
-        if not done and not listing.taken and set(listing.free) <= self._failed.keys():
+        if done:
+            return True
+        for unit, copy in patience.slow(listing)[:WATCHED]:
+            if unit not in self._bench.failed and self._claim(unit, layout, copy):
+                log.info("iteration %d %s: takes long; doubled", unit.iteration, unit.stem)
+                self._do(unit, layout, copy, previous, listing, patience)
+                return True
+        if listing.free and not listing.taken and set(listing.free) <= self._bench.failed.keys():
             self._give_way(listing.free[0])
-        return done
+        return False
+
+    def _do(
+        self,
+        unit: Unit,
+        layout: IterationLayout,
+        copy: int,
+        previous: MergeRecord | None,
+        listing: Listing,
+        patience: Patience,
+    ) -> None:
+        """Do a unit that this worker has claimed, and give the claim back."""
+        self._pulse.tell("working", unit.iteration, unit.stem)
+        patience.claimed(unit)
+        try:
+            seconds = self._bench.do(unit, layout, previous, listing.attempts[unit.stem])
+            if seconds is not None and unit.kind == "branch":
+                patience.note(seconds)
+        finally:
+            with self._clock.phase("claim"):
+                self._claims.release(layout.lease(unit, copy))
 
     def _give_way(self, unit: Unit) -> None:
         """End where all that is left is what this worker failed at, once the others have had time
@@ -149,7 +220,7 @@ class Worker:
         Raises:
             PoolrlError: with the reason of the failure.
         """
-        reason, since = self._failed[unit]
+        reason, since = self._bench.failed[unit]
         if time.monotonic() - since > self.pool.spec.pool.lease_duration / 10:
             raise PoolrlError(f"iteration {unit.iteration} {unit.stem}: {reason}")
 
@@ -163,15 +234,20 @@ class Worker:
         start %= len(branches)
         return [*branches[start:], *branches[:start], last]
 
-    def _claim(self, unit: Unit, layout: IterationLayout) -> bool:
+    def _claim(self, unit: Unit, layout: IterationLayout, copy: int) -> bool:
         """Whether a unit is this worker's to do."""
+        lease = layout.lease(unit, copy)
         with self._clock.phase("claim"):
-            if not self._claims.claim(layout.lease(unit)):
+            # Only where the pool may go on without a unit does it matter who fell silent over it.
+            silent = self._run.branch_timeout is not None and os.path.lexists(lease)
+            if not self._claims.claim(lease):
                 return False
-            if store.read_if_there(layout.record(unit)) is None:
-                return True
-            self._claims.release(layout.lease(unit))  # somebody deposited it since we looked
-            return False
+            if store.read_if_there(layout.record(unit)) is not None:
+                self._claims.release(lease)  # somebody deposited it since we looked
+                return False
+        if silent:
+            self._bench.note_silence(unit)
+        return True
 
     def _wait(self, layout: IterationLayout, pause: float) -> float:
         """Wait for others, each time a little longer, and look for the merge alone meanwhile.
@@ -179,114 +255,36 @@ class Worker:
         Returns:
             The pause to begin with the next time.
         """
+        self._pulse.tell("waiting", int(layout.folder.name))
         # At most two percent of a unit, so that a barrier costs little and polls are few.
-        longest = min(2.0, max(0.02, 0.02 * self._longest_unit))
+        longest = min(2.0, max(0.02, 0.02 * self._bench.longest_unit))
         pause = min(longest, max(0.002, 1.5 * pause))
         watch = self.pool.spec.pool.lease_duration / 20 if pause == longest else 0.0
         with self._clock.phase("waiting"):
             until = time.monotonic() + watch
             while True:
-                time.sleep(pause * self._random.uniform(0.5, 1.0))
+                self._stop.sleep(pause * self._random.uniform(0.5, 1.0))
                 if time.monotonic() >= until or store.read_if_there(layout.merge) is not None:
                     return pause
-
-    # Units
-
-    def _do(
-        self, unit: Unit, layout: IterationLayout, previous: MergeRecord | None, attempts: int
-    ) -> None:
-        """Compute a unit that this worker has claimed, and deposit it.
-
-        Args:
-            unit: what to do.
-            layout: of its iteration.
-            previous: the merge to start from.
-            attempts: how many tries at it have failed.
-        """
-        started = time.monotonic()
-        try:
-            if unit.kind in ("parent", "closing") and previous and not self._keep_all:
-                with self._clock.phase("merge"):
-                    self._archive.remove_losers(previous)
-            if attempts >= self.pool.spec.pool.max_attempts and unit.kind != "initial":
-                reason = f"{attempts} attempts failed; see {unit.stem}.attempt-*.json"
-                self._depositor.deposit(unit, previous, None, reason)
-                return
-            with self._clock.phase("load"):
-                champion = self._start_agent(previous)
-            try:
-                result = self._computer.compute(unit, champion)
-            except PoolrlError:
-                raise
-            except Exception as error:
-                self._clock.drop()
-                self._fail(unit, error)
-                return
-            self._failures_in_a_row = 0
-            self._longest_unit = max(self._longest_unit, time.monotonic() - started)
-            if unit.kind != "closing" and store.read_if_there(layout.merge) is not None:
-                log.info("iteration %d %s: merged without us; dropped", unit.iteration, unit.stem)
-                self._clock.drop()
-                return
-            self._depositor.deposit(unit, previous, result)
-        finally:
-            with self._clock.phase("claim"):
-                self._claims.release(layout.lease(unit))
-
-    def _start_agent(self, previous: MergeRecord | None) -> Agent | None:
-        """The agent that a unit starts from; ``None`` where the seed draws it."""
-        if previous is None:
-            given = self._archive.given_agent()
-            return None if given is None else Agent.from_bytes(given, "the agent to start from")
-        sha256 = previous.champion.sha256
-        if self._champion is None or self._champion[0] != sha256:
-            data = self._archive.champion(previous)
-            self._champion = (sha256, Agent.from_bytes(data, previous.champion.path))
-        return self._champion[1]
-
-    def _fail(self, unit: Unit, error: Exception) -> None:
-        """Note a try that failed for reasons of this worker, and leave the unit to others.
-
-        Raises:
-            PoolrlError: too many in a row.
-        """
-        reason = self._depositor.note_attempt(unit, error)
-        self._failed[unit] = (reason, time.monotonic())
-        self._failures_in_a_row += 1
-        if self._failures_in_a_row >= MOST_FAILURES:
-            raise PoolrlError(f"iteration {unit.iteration} {unit.stem}: {reason}")
-
-    # Merging and following
 
     def _merge(
         self, layout: IterationLayout, previous: MergeRecord | None, units: list[Unit]
     ) -> MergeRecord | None:
-        """Merge an iteration whose deposits are all there; ``None`` where somebody else is on it,
-        or where a deposit had to be set aside and is to be done again."""
+        """Merge an iteration, unless somebody else is on it or it turns out not to be complete."""
+        self._pulse.tell("merging", units[0].iteration)
         with self._clock.phase("merge"):
             if not self._claims.claim(layout.merge_lease):
                 return None
             try:
-                deposits = [d for unit in units if (d := self._archive.deposit(unit)) is not None]
-                if len(deposits) < len(units):
-                    return None
-                iteration = units[0].iteration
-                try:
-                    record = merge(
-                        previous,
-                        deposits,
-                        iteration=iteration,
-                        branches=self.pool.spec.pool.count,
-                        selection=self.pool.spec.selection,
-                        spec_sha256=self.pool.spec_sha256,
-                    )
-                except NothingToSelect as error:
-                    reasons = "; ".join(deposit.reason for deposit in deposits)
-                    raise PoolrlError(f"{self.pool.layout.root}: {error}: {reasons}") from error
-                signed = replace(record, worker=self.info, finished=time.time())
-                if not self._archive.publish_merge(signed):
-                    return None
-                return self._follow(iteration)
+                merged = merge_deposits(
+                    self.pool,
+                    self._archive,
+                    previous,
+                    units,
+                    self.info,
+                    least=self._run.min_deposits if self._run.branch_timeout else None,
+                )
+                return self._follow(units[0].iteration) if merged else None
             finally:
                 self._claims.release(layout.merge_lease)
 
@@ -294,17 +292,47 @@ class Worker:
         """Read the iteration's merge, whoever wrote it, and forget what was before."""
         merged = self._archive.merge(iteration)
         self._claims.forget()
-        self._failed.clear()
+        self._bench.failed.clear()
         return merged
 
     def _close(self, last: MergeRecord) -> None:
         """Have the pool's result measured on reserved seeds, by this worker or another."""
         layout = self.pool.layout.iteration(last.iteration)
-        unit = Unit(last.iteration, "closing", 0)
+        closing = [Unit(last.iteration, "closing", 0)]
+        patience = self._patience()
         pause = 0.0
-        while not (listing := look(layout, [unit])).complete:
-            if self._work_through(listing, layout, last):
-                continue
-            with self._clock.phase("waiting"):
+        while True:
+            self._stop.check()
+            listing = self._look(layout, closing, patience)
+            if listing.complete:
+                if self._archive.deposit(closing[0]) is not None:
+                    return
+                continue  # it was damaged, and is set aside now
+            if not self._work_through(listing, layout, last, patience):
+                self._pulse.tell("waiting", last.iteration)
                 pause = min(0.5, max(0.01, 1.5 * pause))
-                time.sleep(pause)
+                with self._clock.phase("waiting"):
+                    self._stop.sleep(pause)
+
+    def _fruitless(self, last: MergeRecord) -> PoolrlError:
+        deposits = map(self._archive.deposit, units_of(last.iteration, self.pool.spec.pool.count))
+        reason = next((d.reason for d in deposits if d is not None and d.reason), "unknown")
+        return PoolrlError(
+            f"{self.pool.layout.root}: no branch succeeded in the last {last.failed_iterations} "
+            f"iterations: {reason}"
+        )
+
+
+def _introduce(pool: Pool) -> WorkerInfo:
+    """Who this worker is, with a warning where its results may differ from the pool's."""
+    differing = differences(pool.made_with)
+    if differing:
+        told = ", ".join(f"{name}: {there} → {here}" for name, (there, here) in differing.items())
+        log.warning("the last bits of results may differ from those of the pool's maker: %s", told)
+    return WorkerInfo(
+        id=uuid.uuid4().hex,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        versions=versions(),
+        differs=tuple(differing),
+    )

@@ -19,12 +19,9 @@ from poolrl.tasks.base import Ids, StepResult, Task
 from poolrl.tasks.mujoco.model import load_model
 from poolrl.tasks.mujoco.randomize import Randomizer
 
-# A bad state makes MuJoCo reset that simulation silently; only these counters tell.
-_UNSTABLE = [
-    int(mujoco.mjtWarning.mjWARN_BADQPOS),
-    int(mujoco.mjtWarning.mjWARN_BADQVEL),
-    int(mujoco.mjtWarning.mjWARN_BADQACC),
-]
+# A bad state makes MuJoCo reset that simulation silently; only three counters tell: those of bad
+# positions, velocities and accelerations, which follow each other.
+_UNSTABLE = slice(int(mujoco.mjtWarning.mjWARN_BADQPOS), int(mujoco.mjtWarning.mjWARN_BADQACC) + 1)
 
 
 Part = tuple[NDArray[Any], bool]
@@ -78,10 +75,14 @@ class MujocoTask(Task):
         self.qvel: NDArray[np.float64] = self.batch.bind("qvel")
         self.ctrl: NDArray[np.float64] = self.batch.bind("ctrl")
         self._default_state = self.batch.state[0].copy()
+        self._default_qpos = self.model.qpos0.copy()
+        self._sizes: tuple[int, int] = self.model.nq, self.model.nv
         # The order of mjtState: the time comes first, then these two.
         self.state: NDArray[np.float64] = self.batch.state[:, 1 : 1 + self.model.nq + self.model.nv]
         self.cfrc_ext = np.zeros((num_simulations, self.model.nbody, 6))
         self.dt: float = self.model.opt.timestep * frame_skip
+        self._more_than_state = more_than_state(self.model)
+        self._unstable: NDArray[np.int32] = self.batch.warning[:, _UNSTABLE, 1]
         self._external_forces = external_forces
         # Zero, but for a model with sensors that need them.
         self._sensed_forces = self.batch.bind("cfrc_ext") if external_forces else self.cfrc_ext
@@ -103,11 +104,17 @@ class MujocoTask(Task):
         self, generator: np.random.Generator
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The (qpos, qvel), of shapes (nq,) and (nv,), in which an episode begins."""
-        scale = self._reset_noise_scale
-        qpos = self.model.qpos0 + generator.uniform(-scale, scale, self.model.nq)
+        scale, (nq, nv) = self._reset_noise_scale, self._sizes
+        qpos: NDArray[np.float64]
+        qvel: NDArray[np.float64]
         if self.normal_velocities:
-            return qpos, scale * generator.standard_normal(self.model.nv)
-        return qpos, generator.uniform(-scale, scale, self.model.nv)
+            qpos = generator.uniform(-scale, scale, nq)
+            qvel = scale * generator.standard_normal(nv)
+        else:
+            state = generator.uniform(-scale, scale, nq + nv)
+            qpos, qvel = state[:nq], state[nq:]
+        qpos += self._default_qpos
+        return qpos, qvel
 
     def observed(self) -> list[Part]:
         """What ``observe`` puts side by side, asked for once. ``refresh`` must fill what is not
@@ -158,7 +165,7 @@ class MujocoTask(Task):
 
     def set_state(self, ids: Ids, qpos: NDArray[np.float64], qvel: NDArray[np.float64]) -> None:
         """Begin episodes in the simulations ``ids`` from given states, (n, nq) and (n, nv)."""
-        if self.batch.persistent or self._randomizer is not None:
+        if self._randomizer is not None or self._more_than_state:
             self.batch.reset(ids, stage=int(mujoco.mjtStage.mjSTAGE_NONE))
         else:  # the same, for a sixth of the time: a simulation is its row of the state
             self.batch.state[ids] = self._default_state
@@ -195,20 +202,27 @@ class MujocoTask(Task):
         """Fill ``cfrc_ext`` of the simulations ``ids`` (``None``: all), as Gymnasium does after
         every step: a batch itself computes it only for sensors that need it."""
         data, model = self._scratch, self.model
+        get_data, compute, forces = self.batch.get_data, mujoco.mj_rnePostConstraint, data.cfrc_ext
         for i in range(self.num_simulations) if ids is None else ids.tolist():
-            self.batch.get_data(i, data)
+            get_data(i, data)
             if self._randomizer is not None:
                 model = self.batch.get_model(i, None if model is self.model else model)
-            mujoco.mj_rnePostConstraint(model, data)
-            self.cfrc_ext[i] = data.cfrc_ext
+            compute(model, data)
+            self.cfrc_ext[i] = forces
 
     @cached_property
     def _scratch(self) -> Any:
         return mujoco.MjData(self.model)
 
     def diverged(self) -> NDArray[np.bool_]:
-        unstable: NDArray[np.bool_] = self.batch.warning[:, _UNSTABLE, 1].any(axis=1)
+        unstable: NDArray[np.bool_] = np.logical_or.reduce(self._unstable, axis=1)
         return unstable
+
+
+def more_than_state(model: mujoco.MjModel) -> bool:
+    """Whether a simulation carries more from step to step than the state that MuJoCo names."""
+    beyond = mujoco.mjtEnableBit.mjENBL_SLEEP | mujoco.mjtEnableBit.mjENBL_IPC
+    return bool(model.nplugin or model.opt.enableflags & int(beyond))
 
 
 # Gymnasium sums and takes norms simulation by simulation. These give the same bits: each row is

@@ -107,13 +107,12 @@ class InvertedDoublePendulum(MujocoTask):
 
     def reward(self, action: NDArray[Any]) -> NDArray[np.float64]:
         tip = self._tip
-        x, height, first, second = squares(
-            tip[:, 0], tip[:, 2] - 2, self.qvel[:, 1], self.qvel[:, 2]
-        )
-        self._fallen = tip[:, 2] <= 1
+        height = tip[:, 2]
+        self._fallen = height <= 1
         self._bonus = np.multiply(self._healthy_reward, ~self._fallen)
-        self._distance_penalty = 0.01 * x + height
-        self._velocity_penalty = 1e-3 * first + 5e-3 * second
+        self._distance_penalty = 0.01 * square(tip[:, 0]) + square(height - 2)
+        velocity = square(self.qvel[:, 1:])
+        self._velocity_penalty = 1e-3 * velocity[:, 0] + 5e-3 * velocity[:, 1]
         return self._bonus - self._distance_penalty - self._velocity_penalty
 
     def terminated(self) -> NDArray[np.bool_]:
@@ -127,11 +126,11 @@ class InvertedDoublePendulum(MujocoTask):
         }
 
 
-def squares(*columns: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(len(columns), n): each value to the power of two.
+def square(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Each value to the power of two.
 
-    Gymnasium squares NumPy's scalars, for which the C library's ``pow`` is called, as it is for
-    Python's numbers; NumPy multiplies arrays instead, and in one of a thousand cases the last bit
+    Gymnasium squares NumPy's scalars, for which the C library's ``pow`` is called, as
+    ``float_power`` does; NumPy else multiplies arrays, and in one of a thousand cases the last bit
     differs.
     """
-    return np.array([[value**2 for value in column.tolist()] for column in columns])
+    return np.float_power(values, 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -42,13 +43,13 @@ def load_model(xml_file: str) -> mujoco.MjModel:
         except ValueError as error:
             reason = " ".join(str(error).split())
             raise UsageError(f"task: the model's XML: {reason}") from error
-    path = Path(xml_file).expanduser() if is_path(xml_file) else ASSETS / xml_file
-    if not is_path(xml_file) and not path.is_file():
+    path = Path(os.path.expanduser(xml_file)) if is_path(xml_file) else ASSETS / xml_file
+    if not is_path(xml_file) and not os.path.isfile(path):
         # Found by name, since importing Gymnasium's package of tasks also imports its renderer.
         spec = find_spec("gymnasium")
         assert spec is not None
         path = Path(str(spec.origin)).parent / "envs" / "mujoco" / "assets" / xml_file
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UsageError(f"task.kwargs.xml_file: no such file: {path}")
     try:
         return mujoco.MjModel.from_xml_path(str(path))

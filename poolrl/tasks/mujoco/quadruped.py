@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import Any
 
 import mujoco
@@ -193,7 +193,7 @@ class AnymalC(Quadruped):
     """
 
     def find_model(self, xml_file: str) -> str:
-        if is_path(xml_file) and Path(xml_file).expanduser().is_file():
+        if is_path(xml_file) and os.path.isfile(os.path.expanduser(xml_file)):
             return xml_file
         given = f"no such file: {xml_file}" if xml_file else "needed"
         raise UsageError(

@@ -1,0 +1,58 @@
+"""``poolrl prune``: free the disk of what a pool no longer needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from poolrl.cli.options import keep_option, pool_argument
+
+if TYPE_CHECKING:
+    from poolrl.pool.cleanup import Removable
+
+
+@click.command()
+@pool_argument
+@keep_option
+@click.option("--dry-run", is_flag=True, help="Say what would go, and remove nothing.")
+@click.option("--corrupt", is_flag=True, help="Damaged files that were set aside go too.")
+def command(pool: Path, keep: str | None, dry_run: bool, corrupt: bool) -> None:
+    """Remove agents that lost, and temporary files of killed processes that are a day old.
+
+    --keep champions leaves what merges named, last:N all agents of the last N iterations besides,
+    and all leaves every agent; by default the rule is that of the pool's last run. Records, merges,
+    champions and the agent that the pool was given always stay. Workers may be at work meanwhile.
+    """
+    from poolrl.keep import Keep
+    from poolrl.pool.cleanup import removable, remove
+    from poolrl.pool.spec import open_pool
+
+    opened = open_pool(pool)
+    found = removable(opened, Keep.parse(keep or opened.run.keep), set_aside=corrupt)
+    if dry_run:
+        click.echo(f"would remove {_summary(found)}")
+        return
+    click.echo(f"removed {_summary(remove(opened, found))}")
+
+
+def _summary(files: Iterable[Removable]) -> str:
+    sizes: dict[str, list[int]] = {}
+    for file in files:
+        sizes.setdefault(file.what, []).append(file.size)
+    if not sizes:
+        return "nothing"
+    total = [size for each in sizes.values() for size in each]
+    parts = "; ".join(f"{what}: {len(each)}, {_bytes(sum(each))}" for what, each in sizes.items())
+    noun = "file" if len(total) == 1 else "files"
+    return f"{len(total)} {noun}, {_bytes(sum(total))} ({parts})"
+
+
+def _bytes(size: float) -> str:
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000 or unit == "GB":
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1000
+    raise AssertionError("unreachable")

@@ -1,0 +1,131 @@
+"""``poolrl verify``: hold a pool against its rules."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from poolrl.cli.options import pool_argument, trust_option
+
+if TYPE_CHECKING:
+    from poolrl.pool.findings import Finding
+    from poolrl.pool.records import UnitRecord
+    from poolrl.pool.spec import Pool
+    from poolrl.pool.verify import Examined
+
+
+@click.command()
+@pool_argument
+@click.option("--sample", type=click.IntRange(min=0), help="Units to compute again.  [default: 5]")
+@click.option("--all", "everything", is_flag=True, help="Compute every unit again.")
+@click.option("--iteration", type=click.IntRange(min=0), help="Compute this iteration's units.")
+@click.option("--branch", type=click.IntRange(min=0), help="Of the iteration, this branch alone.")
+@click.option("--task", "task_id", metavar="ID", help="The pool's task, if it is a user's own.")
+@trust_option
+def command(
+    pool: Path,
+    sample: int | None,
+    everything: bool,
+    iteration: int | None,
+    branch: int | None,
+    task_id: str | None,
+    trust: bool,
+) -> None:
+    """Check every record, hash and merge of a pool, and compute some of its units again.
+
+    What differs is printed by file and key, and the exit code is 4 when anything does. Units are
+    drawn at random unless they are named; --sample 0 looks at files alone. The same bits come out
+    on the same machine and versions; where those differ, a difference says so.
+    """
+    from poolrl.errors import IncompatiblePool
+    from poolrl.pool.spec import open_pool
+    from poolrl.pool.verify import examine
+
+    if sum([sample is not None, everything, iteration is not None]) > 1:
+        raise click.UsageError("--sample, --all and --iteration: give one of them")
+    if branch is not None and iteration is None:
+        raise click.UsageError("--branch: needs --iteration")
+    opened = open_pool(pool)
+    if sample != 0:
+        from poolrl import tasks
+
+        tasks.permit(opened.spec.task, task_id, trust=trust)
+    examined = examine(opened)
+    _print(examined.findings)
+    chosen = _choose(examined, 5 if sample is None else sample, everything, iteration, branch)
+    different = _recompute(opened, examined, chosen) if chosen else []
+    click.echo(
+        f"{_count(len(examined.merges), 'merge')} and {_count(len(examined.units), 'record')} "
+        f"checked, {_count(len(chosen), 'unit')} computed again"
+        + (
+            f"; set aside as damaged: {_count(aside, 'file')}"
+            if (aside := examined.set_aside)
+            else ""
+        )
+    )
+    if number := len(examined.findings) + len(different):
+        raise IncompatiblePool(f"{pool}: {_count(number, 'difference')}")
+
+
+def _choose(
+    examined: Examined, sample: int, everything: bool, iteration: int | None, branch: int | None
+) -> list[UnitRecord]:
+    import random
+
+    from poolrl.errors import UsageError
+    from poolrl.pool.verify import recomputable
+
+    records = recomputable(examined)
+    if iteration is not None:
+        named = [
+            record
+            for record in records
+            if record.iteration == iteration
+            and (branch is None or (record.kind, record.index) == ("branch", branch))
+        ]
+        if not named:
+            which = f"iteration {iteration}" + ("" if branch is None else f" branch {branch}")
+            raise UsageError(f"{which}: the pool has no deposit that can be computed again")
+        return named
+    if everything or sample >= len(records):
+        return records
+    chosen = set(random.sample(range(len(records)), sample))
+    return [record for index, record in enumerate(records) if index in chosen]
+
+
+def _recompute(pool: Pool, examined: Examined, chosen: list[UnitRecord]) -> list[Finding]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as TimeColumn
+
+    from poolrl.pool.verify import start_of
+    from poolrl.pool.worker.recompute import Recomputer
+
+    recomputer = Recomputer(pool)
+    if recomputer.warning is not None:
+        click.echo(f"warning: {recomputer.warning}", err=True)
+    console = Console(stderr=True)
+    found: list[Finding] = []
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeColumn()
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task("", total=len(chosen))
+        for record in chosen:
+            bar.update(task, description=f"iteration {record.iteration} {record.unit.stem}")
+            different = recomputer.differences(record, start_of(examined, record.unit))
+            _print(different)
+            found += different
+            bar.advance(task)
+    return found
+
+
+def _print(findings: list[Finding]) -> None:
+    for finding in findings:
+        click.echo(str(finding))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

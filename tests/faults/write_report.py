@@ -1,0 +1,109 @@
+"""Make every fault of file systems happen, and write what was seen to results/faults.md.
+
+    python -m tests.faults.write_report [--cuts 40]
+
+Needs root. Takes some minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.faults import scenarios, test_file_systems, test_leases
+from tests.faults.file_systems import ext4, why_no_mounts
+from tests.faults.scenarios import Case
+
+TARGET = Path(__file__).parents[2] / "results" / "faults.md"
+
+HEAD = """\
+# Faults of file systems
+
+What `python -m tests.faults.write_report` saw on {system}; the tests in `tests/faults` hold each
+row to its promise. A pool of three branches, {iterations} iterations of some 0.3 s, two workers,
+leases of {lease} s. *Ended* means: every champion's SHA-256 equals that of an undisturbed run, and
+every record and merge that was there before is there after, byte for byte.
+
+| fault | command | last line printed | exit code | left in the pool | then |
+|---|---|---|---|---|---|
+"""
+
+CUTS = """
+## Power cuts
+
+ext4 on a loop device, shut down without flushing (`EXT4_IOC_SHUTDOWN`) at a random instant while
+two workers work on a pool there, mounted again, resumed. What workers had logged as deposited, and
+the merges that they had gone on from, must be there and whole.
+
+| workers | cuts | seconds into the pool | deposits logged | of them lost | same champion after |
+|---|---|---|---|---|---|
+"""
+
+
+def cases() -> list[Callable[[Path], Case]]:
+    return [
+        *(cause for cause, _ in test_file_systems.WHEN_MADE.values()),
+        *(
+            lambda f, call=call: test_file_systems.lacking(f, call)
+            for call in test_file_systems.LACKING
+        ),
+        *(cause for cause, _ in test_file_systems.MIDWAY.values()),
+        *(lambda f, e=e: test_leases.empty(f, exchange=e) for e in (True, False)),
+        *(lambda f, e=e: test_leases.dead(f, exchange=e) for e in (True, False)),
+    ]
+
+
+def row(*cells: object) -> str:
+    return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |\n"
+
+
+def cut(seed: int, *, careless: bool) -> tuple[scenarios.Cut, bool]:
+    """One power cut, and whether the pool then ended as it should."""
+    with tempfile.TemporaryDirectory() as name, ext4(Path(name)) as system:
+        seen = scenarios.power_cut(system, Path(name), seed, careless=careless)
+        if not careless:
+            scenarios.finish(system.point, scenarios.deposits(system.point / scenarios.POOL))
+        return seen, not careless
+
+
+def cuts_row(workers: str, cuts: list[tuple[scenarios.Cut, bool]]) -> str:
+    times = [seen.after for seen, _ in cuts]
+    return row(
+        workers,
+        len(cuts),
+        f"{min(times):.1f} to {max(times):.1f}",
+        sum(len(seen.logged) for seen, _ in cuts),
+        sum(len(seen.lost) for seen, _ in cuts),
+        sum(ended for _, ended in cuts) or "not tried",
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cuts", type=int, default=40, help="power cuts")
+    cuts = parser.parse_args().cuts
+    if why_no_mounts():
+        parser.error(why_no_mounts())
+    system = f"Linux {platform.release().split('-')[0]}"
+    text = HEAD.format(system=system, iterations=scenarios.ITERATIONS, lease=scenarios.LEASE)
+    for cause in cases():
+        with tempfile.TemporaryDirectory() as name:
+            case = cause(Path(name))
+        text += row(
+            case.fault, f"`{case.command}`", f"`{case.printed}`", case.code, case.left, case.ended
+        )
+        print(text.splitlines()[-1], flush=True)
+    text += CUTS
+    text += cuts_row("as they are", [cut(seed, careless=False) for seed in range(cuts)])
+    text += cuts_row(
+        "without fsync, to see that it shows",
+        [cut(seed, careless=True) for seed in range(min(cuts, 5))],
+    )
+    TARGET.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
