@@ -129,9 +129,9 @@ class Bench:
             end = self._act(situation, root, 0, Mode.COUNT, 0, log=True)
             if company is not None and (beside := company.wait())["ended"] != "done":
                 raise AssertionError(f"{name}, company: {beside}")
+            calls: list[list[Any]] = end.pop("calls", [])
             if end["ended"] != "done" or end["outside"] or end["aside"]:
                 raise AssertionError(f"{name}: {end}")
-            calls: list[list[Any]] = end["calls"]
             return calls
         finally:
             shutil.rmtree(root.parent)

@@ -92,6 +92,11 @@ def read(root: Path) -> None:
     History(open_pool(root)).refresh()
 
 
+def empty(root: Path) -> None:
+    """A folder of one's own: what tries the file system does so in there, not beside it."""
+    root.mkdir()
+
+
 # A finished pool goes on, and finds what the dead have left
 
 TORN = "iterations/000002/branch-000.json"
@@ -191,8 +196,10 @@ def quick_leases(root: Path) -> None:
 
 
 SITUATIONS = {
-    "making": Situation("a pool is made and worked on to its end", make_and_work),
-    "from agent": Situation("a pool is made from an agent", make_from_agent_and_work, iterations=0),
+    "making": Situation("a pool is made and worked on to its end", make_and_work, empty),
+    "from agent": Situation(
+        "a pool is made from an agent", make_from_agent_and_work, empty, iterations=0
+    ),
     "extending": Situation(
         "a finished pool is opened with more iterations", extend, finished, iterations=2
     ),
