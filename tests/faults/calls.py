@@ -216,7 +216,7 @@ def report(
         "| fault | hit | killed | went on | one line | otherwise | broken |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
-    for mode in dict.fromkeys(map(title, cases)):
+    for mode in dict.fromkeys(map(title, sorted(cases, key=lambda c: (c.mode, c.error)))):
         mine = [outcome for case, outcome in hit if title(case) == mode]
         ends = Counter(outcome.ended for outcome in mine)
         known = [ends.pop(end, 0) for end in ("killed", "done", "refused")]
