@@ -10,7 +10,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -90,7 +90,8 @@ def _opened(root: Path, folder: str, verb: str) -> Iterator[int | None]:
         raise StoreError(f"{path}: cannot {verb}: {reason}") from error
     finally:
         for descriptor in reversed(descriptors):
-            os.close(descriptor)
+            with suppress(OSError):  # of a folder that was only looked at: nothing is lost
+                os.close(descriptor)
 
 
 def _status(name: str, descriptor: int | None) -> os.stat_result | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import stat
 import time
@@ -22,6 +23,8 @@ from filelock import LeaseSettingsMismatch, SoftFileLease, Timeout
 from poolrl import files
 from poolrl.errors import IncompatiblePool, PoolrlError, UsageError
 from poolrl.pool.links import refuse_links
+
+log = logging.getLogger("poolrl.pool")
 
 T = TypeVar("T")
 
@@ -60,38 +63,45 @@ def publish(path: Path, data: bytes) -> bool:
         StoreError: the file system refused, or has no hard links.
     """
     refuse_links(path.parent)
-    temporary = path.with_name(f".tmp-{uuid.uuid4().hex}")
     try:
-        try:
-            with open(temporary, "xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            for attempt in range(_TRIES):
-                try:
-                    os.link(temporary, path)
-                    break
-                except FileExistsError:
-                    # A retried NFS request may report this for our own success.
-                    try:
-                        found = read_if_there(path, len(data))
-                    except Strange:
-                        return False
-                    if found is not None:
-                        return found == data
-                    # Somebody removed it since; there is room again.
-                    if attempt == _TRIES - 1:
-                        raise
-        finally:
-            temporary.unlink(missing_ok=True)
-        _sync_folder(path.parent)
-        return True
+        # Again with a new file: what an fsync that failed has left of the old one is unknown.
+        return _again(lambda: _publish(path, data), _PASSING)
     except OSError as error:
         if error.errno in _NO_HARD_LINKS:
             raise StoreError(
                 f"{path.parent}: this file system has no hard links, which a pool needs"
             ) from error
         raise _refused("write", path, error) from error
+
+
+def _publish(path: Path, data: bytes) -> bool:
+    temporary = path.with_name(f".tmp-{uuid.uuid4().hex}")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        for attempt in range(_TRIES):
+            try:
+                os.link(temporary, path)
+                break
+            except FileExistsError:
+                # A retried NFS request may report this for our own success.
+                try:
+                    found = read_if_there(path, len(data))
+                except Strange:
+                    return False
+                if found is not None and found != data:
+                    return False
+                if found is not None:
+                    break
+                # Somebody removed it since; there is room again.
+                if attempt == _TRIES - 1:
+                    raise
+    finally:
+        _discard(temporary)
+    _sync_folder(path.parent)
+    return True
 
 
 def replace(path: Path, data: bytes) -> None:
@@ -101,15 +111,20 @@ def replace(path: Path, data: bytes) -> None:
         StoreError: the file system refused.
     """
     refuse_links(path.parent)
-    temporary = path.with_name(f".tmp-{uuid.uuid4().hex}")
     try:
-        try:
-            temporary.write_bytes(data)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        _again(lambda: _replace(path, data), {*_PASSING, errno.ENOENT})
     except OSError as error:
         raise _refused("write", path, error) from error
+
+
+def _replace(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".tmp-{uuid.uuid4().hex}")
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    except BaseException:
+        _discard(temporary)
+        raise
 
 
 def read(path: Path, most: int = files.RECORD) -> bytes:
@@ -178,16 +193,20 @@ def make_folder(folder: Path) -> None:
     """
     refuse_links(folder)
     try:
-        missing = [folder]
-        while not missing[-1].parent.exists():
-            missing.append(missing[-1].parent)
-        for path in reversed(missing):
-            path.mkdir(exist_ok=True)
-            # Also where another worker made it, who may have been killed before this.
-            with contextlib.suppress(PermissionError):  # writable is not always readable
-                _sync_folder(path.parent)
+        _again(lambda: _make_folder(folder), _PASSING)
     except OSError as error:
         raise _refused("make", folder, error) from error
+
+
+def _make_folder(folder: Path) -> None:
+    missing = [folder]
+    while not missing[-1].parent.exists():
+        missing.append(missing[-1].parent)
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
+        # Also where another worker made it, who may have been killed before this.
+        with contextlib.suppress(PermissionError):  # writable is not always readable
+            _sync_folder(path.parent)
 
 
 def set_aside(path: Path) -> Path:
@@ -199,7 +218,7 @@ def set_aside(path: Path) -> Path:
     refuse_links(path.parent)
     aside = path.with_name(f"{path.name}.corrupt-{uuid.uuid4().hex}")
     try:
-        os.rename(path, aside)
+        _again(lambda: os.rename(path, aside), _PASSING)
     except FileNotFoundError:
         pass  # another worker was first
     except OSError as error:
@@ -211,7 +230,7 @@ def remove(path: Path) -> None:
     """Remove a file; one that is gone already is no error."""
     refuse_links(path.parent)
     try:
-        path.unlink(missing_ok=True)
+        _again(lambda: path.unlink(missing_ok=True), _PASSING)
     except OSError as error:
         raise _refused("remove", path, error) from error
 
@@ -242,7 +261,7 @@ class Claims:
             lease = SoftFileLease(path, lease_duration=self._duration, timeout=0)
             self._leases[path] = lease
         try:
-            lease.acquire(poll_interval=0)
+            _again(lambda: lease.acquire(poll_interval=0), _PASSING)
         except (Timeout, LeaseSettingsMismatch):
             return self._silent(path)
         except OSError as error:
@@ -252,11 +271,16 @@ class Claims:
         return True
 
     def release(self, path: Path) -> None:
-        """Give a claim back; without effect where there is none."""
+        """Give a claim back; without effect where there is none, or where the file system refuses:
+        others wait for a marker no longer than for that of a dead worker."""
         lease = self._leases.pop(path, None)
         self._seen.pop(path, None)
-        if lease is not None:
-            lease.release(force=True)
+        if lease is None:
+            return
+        try:
+            _again(lambda: lease.release(force=True), _PASSING)
+        except OSError as error:
+            log.warning("%s: cannot remove: %s", path, error.strerror or error)
 
     def forget(self) -> None:
         """Drop everything about units that are over."""
@@ -296,16 +320,32 @@ def _read(path: Path, most: int, passing: set[int]) -> bytes:
 
 def _patiently(verb: str, path: Path, call: Callable[[], T], passing: set[int]) -> T:
     """Make a call, again a few times where its error may pass."""
-    for attempt in range(_TRIES):
+    try:
+        return _again(call, passing)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise _refused(verb, path, error) from error
+
+
+def _again(call: Callable[[], T], passing: set[int]) -> T:
+    """Make a call, again a few times where its error may pass; raises what the last try raised."""
+    for attempt in range(_TRIES - 1):
         try:
             return call()
         except OSError as error:
-            if error.errno not in passing or attempt == _TRIES - 1:
-                if isinstance(error, FileNotFoundError):
-                    raise
-                raise _refused(verb, path, error) from error
+            if error.errno not in passing:
+                raise
         time.sleep(0.01 * 4**attempt)
-    raise AssertionError("unreachable")
+    return call()
+
+
+def _discard(temporary: Path) -> None:
+    """Remove a temporary file; one that stays does no harm."""
+    try:
+        temporary.unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("%s: cannot remove: %s", temporary, error.strerror or error)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -62,3 +64,18 @@ def test_names_that_lead_elsewhere_are_no_names(root: Path, name: str) -> None:
     if name not in (".", ""):
         with pytest.raises(ValueError, match="no name"):
             remove_files(root, "iterations/../..", ["precious"])
+
+
+def test_a_folder_that_cannot_be_closed_is_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").write_bytes(b"")
+    close = os.close
+
+    def refuse(descriptor: int) -> None:
+        close(descriptor)  # on Linux it is gone all the same
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    monkeypatch.setattr(os, "close", refuse)
+    assert remove_files(tmp_path, ".", ["a"]) == ["a"]
+    assert not (tmp_path / "a").exists()

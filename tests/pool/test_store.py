@@ -109,6 +109,51 @@ def test_a_passing_error_is_tried_again(tmp_path: Path, monkeypatch: pytest.Monk
     assert store.read(path) == b"here"
 
 
+def test_what_an_fsync_refused_is_written_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, failed = os.fsync, []
+
+    def flaky(descriptor: int) -> None:
+        if not failed:
+            failed.append(os.fstat(descriptor).st_ino)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", flaky)
+    path = tmp_path / "x"
+    assert store.publish(path, b"whole")
+    assert failed
+    assert path.read_bytes() == b"whole"
+    assert os.listdir(tmp_path) == ["x"]
+
+
+def test_a_full_disk_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def full(descriptor: int) -> None:
+        calls.append(descriptor)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreError, match=r"x: cannot write: No space left on device"):
+        store.publish(tmp_path / "x", b"")
+    assert len(calls) == 1
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_temporary_file_that_stays_is_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def unlink(self: Path, missing_ok: bool = False) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    assert store.publish(tmp_path / "x", b"whole")
+    assert (tmp_path / "x").read_bytes() == b"whole"
+    assert "cannot remove: Input/output error" in caplog.text
+
+
 def test_refusals_name_the_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(UsageError, match=r"file/x: cannot write: Not a directory"):
@@ -138,6 +183,30 @@ def test_a_claim_excludes_until_it_is_released(tmp_path: Path) -> None:
     assert other.claim(path)
     other.forget()
     assert not path.exists()
+
+
+@pytest.mark.parametrize("name", ["unlink", "close"])
+def test_a_claim_that_cannot_be_given_back_is_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    path = tmp_path / "branch-000.lease"
+    mine, other = Claims(0.2), Claims(0.2)
+    assert mine.claim(path)
+    close = os.close
+
+    def refuse(what: int | Path, *_: object, **__: object) -> None:
+        if isinstance(what, int):
+            close(what)  # on Linux the descriptor is gone all the same
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path if name == "unlink" else os, name, refuse)
+        mine.release(path)
+    assert path.exists() == (name == "unlink")
+    start = time.monotonic()
+    while not other.claim(path):  # nobody keeps it alive any more
+        assert time.monotonic() - start < 5
+        time.sleep(0.02)
 
 
 HOLD = (
