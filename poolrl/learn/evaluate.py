@@ -24,6 +24,9 @@ from poolrl.tasks.check import try_task
 LARGEST_RETURN = 1e300
 """So that sums of returns stay finite."""
 
+LARGEST_RETURN = 1e300
+"""So that sums of returns stay finite."""
+
 
 def evaluate(
     policy: Actor,

@@ -189,7 +189,7 @@ class Worker:
                 log.info("iteration %d %s: takes long; doubled", unit.iteration, unit.stem)
                 self._do(unit, layout, copy, previous, listing, patience)
                 return True
-        if not listing.taken and set(listing.free) <= self._bench.failed.keys():
+        if listing.free and not listing.taken and set(listing.free) <= self._bench.failed.keys():
             self._give_way(listing.free[0])
         return False
 
@@ -242,12 +242,12 @@ class Worker:
             silent = self._run.branch_timeout is not None and os.path.lexists(lease)
             if not self._claims.claim(lease):
                 return False
-            if store.read_if_there(layout.record(unit)) is None:
-                if silent:
-                    self._bench.note_silence(unit)
-                return True
-            self._claims.release(lease)  # somebody deposited it since we looked
-            return False
+            if store.read_if_there(layout.record(unit)) is not None:
+                self._claims.release(lease)  # somebody deposited it since we looked
+                return False
+        if silent:
+            self._bench.note_silence(unit)
+        return True
 
     def _wait(self, layout: IterationLayout, pause: float) -> float:
         """Wait for others, each time a little longer, and look for the merge alone meanwhile.
@@ -302,12 +302,12 @@ class Worker:
         patience = self._patience()
         pause = 0.0
         while True:
+            self._stop.check()
             listing = self._look(layout, closing, patience)
             if listing.complete:
                 if self._archive.deposit(closing[0]) is not None:
                     return
                 continue  # it was damaged, and is set aside now
-            self._stop.check()
             if not self._work_through(listing, layout, last, patience):
                 self._pulse.tell("waiting", last.iteration)
                 pause = min(0.5, max(0.01, 1.5 * pause))
