@@ -443,6 +443,13 @@ def test_tables_that_nothing_can_use(pool: Pool, tmp_path: Path, text: str) -> N
         tables.convert(tables.parse_override("a.b=" + text.partition("=")[2]), int)
 
 
+def test_versions_that_no_record_can_repeat(pool: Pool) -> None:
+    text = pool.layout.spec.read_text()
+    pool.layout.spec.write_text(text.replace("[made_with]", '[made_with]\n"a\\nb" = "c"'))
+    with pytest.raises(IncompatiblePool, match=r"pool\.toml: .*made_with"):
+        open_pool(pool.layout.root)
+
+
 def test_a_huge_table_is_not_read(tmp_path: Path) -> None:
     with open(tmp_path / "huge.toml", "wb") as file:
         file.truncate(2**40)
