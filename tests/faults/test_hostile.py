@@ -445,7 +445,7 @@ def test_tables_that_nothing_can_use(pool: Pool, tmp_path: Path, text: str) -> N
 
 def test_versions_that_no_record_can_repeat(pool: Pool) -> None:
     text = pool.layout.spec.read_text()
-    pool.layout.spec.write_text(text.replace("[made_with]", '[made_with]\n"a\\nb" = "c"'))
+    pool.layout.spec.write_text(text.replace("\n[made_with]\n", '\n[made_with]\n"a\\nb" = "c"\n'))
     with pytest.raises(IncompatiblePool, match=r"pool\.toml: .*made_with"):
         open_pool(pool.layout.root)
 
