@@ -16,7 +16,7 @@ from poolrl.errors import IncompatiblePool, UsageError
 from poolrl.pool import doctor, store
 from poolrl.pool.layout import Layout
 from poolrl.pool.links import guard
-from poolrl.pool.records import SCHEMA
+from poolrl.pool.records import SCHEMA, Word
 from poolrl.pool.units import Unit
 from poolrl.versions import versions
 
@@ -68,7 +68,7 @@ class Pool:
 class _File(config.Section, frozen=True):
     schema: int
     spec: Spec
-    made_with: dict[str, str]
+    made_with: dict[Word, Word]  # workers tell in their records what differs
 
 
 def open_pool(root: Path) -> Pool:

@@ -9,7 +9,11 @@ import numpy as np
 from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
+from poolrl.errors import UsageError
 from poolrl.tasks.base import Ids, StepResult, Task
+
+MOST = 1000
+"""Numbers that are observed."""
 
 
 class Plateau(Task):
@@ -19,6 +23,8 @@ class Plateau(Task):
     """
 
     def __init__(self, num_simulations: int, *, max_episode_steps: int = 10, size: int = 2) -> None:
+        if not 1 <= size <= MOST:
+            raise UsageError(f"task.kwargs.size: expected 1 to {MOST}, got {size}")
         self.num_simulations = num_simulations
         self.max_episode_steps = max_episode_steps
         self.observation_space = Box(-1.0, 1.0, (size,), np.float64)

@@ -9,7 +9,11 @@ import numpy as np
 from gymnasium.spaces import Box, MultiDiscrete
 from numpy.typing import NDArray
 
+from poolrl.errors import UsageError
 from poolrl.tasks.base import Ids, StepResult, Task
+
+MOST = 100
+"""Switches that there may be."""
 
 
 class Switches(Task):
@@ -21,6 +25,8 @@ class Switches(Task):
     def __init__(
         self, num_simulations: int, *, max_episode_steps: int = 10, switches: int = 3
     ) -> None:
+        if not 1 <= switches <= MOST:
+            raise UsageError(f"task.kwargs.switches: expected 1 to {MOST}, got {switches}")
         self.num_simulations = num_simulations
         self.max_episode_steps = max_episode_steps
         self._positions = np.arange(2, 2 + switches)

@@ -195,7 +195,7 @@ CASES: dict[str, tuple[tuple[str, ...], int, list[str]]] = {
     "a frame skip beyond all numbers": (
         (*RUN, "--set", "task.kwargs.frame_skip=99999999999999"),
         2,
-        ["task: Swimmer-v5 with these arguments"],
+        ["task.kwargs.frame_skip: expected 1 to"],
     ),
     "velocities of an adapted task": (
         (*RUN, "--task", "CartPole-v1", "--set", "task.mask_velocities=true"),

@@ -36,7 +36,9 @@ from poolrl.pool.spec import Pool, make_pool, open_pool
 from poolrl.pool.units import Unit
 from poolrl.pool.worker import Worker
 from poolrl.report.plot import plot_bytes
+from poolrl.tasks.check import try_task
 from tests.conftest import tiny_spec
+from tests.faults.hostile.inputs import CANARY
 from tests.faults.hostile.values import damaged, deep, mutated, to_json, whole
 from tests.pool.test_select import choose, deposit, first
 
@@ -441,6 +443,13 @@ def test_tables_that_nothing_can_use(pool: Pool, tmp_path: Path, text: str) -> N
         tables.convert(tables.parse_override("a.b=" + text.partition("=")[2]), int)
 
 
+def test_versions_that_no_record_can_repeat(pool: Pool) -> None:
+    text = pool.layout.spec.read_text()
+    pool.layout.spec.write_text(text.replace("\n[made_with]\n", '\n[made_with]\n"a\\nb" = "c"\n'))
+    with pytest.raises(IncompatiblePool, match=r"pool\.toml: .*made_with"):
+        open_pool(pool.layout.root)
+
+
 def test_a_huge_table_is_not_read(tmp_path: Path) -> None:
     with open(tmp_path / "huge.toml", "wb") as file:
         file.truncate(2**40)
@@ -472,9 +481,62 @@ def test_arguments_that_are_no_file(
         tasks.make(World(id="CartPole-v1", kwargs={"x": value}), 1)
 
 
-def test_a_task_beyond_all_memory() -> None:
-    with pytest.raises(UsageError, match="Plateau-v0 with these arguments"):
-        tasks.make("Plateau-v0", 1, kwargs={"size": 10**15})
+@pytest.mark.parametrize(
+    ("task_id", "kwargs", "words"),
+    [
+        ("Plateau-v0", {"size": 10**15}, "size: expected 1 to"),
+        ("Switches-v0", {"switches": -1}, "switches: expected 1 to"),
+        ("Swimmer-v5", {"frame_skip": 10**9}, "frame_skip: expected 1 to"),
+        ("Swimmer-v5", {"xml_file": "<mujoco/>"}, "Swimmer-v5 with these arguments"),
+        ("Swimmer-v5", {"xml_file": "<mujoco><size memory='9E'/></mujoco>"}, "the model's XML"),
+        ("Pendulum-v1", {"g": "x"}, "Pendulum-v1 with these arguments"),
+    ],
+)
+def test_tasks_that_cannot_be(task_id: str, kwargs: dict[str, Any], words: str) -> None:
+    world = World(id=task_id, kwargs=kwargs)
+    with pytest.raises(UsageError) as error:
+        try_task(tasks.make(world, 1), world)
+    assert words in str(error.value)
+
+
+# Code
+
+NAMES_OF_CODE = ["canary.py:Canary", "hostile_canary:CartPole-v1", "hostile_package.inner:Canary"]
+
+
+@pytest.mark.parametrize("task_id", NAMES_OF_CODE)
+def test_an_agent_or_a_pool_that_names_code(
+    agent_bytes: bytes, pool: Pool, tmp_path: Path, task_id: str
+) -> None:
+    here = tmp_path / "here"
+    (here / "hostile_package").mkdir(parents=True)
+    for name in ("canary", "hostile_canary", "hostile_package/__init__", "hostile_package/inner"):
+        (here / f"{name}.py").write_text(CANARY)
+    (tmp_path / "agent").write_bytes(with_metadata(agent_bytes, task=task_id))
+    text = pool.layout.spec.read_text()
+    pool.layout.spec.write_text(text.replace('"Plateau-v0"', json.dumps(task_id)))
+    shutil.rmtree(pool.layout.iterations)
+    for arguments in (
+        ["evaluate", str(tmp_path / "agent")],
+        ["worker", "--pool-directory", str(pool.layout.root)],
+        ["run", "--pool-directory", str(pool.layout.root)],
+    ):
+        said = subprocess.run(
+            [sys.executable, "-m", "poolrl", *arguments],
+            cwd=here,
+            env=os.environ | {"PYTHONPATH": f"{here}:{Path(poolrl.__file__).parents[1]}"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert said.returncode == 2, said.stderr
+        assert "must be named on the command line" in said.stderr
+        assert said.stderr.count("\n") == 1
+    assert not list(here.rglob("ran"))
+    loaded = poolrl.load(tmp_path / "agent")
+    assert loaded.act(np.zeros(2)).shape == (2,)
+    with pytest.raises(UsageError, match="must be named"):
+        tasks.make(loaded.metadata.world, 1)
 
 
 # All of it

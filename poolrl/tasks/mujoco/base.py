@@ -28,6 +28,9 @@ Part = tuple[NDArray[Any], bool]
 """Columns of the observation, a live (num_simulations, size) array; and whether they are
 velocities."""
 
+MOST_SUBSTEPS = 10_000
+"""A control step of so many cannot be interrupted."""
+
 
 class MujocoTask(Task):
     """A world on ``mujoco.batch``: a subclass says what is drawn, observed and rewarded.
@@ -63,8 +66,10 @@ class MujocoTask(Task):
         reset_noise_scale: float = 0.0,
         external_forces: bool = False,
     ) -> None:
-        if frame_skip < 1:
-            raise UsageError(f"task.kwargs.frame_skip: must be at least 1, got {frame_skip}")
+        if not 1 <= frame_skip <= MOST_SUBSTEPS:
+            raise UsageError(
+                f"task.kwargs.frame_skip: expected 1 to {MOST_SUBSTEPS}, got {frame_skip}"
+            )
         self.num_simulations = num_simulations
         self.max_episode_steps = max_episode_steps
         self.frame_skip = frame_skip

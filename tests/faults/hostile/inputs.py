@@ -251,6 +251,48 @@ def words(draw: Draw, place: Place) -> Arguments:
     )
 
 
+TASKS = ["Swimmer-v5", "Ant-v5", "AnymalC-v0", "Plateau-v0", "Switches-v0", "Pendulum-v1"]
+TASKS += ["CartPole-v1", "Blackjack-v1", "FrozenLake-v1", "Ant-v4", "Ant-v3", "Swimmer-v2"]
+TASKS += ["gymnasium:Pendulum-v1", "hostile_canary:Pendulum-v1", "hostile_package.inner:Canary"]
+TASKS += ["canary.py:Canary", "hostile_canary:Canary", "antigravity:Swimmer-v5", "this:Ant-v5"]
+TASKS += [
+    "GymV21Environment-v0",
+    "GymV26Environment-v0",
+    "phys2d/CartPole-v1",
+    "tabular/Blackjack-v0",
+]
+
+ARGUMENTS = ["xml_file", "size", "switches", "frame_skip", "reset_noise_scale", "render_mode"]
+ARGUMENTS += ["max_episode_steps", "id", "env", "env_id", "entry_point", "kwargs", "spec", "desc"]
+ARGUMENTS += ["map_name", "domain_name", "task_kwargs", "model_path", "additional_wrappers", "g"]
+ARGUMENTS += ["disable_env_checker", "vectorization_mode", "healthy_z_range", "main_body", "self"]
+
+
+def world(draw: Draw, place: Place) -> Arguments:
+    """A world that names code, or gives a real task arguments that it does not expect."""
+    task_id = draw(st.sampled_from(TASKS))
+    kwargs = draw(st.dictionaries(st.sampled_from(ARGUMENTS), values, max_size=2))
+    data = place.agent.read_bytes()
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    metadata = json.loads(header["__metadata__"]["poolrl"])
+    metadata |= {"task": task_id, "task_kwargs": kwargs, "max_episode_steps": 5}
+    header["__metadata__"]["poolrl"] = json.dumps(metadata)
+    text = to_json(header)
+    place.agent.write_bytes(struct.pack("<Q", len(text)) + text + data[8 + size :])
+    task = {"id": task_id, "kwargs": kwargs, "max_episode_steps": 5}
+    for path, keys in ((place.config, ()), (place.pool / "pool.toml", ("spec",))):
+        table = inner = tomllib.loads(path.read_text())
+        for key in keys:
+            inner = inner[key]
+        inner["task"] = task
+        path.write_bytes(to_toml(table))
+    shutil.rmtree(place.pool / "iterations")
+    new = ["run", str(place.config), "--pool-directory", str(place.root / "new")]
+    evaluate = ["evaluate", str(place.agent), "--episodes", "2"]
+    return draw(st.sampled_from([evaluate, evaluate, new, _pool_command(draw, place)]))
+
+
 KINDS: dict[str, Callable[[Draw, Place], Arguments]] = {
     "record": record,
     "merge": merge,
@@ -260,6 +302,7 @@ KINDS: dict[str, Callable[[Draw, Place], Arguments]] = {
     "agent file": agent_file,
     "deposited agent": deposited_agent,
     "names": names,
+    "world": world,
     "words": words,
 }
 

@@ -72,6 +72,8 @@ class Watch:
         self._allowed: tuple[str, ...] | None = None
         self._noted: list[str] = []
         known = {name.partition(".")[0] for name in sys.modules} | set(sys.stdlib_module_names)
+        # What Gymnasium's own tasks want, whatever their arguments.
+        known |= {"jax", "mujoco_py", "pygame", "Box2D"}
         self._known = known - {"this", "antigravity", "canary", *CANARIES}
         sys.addaudithook(self._hook)
 
