@@ -16,7 +16,8 @@ The same controls from the same states, 16 simulations on one core, in control s
 
 The policy is a new one of the default network (64-64, beta), so that episodes end as early as they
 do at the beginning of training. All are timed in turn, round by round, so that a machine whose
-speed drifts slows all alike; a ratio is the median over rounds.
+speed drifts slows all alike; a ratio is the median over rounds. What is timed is the processor's
+time, of all threads together, so that other processes on a shared machine disturb less.
 """
 
 from __future__ import annotations
@@ -236,10 +237,10 @@ def measure(task_id: str, rounds: int) -> Times:
         if pool is not None:
             runs["EnvPool"] = step_vector(pool, pool.reset, agent, turn)
         for name, run in runs.items():
-            start = time.perf_counter()
+            start = time.process_time()
             run()
             if turn:  # the first round warms caches
-                times.setdefault(name, []).append(time.perf_counter() - start)
+                times.setdefault(name, []).append(time.process_time() - start)
     return times
 
 

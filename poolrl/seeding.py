@@ -56,10 +56,11 @@ class Streams:
         """Generators of the streams ``start`` to ``start + count - 1`` of one purpose, for a
         fraction of what they take one by one."""
         spawn_key = (*self.key, int(purpose))
-        return [
-            np.random.Generator(np.random.PCG64(_Seeded(words, self, purpose, episode)))
+        sequences: list[Any] = [  # NumPy's types know only one class of seed sequences
+            _Seeded(words, self, purpose, episode)
             for episode, words in enumerate(_seeds(self.seed, spawn_key, start, count), start)
         ]
+        return [np.random.Generator(np.random.PCG64(sequence)) for sequence in sequences]
 
     def onwards(self, purpose: Purpose, start: int = 0) -> Iterator[np.random.Generator]:
         """Generators of the streams of one purpose from ``start`` on, without end."""
@@ -89,7 +90,7 @@ class _Seeded(ISpawnableSeedSequence):
             return self._words
         return self._sequence.generate_state(n_words, dtype)
 
-    def spawn(self, n_children: int) -> list[np.random.SeedSequence]:
+    def spawn(self, n_children: int) -> list[Any]:
         return self._sequence.spawn(n_children)
 
 
@@ -116,7 +117,7 @@ def _seeds(seed: int, spawn_key: tuple[int, ...], start: int, count: int) -> U64
     for word in pool.tolist():
         hashed, constant = _hashed(last, constant, _MULT_A)
         mixture = np.uint32(_MIX_L * word & _MASK) - np.uint32(_MIX_R) * hashed
-        mixtures.append(mixture ^ (mixture >> 16))
+        mixtures.append(mixture ^ (mixture >> np.uint32(16)))
     constant = _INIT_B
     for column in range(words.shape[1]):
         mixture = mixtures[column % len(pool)]
@@ -127,8 +128,9 @@ def _seeds(seed: int, spawn_key: tuple[int, ...], start: int, count: int) -> U64
 def _hashed(words: U32, constant: int, factor: int) -> tuple[U32, int]:
     """The words hashed, and the constant for the next ones."""
     following = constant * factor & _MASK
-    hashed = (words ^ np.uint32(constant)) * np.uint32(following)
-    return hashed ^ (hashed >> 16), following
+    hashed: U32 = (words ^ np.uint32(constant)) * np.uint32(following)
+    hashed ^= hashed >> np.uint32(16)
+    return hashed, following
 
 
 def _num_words(number: int) -> int:

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from poolrl.seeding import Purpose, Streams
 
 
@@ -35,7 +40,34 @@ def test_no_two_streams_are_alike() -> None:
     assert len(set(draws)) == len(draws)
 
 
-def test_generators_are_those_of_their_episodes() -> None:
+def same(one: np.random.Generator, other: np.random.Generator) -> bool:
+    return bool(one.bit_generator.state == other.bit_generator.state)
+
+
+@given(
+    seed=st.integers(0, 2**200),
+    key=st.tuples(*[st.integers(0, 2**70)] * 3),
+    start=st.integers(0, 2**32 - 3),
+)
+@pytest.mark.filterwarnings("error")
+def test_generators_are_those_of_their_episodes(
+    seed: int, key: tuple[int, int, int], start: int
+) -> None:
+    streams = Streams(seed, key)
+    for i, generator in enumerate(streams.generators(Purpose.RESET, start, 3)):
+        assert same(generator, streams.generator(Purpose.RESET, start + i))
+
+
+def test_generators_go_on_without_end() -> None:
     streams = Streams(1, (1, 0, 0))
-    many = [g.random() for g in streams.generators(Purpose.RESET, 2, 3)]
-    assert many == [streams.generator(Purpose.RESET, episode).random() for episode in (2, 3, 4)]
+    for i, generator in zip(range(200), streams.onwards(Purpose.RESET, 5), strict=False):
+        assert same(generator, streams.generator(Purpose.RESET, 5 + i))
+
+
+def test_generators_have_the_children_of_their_episodes() -> None:
+    streams = Streams(3)
+    (one,) = streams.generators(Purpose.RESET, 7, 1)
+    other = streams.generator(Purpose.RESET, 7)
+    for _ in range(2):
+        for child, expected in zip(one.spawn(2), other.spawn(2), strict=True):
+            assert same(child, expected)

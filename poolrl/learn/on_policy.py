@@ -98,7 +98,9 @@ def _players(
         if budget.episodes:
             count = min(count, budget.episodes - begun)
         left = max(0, budget.steps - steps)
-        player = Player(make_task(count), streams.onwards(Purpose.RESET, begun), Budget(count, left))
+        player = Player(
+            make_task(count), streams.onwards(Purpose.RESET, begun), Budget(count, left)
+        )
         yield player
         begun += player.begun
         steps += player.steps

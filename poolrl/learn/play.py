@@ -78,9 +78,7 @@ class Player:
         begun: episodes begun so far.
     """
 
-    def __init__(
-        self, task: Task, resets: Iterator[np.random.Generator], budget: Budget
-    ) -> None:
+    def __init__(self, task: Task, resets: Iterator[np.random.Generator], budget: Budget) -> None:
         self._task = task
         self._resets = resets
         self._budget = budget
@@ -170,5 +168,5 @@ class Player:
             self._length[ids] = 0
         self._observation = self._task.observe()
         self._busy = self._episode >= 0
-        self._playing = np.count_nonzero(self._busy)
+        self._playing = int(np.count_nonzero(self._busy))
         self._ids = None if self._playing == len(self._busy) else np.flatnonzero(self._busy)

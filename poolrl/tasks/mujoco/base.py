@@ -21,9 +21,7 @@ from poolrl.tasks.mujoco.randomize import Randomizer
 
 # A bad state makes MuJoCo reset that simulation silently; only three counters tell: those of bad
 # positions, velocities and accelerations, which follow each other.
-_UNSTABLE = slice(
-    int(mujoco.mjtWarning.mjWARN_BADQPOS), int(mujoco.mjtWarning.mjWARN_BADQACC) + 1
-)
+_UNSTABLE = slice(int(mujoco.mjtWarning.mjWARN_BADQPOS), int(mujoco.mjtWarning.mjWARN_BADQACC) + 1)
 
 
 Part = tuple[NDArray[Any], bool]
@@ -78,10 +76,12 @@ class MujocoTask(Task):
         self.ctrl: NDArray[np.float64] = self.batch.bind("ctrl")
         self._default_state = self.batch.state[0].copy()
         self._default_qpos = self.model.qpos0.copy()
+        self._sizes: tuple[int, int] = self.model.nq, self.model.nv
         # The order of mjtState: the time comes first, then these two.
         self.state: NDArray[np.float64] = self.batch.state[:, 1 : 1 + self.model.nq + self.model.nv]
         self.cfrc_ext = np.zeros((num_simulations, self.model.nbody, 6))
         self.dt: float = self.model.opt.timestep * frame_skip
+        self._more_than_state = more_than_state(self.model)
         self._unstable: NDArray[np.int32] = self.batch.warning[:, _UNSTABLE, 1]
         self._external_forces = external_forces
         # Zero, but for a model with sensors that need them.
@@ -104,12 +104,14 @@ class MujocoTask(Task):
         self, generator: np.random.Generator
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The (qpos, qvel), of shapes (nq,) and (nv,), in which an episode begins."""
-        scale, nq = self._reset_noise_scale, self.qpos.shape[1]
+        scale, (nq, nv) = self._reset_noise_scale, self._sizes
+        qpos: NDArray[np.float64]
+        qvel: NDArray[np.float64]
         if self.normal_velocities:
             qpos = generator.uniform(-scale, scale, nq)
-            qvel = scale * generator.standard_normal(self.qvel.shape[1])
+            qvel = scale * generator.standard_normal(nv)
         else:
-            state = generator.uniform(-scale, scale, self.state.shape[1])
+            state = generator.uniform(-scale, scale, nq + nv)
             qpos, qvel = state[:nq], state[nq:]
         qpos += self._default_qpos
         return qpos, qvel
@@ -163,7 +165,7 @@ class MujocoTask(Task):
 
     def set_state(self, ids: Ids, qpos: NDArray[np.float64], qvel: NDArray[np.float64]) -> None:
         """Begin episodes in the simulations ``ids`` from given states, (n, nq) and (n, nv)."""
-        if self.batch.persistent or self._randomizer is not None:
+        if self._randomizer is not None or self._more_than_state:
             self.batch.reset(ids, stage=int(mujoco.mjtStage.mjSTAGE_NONE))
         else:  # the same, for a sixth of the time: a simulation is its row of the state
             self.batch.state[ids] = self._default_state
@@ -215,6 +217,12 @@ class MujocoTask(Task):
     def diverged(self) -> NDArray[np.bool_]:
         unstable: NDArray[np.bool_] = np.logical_or.reduce(self._unstable, axis=1)
         return unstable
+
+
+def more_than_state(model: mujoco.MjModel) -> bool:
+    """Whether a simulation carries more from step to step than the state that MuJoCo names."""
+    beyond = mujoco.mjtEnableBit.mjENBL_SLEEP | mujoco.mjtEnableBit.mjENBL_IPC
+    return bool(model.nplugin or model.opt.enableflags & int(beyond))
 
 
 # Gymnasium sums and takes norms simulation by simulation. These give the same bits: each row is

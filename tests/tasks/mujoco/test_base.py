@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from gymnasium.spaces import Box
 
 from poolrl import tasks
 from poolrl.errors import UsageError
+from poolrl.tasks.mujoco import MujocoTask
 from poolrl.tasks.mujoco.swimmer import Swimmer
 
 
@@ -55,6 +57,31 @@ def test_a_simulation_of_external_forces_does_not_depend_on_its_neighbours(task_
     alone = play([1], None)[0]
     assert np.array_equal(play([0, 1, 2], None)[1], alone)
     assert np.array_equal(play([0, 1, 2], np.array([1])).take(1, axis=0), alone)
+
+
+@pytest.mark.parametrize("task_id", ["Hopper-v5", "Ant-v5", "Humanoid-v5"])
+def test_nothing_of_an_episode_stays_after_a_reset(task_id: str) -> None:
+    """An episode is the same in a simulation that others were played in before."""
+
+    def play(task: MujocoTask, seed: int) -> list[np.ndarray]:
+        task.reset(np.arange(2), [np.random.default_rng([seed, i]) for i in range(2)])
+        space, random = task.action_space, np.random.default_rng(seed)
+        assert isinstance(space, Box)
+        actions = random.uniform(space.low, space.high, (60, 2, *space.shape))
+        first = task.observe()
+        steps = [task.step(action.astype(np.float32)) for action in actions]
+        return [first, *(step.observation for step in steps)]
+
+    used, fresh = tasks.make(task_id, 2), tasks.make(task_id, 2)
+    assert isinstance(used, MujocoTask)
+    assert isinstance(fresh, MujocoTask)
+    for seed in range(3):
+        play(used, seed)
+    used.qpos[0, 3] = np.nan  # ends with the simulation unstable, and reset by MuJoCo
+    used.step(np.zeros((2, *used.action_space.shape), np.float32))
+    for one, other in zip(play(used, 9), play(fresh, 9), strict=True):
+        assert np.array_equal(one, other)
+    assert not used.diverged().any()
 
 
 def velocities(task_id: str, **kwargs: object) -> list[int]:
