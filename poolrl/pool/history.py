@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from poolrl.pool import store
@@ -79,7 +80,7 @@ class History:
         Columns: iteration, kind, index, status, score, standard_error, training_return,
         environment_steps, total_environment_steps (of the pool, up to and with this iteration),
         champion (whether the merge named this agent), finished (Unix time), elapsed (seconds that
-        the pool had been at work, without pauses between runs), wall and CPU seconds of training,
+        any worker had been at work, without pauses), wall and CPU seconds of training,
         evaluation, waiting and the pool's own cost, the hyper-parameters that differ between
         branches, worker, host.
         """
@@ -88,11 +89,9 @@ class History:
         champions = {(m.iteration, m.champion.sha256) for m in self.merges}
         totals = {m.iteration: m.environment_steps for m in self.merges}
         differing = list(self.pool.spec.branches)
-        active = self._active()
         rows = []
-        for unit in self.units:
+        for unit, elapsed in zip(self.units, working_seconds(self.units), strict=True):
             evaluation, training = unit.evaluation, unit.training
-            start, before = active.get(unit.iteration, (unit.finished, 0.0))
             row: dict[str, Any] = {
                 "iteration": unit.iteration,
                 "kind": unit.kind,
@@ -106,7 +105,7 @@ class History:
                 "champion": bool(unit.agent)
                 and (unit.iteration, unit.agent.sha256 if unit.agent else "") in champions,
                 "finished": unit.finished,
-                "elapsed": unit.finished - start + before,
+                "elapsed": elapsed,
             }
             for phase in (*WORK, "waiting"):
                 seconds = unit.seconds.get(phase)
@@ -120,25 +119,6 @@ class History:
             rows.append(row)
         return pd.DataFrame(rows)
 
-    def _active(self) -> dict[int, tuple[float, float]]:
-        """Iteration -> (Unix time at which its first unit began, working seconds before it)."""
-        spans: dict[int, list[float]] = {}
-        for unit in self.units:
-            if unit.kind == "closing":
-                continue
-            busy = sum(unit.seconds[p].wall for p in WORK if p in unit.seconds)
-            span = spans.setdefault(unit.iteration, [unit.finished - busy, unit.finished])
-            span[0] = min(span[0], unit.finished - busy)
-            span[1] = max(span[1], unit.finished)
-        for merge in self.merges:
-            if merge.iteration in spans:
-                spans[merge.iteration][1] = merge.finished
-        active, before = {}, 0.0
-        for iteration, (start, end) in sorted(spans.items()):
-            active[iteration] = (start, before)
-            before += end - start
-        return active
-
     def core_a_branch_seconds(self, up_to: int | None = None) -> float:
         """Seconds that the merged iterations, or those up to a number, would have taken with a core
         for each branch and one for the parent: in each iteration the longest unit, by CPU seconds
@@ -150,3 +130,21 @@ class History:
                 spent = sum(s.cpu for phase, s in unit.seconds.items() if phase != "waiting")
                 longest[unit.iteration] = max(longest.get(unit.iteration, 0.0), spent)
         return sum(longest.values())
+
+
+def working_seconds(units: Sequence[UnitRecord]) -> list[float]:
+    """Until each unit was finished, the seconds in which anybody was at work on one: the union of
+    the times that they took, in which neither a standstill nor a second worker counts."""
+    import numpy as np
+
+    spans = []
+    for unit in units:
+        took = sum(seconds.wall for phase, seconds in unit.seconds.items() if phase != "waiting")
+        spans.append((unit.finished - took, unit.finished))
+    times, worked = [min(spans, default=(0.0, 0.0))[0]], [0.0]
+    for start, end in sorted(spans):
+        new = max(start, times[-1])  # what came before is counted already
+        if new < end:
+            times += [new, end]
+            worked += [worked[-1], worked[-1] + end - new]
+    return [float(np.interp(end, times, worked)) for _, end in spans]
