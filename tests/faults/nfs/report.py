@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import statistics
 import sys
 from pathlib import Path
 
@@ -33,8 +32,6 @@ killed as a machine, in the midst of a unit, and client 1 goes on alone.
 | workers killed | {kills1} on client 1, {kills2} on client 2, and client 2 itself |
 | files read as soon as they were listed | {watched1} on client 1, {watched2} on client 2 |
 | of them torn | {torn} |
-| from a unit's end on one client to its record read on the other | {median:.2f} s median, \
-{longest:.2f} s at most, of {records} |
 | units that the dead machine held | {held} |
 | client 1 alone, from there | 5 iterations more in {alone:.1f} s, exit code {code} |
 | lease markers that never yielded, there at the end | {stay} |
@@ -67,7 +64,6 @@ def main(out: Path) -> None:
         if ".attempt-" not in record.name:
             host = json.loads(record.read_bytes())["worker"]["host"]
             hosts[host] = hosts.get(host, 0) + 1
-    delays = [*one["delays"], *two["delays"]]
     mount = (out / "client1" / "mount").read_text()
     text = TEXT.format(
         kernel=re.sub(r"-.*", "", (out / "client1" / "kernel").read_text().strip()),
@@ -80,9 +76,6 @@ def main(out: Path) -> None:
         watched1=one["watched"],
         watched2=two["watched"],
         torn=len(one["torn"]) + len(two["torn"]),
-        median=statistics.median(delays),
-        longest=max(delays),
-        records=len(delays),
         held=", ".join(one["held"]) or "none",
         stay=one["stay"],
         alone=one["alone"],
