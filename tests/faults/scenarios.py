@@ -284,7 +284,7 @@ def power_cut(system: Ext4, logs: Path, seed: int, *, careless: bool = False) ->
             worker.wait()
     told = "".join(path.read_text() for path in files)
     pattern = re.compile(r"iteration (\d+) ([a-z]+)-(\d+): score")
-    logged = {Unit(int(i), kind, int(n)) for i, kind, n in pattern.findall(told)}  # type: ignore[arg-type]
+    logged = {Unit(int(i), kind, int(n)) for i, kind, n in pattern.findall(told)}
     system.mount_again()
     return Cut(after, logged, lost(root, logged))
 
