@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from poolrl.environment import detect
 from poolrl.pool import store
 from poolrl.stopping import FINISH_SECONDS
 
@@ -25,10 +26,13 @@ PATIENCE_SECONDS = FINISH_SECONDS + 10.0
 
 
 def usable_cores() -> int:
-    """The cores that this process may use, which on a shared machine are not all that it has."""
+    """The cores that this process may use, which on a shared machine are not all that it has: those
+    that it may run on, and no more than its launcher gave it."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    return min(cores, detect().cores or cores)
 
 
 @dataclass

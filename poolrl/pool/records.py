@@ -102,6 +102,10 @@ class WorkerInfo(Record, frozen=True):
     differs: tuple[Word, ...] = ()
     """In which versions, processor or BLAS settings it differs from what the pool was made with:
     its results may differ in their last bits."""
+    job: Word = ""
+    """The launcher's job, ``123`` or ``123_4``; empty where nobody launched it."""
+    restarts: Natural = 0
+    """How often that job was begun anew."""
 
 
 class UnitRecord(Record, frozen=True, kw_only=True):

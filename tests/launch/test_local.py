@@ -37,6 +37,15 @@ def test_cores_are_those_that_this_process_may_use() -> None:
     assert 1 <= usable_cores() <= (os.cpu_count() or 1)
 
 
+def test_a_launcher_may_have_given_fewer_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    may = usable_cores()
+    monkeypatch.setenv("SLURM_JOB_ID", "1")
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "1")
+    assert usable_cores() == 1
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "4096")
+    assert usable_cores() == may
+
+
 def test_workers_end_with_their_pool(tiny_pool: Pool) -> None:
     workers = crew(tiny_pool, 2)
     workers.start(2)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import random
-import socket
 import time
 import uuid
 
 from poolrl.config import RunOptions
+from poolrl.environment import detect
 from poolrl.errors import PoolrlError
 from poolrl.keep import Keep
 from poolrl.learn import prepare
@@ -329,10 +329,13 @@ def _introduce(pool: Pool) -> WorkerInfo:
     if differing:
         told = ", ".join(f"{name}: {there} → {here}" for name, (there, here) in differing.items())
         log.warning("the last bits of results may differ from those of the pool's maker: %s", told)
+    here = detect()
     return WorkerInfo(
         id=uuid.uuid4().hex,
-        host=socket.gethostname(),
+        host=here.host,
         pid=os.getpid(),
         versions=versions(),
         differs=tuple(differing),
+        job=here.job,
+        restarts=here.restarts,
     )

@@ -1,0 +1,26 @@
+"""One private SLURM for all the tests that want one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.slurm.cluster import Cluster, missing
+
+
+@pytest.fixture(scope="session")
+def _cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    reason = missing()
+    if reason is not None:
+        pytest.skip(reason)
+    with Cluster(tmp_path_factory.mktemp("slurm")) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def slurm(_cluster: Cluster) -> Iterator[Cluster]:
+    """A SLURM of four nodes, all idle and without jobs, whatever the test before has left."""
+    _cluster.clear()
+    yield _cluster
+    _cluster.clear()
