@@ -8,12 +8,9 @@
 #   PYTHON       the interpreter to make it from (default: python3.11, else python3)
 #   TORCH_INDEX  an index to take torch from, for example the CPU builds of pytorch.org
 set_up() {
-    local extra=$1 venv=$PROJECT/.venv marker wanted
-    marker=$venv/.complete${extra:+-$extra}
-    wanted=$(cd "$PROJECT" && cat setup.cfg pyproject.toml constraints.txt | cksum)
-    if [ "$(cat "$marker" 2>/dev/null)" = "$wanted" ]; then
-        return
-    fi
+    local extra=$1 wanted
+    is_set_up "$extra" && return
+    wanted=$(wanted)
     local python=${PYTHON:-$(command -v python3.11 || command -v python3)}
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
         echo "poolrl needs Python 3.11 or newer; set PYTHON to one (found: $python)" >&2
@@ -29,6 +26,16 @@ with open(lock, "w") as file:
     fcntl.flock(file, fcntl.LOCK_EX)
     sys.exit(subprocess.run(command).returncode)
 PYTHON_END
+}
+
+# is_set_up EXTRA: whether there is nothing to do.
+is_set_up() {
+    [ "$(cat "$PROJECT/.venv/.complete${1:+-$1}" 2>/dev/null)" = "$(wanted)" ]
+}
+
+# wanted: what stands in the marker of an environment that suits the project as it is now.
+wanted() {
+    (cd "$PROJECT" && cat setup.cfg pyproject.toml constraints.txt | cksum)
 }
 
 # install PYTHON EXTRA WANTED: what happens under the lock.

@@ -40,6 +40,11 @@ from poolrl.cli.options import (
 @click.option("--from-agent", type=FILE, help="Start from this agent.")
 @click.option("--target-return", type=float, help="End once the champion reaches this return.")
 @click.option("--time-budget", type=Duration(), help="End after 90s, 10m, 2h.")
+@click.option(
+    "--one-worker",
+    is_flag=True,
+    help="Be one worker, in this process: for a task of an array.",
+)
 @keep_option
 @patience_options
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Any key, as a.b=c.")
@@ -50,6 +55,7 @@ def command(
     from_agent: Path | None,
     overrides: tuple[str, ...],
     arguments: tuple[tuple[str, Any], ...],
+    one_worker: bool,
     trust: bool,
     **options: Any,
 ) -> None:
@@ -58,12 +64,20 @@ def command(
     CONFIG is a TOML file; without one, the MuJoCo swimmer is trained. The same command again goes
     on where it ended, and more iterations extend a finished pool.
     """
-    from poolrl.launch.run import run_pool
-
+    if one_worker and options["workers"] is not None:
+        raise click.UsageError("--one-worker and --workers: give one of them")
     keys = _keys(overrides, options)
     keys |= {f"task.kwargs.{name}": value for name, value in arguments}
     name = config.stem if config else _name(str(keys.get("task.id", "swimmer")))
-    run_pool(config, pool_directory or Path("pools") / name, keys, from_agent, trust=trust)
+    root = pool_directory or Path("pools") / name
+    if one_worker:
+        from poolrl.launch.one import work_as_one
+
+        work_as_one(config, root, keys, from_agent, trust=trust)
+    else:
+        from poolrl.launch.run import run_pool
+
+        run_pool(config, root, keys, from_agent, trust=trust)
 
 
 def _name(task_id: str) -> str:

@@ -45,6 +45,7 @@ def command(
     from msgspec.structs import replace
 
     from poolrl import tasks
+    from poolrl.environment import detect
     from poolrl.errors import Stopped
     from poolrl.pool.ending import Ending
     from poolrl.pool.spec import open_pool
@@ -60,6 +61,8 @@ def command(
     tasks.permit(pool.spec.task, task_id, trust=trust)
     given = {name: value for name, value in options.items() if value is not None}
     run = replace(pool.run, **given)
+    if prefer is None:
+        prefer = detect().branch
     ending = Ending(run.iterations, run.target_return, deadline)
     try:
         last = Worker(pool, ending, run=run, prefer=prefer, stop=stop).run()

@@ -17,14 +17,13 @@ from poolrl.agent import Agent
 from poolrl.config import RunOptions, Spec
 from poolrl.errors import PoolrlError, Stopped, UsageError
 from poolrl.launch.local import LocalWorkers, usable_cores
-from poolrl.pool import store
+from poolrl.launch.result import leave_result
 from poolrl.pool.ending import Ending
 from poolrl.pool.history import History
 from poolrl.pool.spec import Pool, make_pool, open_pool
 from poolrl.pool.worker.clock import Clock
 from poolrl.pool.worker.compute import Computer
-from poolrl.report.plot import plot_bytes
-from poolrl.report.progress import RunProgress, duration
+from poolrl.report.progress import RunProgress
 from poolrl.stopping import Stop
 from poolrl.tasks.check import check_task
 
@@ -200,29 +199,5 @@ def _conclude(
         error = PoolrlError(f"{message} (logs in {layout.logs})")
         error.exit_code = code if code > 0 else 1
         raise error
-    table = history.table()
-    store.replace(layout.history, table.to_csv(index=False).encode())
-    store.replace(layout.plot, plot_bytes(history))
-    trained = last.training_steps
-    lines = [
-        f"ended after iteration {last.iteration}: {ending.reason(last)}; {duration(seconds)}, "
-        f"{last.environment_steps:,} environment steps, {trained:,} of them in training; with a "
-        f"core a branch the pool would have taken {duration(history.core_a_branch_seconds())}"
-    ]
-    if closing.evaluation is not None:
-        evaluation = closing.evaluation
-        lines.append(
-            f"result: mean return {evaluation.score:.2f} ± {evaluation.standard_error:.2f} "
-            f"(standard error) over {len(evaluation.returns)} episodes on reserved seeds"
-        )
-    else:
-        lines.append(f"result: none, the closing evaluation failed: {closing.reason}")
-    if last.rule == "no branch succeeded":
-        reason = next((u.reason for u in reversed(history.units) if u.reason), "")
-        lines.append(f"warning: no branch of the last iteration succeeded: {reason}")
-    lines += [
-        f"agent:   {layout.resolve(last.champion.path)}",
-        f"history: {layout.history}",
-        f"plot:    {layout.plot}",
-    ]
+    lines = leave_result(history, ending, seconds)
     console.print("\n".join(lines), highlight=False, soft_wrap=True)

@@ -1,0 +1,71 @@
+"""One worker of many that somebody else starts, such as the tasks of an array: no launcher."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from poolrl.environment import detect
+from poolrl.errors import Stopped
+from poolrl.launch.result import leave_result
+from poolrl.launch.run import prepare
+from poolrl.pool.archive import Archive
+from poolrl.pool.ending import Ending
+from poolrl.pool.history import History
+from poolrl.pool.units import Unit
+from poolrl.pool.worker import Worker
+from poolrl.stopping import Stop
+
+log = logging.getLogger("poolrl.worker")
+
+
+def work_as_one(
+    config_file: Path | None,
+    root: Path,
+    overrides: Mapping[str, Any],
+    from_agent: Path | None = None,
+    *,
+    trust: bool = False,
+) -> None:
+    """Make the pool, or open the one that another worker has made, and work on it in this process.
+
+    All workers of a pool may be given the same arguments, at the same time. The one that measures
+    the pool's result leaves its history and plot too.
+
+    Args and raises as ``launch.run.run_pool``; the time budget counts from each worker's own start.
+
+    Raises:
+        Stopped: somebody asked for the end; what was claimed is given back.
+    """
+    stop = Stop()
+    stop.listen()
+    # SLURM's output is one file a task, and what came last there should be what happened last.
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout
+    )
+    began = time.time()
+    here = detect()
+    where = ", ".join(filter(None, [here.host, here.job and f"{here.launcher} {here.job}"]))
+    again = f", begun anew {here.restarts} times" if here.restarts else ""
+    log.info("worker on %s%s: %s", where, again, root)
+    pool, run = prepare(config_file, root, overrides, from_agent, trust=trust)
+    ending = Ending(
+        run.iterations, run.target_return, began + run.time_budget if run.time_budget else None
+    )
+    worker = Worker(pool, ending, run=run, prefer=here.branch, stop=stop)
+    try:
+        last = worker.run()
+    except Stopped as stopped:
+        log.info("stopped: %s", stopped)
+        raise
+    log.info("the pool ended: %s", ending.reason(last))
+    closing = Archive(pool).deposit(Unit(last.iteration, "closing", 0))
+    if closing is not None and closing.worker.id == worker.info.id:
+        history = History(pool)
+        history.refresh()
+        for line in leave_result(history, ending):
+            log.info("%s", line)
