@@ -50,7 +50,8 @@ def work_as_one(
     began = time.time()
     here = detect()
     where = ", ".join(filter(None, [here.host, here.job and f"{here.launcher} {here.job}"]))
-    again = f", begun anew {here.restarts} times" if here.restarts else ""
+    times = "once" if here.restarts == 1 else f"{here.restarts} times"
+    again = f", begun anew {times}" if here.restarts else ""
     log.info("worker on %s%s: %s", where, again, root)
     pool, run = prepare(config_file, root, overrides, from_agent, trust=trust)
     ending = Ending(

@@ -322,7 +322,8 @@ class Cluster:
         return found
 
     def hurry(self, job: str) -> None:
-        """Spare a requeued task the time for which SLURM holds it."""
+        """Spare a task that is being requeued the time for which SLURM holds it."""
+        until(lambda: "JobState=PENDING" in self.command("scontrol", "show", "job", job), job)
         self.command("scontrol", "update", f"JobId={job}", "StartTime=now")
 
     # Nodes --------------------------------------------------------------------------------------
@@ -347,8 +348,10 @@ class Cluster:
 
     def members(self, name: str) -> dict[int, str]:
         """The processes on a node: id outside of it, and command line."""
+        found: dict[int, str] = {}
+        if name not in self._daemons:
+            return found
         (first,) = _children(self._daemons[name].pid)
-        found = {}
         for pid in _inhabitants(_pid_space(first)):
             with contextlib.suppress(OSError):
                 words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")

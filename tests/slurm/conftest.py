@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.slurm import jobs
 from tests.slurm.cluster import Cluster, missing
 
 
@@ -24,3 +26,17 @@ def slurm(_cluster: Cluster) -> Iterator[Cluster]:
     _cluster.clear()
     yield _cluster
     _cluster.clear()
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Iterator[jobs.Locally]:
+    """Starts `poolrl run` on a pool beside the test's own."""
+    started = []
+
+    def start(arguments: list[str]) -> jobs.Local:
+        started.append(jobs.Local(tmp_path / "local", arguments))
+        return started[-1]
+
+    yield start
+    for run in started:
+        run.end()

@@ -1,0 +1,108 @@
+"""Pools that are submitted as arrays, and what they leave."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.launch.test_signals import settings
+from tests.slurm.cluster import Cluster, until
+
+PROJECT = Path(__file__).parent.parent.parent
+SCRIPT = PROJECT / "scripts" / "run_pool.sh"
+SLEEPY = PROJECT / "tests" / "faults" / "sleepy.py"
+
+Locally = Callable[[list[str]], "Local"]
+"""What the fixture ``local`` is."""
+
+VARIABLES = {
+    "POOLRL_HOME": str(PROJECT),
+    "POOLRL_PYTHON": sys.executable,
+    "PYTHONPATH": str(PROJECT),
+}
+"""With which run_pool.sh uses the environment of the tests."""
+
+
+def sleepy(iterations: int, unit_seconds: float = 1.0, branches: int = 4) -> list[str]:
+    """Arguments of a pool whose units take a while and no processor: so many workers are as many
+    as they seem."""
+    steps = 10
+    changed = {
+        "pool.count": branches,
+        "pool.closing_episodes": 1,
+        "task.max_episode_steps": steps,
+        # trained and evaluated in lockstep
+        "task.kwargs.seconds": unit_seconds / (2 * steps),
+    }
+    arguments = settings(**changed)
+    at = next(i for i, text in enumerate(arguments) if text.startswith("task.id="))
+    del arguments[at - 1 : at + 1]
+    return [*arguments, "--task", f"{SLEEPY}:Sleepy", "--iterations", str(iterations)]
+
+
+def submit(slurm: Cluster, root: Path, arguments: list[str], *options: str) -> str:
+    """Submit scripts/run_pool.sh, from the folder above the pool's, where the outputs go too.
+
+    Returns:
+        The job's id.
+    """
+    command = [*options, str(SCRIPT), "--pool-directory", str(root), *arguments]
+    return slurm.sbatch(*command, folder=root.parent, variables=VARIABLES)
+
+
+class Local:
+    """A `poolrl run` of this machine, for comparison."""
+
+    def __init__(self, root: Path, arguments: list[str], workers: int = 4) -> None:
+        command = [sys.executable, "-m", "poolrl", "run", "--workers", str(workers)]
+        self._root = root
+        self._process = subprocess.Popen(
+            [*command, "--pool-directory", str(root), *arguments],
+            env=os.environ | VARIABLES,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def root(self) -> Path:
+        """The pool, once it has ended well."""
+        output, _ = self._process.communicate(timeout=900)
+        assert self._process.returncode == 0, output
+        return self._root
+
+    def end(self) -> None:
+        """Stop it, if it still runs."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            self._process.communicate(timeout=60)
+
+
+def said(root: Path, job: str, task: int) -> str:
+    """The output of a task."""
+    return (root.parent / f"slurm-{job}_{task}.out").read_text()
+
+
+def merged(root: Path) -> int:
+    """The newest merged iteration; -1 where there is none."""
+    return max((int(p.parent.name) for p in root.glob("iterations/*/merge.json")), default=-1)
+
+
+def wait_for_merge(root: Path, iteration: int) -> None:
+    """Wait until an iteration is merged."""
+    until(lambda: merged(root) >= iteration, f"iteration {iteration} of {root}")
+
+
+def deposits(root: Path) -> list[dict[str, Any]]:
+    """All records of units, in order."""
+    paths = sorted(root.glob("iterations/*/*-[0-9][0-9][0-9].json"))
+    return [json.loads(path.read_bytes()) for path in paths]
+
+
+def workers_on(slurm: Cluster, node: str) -> list[int]:
+    """The ids of poolrl's processes on a node."""
+    return [pid for pid, line in slurm.members(node).items() if " -m poolrl " in line]

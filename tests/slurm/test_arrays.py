@@ -1,0 +1,147 @@
+"""Arrays of workers on a real SLURM: the same champions as on one machine."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.faults.checker import check, same_history
+from tests.slurm.cluster import Cluster
+from tests.slurm.jobs import (
+    Locally,
+    PROJECT,
+    deposits,
+    said,
+    sleepy,
+    submit,
+    wait_for_merge,
+    workers_on,
+)
+
+pytestmark = pytest.mark.xdist_group("slurm")
+
+SWIMMER = ["--set", "task.max_episode_steps=60", "--iterate-episodes", "2"]
+SWIMMER += ["--evaluate-episodes", "2", "--set", "pool.closing_episodes=2", "--iterations", "2"]
+"""Ten branches of the swimmer that learn next to nothing, in no time."""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(SWIMMER, id="small"),
+        pytest.param(["--iterations", "5"], id="default", marks=pytest.mark.full),
+    ],
+)
+def test_an_array_finds_the_champion_that_a_run_finds(
+    slurm: Cluster, tmp_path: Path, local: Locally, arguments: list[str]
+) -> None:
+    root = tmp_path / "array" / "pool"
+    root.parent.mkdir()
+    reference = local(arguments)
+    job = submit(slurm, root, arguments, "--array=0-9")
+    tasks = slurm.wait(job, 10, seconds=900)
+    assert {task.exit_code for task in tasks.values()} == {0}, said(root, job, 0)
+    assert {task.node for task in tasks.values()} == set(slurm.nodes)
+    assert same_history(root, reference.root()) == []
+    assert check(root, iterations=int(arguments[-1])) == []
+    workers = [deposit["worker"] for deposit in deposits(root)]
+    assert {worker["job"] for worker in workers} <= {f"{job}_{task}" for task in range(10)}
+    assert {(worker["host"], worker["job"]) for worker in workers} <= {
+        (task.node, f"{job}_{number}") for number, task in tasks.items()
+    }
+    outputs = [said(root, job, task) for task in range(10)]
+    assert sum("result: mean return" in output for output in outputs) == 1
+    assert (root / "history.csv").exists()
+    assert (root / "history.png").exists()
+
+
+def test_four_at_a_time_serve_ten_branches(slurm: Cluster, tmp_path: Path) -> None:
+    root = tmp_path / "pool"
+    job = submit(slurm, root, sleepy(2, 0.3, branches=10), "--array=0-9%4")
+    tasks = slurm.wait(job, 10)
+    assert {task.exit_code for task in tasks.values()} == {0}
+    assert check(root, iterations=2) == []
+    served = {deposit["worker"]["job"] for deposit in deposits(root)}
+    assert served == {f"{job}_{task}" for task in range(4)}
+    for task in range(4, 10):  # these came when it was over
+        assert "the pool ended" in said(root, job, task)
+        assert "score" not in said(root, job, task)
+
+
+def test_each_task_is_one_worker_with_a_branch_of_its_own_and_those_beyond_help(
+    slurm: Cluster, tmp_path: Path
+) -> None:
+    root = tmp_path / "pool"
+    job = submit(slurm, root, sleepy(4, branches=3), "--array=2-12:2")  # six tasks
+    wait_for_merge(root, 1)
+    assert sum(len(workers_on(slurm, node)) for node in slurm.nodes) == 6
+    tasks = slurm.wait(job, 6)
+    assert {task.exit_code for task in tasks.values()} == {0}
+    assert check(root, iterations=4) == []
+    own = {f"{job}_{2 + 2 * task}": task for task in range(6)}
+    branches = [deposit for deposit in deposits(root) if deposit["kind"] == "branch"]
+    preferred = [own[d["worker"]["job"]] % 3 == d["index"] for d in branches if d["iteration"] > 1]
+    # All but where a worker came so late that another one had begun its branch.
+    assert sum(preferred) >= 6
+    assert len(preferred) == 9
+
+
+def test_a_task_installs_nothing_and_says_what_is_missing(slurm: Cluster, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    shutil.copytree(PROJECT / "scripts", project / "scripts")
+    (project / "poolrl").mkdir()
+    for name in ("setup.cfg", "pyproject.toml", "constraints.txt"):
+        shutil.copy(PROJECT / name, project)
+    script = "scripts/run_pool.sh"
+    bare = slurm.sbatch("--array=0", script, folder=project)
+    elsewhere = slurm.sbatch("--array=0", f"{project}/{script}", folder=tmp_path)
+    wrong = slurm.sbatch(
+        "--array=0", script, folder=project, variables={"POOLRL_HOME": str(tmp_path)}
+    )
+    for job in (bare, elsewhere, wrong):
+        assert slurm.wait(job, 1)[0].exit_code == 2
+    (line,) = said(project / "pool", bare, 0).splitlines()
+    assert line == (
+        f"run_pool.sh: poolrl is not set up in {project}, or its requirements have changed: run "
+        "scripts/run_pool.sh --setup-only there, where you submit from"
+    )
+    (line,) = said(tmp_path / "pool", elsewhere, 0).splitlines()
+    assert line.startswith(f"run_pool.sh: {tmp_path} is not poolrl's folder: submit from there")
+    (line,) = said(project / "pool", wrong, 0).splitlines()
+    assert line == f"run_pool.sh: POOLRL_HOME: {tmp_path} is not poolrl's folder"
+    assert not (project / ".venv").exists()
+
+
+def test_the_environment_of_the_submit_host_is_used(slurm: Cluster, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    shutil.copytree(PROJECT / "scripts", project / "scripts")
+    (project / "poolrl").symlink_to(PROJECT / "poolrl")
+    for name in ("setup.cfg", "pyproject.toml", "constraints.txt"):
+        shutil.copy(PROJECT / name, project)
+    python = project / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    wanted = slurm.command("bash", "-c", "PROJECT=$PWD; . scripts/setup.sh; wanted", folder=project)
+    (project / ".venv" / ".complete").write_text(wanted)
+    variables = {"PYTHONPATH": str(PROJECT)}
+    arguments = ["--pool-directory", "pool", *sleepy(1, 0.1)]
+    job = slurm.sbatch(
+        "--array=0-1", "scripts/run_pool.sh", *arguments, folder=project, variables=variables
+    )
+    assert {task.exit_code for task in slurm.wait(job, 2).values()} == {0}
+    assert check(project / "pool", iterations=1) == []
+
+
+def test_without_an_array_it_is_a_run_within_the_cores_of_its_job(
+    slurm: Cluster, tmp_path: Path
+) -> None:
+    root = tmp_path / "pool"
+    job = submit(slurm, root, sleepy(1, 0.1), "--output=said")
+    assert slurm.wait(job, 1)[None].exit_code == 0
+    assert re.search("seed 0, 1 workers$", (tmp_path / "said").read_text(), re.MULTILINE)
+    assert check(root, iterations=1) == []

@@ -1,0 +1,131 @@
+"""Nodes that crash, are cut off and freeze under a pool."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.faults.checker import check, same_history
+from tests.slurm.cluster import Cluster, Task, until
+from tests.slurm.jobs import (
+    Locally,
+    deposits,
+    merged,
+    said,
+    sleepy,
+    submit,
+    wait_for_merge,
+    workers_on,
+)
+
+pytestmark = pytest.mark.xdist_group("slurm")
+
+
+def task_on(slurm: Cluster, job: str, node: str) -> int:
+    """The task that a node was given."""
+    (number,) = [n for n, task in slurm.tasks(job).items() if task.node == node]
+    assert number is not None
+    return number
+
+
+def requeued(slurm: Cluster, job: str, *numbers: int) -> None:
+    """Wait until SLURM has taken tasks from nodes that it lost, and spare them the wait."""
+    for number in numbers:
+        until(lambda n=number: slurm.tasks(job)[n].restarts, f"task {number} taken away")
+        slurm.hurry(f"{job}_{number}")
+
+
+def finish(slurm: Cluster, job: str, root: Path, iterations: int) -> dict[int | None, Task]:
+    """Wait for the end of an array of four, and examine what it left."""
+    tasks = slurm.wait(job, 4)
+    assert {(task.state, task.exit_code) for task in tasks.values()} == {("COMPLETED", 0)}
+    assert check(root, iterations=iterations) == []
+    return tasks
+
+
+def test_a_pool_outlives_its_nodes(slurm: Cluster, tmp_path: Path, local: Locally) -> None:
+    """One crashes, one is cut off and works on, one freezes and thaws."""
+    root = tmp_path / "pool"
+    arguments = sleepy(8)
+    reference = local(arguments)
+    job = submit(slurm, root, arguments, "--array=0-3")
+    wait_for_merge(root, 0)
+    until(lambda: all(workers_on(slurm, node) for node in slurm.nodes), "a worker on each node")
+    dead, lost = task_on(slurm, job, "n1"), task_on(slurm, job, "n2")
+    slurm.crash("n1")
+    slurm.cut_off("n2")
+    slurm.freeze("n3")
+    wait_for_merge(root, 2)
+    (twin,) = workers_on(slurm, "n2")
+    slurm.thaw("n3")
+    requeued(slurm, job, dead, lost)
+    finish(slurm, job, root, 8)
+    # The worker of the lost node has come to its end too, beside the one that took its place.
+    until(lambda: twin not in workers_on(slurm, "n2"), "the end of the cut-off worker")
+    assert same_history(root, reference.root()) == []
+
+
+@pytest.mark.full
+def test_a_node_crashes_and_its_task_runs_elsewhere(
+    slurm: Cluster, tmp_path: Path, local: Locally
+) -> None:
+    root = tmp_path / "pool"
+    arguments = sleepy(30)
+    reference = local(arguments)
+    job = submit(slurm, root, arguments, "--array=0-3")
+    wait_for_merge(root, 1)
+    dead = task_on(slurm, job, "n1")
+    slurm.crash("n1")
+    tasks = finish(slurm, job, root, 30)  # SLURM's own pace
+    assert tasks[dead].restarts == 1
+    assert tasks[dead].node != "n1"
+    anew = [d for d in deposits(root) if d["worker"]["restarts"] == 1]
+    assert {d["worker"]["job"] for d in anew} == {f"{job}_{dead}"}
+    assert {d["worker"]["host"] for d in anew} == {tasks[dead].node}
+    assert same_history(root, reference.root()) == []
+
+
+@pytest.mark.full
+def test_both_halves_of_a_split_brain_deposit(
+    slurm: Cluster, tmp_path: Path, local: Locally
+) -> None:
+    root = tmp_path / "pool"
+    arguments = sleepy(30)
+    reference = local(arguments)
+    job = submit(slurm, root, arguments, "--array=0-3")
+    wait_for_merge(root, 1)
+    lost = task_on(slurm, job, "n2")
+    slurm.cut_off("n2")
+    tasks = finish(slurm, job, root, 30)
+    assert tasks[lost].restarts == 1
+    until(lambda: not workers_on(slurm, "n2"), "the end of the cut-off worker")
+    by_lost = [d for d in deposits(root) if d["worker"]["job"] == f"{job}_{lost}"]
+    last = {
+        restarts: max(d["iteration"] for d in by_lost if d["worker"]["restarts"] == restarts)
+        for restarts in (0, 1)
+    }
+    first_anew = min(d["iteration"] for d in by_lost if d["worker"]["restarts"] == 1)
+    assert last[0] > first_anew, "the two never worked at the same time"
+    assert "the pool ended" in said(root, job, lost)
+    assert same_history(root, reference.root()) == []
+
+
+@pytest.mark.full
+def test_a_node_freezes_for_longer_than_slurm_waits_and_thaws(
+    slurm: Cluster, tmp_path: Path, local: Locally
+) -> None:
+    root = tmp_path / "pool"
+    arguments = sleepy(30)
+    reference = local(arguments)
+    job = submit(slurm, root, arguments, "--array=0-3")
+    wait_for_merge(root, 1)
+    frozen = task_on(slurm, job, "n3")
+    slurm.freeze("n3")
+    until(lambda: slurm.tasks(job)[frozen].restarts, "the frozen node's task taken away")
+    at = merged(root)
+    slurm.thaw("n3")
+    finish(slurm, job, root, 30)
+    assert at > 2, "the others waited for the frozen one"
+    until(lambda: not workers_on(slurm, "n3"), "the end of the old worker")
+    assert same_history(root, reference.root()) == []
