@@ -12,8 +12,8 @@ import pytest
 from tests.faults.checker import check, same_history
 from tests.slurm.cluster import Cluster
 from tests.slurm.jobs import (
-    Locally,
     PROJECT,
+    Locally,
     deposits,
     said,
     sleepy,
@@ -61,10 +61,10 @@ def test_an_array_finds_the_champion_that_a_run_finds(
 
 def test_four_at_a_time_serve_ten_branches(slurm: Cluster, tmp_path: Path) -> None:
     root = tmp_path / "pool"
-    job = submit(slurm, root, sleepy(2, 0.3, branches=10), "--array=0-9%4")
+    job = submit(slurm, root, sleepy(1, 0.3, branches=10), "--array=0-9%4")
     tasks = slurm.wait(job, 10)
     assert {task.exit_code for task in tasks.values()} == {0}
-    assert check(root, iterations=2) == []
+    assert check(root, iterations=1) == []
     served = {deposit["worker"]["job"] for deposit in deposits(root)}
     assert served == {f"{job}_{task}" for task in range(4)}
     for task in range(4, 10):  # these came when it was over
@@ -76,18 +76,18 @@ def test_each_task_is_one_worker_with_a_branch_of_its_own_and_those_beyond_help(
     slurm: Cluster, tmp_path: Path
 ) -> None:
     root = tmp_path / "pool"
-    job = submit(slurm, root, sleepy(4, branches=3), "--array=2-12:2")  # six tasks
+    job = submit(slurm, root, sleepy(3, branches=3), "--array=2-12:2")  # six tasks
     wait_for_merge(root, 1)
     assert sum(len(workers_on(slurm, node)) for node in slurm.nodes) == 6
     tasks = slurm.wait(job, 6)
     assert {task.exit_code for task in tasks.values()} == {0}
-    assert check(root, iterations=4) == []
+    assert check(root, iterations=3) == []
     own = {f"{job}_{2 + 2 * task}": task for task in range(6)}
     branches = [deposit for deposit in deposits(root) if deposit["kind"] == "branch"]
     preferred = [own[d["worker"]["job"]] % 3 == d["index"] for d in branches if d["iteration"] > 1]
     # All but where a worker came so late that another one had begun its branch.
-    assert sum(preferred) >= 6
-    assert len(preferred) == 9
+    assert sum(preferred) >= 4
+    assert len(preferred) == 6
 
 
 def test_a_task_installs_nothing_and_says_what_is_missing(slurm: Cluster, tmp_path: Path) -> None:
@@ -116,7 +116,10 @@ def test_a_task_installs_nothing_and_says_what_is_missing(slurm: Cluster, tmp_pa
     assert not (project / ".venv").exists()
 
 
-def test_the_environment_of_the_submit_host_is_used(slurm: Cluster, tmp_path: Path) -> None:
+def test_without_an_array_it_is_a_run_within_the_cores_of_its_job(
+    slurm: Cluster, tmp_path: Path
+) -> None:
+    """And the environment is the one that was made on the submit host."""
     project = tmp_path / "project"
     shutil.copytree(PROJECT / "scripts", project / "scripts")
     (project / "poolrl").symlink_to(PROJECT / "poolrl")
@@ -128,20 +131,14 @@ def test_the_environment_of_the_submit_host_is_used(slurm: Cluster, tmp_path: Pa
     python.chmod(0o755)
     wanted = slurm.command("bash", "-c", "PROJECT=$PWD; . scripts/setup.sh; wanted", folder=project)
     (project / ".venv" / ".complete").write_text(wanted)
-    variables = {"PYTHONPATH": str(PROJECT)}
-    arguments = ["--pool-directory", "pool", *sleepy(1, 0.1)]
     job = slurm.sbatch(
-        "--array=0-1", "scripts/run_pool.sh", *arguments, folder=project, variables=variables
+        "--output=said",
+        "scripts/run_pool.sh",
+        *["--pool-directory", "pool", *sleepy(1, 0.1)],
+        folder=project,
+        variables={"PYTHONPATH": str(PROJECT)},
     )
-    assert {task.exit_code for task in slurm.wait(job, 2).values()} == {0}
+    output = project / "said"
+    assert slurm.wait(job, 1)[None].exit_code == 0, output.read_text()
+    assert re.search("seed 0, 1 workers$", output.read_text(), re.MULTILINE)
     assert check(project / "pool", iterations=1) == []
-
-
-def test_without_an_array_it_is_a_run_within_the_cores_of_its_job(
-    slurm: Cluster, tmp_path: Path
-) -> None:
-    root = tmp_path / "pool"
-    job = submit(slurm, root, sleepy(1, 0.1), "--output=said")
-    assert slurm.wait(job, 1)[None].exit_code == 0
-    assert re.search("seed 0, 1 workers$", (tmp_path / "said").read_text(), re.MULTILINE)
-    assert check(root, iterations=1) == []
