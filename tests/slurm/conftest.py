@@ -1,4 +1,6 @@
-"""One private SLURM for all the tests that want one."""
+"""A private SLURM for the tests that want one.
+
+It starts in a second, on ports that are free, so each process of pytest-xdist has its own."""
 
 from __future__ import annotations
 

@@ -22,8 +22,6 @@ from tests.slurm.jobs import (
     workers_on,
 )
 
-pytestmark = pytest.mark.xdist_group("slurm")
-
 SWIMMER = ["--set", "task.max_episode_steps=60", "--iterate-episodes", "2"]
 SWIMMER += ["--evaluate-episodes", "2", "--set", "pool.closing_episodes=2", "--iterations", "2"]
 """Ten branches of the swimmer that learn next to nothing, in no time."""

@@ -19,8 +19,6 @@ from tests.slurm.jobs import (
     workers_on,
 )
 
-pytestmark = pytest.mark.xdist_group("slurm")
-
 
 def task_on(slurm: Cluster, job: str, node: str) -> int:
     """The task that a node was given."""

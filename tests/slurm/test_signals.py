@@ -20,8 +20,6 @@ from tests.slurm.jobs import (
     workers_on,
 )
 
-pytestmark = pytest.mark.xdist_group("slurm")
-
 
 def running(slurm: Cluster) -> int:
     """How many workers run on all nodes."""
