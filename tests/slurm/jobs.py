@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,15 @@ def deposits(root: Path) -> list[dict[str, Any]]:
     """All records of units, in order."""
     paths = sorted(root.glob("iterations/*/*-[0-9][0-9][0-9].json"))
     return [json.loads(path.read_bytes()) for path in paths]
+
+
+def census(root: Path) -> str:
+    """How many deposits each worker made."""
+    counted = Counter(
+        "{job} on {host}, {restarts} restarts".format(**deposit["worker"])
+        for deposit in deposits(root)
+    )
+    return "; ".join(f"{number} by {who}" for who, number in sorted(counted.items()))
 
 
 def workers_on(slurm: Cluster, node: str) -> list[int]:

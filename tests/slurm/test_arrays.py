@@ -14,6 +14,7 @@ from tests.slurm.cluster import Cluster
 from tests.slurm.jobs import (
     PROJECT,
     Locally,
+    census,
     deposits,
     said,
     sleepy,
@@ -46,6 +47,7 @@ def test_an_array_finds_the_champion_that_a_run_finds(
     assert {task.node for task in tasks.values()} == set(slurm.nodes)
     assert same_history(root, reference.root()) == []
     assert check(root, iterations=int(arguments[-1])) == []
+    print(census(root))
     workers = [deposit["worker"] for deposit in deposits(root)]
     assert {worker["job"] for worker in workers} <= {f"{job}_{task}" for task in range(10)}
     assert {(worker["host"], worker["job"]) for worker in workers} <= {

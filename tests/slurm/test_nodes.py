@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from tests.faults.checker import check, same_history
 from tests.slurm.cluster import Cluster, Task, until
 from tests.slurm.jobs import (
     Locally,
+    census,
     deposits,
     merged,
     said,
@@ -39,6 +41,7 @@ def finish(slurm: Cluster, job: str, root: Path, iterations: int) -> dict[int | 
     tasks = slurm.wait(job, 4)
     assert {(task.state, task.exit_code) for task in tasks.values()} == {("COMPLETED", 0)}
     assert check(root, iterations=iterations) == []
+    print(f"{iterations} iterations:", census(root))
     return tasks
 
 
@@ -75,6 +78,11 @@ def test_a_node_crashes_and_its_task_runs_elsewhere(
     wait_for_merge(root, 1)
     dead = task_on(slurm, job, "n1")
     slurm.crash("n1")
+    began = time.monotonic()
+    until(lambda: slurm.node_state("n1").startswith("DOWN"), "n1 DOWN")
+    down = time.monotonic() - began
+    until(lambda: slurm.tasks(job)[dead].state == "RUNNING", "its task elsewhere")
+    print(f"DOWN after {down:.0f} s, its task elsewhere after {time.monotonic() - began:.0f} s")
     tasks = finish(slurm, job, root, 30)  # SLURM's own pace
     assert tasks[dead].restarts == 1
     assert tasks[dead].node != "n1"
@@ -105,6 +113,7 @@ def test_both_halves_of_a_split_brain_deposit(
     }
     first_anew = min(d["iteration"] for d in by_lost if d["worker"]["restarts"] == 1)
     assert last[0] > first_anew, "the two never worked at the same time"
+    print(f"the first at work until iteration {last[0]}, the second from {first_anew} on")
     assert "the pool ended" in said(root, job, lost)
     assert same_history(root, reference.root()) == []
 
@@ -122,6 +131,7 @@ def test_a_node_freezes_for_longer_than_slurm_waits_and_thaws(
     slurm.freeze("n3")
     until(lambda: slurm.tasks(job)[frozen].restarts, "the frozen node's task taken away")
     at = merged(root)
+    print(f"taken away at iteration {at}")
     slurm.thaw("n3")
     finish(slurm, job, root, 30)
     assert at > 2, "the others waited for the frozen one"
