@@ -146,7 +146,10 @@ class LocalWorkers:
         return self.logs / f"worker-{index:03d}.log"
 
     def _last_line(self, index: int) -> str:
-        with open(self._log(index), "rb") as log:
-            log.seek(max(0, os.fstat(log.fileno()).st_size - 10_000))
-            lines = log.read().decode(errors="replace").strip().splitlines()
+        try:
+            with open(self._log(index), "rb") as log:
+                log.seek(max(0, os.fstat(log.fileno()).st_size - 10_000))
+                lines = log.read().decode(errors="replace").strip().splitlines()
+        except OSError as error:
+            return f"{self._log(index)}: {error.strerror}"
         return lines[-1].removeprefix("poolrl: ") if lines else "no message"

@@ -131,6 +131,15 @@ def test_the_brief_form_is_brief(tmp_path: Path) -> None:
         doctor.brief(tmp_path / "a" / "b")
         times.append(time.perf_counter() - start)
     assert min(times) < 0.05
+    assert os.listdir(tmp_path / "a" / "b") == []
+
+
+def test_the_brief_form_leaves_no_folder_where_it_refuses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "link", refuse(errno.EPERM))
+    with pytest.raises(UsageError, match="no hard links"):
+        doctor.brief(tmp_path / "a" / "b")
     assert os.listdir(tmp_path) == []
 
 
