@@ -308,7 +308,7 @@ class Worker:
             self._stop.check()
             listing = self._look(layout, closing, patience)
             if listing.complete:
-                if self._archive.deposit(closing[0]) is not None:
+                if self._archive.deposit(closing[0], last.champion.sha256) is not None:
                     return
                 continue  # it was damaged, and is set aside now
             if not self._work_through(listing, layout, last, patience):
