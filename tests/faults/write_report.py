@@ -24,8 +24,8 @@ HEAD = """\
 
 What `python -m tests.faults.write_report` saw on {system}; the tests in `tests/faults` hold each
 row to its promise. A pool of three branches, {iterations} iterations of some 0.3 s, two workers,
-leases of {lease} s. *Champion as undisturbed*: every iteration's champion has the SHA-256 that it has
-in an undisturbed run. *All records still there*: byte for byte.
+leases of {lease} s. *Champion as undisturbed*: every iteration's champion has the SHA-256 that it
+has in an undisturbed run. *All records still there*: byte for byte.
 
 | fault | command | last line printed | exit code | left in the pool | then |
 |---|---|---|---|---|---|
