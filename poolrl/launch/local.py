@@ -58,6 +58,7 @@ class LocalWorkers:
     logs: Path
     _places: list[_Place] = field(default_factory=list)
     _progress: int = 0
+    _old_logs: dict[int, int] = field(default_factory=dict)
 
     def start(self, count: int) -> None:
         """Start a number of workers.
@@ -136,6 +137,8 @@ class LocalWorkers:
     def _launch(self, index: int) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "poolrl", "worker"]
         with store.open_log(self._log(index)) as log:
+            # What an earlier run left there says nothing of this one.
+            self._old_logs.setdefault(index, os.fstat(log.fileno()).st_size)
             return subprocess.Popen(
                 [*command, *self.arguments, "--attached", "--prefer", str(index)],
                 # Its other end closes with this process, however that ends.
@@ -150,7 +153,11 @@ class LocalWorkers:
         return self.logs / f"worker-{index:03d}.log"
 
     def _last_line(self, index: int) -> str:
-        with open(self._log(index), "rb") as log:
-            log.seek(max(0, os.fstat(log.fileno()).st_size - 10_000))
-            lines = log.read().decode(errors="replace").strip().splitlines()
+        try:
+            with open(self._log(index), "rb") as log:
+                size = os.fstat(log.fileno()).st_size
+                log.seek(max(self._old_logs.get(index, 0), size - 10_000))
+                lines = log.read().decode(errors="replace").strip().splitlines()
+        except OSError as error:
+            return f"{self._log(index)}: {error.strerror}"
         return lines[-1].removeprefix("poolrl: ") if lines else "no message"

@@ -194,7 +194,12 @@ def _conclude(
     layout = history.pool.layout
     last = history.merges[-1] if history.merges else None
     closing = history.closing
-    if last is None or closing is None or closing.iteration != last.iteration:
+    if (
+        last is None
+        or closing is None
+        or closing.iteration != last.iteration
+        or ending.reason(last) is None  # what an earlier run had ended on
+    ):
         code, message = crew.failure() or (1, "the workers ended before the pool did")
         error = PoolrlError(f"{message} (logs in {layout.logs})")
         error.exit_code = code if code > 0 else 1

@@ -61,11 +61,19 @@ class Archive:
         path = self._layout.iteration(unit.iteration).attempt(unit, attempt.worker.id)
         store.publish(path, encode(attempt))
 
-    def deposit(self, unit: Unit) -> UnitRecord | None:
-        """A unit's record; ``None`` where there is none. One that does not parse, or belongs
-        elsewhere, is set aside, so that its unit is done again."""
+    def deposit(self, unit: Unit, parent_sha256: str | None = None) -> UnitRecord | None:
+        """A unit's record; ``None`` where there is none. One that does not parse, belongs
+        elsewhere, or started from another agent, is set aside, so that its unit is done again.
+
+        Args:
+            unit: whose record it is.
+            parent_sha256: of the champion that it must have started from, where that is known.
+        """
         try:
-            return self.record(unit)
+            record = self.record(unit)
+            if record is not None and parent_sha256 not in (None, record.parent_sha256):
+                raise Unreadable("it started from another agent than the champion")
+            return record
         except NewerSchema as error:
             path = self._layout.iteration(unit.iteration).record(unit)
             raise IncompatiblePool(f"{path}: {error}") from error

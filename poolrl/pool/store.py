@@ -1,4 +1,4 @@
-"""Files in a shared directory: publish whole or not at all, read with patience, claim as advice.
+"""Files in a shared directory: publish whole or not at all, read with patience.
 
 The directory may be on NFS: a folder is listed once and names are opened, since polling
 ``exists()`` can be stale for half a minute there, and an error that a server's hiccup may cause is
@@ -18,8 +18,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
-from filelock import LeaseSettingsMismatch, SoftFileLease, Timeout
-
 from poolrl import files
 from poolrl.errors import IncompatiblePool, PoolrlError, UsageError
 from poolrl.pool.links import refuse_links
@@ -28,10 +26,10 @@ log = logging.getLogger("poolrl.pool")
 
 T = TypeVar("T")
 
-_PASSING = {errno.ESTALE, errno.EIO, errno.EACCES}
+PASSING = {errno.ESTALE, errno.EIO, errno.EACCES}
+"""Errors that a server's hiccup may cause."""
+
 _TRIES = 4
-# Of what stands where a lease should be: another user's, or no file at all.
-_NOT_OURS = {errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP}
 _NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
@@ -65,13 +63,13 @@ def publish(path: Path, data: bytes) -> bool:
     refuse_links(path.parent)
     try:
         # Again with a new file: what an fsync that failed has left of the old one is unknown.
-        return _again(lambda: _publish(path, data), _PASSING)
+        return again(lambda: _publish(path, data), PASSING)
     except OSError as error:
         if error.errno in _NO_HARD_LINKS:
             raise StoreError(
                 f"{path.parent}: this file system has no hard links, which a pool needs"
             ) from error
-        raise _refused("write", path, error) from error
+        raise refused("write", path, error) from error
 
 
 def _publish(path: Path, data: bytes) -> bool:
@@ -112,9 +110,9 @@ def replace(path: Path, data: bytes) -> None:
     """
     refuse_links(path.parent)
     try:
-        _again(lambda: _replace(path, data), {*_PASSING, errno.ENOENT})
+        again(lambda: _replace(path, data), {*PASSING, errno.ENOENT})
     except OSError as error:
-        raise _refused("write", path, error) from error
+        raise refused("write", path, error) from error
 
 
 def _replace(path: Path, data: bytes) -> None:
@@ -135,7 +133,7 @@ def read(path: Path, most: int = files.RECORD) -> bytes:
         Strange: it is no plain file, or larger.
         StoreError: the file system refused.
     """
-    return _read(path, most, {*_PASSING, errno.ENOENT})
+    return _read(path, most, {*PASSING, errno.ENOENT})
 
 
 def read_if_there(path: Path, most: int = files.RECORD) -> bytes | None:
@@ -146,7 +144,7 @@ def read_if_there(path: Path, most: int = files.RECORD) -> bytes | None:
         StoreError: the file system refused.
     """
     try:
-        return _read(path, most, _PASSING)
+        return _read(path, most, PASSING)
     except FileNotFoundError:
         return None
 
@@ -165,7 +163,7 @@ def open_log(path: Path) -> BinaryIO:
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENXIO):
             raise Strange(path, "no plain file") from error
-        raise _refused("write", path, error) from error
+        raise refused("write", path, error) from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise Strange(path, "no plain file")
@@ -180,7 +178,7 @@ def names_in(folder: Path) -> set[str]:
     """
     refuse_links(folder)
     try:
-        return _patiently("list", folder, lambda: set(os.listdir(folder)), _PASSING)
+        return _patiently("list", folder, lambda: set(os.listdir(folder)), PASSING)
     except FileNotFoundError:
         return set()
 
@@ -193,9 +191,9 @@ def make_folder(folder: Path) -> None:
     """
     refuse_links(folder)
     try:
-        _again(lambda: _make_folder(folder), _PASSING)
+        again(lambda: _make_folder(folder), PASSING)
     except OSError as error:
-        raise _refused("make", folder, error) from error
+        raise refused("make", folder, error) from error
 
 
 def _make_folder(folder: Path) -> None:
@@ -218,11 +216,11 @@ def set_aside(path: Path) -> Path:
     refuse_links(path.parent)
     aside = path.with_name(f"{path.name}.corrupt-{uuid.uuid4().hex}")
     try:
-        _again(lambda: os.rename(path, aside), _PASSING)
+        again(lambda: os.rename(path, aside), PASSING)
     except FileNotFoundError:
         pass  # another worker was first
     except OSError as error:
-        raise _refused("rename", path, error) from error
+        raise refused("rename", path, error) from error
     return aside
 
 
@@ -230,84 +228,9 @@ def remove(path: Path) -> None:
     """Remove a file; one that is gone already is no error."""
     refuse_links(path.parent)
     try:
-        _again(lambda: path.unlink(missing_ok=True), _PASSING)
+        again(lambda: path.unlink(missing_ok=True), PASSING)
     except OSError as error:
-        raise _refused("remove", path, error) from error
-
-
-class Claims:
-    """One worker's claims on units: advice, which nothing ever waits for.
-
-    ``filelock.SoftFileLease`` says who is on a unit. It cannot always be taken over (on NFS the
-    marker of a dead holder, or an empty marker, may never yield), so a unit whose marker has not
-    moved for the lease's duration, on our own clock, is done without it.
-    """
-
-    def __init__(self, duration: float) -> None:
-        self._duration = duration
-        # One object a unit: the clock that judges staleness starts with the object.
-        self._leases: dict[Path, SoftFileLease] = {}
-        self._seen: dict[Path, tuple[tuple[int, int] | None, float]] = {}
-
-    def claim(self, path: Path) -> bool:
-        """Whether this worker may go to work on the unit behind a lease file.
-
-        Raises:
-            StoreError: the file system refused.
-        """
-        refuse_links(path.parent)
-        lease = self._leases.get(path)
-        if lease is None:
-            lease = SoftFileLease(path, lease_duration=self._duration, timeout=0)
-            self._leases[path] = lease
-        try:
-            _again(lambda: lease.acquire(poll_interval=0), _PASSING)
-        except (Timeout, LeaseSettingsMismatch):
-            return self._silent(path)
-        except OSError as error:
-            if error.errno in _NOT_OURS and os.path.lexists(path):
-                return self._silent(path)
-            raise _refused("claim", path, error) from error
-        return True
-
-    def release(self, path: Path) -> None:
-        """Give a claim back; without effect where there is none, or where the file system refuses:
-        others wait for a marker no longer than for that of a dead worker."""
-        lease = self._leases.pop(path, None)
-        self._seen.pop(path, None)
-        if lease is None:
-            return
-        try:
-            _again(lambda: lease.release(force=True), _PASSING)
-        except OSError as error:
-            log.warning("%s: cannot remove: %s", path, error.strerror or error)
-
-    def forget(self) -> None:
-        """Drop everything about units that are over."""
-        for path in list(self._leases):
-            self.release(path)
-
-    def _silent(self, path: Path) -> bool:
-        now = time.monotonic()
-        try:
-            # open and fstat are fresh where stat is not; a pipe must not be waited for.
-            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
-            try:
-                status = os.fstat(descriptor)
-            finally:
-                os.close(descriptor)
-        except OSError:
-            try:  # what cannot be read must not hold us up for ever either
-                status = os.lstat(path)
-            except OSError:
-                return False  # released meanwhile
-        sign = (status.st_ino, status.st_mtime_ns)
-        before, since = self._seen.get(path, (None, now))
-        if sign != before:
-            self._seen[path] = (sign, now)
-            return False
-        # Half a duration later than filelock itself would take it over.
-        return now - since > 1.5 * self._duration
+        raise refused("remove", path, error) from error
 
 
 def _read(path: Path, most: int, passing: set[int]) -> bytes:
@@ -321,14 +244,14 @@ def _read(path: Path, most: int, passing: set[int]) -> bytes:
 def _patiently(verb: str, path: Path, call: Callable[[], T], passing: set[int]) -> T:
     """Make a call, again a few times where its error may pass."""
     try:
-        return _again(call, passing)
+        return again(call, passing)
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise _refused(verb, path, error) from error
+        raise refused(verb, path, error) from error
 
 
-def _again(call: Callable[[], T], passing: set[int]) -> T:
+def again(call: Callable[[], T], passing: set[int]) -> T:
     """Make a call, again a few times where its error may pass; raises what the last try raised."""
     for attempt in range(_TRIES - 1):
         try:
@@ -356,7 +279,7 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _refused(verb: str, path: Path, error: OSError) -> PoolrlError:
+def refused(verb: str, path: Path, error: OSError) -> PoolrlError:
     message = f"{path}: cannot {verb}: {error.strerror or error}"
     if error.errno in (errno.EROFS, errno.EACCES, errno.ENOTDIR):
         return UsageError(message)

@@ -134,7 +134,7 @@ class _Examination:
     def _look_at_root(self) -> None:
         for name in sorted(os.listdir(self.root)):
             is_folder = stat.S_ISDIR(os.lstat(self.root / name).st_mode)
-            if STRAY.fullmatch(name):
+            if STRAY.fullmatch(name) or name.startswith(".doctor-"):
                 self.stray(name)
             elif name in ("iterations", "logs", "workers"):
                 if not is_folder:

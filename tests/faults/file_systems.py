@@ -72,7 +72,15 @@ class Ext4:
         _run("mount", "-o", "loop", str(self.image), str(self.point))
 
     def unmount(self) -> None:
+        """Unmount, and see that nobody has it any longer: another test's mount namespace holds a
+        copy of every mount, and what is mounted again meanwhile is the same that was cut."""
         unmount(self.point)
+        until = time.monotonic() + 60
+        while subprocess.run(
+            ["losetup", "-j", str(self.image)], capture_output=True, check=True
+        ).stdout:
+            assert time.monotonic() < until, "a mount namespace has kept the file system"
+            time.sleep(0.02)
 
     def mount_again(self) -> None:
         """As when the machine is started again."""

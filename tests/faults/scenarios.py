@@ -240,12 +240,12 @@ class Cut:
     """What a power cut has done.
 
     Attributes:
-        after: seconds of the pool's life before it.
+        after: how many deposits had been logged when it was decided on.
         logged: the units that workers had said were deposited.
         lost: those of them, and merges that others built on, that were gone afterwards.
     """
 
-    after: float
+    after: int
     logged: set[Unit]
     lost: list[str]
 
@@ -263,7 +263,8 @@ def power_cut(system: Ext4, logs: Path, seed: int, *, careless: bool = False) ->
     make_pool(root, spec(), RunOptions())
     if careless:
         os.sync()
-    after = random.Random(seed).uniform(0.0, 0.4 * ITERATIONS)
+    instant = random.Random(seed)
+    after = instant.randint(1, 4 * ITERATIONS)  # of 4 units an iteration, and two more
     arguments = [str(root), str(ITERATIONS), "careless" if careless else "careful"]
     files = [logs / f"worker-{index}.log" for index in range(2)]
     workers = []
@@ -275,18 +276,21 @@ def power_cut(system: Ext4, logs: Path, seed: int, *, careless: bool = False) ->
                 )
             )
     try:
-        wait_for(lambda: any("iteration 0" in path.read_text() for path in files), workers[0])
-        time.sleep(after)
+        wait_for(lambda: told(files).count(": score") >= after, workers[0])
+        time.sleep(instant.uniform(0.0, 0.2))
         system.cut()
     finally:
         for worker in workers:
             worker.kill()
             worker.wait()
-    told = "".join(path.read_text() for path in files)
     pattern = re.compile(r"iteration (\d+) ([a-z]+)-(\d+): score")
-    logged = {Unit(int(i), kind, int(n)) for i, kind, n in pattern.findall(told)}
+    logged = {Unit(int(i), kind, int(n)) for i, kind, n in pattern.findall(told(files))}
     system.mount_again()
     return Cut(after, logged, lost(root, logged))
+
+
+def told(files: list[Path]) -> str:
+    return "".join(path.read_text() for path in files)
 
 
 def lost(root: Path, logged: set[Unit]) -> list[str]:

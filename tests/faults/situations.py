@@ -14,10 +14,10 @@ from pathlib import Path
 from poolrl.agent import Agent
 from poolrl.config import RunOptions, Spec
 from poolrl.errors import PoolrlError
+from poolrl.pool.claims import Claims
 from poolrl.pool.ending import Ending
 from poolrl.pool.history import History
 from poolrl.pool.spec import make_pool, open_pool
-from poolrl.pool.store import Claims
 from poolrl.pool.units import Unit
 from poolrl.pool.worker import Worker
 from poolrl.pool.worker.clock import Clock

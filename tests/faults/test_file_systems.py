@@ -158,9 +158,6 @@ def test_a_file_system_that_lacks_a_call_is_refused(tmp_path: Path, call: str) -
 
 @pytest.mark.full
 @refusals
-@pytest.mark.xfail(
-    strict=True, reason="a finished pool's last merge is taken for the end of a new run"
-)
 def test_a_pool_that_could_not_be_extended_is_no_success(tmp_path: Path) -> None:
     first = subprocess.run(
         scenarios.run_command(1), cwd=tmp_path, env=scenarios.environment(), check=False

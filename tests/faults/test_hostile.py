@@ -29,6 +29,7 @@ from poolrl.config import RunOptions, World
 from poolrl.errors import IncompatiblePool, UsageError
 from poolrl.pool import store
 from poolrl.pool.archive import Archive
+from poolrl.pool.claims import Claims
 from poolrl.pool.ending import Ending
 from poolrl.pool.history import History
 from poolrl.pool.records import MergeRecord, NewerSchema, UnitRecord, Unreadable, decode, encode
@@ -334,7 +335,7 @@ def test_writing_and_removing_through_links(pool: Pool, tmp_path: Path) -> None:
         lambda: store.remove(path),
         lambda: store.set_aside(path),
         lambda: store.make_folder(path.with_name("new")),
-        lambda: store.Claims(1.0).claim(path.with_name("x.lease")),
+        lambda: Claims(1.0).claim(path.with_name("x.lease")),
     ):
         with pytest.raises(IncompatiblePool, match="logs: a symbolic link"):
             call()

@@ -87,7 +87,8 @@ def test_a_place_that_cannot_be(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_killed_at_any_time_it_leaves_nothing(tmp_path: Path, sent: signal.Signals) -> None:
-    for delay in (0.0, 0.15, 0.3, 0.7):  # the last while the second process is stopped
+    # The last of them while the second process is stopped.
+    for delay in (0.0, 0.15, 0.3, 0.7) if sent == signal.SIGKILL else (0.3,):
         run = subprocess.Popen(
             [sys.executable, "-m", "poolrl", "doctor", str(tmp_path)],
             stdout=subprocess.DEVNULL,
@@ -131,6 +132,15 @@ def test_the_brief_form_is_brief(tmp_path: Path) -> None:
         doctor.brief(tmp_path / "a" / "b")
         times.append(time.perf_counter() - start)
     assert min(times) < 0.05
+    assert os.listdir(tmp_path / "a" / "b") == []
+
+
+def test_the_brief_form_leaves_no_folder_where_it_refuses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "link", refuse(errno.EPERM))
+    with pytest.raises(UsageError, match="no hard links"):
+        doctor.brief(tmp_path / "a" / "b")
     assert os.listdir(tmp_path) == []
 
 

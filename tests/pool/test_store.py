@@ -16,7 +16,8 @@ import pytest
 
 from poolrl.errors import UsageError
 from poolrl.pool import store
-from poolrl.pool.store import Claims, StoreError
+from poolrl.pool.claims import Claims
+from poolrl.pool.store import StoreError
 
 
 def test_the_first_to_publish_wins(tmp_path: Path) -> None:
@@ -210,7 +211,7 @@ def test_a_claim_that_cannot_be_given_back_is_no_failure(
 
 
 HOLD = (
-    "import sys, time; from pathlib import Path; from poolrl.pool.store import Claims\n"
+    "import sys, time; from pathlib import Path; from poolrl.pool.claims import Claims\n"
     "claims = Claims(2.0); print(claims.claim(Path(sys.argv[1])), flush=True); time.sleep(60)"
 )
 
@@ -265,7 +266,7 @@ def is_gone_round(kind: str, lease: Path) -> None:
     # Root may read everything, another user may not.
     code = (
         "import ctypes, os, sys, time; from pathlib import Path\n"
-        "from poolrl.pool.store import Claims\n"
+        "from poolrl.pool.claims import Claims\n"
         "Claims(0.2).claim(Path(sys.argv[1]).with_name('x'))\n"  # all that is imported late
         "if os.geteuid() == 0: os.setuid(65534)\n"
         "claims, start = Claims(0.2), time.monotonic()\n"

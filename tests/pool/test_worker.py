@@ -9,13 +9,14 @@ from pathlib import Path
 
 import mujoco
 import pytest
+from msgspec.structs import replace
 
 from poolrl.config import RunOptions
 from poolrl.errors import Divergence, IncompatiblePool, PoolrlError, UsageError
 from poolrl.pool.archive import Archive
 from poolrl.pool.ending import Ending
 from poolrl.pool.history import History
-from poolrl.pool.records import UnitRecord, decode
+from poolrl.pool.records import UnitRecord, decode, encode
 from poolrl.pool.spec import Pool, make_pool
 from poolrl.pool.store import StoreError
 from poolrl.pool.units import Unit
@@ -257,6 +258,21 @@ def test_damaged_deposits_are_set_aside_and_done_again(tmp_path: Path) -> None:
     aside = [name for name in os.listdir(layout.folder) if ".corrupt-" in name]
     assert any(name.startswith(f"branch-{loser:03d}.json.corrupt-") for name in aside)
     assert any(name.startswith(f"branch-{winner.index:03d}.json.corrupt-") for name in aside)
+
+
+def test_a_deposit_that_started_from_another_agent_is_done_again(
+    tiny_pool: Pool, tmp_path: Path
+) -> None:
+    undisturbed = work(make_pool(tmp_path / "other", tiny_spec(), RunOptions()))
+    work(tiny_pool, iterations=1)
+    layout = tiny_pool.layout.iteration(1)
+    layout.merge.unlink()
+    path = layout.record(Unit(1, "branch", 1))
+    record = decode(path.read_bytes(), UnitRecord)
+    path.write_bytes(encode(replace(record, parent_sha256="0" * 64)))
+    history = work(tiny_pool)
+    assert len(list(layout.folder.glob("branch-001.json.corrupt-*"))) == 1
+    assert history.merges[-1].champion.sha256 == undisturbed.merges[-1].champion.sha256
 
 
 def test_a_champion_that_is_damaged_later_is_an_incompatible_pool(tiny_pool: Pool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def examine(directory: Path) -> list[Finding]:
 
 def brief(root: Path) -> None:
     """Refuse a directory in which no pool can be safe, by the few calls that everything hangs on;
-    a few milliseconds, and nothing is left behind.
+    a few milliseconds. The directory is made, unless it is refused, and nothing is left in it.
 
     Args:
         root: where a pool is to be made; what lies above it may be missing too.
@@ -64,11 +65,15 @@ def brief(root: Path) -> None:
         UsageError: exclusive creation, hard links or fsync do not work, it cannot be written to,
             or it is full.
     """
-    base = root
-    while not os.path.lexists(base) and base != base.parent:
-        base = base.parent
+    made = []
     try:
-        with scratch(base) as folder:
+        above = root
+        while not os.path.lexists(above):
+            made.append(above)
+            above = above.parent
+        for each in reversed(made):
+            each.mkdir(exist_ok=True)
+        with scratch(root) as folder:
             for name, check in (
                 ("space", room.space),
                 ("inodes", room.inodes),
@@ -79,5 +84,10 @@ def brief(root: Path) -> None:
                 finding = tried(name, check, folder)
                 if finding.level == "refused":
                     raise UsageError(f"{root}: no pool can be made here: {finding.found}")
-    except OSError as error:
+    except (OSError, UsageError) as error:
+        for each in made:
+            with contextlib.suppress(OSError):  # not made, or no longer empty
+                each.rmdir()
+        if isinstance(error, UsageError):
+            raise
         raise UsageError(f"{root}: cannot make: {error.strerror or error}") from error

@@ -17,6 +17,7 @@ from typing import Any
 
 from poolrl.errors import PoolrlError
 from poolrl.pool import store
+from poolrl.pool.claims import Claims
 from poolrl.pool.doctor.finding import Finding, tried
 from poolrl.pool.doctor.second import PATIENCE, race
 
@@ -177,7 +178,7 @@ def _replacing(folder: Path, second: _Second) -> Finding:
 
 def _lease(folder: Path, second: _Second) -> Finding:
     path, request = folder / "lease", {"name": "lease", "duration": LEASE_SECONDS}
-    ours = store.Claims(LEASE_SECONDS)
+    ours = Claims(LEASE_SECONDS)
     if not ours.claim(path):
         return Finding("lease", "refused", "a free unit cannot be claimed", "take another")
     second.ask("claim", **request)

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from poolrl.pool.claims import Claims
 from poolrl.pool.doctor.place import clear
-from poolrl.pool.store import Claims
 
 PATIENCE = 20.0
 """Seconds after which a file that does not appear is given up."""

@@ -15,6 +15,7 @@ from poolrl.keep import Keep
 from poolrl.learn import prepare
 from poolrl.pool import store
 from poolrl.pool.archive import Archive
+from poolrl.pool.claims import Claims
 from poolrl.pool.ending import Ending
 from poolrl.pool.layout import IterationLayout
 from poolrl.pool.records import MergeRecord, WorkerInfo
@@ -87,7 +88,7 @@ class Worker:
             self._stop,
             keep=Keep.parse(self._run.keep),
         )
-        self._claims = store.Claims(pool.spec.pool.lease_duration)
+        self._claims = Claims(pool.spec.pool.lease_duration)
         self._pulse = Pulse(pool.layout, self.info, self._stop, self._run)
         self._random = random.Random()
 
@@ -170,7 +171,9 @@ class Worker:
     ) -> bool:
         """Do what is open, as long as the listing is worth trusting; whether anything was done."""
         done = False
-        for unit in [*listing.free, *listing.taken[:WATCHED]]:
+        # What failed here comes last: a listing may be stale before the end is reached.
+        units = [*listing.free, *listing.taken[:WATCHED]]
+        for unit in sorted(units, key=lambda unit: unit in self._bench.failed):
             self._stop.check()
             lease = layout.lease(unit)
             if unit in self._bench.failed:
@@ -305,7 +308,7 @@ class Worker:
             self._stop.check()
             listing = self._look(layout, closing, patience)
             if listing.complete:
-                if self._archive.deposit(closing[0]) is not None:
+                if self._archive.deposit(closing[0], last.champion.sha256) is not None:
                     return
                 continue  # it was damaged, and is set aside now
             if not self._work_through(listing, layout, last, patience):

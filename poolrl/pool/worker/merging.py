@@ -44,7 +44,9 @@ def merge_deposits(
     Raises:
         PoolrlError: there is nothing to select, since the initial agent failed.
     """
-    deposits = [deposit for unit in units if (deposit := archive.deposit(unit)) is not None]
+    parent = previous.champion.sha256 if previous else ""
+    found = (archive.deposit(unit, parent) for unit in units)
+    deposits = [deposit for deposit in found if deposit is not None]
     missing = len(units) - len(deposits)
     succeeded = sum(deposit.kind == "branch" and deposit.score is not None for deposit in deposits)
     if missing and (least is None or succeeded < least):
