@@ -135,6 +135,28 @@ def test_the_brief_form_is_brief(tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "a" / "b") == []
 
 
+CHURN = """
+import sys, uuid
+from pathlib import Path
+while True:
+    folder = Path(sys.argv[1]) / f".doctor-{uuid.uuid4().hex}"
+    folder.mkdir()
+    folder.rmdir()
+"""
+
+
+def test_the_brief_form_may_be_used_by_many_at_once(tmp_path: Path) -> None:
+    """As by the tasks of an array, which all make the same pool."""
+    others = [subprocess.Popen([sys.executable, "-c", CHURN, str(tmp_path)]) for _ in range(2)]
+    try:
+        for _ in range(200):
+            doctor.brief(tmp_path)
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+
+
 def test_the_brief_form_leaves_no_folder_where_it_refuses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

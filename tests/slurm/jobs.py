@@ -60,10 +60,11 @@ class Local:
     """A `poolrl run` of this machine, for comparison."""
 
     def __init__(self, root: Path, arguments: list[str], workers: int = 4) -> None:
-        command = [sys.executable, "-m", "poolrl", "run", "--workers", str(workers)]
+        # It ends with the process of the tests, however that ends.
+        command = ["setpriv", "--pdeathsig", "TERM", sys.executable, "-m", "poolrl", "run"]
         self._root = root
         self._process = subprocess.Popen(
-            [*command, "--pool-directory", str(root), *arguments],
+            [*command, "--workers", str(workers), "--pool-directory", str(root), *arguments],
             env=os.environ | VARIABLES,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

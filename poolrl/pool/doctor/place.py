@@ -7,7 +7,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 STALE_SECONDS = 3600.0
@@ -42,12 +42,10 @@ def _sweep(base: Path, own: Path) -> None:
     """Remove what a killed doctor has left; ages are told by the file system's own clock."""
     now = own.lstat().st_mtime
     with os.scandir(base) as entries:
-        old = [
-            Path(entry.path)
-            for entry in entries
-            if _OURS.fullmatch(entry.name)
-            and entry.is_dir(follow_symlinks=False)
-            and now - entry.stat(follow_symlinks=False).st_mtime > STALE_SECONDS
-        ]
-    for folder in old:
-        clear(folder)
+        ours = [entry for entry in entries if _OURS.fullmatch(entry.name)]
+    for entry in ours:
+        # Ten workers may look at once, and each removes its own.
+        with suppress(FileNotFoundError):
+            age = now - entry.stat(follow_symlinks=False).st_mtime
+            if entry.is_dir(follow_symlinks=False) and age > STALE_SECONDS:
+                clear(Path(entry.path))
