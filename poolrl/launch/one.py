@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from poolrl.environment import detect
+from poolrl.environment import Environment, detect
 from poolrl.errors import Stopped
 from poolrl.launch.result import leave_result
 from poolrl.launch.run import prepare
@@ -49,10 +49,7 @@ def work_as_one(
     )
     began = time.time()
     here = detect()
-    where = ", ".join(filter(None, [here.host, here.job and f"{here.launcher} {here.job}"]))
-    times = "once" if here.restarts == 1 else f"{here.restarts} times"
-    again = f", begun anew {times}" if here.restarts else ""
-    log.info("worker on %s%s: %s", where, again, root)
+    log.info("worker on %s: %s", _where(here), root)
     pool, run = prepare(config_file, root, overrides, from_agent, trust=trust)
     ending = Ending(
         run.iterations, run.target_return, began + run.time_budget if run.time_budget else None
@@ -70,3 +67,14 @@ def work_as_one(
         history.refresh()
         for line in leave_result(history, ending):
             log.info("%s", line)
+
+
+def _where(here: Environment) -> str:
+    words = [here.host]
+    if here.job:
+        words.append(f"{here.launcher} {here.job}")
+    if here.branch is not None and here.tasks is not None:
+        words.append(f"task {here.branch + 1} of {here.tasks}")
+    if here.restarts:
+        words.append(f"begun anew {'once' if here.restarts == 1 else f'{here.restarts} times'}")
+    return ", ".join(words)

@@ -55,7 +55,7 @@ def test_tasks_that_are_cancelled_or_requeued_are_done_without(
     assert said(root, job, 1).splitlines()[-1].endswith("INFO stopped: SIGTERM")
     assert said(root, job, 2).splitlines()[-1].endswith("INFO stopped: SIGUSR1")
     assert "INFO stopped: SIGTERM" in said(root, job, 3)
-    assert f"SLURM {job}_3, begun anew once" in said(root, job, 3)
+    assert f"SLURM {job}_3, task 4 of 4, begun anew once" in said(root, job, 3)
     assert "Traceback" not in "".join(said(root, job, task) for task in range(4))
     assert running(slurm) == 0
     assert {(d["worker"]["job"], d["worker"]["restarts"]) for d in deposits(root)} >= {
