@@ -66,6 +66,7 @@ def test_tasks_that_are_cancelled_or_requeued_are_done_without(
     assert same_history(root, reference.root()) == []
 
 
+@pytest.mark.full
 def test_a_cancelled_array_leaves_nothing_behind_and_another_goes_on(
     slurm: Cluster, tmp_path: Path, local: Locally
 ) -> None:
