@@ -72,7 +72,7 @@ def test_four_at_a_time_serve_ten_branches(slurm: Cluster, tmp_path: Path) -> No
         assert "score" not in said(root, job, task)
 
 
-def test_each_task_is_one_worker_with_a_branch_of_its_own_and_those_beyond_help(
+def test_each_task_is_one_worker_and_those_beyond_the_last_branch_help(
     slurm: Cluster, tmp_path: Path
 ) -> None:
     root = tmp_path / "pool"
@@ -82,12 +82,9 @@ def test_each_task_is_one_worker_with_a_branch_of_its_own_and_those_beyond_help(
     tasks = slurm.wait(job, 6)
     assert {task.exit_code for task in tasks.values()} == {0}
     assert check(root, iterations=3) == []
-    own = {f"{job}_{2 + 2 * task}": task for task in range(6)}
-    branches = [deposit for deposit in deposits(root) if deposit["kind"] == "branch"]
-    preferred = [own[d["worker"]["job"]] % 3 == d["index"] for d in branches if d["iteration"] > 1]
-    # All but where a worker came so late that another one had begun its branch.
-    assert sum(preferred) >= 4
-    assert len(preferred) == 6
+    numbers = {int(deposit["worker"]["job"].partition("_")[2]) for deposit in deposits(root)}
+    assert numbers <= {2, 4, 6, 8, 10, 12}
+    assert numbers & {8, 10, 12}  # three branches keep three workers busy, and the parent a fourth
 
 
 def test_a_task_installs_nothing_and_says_what_is_missing(slurm: Cluster, tmp_path: Path) -> None:
