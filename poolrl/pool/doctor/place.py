@@ -40,12 +40,15 @@ def clear(folder: Path) -> None:
 
 def _sweep(base: Path, own: Path) -> None:
     """Remove what a killed doctor has left; ages are told by the file system's own clock."""
-    now = own.lstat().st_mtime
-    with os.scandir(base) as entries:
-        ours = [entry for entry in entries if _OURS.fullmatch(entry.name)]
+    ours: list[os.DirEntry[str]] = []
+    # What cannot be swept now is swept the next time.
+    with suppress(OSError):
+        now = own.lstat().st_mtime
+        with os.scandir(base) as entries:
+            ours += [entry for entry in entries if _OURS.fullmatch(entry.name)]
     for entry in ours:
         # Ten workers may look at once, and each removes its own.
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             age = now - entry.stat(follow_symlinks=False).st_mtime
             if entry.is_dir(follow_symlinks=False) and age > STALE_SECONDS:
                 clear(Path(entry.path))
