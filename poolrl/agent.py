@@ -152,7 +152,7 @@ class Agent:
         try:
             agent = cls(arrays, msgspec.convert(table, AgentMetadata))
             agent.check()
-        except (msgspec.ValidationError, RecursionError) as error:
+        except (msgspec.ValidationError, UnicodeError, RecursionError) as error:
             raise UsageError(f"{source}: damaged metadata: {error}") from error
         except UsageError as error:
             raise UsageError(f"{source}: {str(error).removeprefix('agent: ')}") from error

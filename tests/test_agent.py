@@ -118,6 +118,8 @@ def test_damaged_files_are_refused_in_one_line(agent: Agent) -> None:
         _with_header(data, lambda t: t.pop("task")),
         _with_header(data, lambda t: t.update(extra=1)),
         _with_header(data, lambda t: t.update(network=3)),
+        _with_header(data, lambda t: t.update(task="\ud800")),
+        _with_header(data, lambda t: t.update({"\ud800": 1})),
         _with_header(data, lambda t: t.update(max_episode_steps=-5)),
         _with_header(data, lambda t: t["action_space"].update(dtype="foo")),
         _with_header(data, lambda t: t["action_space"].update(shape=[])),
