@@ -2,63 +2,22 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import Any
 
 import click
 
-from poolrl.cli.options import (
-    DIRECTORY,
-    FILE,
-    Argument,
-    Duration,
-    Values,
-    keep_option,
-    patience_options,
-    trust_option,
-)
+from poolrl.cli.settings import pool_options, settings_of
 
 
 @click.command()
-@click.argument("config", type=FILE, required=False)
-@click.option(
-    "--pool-directory",
-    type=DIRECTORY,
-    help="Where the pool is, or shall be.  [default: pools/NAME]",
-)
-@click.option("--task", "task_id", metavar="ID", help="Of `poolrl tasks`, or FILE.py:CLASS.")
-@click.option("--task-arg", "arguments", type=Argument(), multiple=True, help="Of the task's own.")
-@click.option("--pool-count", type=int, help="Branches an iteration.")
-@click.option("--iterate-episodes", type=int, help="Training episodes of a branch.")
-@click.option("--iterate-steps", type=int, help="Training steps of a branch, instead.")
-@click.option("--evaluate-episodes", type=int, help="Evaluation episodes of a branch.")
-@click.option("--iterations", type=int, help="End after this iteration.")
+@pool_options
 @click.option("--workers", type=int, help="Local workers.  [default: usable cores]")
-@click.option("--seed", type=int, help="Seed of the pool.")
-@click.option("--learning-rate", type=Values(), help="One value, or one a branch in turn.")
-@click.option("--from-agent", type=FILE, help="Start from this agent.")
-@click.option("--target-return", type=float, help="End once the champion reaches this return.")
-@click.option("--time-budget", type=Duration(), help="End after 90s, 10m, 2h.")
 @click.option(
     "--one-worker",
     is_flag=True,
     help="Be one worker, in this process: for a task of an array.",
 )
-@keep_option
-@patience_options
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Any key, as a.b=c.")
-@trust_option
-def command(
-    config: Path | None,
-    pool_directory: Path | None,
-    from_agent: Path | None,
-    overrides: tuple[str, ...],
-    arguments: tuple[tuple[str, Any], ...],
-    one_worker: bool,
-    trust: bool,
-    **options: Any,
-) -> None:
+def command(one_worker: bool, **options: Any) -> None:
     """Train with a pool of local workers.
 
     CONFIG is a TOML file; without one, the MuJoCo swimmer is trained. The same command again goes
@@ -66,10 +25,7 @@ def command(
     """
     if one_worker and options["workers"] is not None:
         raise click.UsageError("--one-worker and --workers: give one of them")
-    keys = _keys(overrides, options)
-    keys |= {f"task.kwargs.{name}": value for name, value in arguments}
-    name = config.stem if config else _name(str(keys.get("task.id", "swimmer")))
-    root = pool_directory or Path("pools") / name
+    config, root, keys, from_agent, trust = settings_of(options)
     if one_worker:
         from poolrl.launch.one import work_as_one
 
@@ -78,43 +34,3 @@ def command(
         from poolrl.launch.run import run_pool
 
         run_pool(config, root, keys, from_agent, trust=trust)
-
-
-def _name(task_id: str) -> str:
-    """A folder's name for a task: its class, or its id."""
-    return re.sub(r"[^\w.-]+", "-", task_id.rpartition(":")[2])
-
-
-OPTION_KEYS = {
-    "task_id": "task.id",
-    "pool_count": "pool.count",
-    "iterate_episodes": "pool.iterate_episodes",
-    "iterate_steps": "pool.iterate_steps",
-    "evaluate_episodes": "pool.evaluate_episodes",
-    "seed": "pool.seed",
-    "iterations": "run.iterations",
-    "workers": "run.workers",
-    "target_return": "run.target_return",
-    "time_budget": "run.time_budget",
-    "keep": "run.keep",
-    "branch_timeout": "run.branch_timeout",
-    "min_deposits": "run.min_deposits",
-    "stall_timeout": "run.stall_timeout",
-    "max_failed_iterations": "run.max_failed_iterations",
-}
-
-
-def _keys(overrides: tuple[str, ...], options: dict[str, Any]) -> dict[str, Any]:
-    """Options and ``--set`` as dotted keys of the configuration."""
-    from poolrl.tables import parse_override
-
-    if options["iterate_episodes"] is not None:
-        if options["iterate_steps"] is not None:
-            raise click.UsageError("--iterate-episodes and --iterate-steps: give one of them")
-        options["iterate_steps"] = 0
-    keys = dict(parse_override(text) for text in overrides)
-    keys |= {key: options[name] for name, key in OPTION_KEYS.items() if options[name] is not None}
-    rates = options["learning_rate"]
-    if rates is not None:
-        keys["branches.learning_rate"] = rates
-    return keys

@@ -11,6 +11,7 @@ from typing import Any
 
 from poolrl.environment import Environment, detect
 from poolrl.errors import Stopped
+from poolrl.launch.continuation import Continuation
 from poolrl.launch.result import leave_result
 from poolrl.launch.run import prepare
 from poolrl.pool.archive import Archive
@@ -54,15 +55,19 @@ def work_as_one(
     ending = Ending(
         run.iterations, run.target_return, began + run.time_budget if run.time_budget else None
     )
+    continuation = Continuation(pool.layout)
     worker = Worker(pool, ending, run=run, prefer=here.branch, stop=stop)
     try:
         last = worker.run()
     except Stopped as stopped:
         log.info("stopped: %s", stopped)
+        continuation.stopped(stopped)
         raise
     log.info("the pool ended: %s", ending.reason(last))
     closing = Archive(pool).deposit(Unit(last.iteration, "closing", 0))
-    if closing is not None and closing.worker.id == worker.info.id:
+    closed_here = closing is not None and closing.worker.id == worker.info.id
+    continuation.ended(closed_here)
+    if closed_here:
         history = History(pool)
         history.refresh()
         for line in leave_result(history, ending):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from poolrl.durations import duration
 from poolrl.pool import store
 from poolrl.pool.ending import Ending
 from poolrl.pool.history import History
 from poolrl.report.plot import plot_bytes
-from poolrl.report.progress import duration
 
 
 def leave_result(history: History, ending: Ending, seconds: float | None = None) -> list[str]:

@@ -72,8 +72,7 @@ def run_pool(
         soft_wrap=True,
     )
     arguments = _worker_arguments(root, run, deadline)
-    if tasks.needs_permission(pool.spec.task):
-        arguments += ["--task", overrides["task.id"]] if "task.id" in overrides else ["--trust"]
+    arguments += permission(pool.spec, overrides)
     crew = LocalWorkers(arguments, pool.layout.logs)
     stop = Stop()
     stop.last_words = crew.kill
@@ -117,6 +116,24 @@ def prepare(
     Raises:
         UsageError, IncompatiblePool: as ``run_pool``; nothing has been changed.
     """
+    spec, run, data = validate(config_file, root, overrides, from_agent, trust=trust)
+    return make_pool(root, spec, run, data), run
+
+
+def validate(
+    config_file: Path | None,
+    root: Path,
+    overrides: Mapping[str, Any],
+    from_agent: Path | None,
+    *,
+    trust: bool = False,
+) -> tuple[Spec, RunOptions, bytes | None]:
+    """What a pool is to be made of, or gone on with, and the file of its first agent if one was
+    given; nothing is changed.
+
+    Raises:
+        UsageError, IncompatiblePool: as ``run_pool``.
+    """
     existing = open_pool(root) if os.path.lexists(root / "pool.toml") else None
     named = overrides.get("task.id")
     if existing is not None and isinstance(named, str) and tasks.same(named, existing.spec.task):
@@ -144,7 +161,7 @@ def prepare(
         # Another version of MuJoCo: the workers warn of it, and the pool's identity stands.
         task = replace(spec.task, model_sha256=existing.spec.task.model_sha256)
         spec = replace(spec, task=task)
-    return make_pool(root, spec, run, data), run
+    return spec, run, data
 
 
 def _completed(spec: Spec, from_agent: Path | None) -> tuple[Spec, bytes | None]:
@@ -171,6 +188,15 @@ def _completed(spec: Spec, from_agent: Path | None) -> tuple[Spec, bytes | None]
     except UsageError as error:
         raise UsageError(f"--from-agent {from_agent}: {error}") from error
     return replace(spec, initial_agent_sha256=hashlib.sha256(data).hexdigest()), data
+
+
+def permission(spec: Spec, overrides: Mapping[str, Any]) -> list[str]:
+    """The arguments by which a worker may run the pool's task where it is a user's own."""
+    if not tasks.needs_permission(spec.task):
+        return []
+    return (
+        ["--task", tasks.absolute(overrides["task.id"])] if "task.id" in overrides else ["--trust"]
+    )
 
 
 def _worker_arguments(root: Path, run: RunOptions, deadline: float | None) -> list[str]:

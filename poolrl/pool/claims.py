@@ -10,6 +10,7 @@ from pathlib import Path
 
 from filelock import LeaseSettingsMismatch, SoftFileLease, Timeout
 
+from poolrl.pool.limits import UNYIELDING
 from poolrl.pool.links import refuse_links
 from poolrl.pool.store import PASSING, again, refused
 
@@ -91,4 +92,4 @@ class Claims:
             self._seen[path] = (sign, now)
             return False
         # Half a duration later than filelock itself would take it over.
-        return now - since > 1.5 * self._duration
+        return now - since > UNYIELDING * self._duration

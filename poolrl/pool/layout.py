@@ -14,6 +14,8 @@ _ITERATION = re.compile(r"[0-9]{6}|[1-9][0-9]{6,8}")
 _ATTEMPT = re.compile(r"([a-z]+-[0-9]{3,6})\.attempt-[0-9a-f]{32}\.json")
 _BRANCH = re.compile(r"branch-[0-9]{3,6}\.json")
 _LEASE = re.compile(r"([a-z]+-[0-9]{3,6})(?:\.copy-[0-9]+)?\.lease")
+_HEARTBEAT = re.compile(r"[0-9a-f]{32}\.json")
+_SUBMISSION = re.compile(r"[1-9][0-9]{0,9}\.json")
 _AGENT = re.compile(rf"[a-z]+-[0-9]{{3,6}}-[0-9a-f]{{{HASH_LENGTH}}}\.safetensors")
 
 
@@ -100,6 +102,30 @@ class Layout:
     def heartbeat(self, worker: str) -> Path:
         """The heartbeat of one worker."""
         return self.workers / f"{worker}.json"
+
+    @staticmethod
+    def is_heartbeat(name: str) -> bool:
+        """Whether a file name is that of a worker's heartbeat."""
+        return _HEARTBEAT.fullmatch(name) is not None
+
+    @property
+    def jobs(self) -> Path:
+        """What was submitted to a cluster for the pool."""
+        return self.root / "jobs"
+
+    def submission(self, job: str) -> Path:
+        """What is known of a submission, by the id of its first job."""
+        return self.jobs / f"{job}.json"
+
+    @staticmethod
+    def is_submission(name: str) -> bool:
+        """Whether a file name is that of a submission."""
+        return _SUBMISSION.fullmatch(name) is not None
+
+    @property
+    def script(self) -> Path:
+        """The batch script of the last submission."""
+        return self.root / "submit.sh"
 
     @property
     def logs(self) -> Path:

@@ -239,6 +239,26 @@ class Heartbeat(Record, frozen=True, kw_only=True):
     started: float
 
 
+class Submission(Record, frozen=True, kw_only=True):
+    """Arrays that were submitted to a cluster for a pool, one after another.
+
+    Attributes:
+        jobs: their ids, in the order in which they run.
+        tasks: of each array.
+        submitted: Unix time.
+        host: from which.
+    """
+
+    schema: int = SCHEMA
+    jobs: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"\A[1-9][0-9]{0,9}\Z")], ...],
+        Meta(min_length=1, max_length=1000),
+    ]
+    tasks: Natural
+    submitted: Duration
+    host: Word
+
+
 R = TypeVar("R", bound=Record)
 
 

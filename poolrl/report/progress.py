@@ -8,21 +8,12 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+from poolrl.durations import duration
 from poolrl.pool.history import History
 from poolrl.pool.records import MergeRecord
 
 WINDOW = 10
 """Iterations over which speed is averaged."""
-
-
-def duration(seconds: float) -> str:
-    """A duration as people say it: 45s, 3m20s, 2h05m."""
-    whole = max(0, round(seconds))
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m{whole % 60:02d}s"
-    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
 
 
 class RunProgress:

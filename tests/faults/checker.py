@@ -25,7 +25,7 @@ from typing import Any
 from tests.faults.iteration import Iteration
 from tests.faults.rules import RECORD, STRAY, Table, spec_sha256
 
-ROOT_FILES = {"pool.toml", "run.toml", "history.csv", "history.png"}
+ROOT_FILES = {"pool.toml", "run.toml", "history.csv", "history.png", "submit.sh"}
 TRANSIENT = {"finished", "worker", "seconds"}
 """What of a record tells who did it and when, and may differ between two runs."""
 
@@ -136,17 +136,18 @@ class _Examination:
             is_folder = stat.S_ISDIR(os.lstat(self.root / name).st_mode)
             if STRAY.fullmatch(name) or name.startswith(".doctor-"):
                 self.stray(name)
-            elif name in ("iterations", "logs", "workers"):
+            elif name in ("iterations", "jobs", "logs", "workers"):
                 if not is_folder:
                     self.broken(name, "is no folder")
             elif name not in ROOT_FILES or is_folder:
                 self.broken(name, "is nothing that a pool has")
-        workers = self.root / "workers"
-        for name in sorted(os.listdir(workers)) if workers.is_dir() else []:
-            if STRAY.fullmatch(name):
-                self.stray(f"workers/{name}")
-            elif not re.fullmatch(r"[\w.-]+\.json", name):
-                self.broken(f"workers/{name}", "is nothing that a pool has")
+        for folder, names in (("workers", r"[\w.-]+\.json"), ("jobs", r"[1-9]\d*\.json")):
+            place = self.root / folder
+            for name in sorted(os.listdir(place)) if place.is_dir() else []:
+                if STRAY.fullmatch(name):
+                    self.stray(f"{folder}/{name}")
+                elif not re.fullmatch(names, name):
+                    self.broken(f"{folder}/{name}", "is nothing that a pool has")
 
     def _iterations(self) -> list[int]:
         folder = self.root / "iterations"

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from poolrl.durations import duration
 from poolrl.errors import UsageError
 from poolrl.pool.ending import Ending
 from poolrl.pool.history import History
 from poolrl.pool.spec import Pool
 from poolrl.pool.worker import Worker
 from poolrl.report.plot import plot_history
-from poolrl.report.progress import RunProgress, duration
+from poolrl.report.progress import RunProgress
 
 
 @pytest.mark.parametrize(

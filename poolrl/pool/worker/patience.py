@@ -9,23 +9,9 @@ from __future__ import annotations
 import time
 
 from poolrl.pool.archive import Archive
+from poolrl.pool.limits import MOST_COPIES, SAMPLE, doubling_seconds
 from poolrl.pool.units import Unit
 from poolrl.pool.worker.look import Listing
-
-TIMES_LONGER = 3.0
-"""How many times as long as the longest of its siblings a unit may take before it is doubled."""
-
-LEASES = 10.0
-"""The same where no sibling has been deposited, in durations of a lease."""
-
-SAMPLE = 8
-"""How many siblings' records are read: looking costs the same in a large pool as in a small one."""
-
-MOST_COPIES = 2
-"""How often a unit is doubled: a third and fourth worker would meet what holds the others."""
-
-LEAST_SECONDS = 1.0
-"""Units are never doubled sooner."""
 
 
 class Patience:
@@ -87,6 +73,4 @@ class Patience:
                 if record is not None:
                     phases = (record.seconds.get(p) for p in ("training", "evaluation"))
                     self.note(sum(seconds.wall for seconds in phases if seconds))
-        if not self._sibling_seconds:
-            return LEASES * self._lease_duration
-        return max(LEAST_SECONDS, TIMES_LONGER * self._sibling_seconds)
+        return doubling_seconds(self._sibling_seconds, self._lease_duration)

@@ -15,18 +15,13 @@ from poolrl.config import RunOptions
 from poolrl.errors import PoolrlError, Stopped, TooLong
 from poolrl.pool import store
 from poolrl.pool.layout import IterationLayout, Layout
+from poolrl.pool.limits import BEAT_SECONDS, TICK_SECONDS
 from poolrl.pool.records import Heartbeat, WorkerInfo, encode
 from poolrl.stopping import Stop
 
 log = logging.getLogger("poolrl.worker")
 
 State = Literal["starting", "working", "merging", "waiting"]
-
-TICK_SECONDS = 1.0
-"""How soon a change of state is told, at the latest."""
-
-BEAT_SECONDS = 10.0
-"""How often a worker that goes on with the same thing says that it lives."""
 
 LOOKS = 20
 """How often a pool is looked at in the time after which it counts as stalled."""

@@ -99,7 +99,7 @@ Arguments = list[str]
 
 def _pool_command(draw: Draw, place: Place, *, runs: bool = True) -> Arguments:
     # A picture takes a hundred times as long as a table.
-    weights = {"history": 6, "worker": 8, "evaluate": 4, "prune": 3, "plot": 1}
+    weights = {"history": 6, "worker": 8, "evaluate": 4, "prune": 3, "status": 6, "plot": 1}
     weights["run"] = 4 if runs else 0
     name = draw(st.sampled_from([name for name, weight in weights.items() for _ in range(weight)]))
     pool = str(place.pool)
@@ -110,6 +110,7 @@ def _pool_command(draw: Draw, place: Place, *, runs: bool = True) -> Arguments:
         "evaluate": ["evaluate", pool, "--episodes", "2"],
         "run": ["run", "--pool-directory", pool],
         "prune": ["prune", pool, "--corrupt"],
+        "status": ["status", pool, *draw(st.sampled_from([[], ["--json"], ["--all"]]))],
         "plot": ["plot", pool, "-o", str(place.root / "out.png")],
     }[name]
 
@@ -133,6 +134,30 @@ def merge(draw: Draw, place: Place) -> Arguments:
     path = draw(st.sampled_from(place.files("iterations/*/merge.json")))
     path.write_bytes(_table_or_bytes(draw, path.read_bytes(), json.loads, to_json))
     return _pool_command(draw, place)
+
+
+def signs_of_life(draw: Draw, place: Place) -> Arguments:
+    """Heartbeats, leases and submissions, which status alone looks into."""
+    worker = {"id": "0" * 32, "host": "n1", "pid": 12, "versions": {}, "job": "7_1"}
+    times = {"since": 1e9, "beat": 1e9 + 5, "started": 1e9 - 9}  # the same in every run
+    beat = {"worker": worker, "state": "working", "iteration": 2, "doing": "branch-001", **times}
+    lease = "filelock/2\npid=12\nhost=n1\nmode=lease\ntoken=0\nduration=0.2\n"
+    jobs = {"jobs": ["7", "8"], "tasks": 3, "submitted": 1e9, "host": "n0"}
+    files = {
+        f"workers/{'0' * 32}.json": to_json(beat),
+        "iterations/000002/branch-001.lease": lease.encode(),
+        "jobs/7.json": to_json(jobs),
+    }
+    for name, data in files.items():
+        path = place.pool / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(data)
+    name = draw(st.sampled_from(sorted(files)))
+    hostile = draw(damaged(files[name]) | whole) if name.endswith(".lease") else None
+    if hostile is None:
+        hostile = _table_or_bytes(draw, files[name], json.loads, to_json)
+    (place.pool / name).write_bytes(hostile)
+    return ["status", str(place.pool), *draw(st.sampled_from([[], ["--json"]]))]
 
 
 def specification(draw: Draw, place: Place) -> Arguments:
@@ -296,6 +321,7 @@ def world(draw: Draw, place: Place) -> Arguments:
 KINDS: dict[str, Callable[[Draw, Place], Arguments]] = {
     "record": record,
     "merge": merge,
+    "signs of life": signs_of_life,
     "specification": specification,
     "run options": run_options,
     "configuration": configuration,

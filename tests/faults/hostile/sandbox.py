@@ -231,4 +231,5 @@ def prepare() -> Watch:
     for task_id in REGISTRY:
         task_class(task_id)
     LocalWorkers.start = refuse_to_start  # type: ignore[method-assign]
+    os.environ["PATH"] = os.devnull  # where no cluster's commands are, which may be asked of jobs
     return Watch()

@@ -1,0 +1,33 @@
+"""``poolrl cancel``: cancel what was submitted for a pool."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from poolrl.cli.options import pool_argument
+
+
+@click.command()
+@pool_argument
+def command(pool: Path) -> None:
+    """Cancel all jobs that `poolrl submit` has submitted for a pool.
+
+    Workers give back what they have claimed, and nothing that was deposited is lost: `poolrl
+    submit` or `poolrl run` goes on from there.
+    """
+    from poolrl.launch import slurm
+    from poolrl.pool.spec import open_pool
+    from poolrl.pool.submissions import job_name, submissions
+
+    layout = open_pool(pool).layout
+    jobs = [job for each in submissions(layout) for job in each.jobs]
+    slurm.needs("scancel")
+    if not jobs:
+        click.echo(f"{pool}: no job was submitted for this pool")
+        return
+    queued = slurm.queue(jobs)
+    slurm.cancel(jobs, job_name(layout))
+    left = f", of which {len(queued)} tasks were waiting or at work" if queued else ""
+    click.echo(f"cancelled {len(jobs)} jobs{left}: {' '.join(jobs)}")
