@@ -126,7 +126,7 @@ class Worker:
             store.make_folder(layout.folder)
         units = self._in_own_order(units_of(iteration, self.pool.spec.pool.count))
         patience = self._patience()
-        pause = 0.0
+        pause = since = 0.0
         while True:
             self._stop.check()
             listing = self._look(layout, units, patience)
@@ -143,7 +143,9 @@ class Worker:
                 if self._work_through(listing, layout, previous, patience):
                     pause = 0.0
                     continue
-            pause = self._wait(layout, pause)
+            if not pause:
+                since = time.monotonic()
+            pause = self._wait(layout, pause, time.monotonic() - since)
 
     def _patience(self) -> Patience:
         lease_duration = self.pool.spec.pool.lease_duration
@@ -252,17 +254,23 @@ class Worker:
             self._bench.note_silence(unit)
         return True
 
-    def _wait(self, layout: IterationLayout, pause: float) -> float:
+    def _wait(self, layout: IterationLayout, pause: float, waited: float) -> float:
         """Wait for others, each time a little longer, and look for the merge alone meanwhile.
+
+        Args:
+            layout: of the iteration.
+            pause: what the last call returned; 0 at first.
+            waited: seconds since then.
 
         Returns:
             The pause to begin with the next time.
         """
         self._pulse.tell("waiting", int(layout.folder.name))
-        # At most two percent of a unit, so that a barrier costs little and polls are few.
-        longest = min(2.0, max(0.02, 0.02 * self._bench.longest_unit))
+        # At most two percent of a unit, or of the wait, so that a barrier costs little and polls
+        # are few.
+        longest = min(2.0, max(0.02, 0.02 * max(self._bench.longest_unit, waited)))
         pause = min(longest, max(0.002, 1.5 * pause))
-        watch = self.pool.spec.pool.lease_duration / 20 if pause == longest else 0.0
+        watch = self.pool.spec.pool.lease_duration / 10 if pause == longest else 0.0
         with self._clock.phase("waiting"):
             until = time.monotonic() + watch
             while True:
