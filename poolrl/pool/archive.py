@@ -78,7 +78,7 @@ class Archive:
             path = self._layout.iteration(unit.iteration).record(unit)
             raise IncompatiblePool(f"{path}: {error}") from error
         except Unreadable as error:
-            self._set_aside(unit, str(error))
+            self._set_aside(unit, files.printable(str(error)))
             return None
 
     def record(self, unit: Unit) -> UnitRecord | None:

@@ -41,6 +41,9 @@ class Claims:
             StoreError: the file system refused.
         """
         refuse_links(path.parent)
+        if not path.parent.is_dir():  # the lease would make it
+            gone = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+            raise refused("claim", path, gone)
         lease = self._leases.get(path)
         if lease is None:
             lease = SoftFileLease(path, lease_duration=self._duration, timeout=0)

@@ -183,22 +183,27 @@ def names_in(folder: Path) -> set[str]:
         return set()
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder and what lies above it, durably, unless it is there.
+def make_folder(folder: Path, *, parents: bool = True) -> None:
+    """Make a folder, durably, unless it is there.
+
+    Args:
+        folder: its path.
+        parents: whether what lies above it is made too. A worker must not: where its pool has been
+            moved away, it would go on in a directory of its own.
 
     Raises:
         StoreError: the file system refused.
     """
     refuse_links(folder)
     try:
-        again(lambda: _make_folder(folder), PASSING)
+        again(lambda: _make_folder(folder, parents=parents), PASSING)
     except OSError as error:
         raise refused("make", folder, error) from error
 
 
-def _make_folder(folder: Path) -> None:
+def _make_folder(folder: Path, *, parents: bool) -> None:
     missing = [folder]
-    while not missing[-1].parent.exists():
+    while parents and not missing[-1].parent.exists():
         missing.append(missing[-1].parent)
     for path in reversed(missing):
         path.mkdir(exist_ok=True)

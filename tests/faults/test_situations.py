@@ -113,6 +113,7 @@ def test_a_directory_that_is_moved_away_under_its_workers_ends_them_in_one_line(
     assert "Traceback" not in said
     assert len(said.strip().splitlines()) == 1
     # No half of a pool is left where it was, and the whole of it goes on where it is.
+    assert not (tmp_path / "pool" / "iterations").exists()
     again = run("moved", 1, tmp_path, iterations=1)
     again.communicate(timeout=PATIENCE)
     assert check(tmp_path / "moved") == []

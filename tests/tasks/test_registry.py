@@ -25,7 +25,7 @@ INF, NAN = float("inf"), float("nan")
         ("zzz", {}, ["task.id", "'zzz'", "known ids", "Swimmer-v5"]),
         ("Swimmer-v5", {"frame_skp": 3}, ["task.kwargs.frame_skp", "frame_skip"]),
         ("Swimmer-v5", {"frame_skip": "a"}, ["task.kwargs.frame_skip", "int", "'a'"]),
-        ("Swimmer-v5", {"frame_skip": 0}, ["task.kwargs.frame_skip", "at least 1"]),
+        ("Swimmer-v5", {"frame_skip": 0}, ["task.kwargs.frame_skip", "1 to 10000"]),
         ("Hopper-v5", {"healthy_z_range": [0.7]}, ["task.kwargs.healthy_z_range", "2 values"]),
         ("Hopper-v5", {"healthy_z_range": [0, "a"]}, ["healthy_z_range[1]", "float", "'a'"]),
         ("Hopper-v5", {"healthy_z_range": [0, NAN]}, ["healthy_z_range[1]", "finite"]),

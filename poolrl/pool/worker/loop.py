@@ -10,7 +10,7 @@ import uuid
 
 from poolrl.config import RunOptions
 from poolrl.environment import detect
-from poolrl.errors import PoolrlError
+from poolrl.errors import IncompatiblePool, PoolrlError
 from poolrl.keep import Keep
 from poolrl.learn import prepare
 from poolrl.pool import store
@@ -123,7 +123,9 @@ class Worker:
         """Work on an iteration until it is merged; ``None`` where time is up before."""
         layout = self.pool.layout.iteration(iteration)
         with self._clock.phase("look"):
-            store.make_folder(layout.folder)
+            if store.read_if_there(self.pool.layout.spec) is None:
+                raise IncompatiblePool(f"{self.pool.layout.spec}: gone; was the pool moved?")
+            store.make_folder(layout.folder, parents=False)
         units = self._in_own_order(units_of(iteration, self.pool.spec.pool.count))
         patience = self._patience()
         pause = since = 0.0

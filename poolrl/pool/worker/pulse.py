@@ -101,7 +101,7 @@ class Pulse:
         )
         try:
             if self._told is None:
-                store.make_folder(self._layout.workers)
+                store.make_folder(self._layout.workers, parents=False)
             store.replace(self._layout.heartbeat(self._info.id), encode(beat))
         except PoolrlError as error:
             if self._told is None:
