@@ -72,7 +72,7 @@ def test_a_task_that_is_told_of_its_limit_goes_back_into_the_queue(
     slurm: Cluster, tmp_path: Path
 ) -> None:
     root = tmp_path / "pool"
-    (job,) = submit(slurm, root, sleepy(6, 0.5))
+    (job,) = submit(slurm, root, sleepy(24, 0.5))
     wait_for_merge(root, 1)
     slurm.command("scancel", "--signal=USR1", "--batch", f"{job}_0")  # as SLURM does it
     until(lambda: f"requeued as job {job}_0" in log(root, job, 0), "a task that requeues itself")
@@ -81,7 +81,7 @@ def test_a_task_that_is_told_of_its_limit_goes_back_into_the_queue(
     assert {task.exit_code for task in tasks.values()} == {0}
     assert tasks[0].restarts == 1
     assert "begun anew once" in log(root, job, 0)
-    assert check(root, iterations=6) == []
+    assert check(root, iterations=24) == []
 
 
 def test_cancel_ends_all_jobs_of_a_pool_and_no_others(slurm: Cluster, tmp_path: Path) -> None:
