@@ -275,6 +275,20 @@ def test_a_deposit_that_started_from_another_agent_is_done_again(
     assert history.merges[-1].champion.sha256 == undisturbed.merges[-1].champion.sha256
 
 
+def test_what_a_damaged_deposit_says_is_told_without_what_moves_a_cursor(
+    tiny_pool: Pool, caplog: pytest.LogCaptureFixture
+) -> None:
+    work(tiny_pool, iterations=1)
+    layout = tiny_pool.layout.iteration(1)
+    layout.merge.unlink()
+    layout.record(Unit(1, "branch", 1)).write_text(
+        '{"schema":1,"seconds":{"x":{"\x9b2J\u2028":1}}}', encoding="utf-8"
+    )
+    work(tiny_pool)
+    assert "set aside" in caplog.text
+    assert all(record.getMessage().isprintable() for record in caplog.records)
+
+
 def test_a_champion_that_is_damaged_later_is_an_incompatible_pool(tiny_pool: Pool) -> None:
     history = work(tiny_pool)
     path = tiny_pool.layout.resolve(history.merges[-1].champion.path)
