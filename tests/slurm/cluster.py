@@ -322,9 +322,11 @@ class Cluster:
         return found
 
     def hurry(self, job: str) -> None:
-        """Spare a task that is being requeued the time for which SLURM holds it."""
+        """Spare a task that is being requeued most of the time for which SLURM holds it."""
         until(lambda: "JobState=PENDING" in self.command("scontrol", "show", "job", job), job)
-        self.command("scontrol", "update", f"JobId={job}", "StartTime=now")
+        # A node takes no credential from within the second in which it revoked the job's last one:
+        # the task would fail with exit code 1, "Job credential revoked".
+        self.command("scontrol", "update", f"JobId={job}", "StartTime=now+3")
 
     # Nodes --------------------------------------------------------------------------------------
 
