@@ -48,16 +48,6 @@ class Stop:
         self.last_words: Callable[[], None] = lambda: None
         """What to do at a second signal before the process ends."""
 
-    @property
-    def asked(self) -> bool:
-        """Whether somebody asked for the end."""
-        return self._error is not None
-
-    @property
-    def error(self) -> Stopped | None:
-        """What was asked for."""
-        return self._error
-
     def listen(self) -> None:
         """Take the signals of this process, from its main thread. A hang-up stays ignored where it
         was, since that is what ``nohup`` means."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import time
+from collections.abc import Callable, Mapping
 
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_name] = "1"  # as the command line does, before NumPy and torch come in
@@ -47,6 +50,39 @@ def tiny_spec(**overrides: object) -> Spec:
     """A tiny pool's specification; keywords have ``__`` for the dots of keys."""
     keys = TINY | {key.replace("__", "."): value for key, value in overrides.items()}
     return config.load(None, keys)[0]
+
+
+def as_options(keys: Mapping[str, object]) -> list[str]:
+    """Keys of a configuration as ``--set`` on a command line."""
+    return [
+        word
+        for key, value in keys.items()
+        for word in ("--set", f"{key}={value if isinstance(value, str) else json.dumps(value)}")
+    ]
+
+
+def sleepy_options(unit_seconds: float, branches: int) -> list[str]:
+    """Options of a pool whose units take a while and no processor: so many workers are as many as
+    they seem."""
+    steps = 10
+    keys = TINY | {
+        "pool.count": branches,
+        "pool.closing_episodes": 1,
+        "task.max_episode_steps": steps,
+        # trained and evaluated in lockstep
+        "task.kwargs.seconds": unit_seconds / (2 * steps),
+    }
+    del keys["task.id"]
+    task = Path(__file__).with_name("faults") / "sleepy.py"
+    return [*as_options(keys), "--task", f"{task}:Sleepy"]
+
+
+def until(condition: Callable[[], object], seconds: float = 90.0) -> None:
+    """Wait for something to become true."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @pytest.fixture

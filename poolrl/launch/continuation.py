@@ -9,6 +9,7 @@ from poolrl.environment import detect
 from poolrl.errors import PoolrlError, Stopped
 from poolrl.launch import slurm
 from poolrl.pool import store
+from poolrl.pool.archive import iterations_in
 from poolrl.pool.layout import Layout
 from poolrl.pool.submissions import job_name, submissions
 
@@ -70,9 +71,7 @@ class Continuation:
     def _place(self) -> tuple[int, int]:
         """How far the pool is: its newest iteration, and how many records that has."""
         try:
-            names = store.names_in(self._layout.iterations)
-            numbers = [n for name in names if (n := Layout.iteration_number(name)) is not None]
-            newest = max(numbers, default=-1)
+            newest = max(iterations_in(self._layout), default=-1)
             inside = store.names_in(self._layout.iteration(max(newest, 0)).folder)
         except PoolrlError:
             return -1, 0

@@ -15,8 +15,7 @@ from typing import Any
 
 import click
 
-from poolrl import config
-from poolrl.errors import IncompatiblePool, PoolrlError, UsageError
+from poolrl.errors import PoolrlError, UsageError
 from poolrl.launch import slurm
 from poolrl.launch.continuation import AT_LIMIT
 from poolrl.launch.run import permission, validate
@@ -120,7 +119,8 @@ def submit_pool(
     tasks = request.tasks or spec.pool.count
     text = script(root, request, tasks, permission(spec, overrides))
     if dry_run:
-        _compare(root, spec)
+        if os.path.lexists(Layout(root).spec):
+            open_pool(root).refuse_another(spec)
         click.echo(text, nl=False)
         return
     _examine(root)
@@ -174,14 +174,6 @@ def script(root: Path, request: Request, tasks: int, permitted: Sequence[str] = 
         f"exec {shlex.join([*command, str(root), *permitted])}",
     ]
     return "\n".join(lines) + "\n"
-
-
-def _compare(root: Path, spec: config.Spec) -> None:
-    if os.path.lexists(root / "pool.toml"):
-        differences = config.differing_keys(open_pool(root).spec, spec)
-        if differences:
-            told = "; ".join(differences)
-            raise IncompatiblePool(f"{root}: a pool of another specification: {told}")
 
 
 def _examine(root: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from poolrl import files
 from poolrl.errors import IncompatiblePool
 from poolrl.pool import plain, store
+from poolrl.pool.layout import Layout
 from poolrl.pool.records import (
     AgentRef,
     Attempt,
@@ -27,6 +28,12 @@ log = logging.getLogger("poolrl.pool")
 
 MOST_SET_ASIDE = 5
 """How often one unit's deposit may be found damaged before that is the pool's failure."""
+
+
+def iterations_in(layout: Layout) -> list[int]:
+    """The numbers of a pool's iterations that have a folder, in order."""
+    numbers = map(layout.iteration_number, store.names_in(layout.iterations))
+    return sorted(number for number in numbers if number is not None)
 
 
 class Archive:
@@ -115,8 +122,7 @@ class Archive:
 
     def iterations(self) -> list[int]:
         """The numbers of the iterations that have a folder, in order."""
-        numbers = map(self._layout.iteration_number, store.names_in(self._layout.iterations))
-        return sorted(number for number in numbers if number is not None)
+        return iterations_in(self._layout)
 
     def merge(self, iteration: int) -> MergeRecord:
         """The merge that is published, whoever wrote it.

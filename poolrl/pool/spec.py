@@ -45,6 +45,18 @@ class Pool:
     made_with: dict[str, str]
     spec_sha256: str
 
+    def refuse_another(self, spec: Spec) -> None:
+        """See that a specification is this pool's.
+
+        Raises:
+            IncompatiblePool: it is not; names the keys that differ.
+        """
+        differences = config.differing_keys(self.spec, spec)
+        if differences:
+            raise IncompatiblePool(
+                f"{self.layout.root}: a pool of another specification: {'; '.join(differences)}"
+            )
+
     def model_difference(self, model_sha256: str) -> str | None:
         """What to warn of where the task's model is another here; ``None`` where it is the same.
 
@@ -133,9 +145,7 @@ def make_pool(root: Path, spec: Spec, run: RunOptions, initial_agent: bytes | No
         file = _File(schema=SCHEMA, spec=spec, made_with=versions())
         store.publish(layout.spec, (_COMMENT + "\n").encode() + _to_toml(file))
     pool = open_pool(root)
-    differences = config.differing_keys(pool.spec, spec)
-    if differences:
-        raise IncompatiblePool(f"{root}: a pool of another specification: {'; '.join(differences)}")
+    pool.refuse_another(spec)
     if pool.run != run:
         store.replace(layout.run, _to_toml(run))
     return replace(pool, run=run)

@@ -19,7 +19,7 @@ from poolrl.pool.archive import Archive
 from poolrl.pool.ending import Ending
 from poolrl.pool.spec import make_pool
 from poolrl.pool.worker import Worker
-from tests.conftest import TINY, tiny_spec
+from tests.conftest import TINY, as_options, tiny_spec
 from tests.pool.test_spec import snapshot
 
 
@@ -35,12 +35,7 @@ def poolrl(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 def settings(**overrides: object) -> list[str]:
-    keys = TINY | {key.replace("__", "."): value for key, value in overrides.items()}
-    return [
-        word
-        for key, value in keys.items()
-        for word in ("--set", f"{key}={value if isinstance(value, str) else json.dumps(value)}")
-    ]
+    return as_options(TINY | {key.replace("__", "."): value for key, value in overrides.items()})
 
 
 @pytest.fixture

@@ -18,32 +18,17 @@ import sys
 import time
 from pathlib import Path
 
-from tests.conftest import TINY
+from tests.conftest import TINY, sleepy_options
 from tests.faults.checker import check, same_history
 from tests.launch.test_signals import workers_of
 
 WORKERS = 5
-LEASE_SECONDS = 2.0
-STEPS = 10
+LEASE_SECONDS = TINY["pool.lease_duration"]
 
 
 def settings(branches: int, iteration_seconds: float) -> list[str]:
     """A pool whose undisturbed iterations take so long."""
-    waves = branches / WORKERS
-    step_seconds = iteration_seconds / waves / (2 * STEPS)  # trained and evaluated in lockstep
-    keys = TINY | {
-        "task.max_episode_steps": STEPS,
-        "task.kwargs.seconds": step_seconds,
-        "pool.count": branches,
-        "pool.closing_episodes": 1,
-        "pool.lease_duration": LEASE_SECONDS,
-    }
-    del keys["task.id"]
-    arguments = ["--task", f"{Path(__file__).with_name('sleepy.py')}:Sleepy"]
-    for key, value in keys.items():
-        text = str(value).lower() if isinstance(value, bool) else str(value)
-        arguments += ["--set", f"{key}={text}"]
-    return arguments
+    return sleepy_options(iteration_seconds * WORKERS / branches, branches)
 
 
 def run(root: Path, arguments: list[str], iterations: int, killer: random.Random | None) -> float:

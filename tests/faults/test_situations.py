@@ -10,7 +10,7 @@ import pytest
 
 from poolrl.config import RunOptions
 from poolrl.pool.spec import make_pool
-from tests.conftest import TINY, tiny_spec
+from tests.conftest import TINY, as_options, tiny_spec
 from tests.faults.checker import check, same_history
 
 PATIENCE = 120
@@ -28,10 +28,7 @@ def poolrl(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
 
 
 def run(root: str, seed: int, cwd: Path, iterations: int = ITERATIONS) -> subprocess.Popen[str]:
-    keys = []
-    for key, value in (TINY | {"pool.seed": seed}).items():
-        text = str(value).lower() if isinstance(value, bool) else str(value)
-        keys += ["--set", f"{key}={text}"]
+    keys = as_options(TINY | {"pool.seed": seed})
     arguments = ["--pool-directory", root, "--iterations", str(iterations), "--workers", "2"]
     return poolrl("run", *arguments, *keys, cwd=cwd)
 

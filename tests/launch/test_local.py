@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ import pytest
 from poolrl.config import RunOptions
 from poolrl.launch.local import RESTARTS, LocalWorkers, usable_cores
 from poolrl.pool.spec import Pool, make_pool
-from tests.conftest import tiny_spec
+from tests.conftest import tiny_spec, until
 
 
 @pytest.fixture
@@ -24,13 +23,6 @@ def endless(tmp_path: Path) -> Pool:
 def crew(pool: Pool, iterations: int) -> LocalWorkers:
     arguments = ["--pool-directory", str(pool.layout.root), "--iterations", str(iterations)]
     return LocalWorkers(arguments, pool.layout.logs)
-
-
-def until(condition: object, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_cores_are_those_that_this_process_may_use() -> None:

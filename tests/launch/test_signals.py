@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ import pytest
 from poolrl.config import RunOptions
 from poolrl.pool.layout import Layout
 from poolrl.pool.spec import make_pool
-from tests.conftest import TINY, tiny_spec
+from tests.conftest import TINY, as_options, tiny_spec, until
 
 LONG = {"task.max_episode_steps": 5_000_000}
 """Units of minutes."""
@@ -25,11 +25,7 @@ WAKE_SECONDS = 60.0
 
 
 def settings(**changed: object) -> list[str]:
-    arguments = []
-    for key, value in (TINY | changed).items():
-        text = str(value).lower() if isinstance(value, bool) else str(value)
-        arguments += ["--set", f"{key}={text}"]
-    return arguments
+    return as_options(TINY | changed)
 
 
 @contextlib.contextmanager
@@ -60,13 +56,6 @@ def workers_of(root: Path) -> list[int]:
         for pid, state, arguments in lines
         if f"worker --pool-directory {root} " in arguments and not state.startswith("Z")
     ]
-
-
-def until(condition: Callable[[], object], seconds: float = WAKE_SECONDS) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def busy(root: Path) -> bool:

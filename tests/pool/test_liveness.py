@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from poolrl.config import RunOptions
 from poolrl.pool.history import History
 from poolrl.pool.spec import Pool, make_pool
 from poolrl.pool.units import Unit
-from tests.conftest import tiny_spec
+from tests.conftest import tiny_spec, until
 from tests.pool.test_processes import ITERATIONS, PATIENCE, champions, leftovers, odd, run, start
 
 Started = subprocess.Popen[bytes]
@@ -42,13 +41,6 @@ def ended(*workers: Started) -> Iterator[None]:
         for worker in workers:
             worker.kill()
             worker.communicate()
-
-
-def until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def said_by(worker: Started, code: int = 0) -> str:

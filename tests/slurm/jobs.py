@@ -11,12 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.launch.test_signals import settings
+from tests.conftest import sleepy_options
 from tests.slurm.cluster import Cluster, until
 
 PROJECT = Path(__file__).parent.parent.parent
 SCRIPT = PROJECT / "scripts" / "run_pool.sh"
-SLEEPY = PROJECT / "tests" / "faults" / "sleepy.py"
 
 Locally = Callable[[list[str]], "Local"]
 """What the fixture ``local`` is."""
@@ -32,18 +31,8 @@ VARIABLES = {
 def sleepy(iterations: int, unit_seconds: float = 1.0, branches: int = 4) -> list[str]:
     """Arguments of a pool whose units take a while and no processor: so many workers are as many
     as they seem."""
-    steps = 10
-    changed = {
-        "pool.count": branches,
-        "pool.closing_episodes": 1,
-        "task.max_episode_steps": steps,
-        # trained and evaluated in lockstep
-        "task.kwargs.seconds": unit_seconds / (2 * steps),
-    }
-    arguments = settings(**changed)
-    at = next(i for i, text in enumerate(arguments) if text.startswith("task.id="))
-    del arguments[at - 1 : at + 1]
-    return [*arguments, "--task", f"{SLEEPY}:Sleepy", "--iterations", str(iterations)]
+    options = sleepy_options(unit_seconds, branches)
+    return [*options, "--iterations", str(iterations)]
 
 
 def submit(slurm: Cluster, root: Path, arguments: list[str], *options: str) -> str:
