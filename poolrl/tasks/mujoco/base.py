@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from poolrl.config import Randomization
 from poolrl.errors import UsageError
 from poolrl.tasks.base import Ids, StepResult, Task
-from poolrl.tasks.mujoco.model import load_model
+from poolrl.tasks.mujoco.model import load_model, without_idle_stages
 from poolrl.tasks.mujoco.randomize import Randomizer
 
 # A bad state makes MuJoCo reset that simulation silently; only three counters tell: those of bad
@@ -39,6 +39,8 @@ class MujocoTask(Task):
     all simulations as ``qpos`` (num_simulations, nq), ``qvel`` (num_simulations, nv), ``state``
     (both side by side) and ``ctrl`` (num_simulations, nu), and binds what else it needs from
     ``batch``. As with ``mj_step``, derived fields are one substep behind the state after a step.
+    The batch's own model leaves out what can have no effect: who gives its geoms other contact
+    types by ``batch.expand`` must clear ``opt.disableflags`` the same way.
 
     A step asks for the observation, the reward and the terminations in this order, so that each
     may use what the ones before it have computed.
@@ -75,7 +77,8 @@ class MujocoTask(Task):
         self.frame_skip = frame_skip
         self.model = load_model(xml_file)
         # get_data has derived fields in a persistent batch alone.
-        self.batch = Batch(self.model, num_simulations, 1, persistent=external_forces)
+        quick = without_idle_stages(self.model)
+        self.batch = Batch(quick, num_simulations, 1, persistent=external_forces)
         self.qpos: NDArray[np.float64] = self.batch.bind("qpos")
         self.qvel: NDArray[np.float64] = self.batch.bind("qvel")
         self.ctrl: NDArray[np.float64] = self.batch.bind("ctrl")

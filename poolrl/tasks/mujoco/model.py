@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 from functools import lru_cache
@@ -56,6 +57,31 @@ def load_model(xml_file: str) -> mujoco.MjModel:
     except ValueError as error:
         reason = " ".join(str(error).split())
         raise UsageError(f"task.kwargs.xml_file: {path}: {reason}") from error
+
+
+def without_idle_stages(model: mujoco.MjModel) -> mujoco.MjModel:
+    """A copy that simulates the same, bit for bit, with the stages disabled that can do nothing.
+
+    The search for contacts takes a fifth of a pendulum's time, even though none of its geoms may
+    touch another. What a single tree of bodies is held by always is one island, so that there is
+    nothing to take apart: that saves a fourteenth of a cheetah's. Sleep works by islands.
+    """
+    quick = copy.copy(model)
+    disable, sleep = mujoco.mjtDisableBit, mujoco.mjtEnableBit.mjENBL_SLEEP
+    if not _may_touch(model):
+        quick.opt.disableflags |= int(disable.mjDSBL_CONTACT)
+    if model.ntree == 1 and not model.opt.enableflags & int(sleep):
+        quick.opt.disableflags |= int(disable.mjDSBL_ISLAND)
+    return quick
+
+
+def _may_touch(model: mujoco.MjModel) -> bool:
+    """Whether anything could ever be in contact with anything."""
+    if model.npair or model.nflex:
+        return True
+    wanted = model.geom_contype[:, None] & model.geom_conaffinity
+    np.fill_diagonal(wanted, 0)
+    return bool(wanted.any())
 
 
 def body_id(model: mujoco.MjModel, body: int | str, key: str = "xml_file") -> int:
