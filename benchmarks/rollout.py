@@ -16,9 +16,10 @@ The same controls from the same states, 16 simulations on one core, in control s
 
 The policy is a new one of the default network (64-64, beta), so that episodes end as early as they
 do at the beginning of training. The first two simulate the model as it was read; a task leaves out
-what can have no effect (``without_idle_stages``), and may be ahead of them. All are timed in turn, round by round, so that a machine whose
-speed drifts slows all alike; a ratio is the median over rounds. What is timed is the processor's
-time, of all threads together, so that other processes on a shared machine disturb less.
+what can have no effect (``without_idle_stages``), and may be ahead of them. All are timed in turn,
+round by round, so that a machine whose speed drifts slows all alike; a ratio is the median over
+rounds. What is timed is the processor's time, of all threads together, so that other processes on a
+shared machine disturb less.
 """
 
 from __future__ import annotations
