@@ -41,15 +41,12 @@ class Claims:
             StoreError: the file system refused.
         """
         refuse_links(path.parent)
-        if not path.parent.is_dir():  # the lease would make it
-            gone = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-            raise refused("claim", path, gone)
         lease = self._leases.get(path)
         if lease is None:
             lease = SoftFileLease(path, lease_duration=self._duration, timeout=0)
             self._leases[path] = lease
         try:
-            again(lambda: lease.acquire(poll_interval=0), PASSING)
+            again(lambda: _take(lease), PASSING)
         except (Timeout, LeaseSettingsMismatch):
             return self._silent(path)
         except OSError as error:
@@ -96,3 +93,9 @@ class Claims:
             return False
         # Half a duration later than filelock itself would take it over.
         return now - since > UNYIELDING * self._duration
+
+
+def _take(lease: SoftFileLease) -> None:
+    if not Path(lease.lock_file).parent.is_dir():  # the lease would make it
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    lease.acquire(poll_interval=0)
