@@ -20,6 +20,7 @@ from poolrl.launch.local import LocalWorkers, usable_cores
 from poolrl.launch.result import leave_result
 from poolrl.pool.ending import Ending
 from poolrl.pool.history import History
+from poolrl.pool.layout import Layout
 from poolrl.pool.spec import Pool, make_pool, open_pool
 from poolrl.pool.worker.clock import Clock
 from poolrl.pool.worker.compute import Computer
@@ -134,7 +135,7 @@ def validate(
     Raises:
         UsageError, IncompatiblePool: as ``run_pool``.
     """
-    existing = open_pool(root) if os.path.lexists(root / "pool.toml") else None
+    existing = open_pool(root) if os.path.lexists(Layout(root).spec) else None
     named = overrides.get("task.id")
     if existing is not None and isinstance(named, str) and tasks.same(named, existing.spec.task):
         overrides = {**overrides, "task.id": existing.spec.task.id}  # its file may have moved
@@ -161,6 +162,8 @@ def validate(
         # Another version of MuJoCo: the workers warn of it, and the pool's identity stands.
         task = replace(spec.task, model_sha256=existing.spec.task.model_sha256)
         spec = replace(spec, task=task)
+    if existing is not None:
+        existing.refuse_another(spec)
     return spec, run, data
 
 

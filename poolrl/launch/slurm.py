@@ -59,14 +59,7 @@ def queue(ids: Iterable[str]) -> list[Job] | None:
         return None
     command = ["squeue", "--noheader", f"--jobs={','.join(wanted)}", f"--format={_FIELDS}"]
     try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=QUEUE_SECONDS,
-            check=False,
-            env=_plain_environment(),
-        )
+        done = _ask(command, QUEUE_SECONDS)
     except (OSError, subprocess.TimeoutExpired):
         return None
     if done.returncode != 0:
@@ -131,17 +124,10 @@ def needs(command: str) -> None:
         raise UsageError(f"{command}: not found on the PATH; is this a login node of a SLURM?")
 
 
-def _run(command: Sequence[str], given: str | None = None) -> str:
+def _run(command: Sequence[str], given: str = "") -> str:
     needs(command[0])
     try:
-        done = subprocess.run(
-            command,
-            input=(given or "").encode(),
-            capture_output=True,
-            timeout=PATIENCE_SECONDS,
-            check=False,
-            env=_plain_environment(),
-        )
+        done = _ask(command, PATIENCE_SECONDS, given)
     except subprocess.TimeoutExpired:
         raise PoolrlError(f"{command[0]}: no answer after {PATIENCE_SECONDS:g} s") from None
     except OSError as error:
@@ -152,6 +138,19 @@ def _run(command: Sequence[str], given: str | None = None) -> str:
         reason = reason or f"exit code {done.returncode}"
         raise PoolrlError(f"{command[0]}: {printable(reason, 500)}")
     return done.stdout.decode(errors="replace")
+
+
+def _ask(
+    command: Sequence[str], seconds: float, given: str = ""
+) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        command,
+        input=given.encode(),
+        capture_output=True,
+        timeout=seconds,
+        check=False,
+        env=_plain_environment(),
+    )
 
 
 def _plain_environment() -> dict[str, str]:

@@ -24,7 +24,7 @@ from poolrl.pool.archive import Archive
 from poolrl.pool.ending import Ending
 from poolrl.pool.layout import Layout
 from poolrl.pool.records import Submission
-from poolrl.pool.spec import Pool, make_pool, open_pool
+from poolrl.pool.spec import Pool, make_pool
 from poolrl.pool.submissions import job_name, note
 from poolrl.pool.units import Unit
 
@@ -119,8 +119,6 @@ def submit_pool(
     tasks = request.tasks or spec.pool.count
     text = script(root, request, tasks, permission(spec, overrides))
     if dry_run:
-        if os.path.lexists(Layout(root).spec):
-            open_pool(root).refuse_another(spec)
         click.echo(text, nl=False)
         return
     _examine(root)
