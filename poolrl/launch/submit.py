@@ -21,7 +21,7 @@ from poolrl.launch.continuation import AT_LIMIT
 from poolrl.launch.run import permission, validate
 from poolrl.pool import doctor, store
 from poolrl.pool.archive import Archive
-from poolrl.pool.ending import Ending
+from poolrl.pool.ending import is_last
 from poolrl.pool.layout import Layout
 from poolrl.pool.records import Submission
 from poolrl.pool.spec import Pool, make_pool
@@ -193,7 +193,7 @@ def _is_over(pool: Pool) -> bool:
     """Whether there is nothing left to do, and a result."""
     archive = Archive(pool)
     newest = archive.newest_merge()
-    if newest is None or Ending(pool.run.iterations, pool.run.target_return).reason(newest) is None:
+    if newest is None or not is_last(newest, pool.run):
         return False
     return archive.deposit(Unit(newest.iteration, "closing", 0)) is not None
 

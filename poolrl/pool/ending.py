@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from poolrl.config import RunOptions
 from poolrl.pool.records import MergeRecord
 
 
@@ -37,3 +38,9 @@ class Ending:
         if self.time_is_up():
             return "the time budget is spent"
         return None
+
+
+def is_last(merge: MergeRecord, run: RunOptions) -> bool:
+    """Whether nothing follows a merge by a pool's own options; its time budget counts from each
+    run's start, and so says nothing of the pool."""
+    return Ending(run.iterations, run.target_return).reason(merge) is not None

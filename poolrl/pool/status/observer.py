@@ -8,7 +8,7 @@ from collections import Counter
 
 from poolrl.errors import IncompatiblePool
 from poolrl.pool.archive import Archive
-from poolrl.pool.ending import Ending
+from poolrl.pool.ending import is_last
 from poolrl.pool.records import AgentRef, MergeRecord, NewerSchema, UnitRecord, Unreadable
 from poolrl.pool.spec import Pool
 from poolrl.pool.status.clock import ServerClock
@@ -106,7 +106,7 @@ class Observer:
         if closing is None:
             return False
         run = self._pool.run
-        if Ending(run.iterations, run.target_return).reason(newest) is not None:
+        if is_last(newest, run):
             return True
         return run.time_budget is not None and not any(
             worker.state != "silent" and worker.iteration > newest.iteration for worker in workers
@@ -117,12 +117,9 @@ class Observer:
     ) -> Flight:
         """The iteration in flight; of a pool at its end that is its closing evaluation."""
         branches = self._pool.spec.pool.count
-        run = self._pool.run
         if newest is None:
             units = units_of(0, branches)
-        elif over or (
-            closing is None and Ending(run.iterations, run.target_return).reason(newest) is not None
-        ):
+        elif over or (closing is None and is_last(newest, self._pool.run)):
             units = [Unit(newest.iteration, "closing", 0)]
         else:
             units = units_of(newest.iteration + 1, branches)
