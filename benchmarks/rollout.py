@@ -15,11 +15,12 @@ The same controls from the same states, 16 simulations on one core, in control s
   the task.
 
 The policy is a new one of the default network (64-64, beta), so that episodes end as early as they
-do at the beginning of training. The first two simulate the model as it was read; a task leaves out
-what can have no effect (``without_idle_stages``), and may be ahead of them. All are timed in turn,
-round by round, so that a machine whose speed drifts slows all alike; a ratio is the median over
-rounds. What is timed is the processor's time, of all threads together, so that other processes on a
-shared machine disturb less.
+do at the beginning of training. What is not poolrl's runs as it comes: the first two simulate the
+model as it was read, and MuJoCo's Python package has them and Gymnasium read a clock (EnvPool has
+no part in that package). A task leaves out what can have no effect (``without_idle_stages``,
+``stop_clock``), and may be ahead of them. All are timed in turn, round by round, so that a machine
+whose speed drifts slows all alike; a ratio is the median over rounds. What is timed is the
+processor's time, of all threads together, so that other processes on a shared machine disturb less.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ from poolrl.learn.play import Player
 from poolrl.learn.rollout import collect
 from poolrl.seeding import Purpose, Streams
 from poolrl.tasks.mujoco import MujocoTask
+from poolrl.tasks.mujoco.callbacks import stop_clock
 from poolrl.tasks.registry import REGISTRY
 
 SIMULATIONS = 16
@@ -239,6 +241,9 @@ def measure(task_id: str, rounds: int) -> Times:
         if pool is not None:
             runs["EnvPool"] = step_vector(pool, pool.reset, agent, turn)
         for name, run in runs.items():
+            mujoco.set_mjcb_time(None)  # the package's clock
+            if name in OWN:
+                stop_clock()
             start = time.process_time()
             run()
             if turn:  # the first round warms caches
@@ -251,7 +256,8 @@ def ratio(times: Times, other: str, name: str) -> float:
     return statistics.median(a / b for a, b in zip(times[other], times[name], strict=True))
 
 
-NAMES = ("mj_step", "batch", "task", "policy", "rollout", "Gymnasium", "SyncVectorEnv", "EnvPool")
+OWN = ("task", "policy", "rollout")
+NAMES = ("mj_step", "batch", *OWN, "Gymnasium", "SyncVectorEnv", "EnvPool")
 
 
 @click.command()

@@ -198,7 +198,7 @@ def _make(spec: EnvSpec, limit: int, kwargs: dict[str, Any]) -> gymnasium.Env[An
         text = " ".join(f"{type(error).__name__}: {error}".split())
         raise UsageError(f"task: {spec.id} with these arguments: {text}") from error
     if "mujoco" in sys.modules:
-        import_module("poolrl.tasks.mujoco.model")  # which keeps MuJoCo from writing a log
+        import_module("poolrl.tasks.mujoco")  # which keeps MuJoCo from a log and its clock
     return environment
 
 

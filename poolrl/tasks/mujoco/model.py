@@ -14,10 +14,6 @@ import numpy as np
 
 from poolrl.errors import UsageError
 
-# MuJoCo would otherwise print the same warnings and append them to MUJOCO_LOG.TXT in whatever
-# directory the process stands in; tasks read the counters instead.
-mujoco.set_mju_user_warning(lambda _message: None)
-
 ASSETS = Path(__file__).parent / "assets"
 """The models that come with poolrl."""
 
