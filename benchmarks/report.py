@@ -20,6 +20,17 @@ def one_core() -> None:
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
+def clock(*, running: bool) -> None:
+    """Have MuJoCo read the clock that its Python package comes with, or none, as in poolrl."""
+    import mujoco
+
+    from poolrl.tasks.mujoco.callbacks import stop_clock
+
+    mujoco.set_mjcb_time(None)
+    if not running:
+        stop_clock()
+
+
 def table(head: list[str], rows: list[list[str]]) -> str:
     """A table in Markdown."""
     lines = [head, ["---"] * len(head), *rows]

@@ -1,6 +1,7 @@
 """How fast every MuJoCo task is, from the physics alone to the policy in the loop.
 
-    python benchmarks/rollout.py [TASK ...] [--rounds 5] [--output results/benchmarks/rollout.md]
+    python benchmarks/rollout.py [TASK ...] [--rounds 5] [--no-clocks]
+        [--output results/benchmarks/rollout.md]
 
 The same controls from the same states, 16 simulations on one core, in control steps a second:
 
@@ -16,11 +17,12 @@ The same controls from the same states, 16 simulations on one core, in control s
 
 The policy is a new one of the default network (64-64, beta), so that episodes end as early as they
 do at the beginning of training. What is not poolrl's runs as it comes: the first two simulate the
-model as it was read, and MuJoCo's Python package has them and Gymnasium read a clock (EnvPool has
-no part in that package). A task leaves out what can have no effect (``without_idle_stages``,
-``stop_clock``), and may be ahead of them. All are timed in turn, round by round, so that a machine
-whose speed drifts slows all alike; a ratio is the median over rounds. What is timed is the
-processor's time, of all threads together, so that other processes on a shared machine disturb less.
+model as it was read, and MuJoCo's Python package has them and Gymnasium read a clock, unless
+``--no-clocks`` says otherwise (EnvPool has no part in that package). A task leaves out what can
+have no effect (``without_idle_stages``, ``stop_clock``), and may be ahead of them. All are timed in
+turn, round by round, so that a machine whose speed drifts slows all alike; a ratio is the median
+over rounds. What is timed is the processor's time, of all threads together, so that other processes
+on a shared machine disturb less.
 """
 
 from __future__ import annotations
@@ -48,7 +50,6 @@ from poolrl.learn.play import Player
 from poolrl.learn.rollout import collect
 from poolrl.seeding import Purpose, Streams
 from poolrl.tasks.mujoco import MujocoTask
-from poolrl.tasks.mujoco.callbacks import stop_clock
 from poolrl.tasks.registry import REGISTRY
 
 SIMULATIONS = 16
@@ -218,8 +219,8 @@ def envpool_vector(task_id: str) -> Any:
 Times = dict[str, list[float]]
 
 
-def measure(task_id: str, rounds: int) -> Times:
-    """Seconds of each round, by what was timed."""
+def measure(task_id: str, rounds: int, *, clocks: bool) -> Times:
+    """Seconds of each round, by what was timed; ``clocks``: MuJoCo has one where poolrl is not."""
     task = tasks.make(task_id, SIMULATIONS)
     assert isinstance(task, MujocoTask)
     spec, _ = config.load(None, {"task.id": task_id})
@@ -241,9 +242,7 @@ def measure(task_id: str, rounds: int) -> Times:
         if pool is not None:
             runs["EnvPool"] = step_vector(pool, pool.reset, agent, turn)
         for name, run in runs.items():
-            mujoco.set_mjcb_time(None)  # the package's clock
-            if name in OWN:
-                stop_clock()
+            report.clock(running=clocks and name not in OWN)
             start = time.process_time()
             run()
             if turn:  # the first round warms caches
@@ -263,15 +262,16 @@ NAMES = ("mj_step", "batch", *OWN, "Gymnasium", "SyncVectorEnv", "EnvPool")
 @click.command()
 @click.argument("task_ids", nargs=-1)
 @click.option("--rounds", default=5, show_default=True)
+@click.option("--no-clocks", is_flag=True, help="Stop MuJoCo's clock for all, not in poolrl alone.")
 @click.option("--output", type=click.Path(path_type=Path))
-def main(task_ids: tuple[str, ...], rounds: int, output: Path | None) -> None:
+def main(task_ids: tuple[str, ...], rounds: int, no_clocks: bool, output: Path | None) -> None:
     """Print a table, and write it to a file."""
     report.one_core()
     ids = task_ids or tuple(i for i in REGISTRY if i.endswith("-v5"))
     rows, all_times = [], {}
     for task_id in ids:
         click.echo(f"{task_id} …", err=True)
-        times = all_times[task_id] = measure(task_id, rounds)
+        times = all_times[task_id] = measure(task_id, rounds, clocks=not no_clocks)
         rates = [
             f"{STEPS * SIMULATIONS / statistics.median(times[name]):,.0f}" if name in times else "–"
             for name in NAMES
@@ -289,7 +289,8 @@ def main(task_ids: tuple[str, ...], rounds: int, output: Path | None) -> None:
                 f"- {name} / {other}: geometric mean {report.geometric_mean(ratios.values()):.3f} "
                 f"over {len(ratios)} tasks, lowest {ratios[lowest]:.3f} ({lowest})"
             )
-    command = " ".join(["python benchmarks/rollout.py", *task_ids, f"--rounds {rounds}"])
+    options = [f"--rounds {rounds}", *["--no-clocks"] * no_clocks]
+    command = " ".join(["python benchmarks/rollout.py", *task_ids, *options])
     title = f"Every MuJoCo task, {SIMULATIONS} simulations on one core, control steps a second"
     report.keep(output, title, command, "\n".join(lines))
 

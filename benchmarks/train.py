@@ -5,9 +5,10 @@
 Equal settings: 16 environments, 16,000 steps a rollout, minibatches of 2,000, 10 epochs, networks
 of 64-64, a normal distribution; poolrl normalises observations besides. `beta` is poolrl with its
 default distribution, `defaults` Stable-Baselines3 as it comes (one environment, 2,048 steps,
-minibatches of 64). A round is one rollout with its update (four with the defaults), timed in turn,
-so that a machine whose speed drifts slows all alike; ratios are medians over rounds. A second table
-says where poolrl's time goes.
+minibatches of 64). MuJoCo's Python package has Stable-Baselines3's environments read its clock, as
+they do wherever they run; poolrl stops it. A round is one rollout with its update (four with the
+defaults), timed in turn, so that a machine whose speed drifts slows all alike; ratios are medians
+over rounds. A second table says where poolrl's time goes.
 """
 
 from __future__ import annotations
@@ -110,6 +111,7 @@ def breakdown(task_id: str, distribution: str) -> list[str]:
     """Shares of a round: physics, the rest of the task, acting, bookkeeping, update."""
     from mujoco.batch import Batch
 
+    report.clock(running=False)
     run = ours(task_id, distribution)
     run()
     spent: dict[str, float] = {}
@@ -153,6 +155,7 @@ def main(task_ids: tuple[str, ...], rounds: int, output: Path | None) -> None:
         rates: dict[str, list[float]] = {name: [] for name in runs}
         for turn in range(rounds + 1):
             for name, run in runs.items():
+                report.clock(running=name not in ("poolrl", "beta"))
                 start = time.perf_counter()
                 steps = run()
                 if turn:  # the first round warms caches
