@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-from poolrl.tasks.base import Info
 from poolrl.tasks.mujoco.base import Part, sum_of_squares
-from poolrl.tasks.mujoco.locomotion import Balancing
+from poolrl.tasks.mujoco.locomotion import PushedBalancing
 from poolrl.tasks.mujoco.model import body_id
 
 
-class Ant(Balancing):
+class Ant(PushedBalancing):
     """The task of Schulman et al. (2016) as Gymnasium defines it in ``Ant-v5``.
 
     The observation is (qpos without x and y, qvel, external forces on the bodies, limited), the
@@ -44,8 +41,6 @@ class Ant(Balancing):
         exclude_current_positions_from_observation: bool = True,
         include_cfrc_ext_in_observation: bool = True,
     ) -> None:
-        self._contact_cost_weight = contact_cost_weight
-        self._contact_cost = np.zeros(num_simulations)
         self._healthy_z_range = healthy_z_range
         self._contact_force_range = contact_force_range
         self._include_cfrc_ext = include_cfrc_ext_in_observation
@@ -59,8 +54,9 @@ class Ant(Balancing):
             healthy_reward=healthy_reward,
             terminate_when_unhealthy=terminate_when_unhealthy,
             reset_noise_scale=reset_noise_scale,
-            external_forces=include_cfrc_ext_in_observation or contact_cost_weight != 0,
-            hidden=2 if exclude_current_positions_from_observation else 0,
+            contact_cost_weight=contact_cost_weight,
+            include_cfrc_ext_in_observation=include_cfrc_ext_in_observation,
+            exclude_current_positions_from_observation=exclude_current_positions_from_observation,
         )
         body = body_id(self.model, main_body, "main_body")
         self._main_position: NDArray[np.float64] = self.batch.bind("xpos")[:, body, :2]
@@ -88,9 +84,6 @@ class Ant(Balancing):
         healthy: NDArray[np.bool_] = finite & (low <= z) & (z <= high)
         return healthy
 
-    def costs(self, action: NDArray[Any]) -> NDArray[Any]:
-        self._contact_cost = self._contact_cost_weight * sum_of_squares(self._contact_forces)
-        return super().costs(action) + self._contact_cost
-
-    def info(self) -> Info:
-        return super().info() | {"reward_contact": -self._contact_cost}
+    def contact_cost(self) -> NDArray[np.float64]:
+        cost: NDArray[np.float64] = sum_of_squares(self._contact_forces)
+        return self._contact_cost_weight * cost

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from poolrl.tasks.base import Info
 from poolrl.tasks.mujoco.base import MujocoTask, Part, sum_of_squares
-from poolrl.tasks.mujoco.locomotion import Balancing, planar_info
+from poolrl.tasks.mujoco.locomotion import PushedBalancing, planar_info
 
 
-class Humanoid(Balancing):
+class Humanoid(PushedBalancing):
     """The task of Tassa, Erez and Todorov (2012) as Gymnasium defines it in ``Humanoid-v5``.
 
     The observation is (qpos without x and y, qvel, inertias and velocities of the bodies, actuator
@@ -45,9 +45,7 @@ class Humanoid(Balancing):
         include_qfrc_actuator_in_observation: bool = True,
         include_cfrc_ext_in_observation: bool = True,
     ) -> None:
-        self._contact_cost_weight = contact_cost_weight
         self._contact_cost_range = contact_cost_range
-        self._contact_cost = np.zeros(num_simulations)
         self._healthy_z_range = healthy_z_range
         self._included = (
             include_cinert_in_observation,
@@ -65,8 +63,9 @@ class Humanoid(Balancing):
             healthy_reward=healthy_reward,
             terminate_when_unhealthy=terminate_when_unhealthy,
             reset_noise_scale=reset_noise_scale,
-            external_forces=include_cfrc_ext_in_observation or contact_cost_weight != 0,
-            hidden=2 if exclude_current_positions_from_observation else 0,
+            contact_cost_weight=contact_cost_weight,
+            include_cfrc_ext_in_observation=include_cfrc_ext_in_observation,
+            exclude_current_positions_from_observation=exclude_current_positions_from_observation,
         )
         self._body_positions = self.batch.bind("xipos")
         self._body_mass = self.model.body_mass
@@ -89,12 +88,8 @@ class Humanoid(Balancing):
     def control_cost(self, action: NDArray[Any]) -> NDArray[Any]:
         return super().control_cost(self.ctrl)
 
-    def costs(self, action: NDArray[Any]) -> NDArray[Any]:
-        self._contact_cost = contact_cost(self, self._contact_cost_weight, self._contact_cost_range)
-        return super().costs(action) + self._contact_cost
-
-    def info(self) -> Info:
-        return super().info() | {"reward_contact": -self._contact_cost}
+    def contact_cost(self) -> NDArray[np.float64]:
+        return force_cost(self, self._contact_cost_weight, self._contact_cost_range)
 
     def reset_info(self) -> Info:
         return super().reset_info() | tendon_info(self)
@@ -155,7 +150,7 @@ class HumanoidStandup(MujocoTask):
     def reward(self, action: NDArray[Any]) -> NDArray[np.float64]:
         self._up_reward = self.qpos[:, 2] / self.model.opt.timestep
         self._ctrl_cost = self._ctrl_cost_weight * sum_of_squares(self.ctrl)
-        self._impact_cost = contact_cost(self, self._impact_cost_weight, self._impact_cost_range)
+        self._impact_cost = force_cost(self, self._impact_cost_weight, self._impact_cost_range)
         return self._up_reward - self._ctrl_cost - self._impact_cost + 1
 
     def info(self) -> Info:
@@ -191,9 +186,7 @@ def body_parts(
     return parts
 
 
-def contact_cost(
-    task: MujocoTask, weight: float, limits: tuple[float, float]
-) -> NDArray[np.float64]:
+def force_cost(task: MujocoTask, weight: float, limits: tuple[float, float]) -> NDArray[np.float64]:
     """(num_simulations,): a limited cost of the external forces."""
     cost = weight * sum_of_squares(task.cfrc_ext.reshape(task.num_simulations, -1))
     return np.minimum(np.maximum(cost, limits[0]), limits[1])

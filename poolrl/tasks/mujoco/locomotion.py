@@ -15,13 +15,13 @@ from poolrl.tasks.mujoco.base import MujocoTask, Part, norm, sum_of_squares
 class Locomotion(MujocoTask):
     """Paid for the velocity along x over the control step, less a cost of the controls.
 
-    The observation is (qpos without the first ``hidden`` coordinates, qvel).
+    The observation is (qpos, qvel).
 
     Args:
         num_simulations: how many episodes run side by side.
         forward_reward_weight: reward for a velocity of 1 m/s.
         ctrl_cost_weight: cost of a control of norm 1.
-        hidden: how many of the first coordinates are not observed.
+        exclude_current_positions_from_observation: leave the ``axes`` first coordinates out.
         options: of ``MujocoTask``.
     """
 
@@ -34,12 +34,12 @@ class Locomotion(MujocoTask):
         *,
         forward_reward_weight: float,
         ctrl_cost_weight: float,
-        hidden: int,
+        exclude_current_positions_from_observation: bool,
         **options: Any,
     ) -> None:
         self._forward_reward_weight = forward_reward_weight
         self._ctrl_cost_weight = ctrl_cost_weight
-        self._hidden = hidden
+        self._hidden = self.axes if exclude_current_positions_from_observation else 0
         self._before = np.zeros((num_simulations, self.axes))
         self._velocity = np.zeros((num_simulations, self.axes))
         self._forward_reward = self._ctrl_cost = np.zeros(num_simulations)
@@ -132,7 +132,6 @@ class PlanarBalancing(Balancing):
         num_simulations: how many episodes run side by side.
         healthy_z_range: heights of the torso, in m, between which it is healthy.
         healthy_angle_range: angles of the torso, in rad, between which it is healthy.
-        exclude_current_positions_from_observation: leave x out.
         options: of ``Balancing``.
     """
 
@@ -142,12 +141,10 @@ class PlanarBalancing(Balancing):
         *,
         healthy_z_range: tuple[float, float],
         healthy_angle_range: tuple[float, float],
-        exclude_current_positions_from_observation: bool,
         **options: Any,
     ) -> None:
         self._low, self._high = np.transpose((healthy_z_range, healthy_angle_range))
-        hidden = 1 if exclude_current_positions_from_observation else 0
-        super().__init__(num_simulations, hidden=hidden, **options)
+        super().__init__(num_simulations, **options)
 
     def observed(self) -> list[Part]:
         position, _ = super().observed()
@@ -164,6 +161,42 @@ class PlanarBalancing(Balancing):
     def reset_info(self) -> Info:
         height = self.qpos[:, 1] - self.model.qpos0[1]
         return super().reset_info() | {"z_distance_from_origin": height}
+
+
+class PushedBalancing(Balancing):
+    """Also charged for the external forces on the bodies.
+
+    Args:
+        num_simulations: how many episodes run side by side.
+        contact_cost_weight: cost of forces of norm 1.
+        include_cfrc_ext_in_observation: whether they are observed; where they neither are nor cost
+            anything, they are not computed.
+        options: of ``Balancing``.
+    """
+
+    def __init__(
+        self,
+        num_simulations: int,
+        *,
+        contact_cost_weight: float,
+        include_cfrc_ext_in_observation: bool,
+        **options: Any,
+    ) -> None:
+        self._contact_cost_weight = contact_cost_weight
+        self._contact_cost = np.zeros(num_simulations)
+        forces = include_cfrc_ext_in_observation or contact_cost_weight != 0
+        super().__init__(num_simulations, external_forces=forces, **options)
+
+    @abstractmethod
+    def contact_cost(self) -> NDArray[np.float64]:
+        """(num_simulations,): what the external forces after the last step cost."""
+
+    def costs(self, action: NDArray[Any]) -> NDArray[Any]:
+        self._contact_cost = self.contact_cost()
+        return super().costs(action) + self._contact_cost
+
+    def info(self) -> Info:
+        return super().info() | {"reward_contact": -self._contact_cost}
 
 
 def between(low: Any, values: NDArray[np.float64], high: Any) -> NDArray[np.bool_]:

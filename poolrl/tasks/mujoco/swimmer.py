@@ -35,5 +35,5 @@ class Swimmer(Locomotion):
             forward_reward_weight=forward_reward_weight,
             ctrl_cost_weight=ctrl_cost_weight,
             reset_noise_scale=reset_noise_scale,
-            hidden=2 if exclude_current_positions_from_observation else 0,
+            exclude_current_positions_from_observation=exclude_current_positions_from_observation,
         )
