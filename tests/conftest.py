@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_name] = "1"  # as the command line does, before NumPy and torch come in
@@ -75,14 +74,6 @@ def sleepy_options(unit_seconds: float, branches: int) -> list[str]:
     del keys["task.id"]
     task = Path(__file__).with_name("faults") / "sleepy.py"
     return [*as_options(keys), "--task", f"{task}:Sleepy"]
-
-
-def until(condition: Callable[[], object], seconds: float = 90.0) -> None:
-    """Wait for something to become true."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ import pytest
 from poolrl.pool.history import History
 from poolrl.pool.spec import open_pool
 from tests.cli.test_errors import poolrl, settings
+from tests.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -181,11 +182,7 @@ def test_a_stopped_run_resumes(tmp_path: Path, sent: signal.Signals, code: int) 
     arguments = ["--pool-directory", "pool", *settings(task__max_episode_steps=3000)]
     command = [sys.executable, "-m", "poolrl", "run", "--iterations", "100000", *arguments]
     run = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    second = tmp_path / "pool" / "iterations" / "000002"
-    deadline = time.monotonic() + 60
-    while not second.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until((tmp_path / "pool" / "iterations" / "000002").exists)
     run.send_signal(sent)
     said, _ = run.communicate(timeout=60)
     assert run.returncode == code, said.decode()

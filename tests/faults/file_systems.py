@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.waiting import until
+
 _SHUTDOWN = 0x8004587D  # EXT4_IOC_SHUTDOWN
 _WITHOUT_FLUSH = struct.pack("I", 2)  # EXT4_GOING_FLAGS_NOLOGFLUSH: as when the power goes
 
@@ -75,12 +77,11 @@ class Ext4:
         """Unmount, and see that nobody has it any longer: another test's mount namespace holds a
         copy of every mount, and what is mounted again meanwhile is the same that was cut."""
         unmount(self.point)
-        until = time.monotonic() + 60
-        while subprocess.run(
-            ["losetup", "-j", str(self.image)], capture_output=True, check=True
-        ).stdout:
-            assert time.monotonic() < until, "a mount namespace has kept the file system"
-            time.sleep(0.02)
+        loops = ["losetup", "-j", str(self.image)]
+        until(
+            lambda: not subprocess.run(loops, capture_output=True, check=True).stdout,
+            "that no mount namespace keeps the file system",
+        )
 
     def mount_again(self) -> None:
         """As when the machine is started again."""

@@ -7,13 +7,13 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from poolrl.pool.history import History
 from poolrl.pool.spec import open_pool
+from tests.waiting import until
 
 ITERATIONS = 2
 SMALL = ["--pool-count", "4", "--iterate-episodes", "8", "--evaluate-episodes", "4"]
@@ -51,14 +51,10 @@ def test_a_worker_that_is_killed_on_the_way(tmp_path: Path, undisturbed: list[st
     pool = tmp_path / "pool"
     running = run(pool, 2)
     leases = pool / "iterations" / "000001"
-    deadline = time.monotonic() + 60
-    victim = None
-    while victim is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-        for lease in leases.glob("branch-*.lease"):
-            victim = holder(lease)
-    os.kill(victim, signal.SIGKILL)
+    found = until(
+        lambda: [pid for lease in leases.glob("branch-*.lease") if (pid := holder(lease))]
+    )
+    os.kill(found[0], signal.SIGKILL)
     assert running.wait(timeout=120) == 0
     assert champions(pool) == undisturbed
 

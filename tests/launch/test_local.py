@@ -11,7 +11,8 @@ import pytest
 from poolrl.config import RunOptions
 from poolrl.launch.local import RESTARTS, LocalWorkers, usable_cores
 from poolrl.pool.spec import Pool, make_pool
-from tests.conftest import tiny_spec, until
+from tests.conftest import tiny_spec
+from tests.waiting import until
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from poolrl.config import RunOptions
 from poolrl.pool.spec import make_pool
 from tests.conftest import tiny_spec
 from tests.faults.checker import check
-from tests.launch.test_signals import LONG, busy, settings, until
+from tests.launch.test_signals import LONG, busy, settings
+from tests.waiting import until
 
 SECONDS = 90.0
 

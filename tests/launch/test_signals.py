@@ -16,7 +16,8 @@ import pytest
 from poolrl.config import RunOptions
 from poolrl.pool.layout import Layout
 from poolrl.pool.spec import make_pool
-from tests.conftest import TINY, as_options, tiny_spec, until
+from tests.conftest import TINY, as_options, tiny_spec
+from tests.waiting import until
 
 LONG = {"task.max_episode_steps": 5_000_000}
 """Units of minutes."""

@@ -16,8 +16,9 @@ from poolrl.config import RunOptions
 from poolrl.pool.history import History
 from poolrl.pool.spec import Pool, make_pool
 from poolrl.pool.units import Unit
-from tests.conftest import tiny_spec, until
+from tests.conftest import tiny_spec
 from tests.pool.test_processes import ITERATIONS, PATIENCE, champions, leftovers, odd, run, start
+from tests.waiting import until
 
 Started = subprocess.Popen[bytes]
 

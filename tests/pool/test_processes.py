@@ -16,6 +16,7 @@ from poolrl.pool.archive import Archive
 from poolrl.pool.history import History
 from poolrl.pool.spec import Pool, make_pool, open_pool
 from tests.conftest import tiny_spec
+from tests.waiting import until
 
 ITERATIONS = 4
 PATIENCE = 90
@@ -146,10 +147,7 @@ def test_a_worker_that_is_asked_to_stop_leaves_its_claim(tmp_path: Path) -> None
     pool = make_pool(tmp_path / "pool", spec, RunOptions())
     worker = start(pool)
     lease = pool.layout.iteration(0).folder / "initial-000.lease"
-    deadline = time.monotonic() + PATIENCE
-    while not lease.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lease.exists)
     time.sleep(0.2)
     worker.terminate()
     worker.communicate(timeout=PATIENCE)

@@ -25,9 +25,10 @@ from poolrl.pool.status.clock import ServerClock
 from poolrl.pool.status.small import lease_owner, read_small
 from poolrl.pool.units import Unit
 from poolrl.pool.worker import Worker
-from tests.conftest import tiny_spec, until
+from tests.conftest import tiny_spec
 from tests.pool.test_liveness import at_work_on, ended
 from tests.pool.test_processes import odd, start
+from tests.waiting import until
 
 
 def look(pool: Pool) -> Status:

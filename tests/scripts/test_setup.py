@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import until
+
 ROOT = Path(__file__).parent.parent.parent
 
 SHIPPED = ["setup.cfg", "pyproject.toml", "constraints.txt", "README.md", "LICENSE"]
@@ -35,10 +37,7 @@ def set_up(project: Path) -> subprocess.Popen[bytes]:
 @pytest.mark.full
 def test_ten_may_set_up_at_once_and_a_cut_off_one_is_done_again(project: Path) -> None:
     cut_off = set_up(project)
-    deadline = time.monotonic() + 60
-    while not (project / ".venv" / "bin").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until((project / ".venv" / "bin").exists)
     time.sleep(3)
     os.killpg(cut_off.pid, signal.SIGKILL)
     cut_off.wait()

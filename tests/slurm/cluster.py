@@ -21,12 +21,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from tests.waiting import PATIENCE_SECONDS, until
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scontrol", "unshare", "nsenter", "setpriv")
-
-PATIENCE_SECONDS = 90.0
-"""How long anything may take that SLURM should do: the machine may be busy."""
 
 CONFIGURATION = """\
 ClusterName=private
@@ -101,19 +99,6 @@ def _free_ports(count: int) -> list[int]:
         for each in sockets:
             each.bind(("127.0.0.1", 0))
         return [each.getsockname()[1] for each in sockets]
-
-
-def until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS) -> Any:
-    """Wait for something to become true, and give it back.
-
-    Raises:
-        AssertionError: it did not in time; says what.
-    """
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
-        time.sleep(0.1)
-    return found
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import sleepy_options
-from tests.slurm.cluster import Cluster, until
+from tests.slurm.cluster import Cluster
+from tests.waiting import until
 
 PROJECT = Path(__file__).parent.parent.parent
 SCRIPT = PROJECT / "scripts" / "run_pool.sh"

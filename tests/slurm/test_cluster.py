@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.slurm.cluster import missing, until
+from tests.slurm.cluster import missing
 from tests.slurm.jobs import PROJECT
+from tests.waiting import until
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from tests.slurm.cluster import Cluster, until
+from tests.slurm.cluster import Cluster
+from tests.waiting import until
 
 folder = Path(sys.argv[1])
 (folder / "script").write_text("#!/bin/sh\\nsleep 1000 & sleep 1000\\n")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.checker import check, same_history
-from tests.slurm.cluster import Cluster, until
+from tests.slurm.cluster import Cluster
 from tests.slurm.jobs import (
     Locally,
     census,
@@ -20,6 +20,7 @@ from tests.slurm.jobs import (
     wait_for_merge,
     workers_on,
 )
+from tests.waiting import until
 
 
 def running(slurm: Cluster) -> int:

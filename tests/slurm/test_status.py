@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.slurm.cluster import Cluster, until
+from tests.slurm.cluster import Cluster
 from tests.slurm.jobs import (
     VARIABLES,
     merged,
@@ -23,6 +23,7 @@ from tests.slurm.jobs import (
     wait_for_merge,
     workers_on,
 )
+from tests.waiting import until
 
 SECONDS = 2.0
 """How soon a change should be told."""

@@ -10,8 +10,9 @@ import pytest
 from poolrl.pool.layout import Layout
 from poolrl.pool.submissions import submissions
 from tests.faults.checker import check
-from tests.slurm.cluster import Cluster, until
+from tests.slurm.cluster import Cluster
 from tests.slurm.jobs import VARIABLES, deposits, merged, sleepy, wait_for_merge, workers_on
+from tests.waiting import until
 
 
 def poolrl(slurm: Cluster, command: str, *arguments: str) -> str:
