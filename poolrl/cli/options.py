@@ -119,6 +119,14 @@ def patience_options(command: F) -> F:
 
 keep_option = click.option("--keep", type=KeepRule(), help="Agents that stay on disk.")
 
+moved_option = click.option(
+    "--task-arg",
+    "arguments",
+    type=Argument(),
+    multiple=True,
+    help="xml_file=PATH, where the task's model has moved.",
+)
+
 trust_option = click.option(
     "--trust",
     is_flag=True,

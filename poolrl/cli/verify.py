@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from poolrl.cli.options import pool_argument, trust_option
+from poolrl.cli.options import moved_option, pool_argument, trust_option
 
 if TYPE_CHECKING:
     from poolrl.pool.findings import Finding
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @click.option("--iteration", type=click.IntRange(min=0), help="Compute this iteration's units.")
 @click.option("--branch", type=click.IntRange(min=0), help="Of the iteration, this branch alone.")
 @click.option("--task", "task_id", metavar="ID", help="The pool's task, if it is a user's own.")
+@moved_option
 @trust_option
 def command(
     pool: Path,
@@ -31,6 +32,7 @@ def command(
     iteration: int | None,
     branch: int | None,
     task_id: str | None,
+    arguments: tuple[tuple[str, Any], ...],
     trust: bool,
 ) -> None:
     """Check every record, hash and merge of a pool, and compute some of its units again.
@@ -52,6 +54,7 @@ def command(
         from poolrl import tasks
 
         tasks.permit(opened.spec.task, task_id, trust=trust)
+        tasks.move_model(opened.spec.task, dict(arguments))
     examined = examine(opened)
     _print(examined.findings)
     chosen = _choose(examined, 5 if sample is None else sample, everything, iteration, branch)

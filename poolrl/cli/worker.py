@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from poolrl.cli.options import DIRECTORY, keep_option, patience_options, trust_option
+from poolrl.cli.options import DIRECTORY, keep_option, moved_option, patience_options, trust_option
 
 if TYPE_CHECKING:
     from poolrl.stopping import Stop
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @click.option("--prefer", type=click.IntRange(min=0), help="Branch to look at first.")
 @click.option("--attached", is_flag=True, help="End when standard input is closed.")
 @click.option("--task", "task_id", metavar="ID", help="The pool's task, if it is a user's own.")
+@moved_option
 @trust_option
 def command(
     pool_directory: Path,
@@ -32,6 +33,7 @@ def command(
     prefer: int | None,
     attached: bool,
     task_id: str | None,
+    arguments: tuple[tuple[str, Any], ...],
     trust: bool,
     **options: Any,
 ) -> None:
@@ -59,6 +61,7 @@ def command(
         threading.Thread(target=_end_with_stdin, args=(stop,), daemon=True).start()
     pool = open_pool(pool_directory)
     tasks.permit(pool.spec.task, task_id, trust=trust)
+    tasks.move_model(pool.spec.task, dict(arguments))
     given = {name: value for name, value in options.items() if value is not None}
     run = replace(pool.run, **given)
     if prefer is None:

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from poolrl import config, files, tasks
 from poolrl.agent import Agent
-from poolrl.config import RunOptions, Spec
+from poolrl.config import RunOptions, Spec, World
 from poolrl.errors import PoolrlError, Stopped, UsageError
 from poolrl.launch.local import LocalWorkers, usable_cores
 from poolrl.launch.result import leave_result
@@ -73,7 +73,7 @@ def run_pool(
         soft_wrap=True,
     )
     arguments = _worker_arguments(root, run, deadline)
-    arguments += permission(pool.spec, overrides)
+    arguments += task_arguments(pool.spec, overrides)
     crew = LocalWorkers(arguments, pool.layout.logs)
     stop = Stop()
     stop.last_words = crew.kill
@@ -150,7 +150,8 @@ def validate(
     )
     if existing is not None and existing.spec.task.id == task.id and not task.source_sha256:
         task = replace(task, source_sha256=existing.spec.task.source_sha256)
-    spec = replace(spec, task=tasks.permit(task, named, trust=trust))
+    world = tasks.permit(task, named, trust=trust)
+    spec = replace(spec, task=world if existing is None else _from_where_it_lies(existing, world))
     if existing is None:
         check_task(spec.task)
     spec, data = _completed(spec, from_agent)
@@ -193,13 +194,33 @@ def _completed(spec: Spec, from_agent: Path | None) -> tuple[Spec, bytes | None]
     return replace(spec, initial_agent_sha256=hashlib.sha256(data).hexdigest()), data
 
 
-def permission(spec: Spec, overrides: Mapping[str, Any]) -> list[str]:
-    """The arguments by which a worker may run the pool's task where it is a user's own."""
-    if not tasks.needs_permission(spec.task):
-        return []
-    return (
-        ["--task", tasks.absolute(overrides["task.id"])] if "task.id" in overrides else ["--trust"]
-    )
+def _from_where_it_lies(existing: Pool, task: World) -> World:
+    """A pool's task as the pool names it, where it is given with the same model at another place.
+
+    Raises:
+        UsageError: there is no model at the place that was given.
+    """
+    own = existing.spec.task
+    recorded, given = (world.kwargs.get("xml_file") for world in (own, task))
+    if recorded in (None, given) or not isinstance(given, str) or not own.model_sha256:
+        return task
+    there = replace(own, kwargs={**own.kwargs, "xml_file": given})
+    if tasks.fingerprint(tasks.make(there, 1)) != own.model_sha256:
+        return task  # which is refused for it
+    tasks.move_model(own, {"xml_file": given})
+    return replace(task, kwargs={**task.kwargs, "xml_file": recorded})
+
+
+def task_arguments(spec: Spec, overrides: Mapping[str, Any]) -> list[str]:
+    """The arguments by which a worker may run the pool's task where it is a user's own, and finds
+    its model where that has moved."""
+    arguments = []
+    if tasks.needs_permission(spec.task):
+        named = "task.id" in overrides
+        arguments += ["--task", tasks.absolute(overrides["task.id"])] if named else ["--trust"]
+    if (place := tasks.new_place(spec.task)) is not None:
+        arguments += ["--task-arg", f"xml_file={place}"]
+    return arguments
 
 
 def _worker_arguments(root: Path, run: RunOptions, deadline: float | None) -> list[str]:

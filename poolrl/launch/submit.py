@@ -18,7 +18,7 @@ import click
 from poolrl.errors import PoolrlError, UsageError
 from poolrl.launch import slurm
 from poolrl.launch.continuation import AT_LIMIT
-from poolrl.launch.run import permission, validate
+from poolrl.launch.run import task_arguments, validate
 from poolrl.pool import doctor, store
 from poolrl.pool.archive import Archive
 from poolrl.pool.ending import is_last
@@ -117,7 +117,7 @@ def submit_pool(
     root = Path(os.path.abspath(root))  # a job may run elsewhere
     spec, run, data = validate(config_file, root, overrides, from_agent, trust=trust)
     tasks = request.tasks or spec.pool.count
-    text = script(root, request, tasks, permission(spec, overrides))
+    text = script(root, request, tasks, task_arguments(spec, overrides))
     if dry_run:
         click.echo(text, nl=False)
         return
@@ -131,14 +131,14 @@ def submit_pool(
     click.echo(_told(root, jobs, tasks))
 
 
-def script(root: Path, request: Request, tasks: int, permitted: Sequence[str] = ()) -> str:
+def script(root: Path, request: Request, tasks: int, arguments: Sequence[str] = ()) -> str:
     """The batch script, which is all that is submitted.
 
     Args:
         root: the pool's directory, absolute.
         request: what to ask of the cluster.
         tasks: workers.
-        permitted: arguments by which a user's own task may run.
+        arguments: of each worker.
 
     Raises:
         UsageError: the directory's name does not fit into a line.
@@ -169,7 +169,7 @@ def script(root: Path, request: Request, tasks: int, permitted: Sequence[str] = 
         *(f"#SBATCH {argument}" for argument in request.sbatch_arguments),
         f"export {AT_LIMIT}={'requeue' if request.chain == 1 else 'end'}",
         *request.before,
-        f"exec {shlex.join([*command, str(root), *permitted])}",
+        f"exec {shlex.join([*command, str(root), *arguments])}",
     ]
     return "\n".join(lines) + "\n"
 

@@ -13,6 +13,7 @@ from poolrl.config import World
 from poolrl.errors import UsageError
 from poolrl.tasks import user
 from poolrl.tasks.base import Task
+from poolrl.tasks.moved import place
 from poolrl.tasks.variants import with_variants
 
 # id: (module:class, default time limit). Modules are imported when a task is made, so that the
@@ -99,6 +100,8 @@ def _of_class(cls: type[Task], default_limit: int, world: World, num_simulations
             raise unknown_argument(world.id, name, known)
         example = value if takes(known[name].annotation, value) else known[name].default
         kwargs[name] = like(example, value, f"task.kwargs.{name}")
+    if isinstance(file := kwargs.get("xml_file"), str):
+        kwargs["xml_file"] = place(file)
     limit = world.max_episode_steps or default_limit
     if not limit:
         raise UsageError(f"task.max_episode_steps: {world.id} has no time limit of its own; set it")
