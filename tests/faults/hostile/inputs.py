@@ -271,6 +271,8 @@ def words(draw: Draw, place: Place) -> Arguments:
                 ["tasks", "--", _not_ours(word)],
                 ["worker", f"--pool-directory=./{word}"],
                 ["worker", "--pool-directory", str(place.pool), f"--task={_not_ours(word)}"],
+                ["worker", "--pool-directory", str(place.pool), f"--task-arg={word}"],
+                ["worker", "--pool-directory", str(place.pool), f"--task-arg=xml_file={word}"],
             ]
         )
     )
@@ -315,7 +317,9 @@ def world(draw: Draw, place: Place) -> Arguments:
     shutil.rmtree(place.pool / "iterations")
     new = ["run", str(place.config), "--pool-directory", str(place.root / "new")]
     evaluate = ["evaluate", str(place.agent), "--episodes", "2"]
-    return draw(st.sampled_from([evaluate, evaluate, new, _pool_command(draw, place)]))
+    there = ["worker", "--pool-directory", str(place.pool)]
+    there.append(f"--task-arg=xml_file={draw(st.sampled_from(['./nowhere.xml', 'ant.xml', '<']))}")
+    return draw(st.sampled_from([evaluate, evaluate, new, there, _pool_command(draw, place)]))
 
 
 KINDS: dict[str, Callable[[Draw, Place], Arguments]] = {
