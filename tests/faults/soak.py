@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import os
 import random
 import signal
 import subprocess
@@ -74,7 +73,7 @@ class Soak:
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
         self._workers: list[subprocess.Popen[bytes]] = []
-        self._asleep: dict[int, float] = {}
+        self._asleep: dict[subprocess.Popen[bytes], float] = {}
         self._seen: dict[Path, str] = {}
         self._log = open(self.pool.layout.root.with_suffix(".log"), "ab")  # noqa: SIM115
 
@@ -98,10 +97,10 @@ class Soak:
 
     def _tend(self) -> None:
         """Wake who has slept enough, and start anew who is gone."""
-        for pid, until in list(self._asleep.items()):
+        for worker, until in list(self._asleep.items()):
             if time.monotonic() >= until:
-                os.kill(pid, signal.SIGCONT)
-                del self._asleep[pid]
+                worker.send_signal(signal.SIGCONT)  # or nothing, where it had just ended
+                del self._asleep[worker]
         living = [worker for worker in self._workers if worker.poll() is None]
         for worker in self._workers:
             if worker.returncode not in (None, -signal.SIGKILL, -signal.SIGTERM, 75):
@@ -126,17 +125,17 @@ class Soak:
         (what,) = self._random.choices(list(CHANCES), list(CHANCES.values()))
         victim = self._random.choice(self._workers)
         if what == "stopped":
-            if victim.pid in self._asleep:
+            if victim in self._asleep:
                 return
             victim.send_signal(signal.SIGSTOP)
-            self._asleep[victim.pid] = time.monotonic() + self._random.uniform(*PAUSE_SECONDS)
+            self._asleep[victim] = time.monotonic() + self._random.uniform(*PAUSE_SECONDS)
             self.counts["stopped and woken"] += 1
         elif what == "asked to end":
             victim.terminate()
             self.counts["asked to end"] += 1
         else:
             for each in self._workers if what == "all killed" else [victim]:
-                self._asleep.pop(each.pid, None)
+                self._asleep.pop(each, None)
                 each.kill()
                 each.wait()
                 self.counts["killed"] += 1
