@@ -182,7 +182,7 @@ def test_a_stopped_run_resumes(tmp_path: Path, sent: signal.Signals, code: int) 
     arguments = ["--pool-directory", "pool", *settings(task__max_episode_steps=3000)]
     command = [sys.executable, "-m", "poolrl", "run", "--iterations", "100000", *arguments]
     run = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    until((tmp_path / "pool" / "iterations" / "000002").exists)
+    until((tmp_path / "pool" / "iterations" / "000002").exists, seconds=60)
     run.send_signal(sent)
     said, _ = run.communicate(timeout=60)
     assert run.returncode == code, said.decode()

@@ -81,6 +81,7 @@ class Ext4:
         until(
             lambda: not subprocess.run(loops, capture_output=True, check=True).stdout,
             "that no mount namespace keeps the file system",
+            seconds=60,
         )
 
     def mount_again(self) -> None:

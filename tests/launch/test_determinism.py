@@ -52,7 +52,8 @@ def test_a_worker_that_is_killed_on_the_way(tmp_path: Path, undisturbed: list[st
     running = run(pool, 2)
     leases = pool / "iterations" / "000001"
     found = until(
-        lambda: [pid for lease in leases.glob("branch-*.lease") if (pid := holder(lease))]
+        lambda: [pid for lease in leases.glob("branch-*.lease") if (pid := holder(lease))],
+        seconds=60,
     )
     os.kill(found[0], signal.SIGKILL)
     assert running.wait(timeout=120) == 0

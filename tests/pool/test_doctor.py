@@ -105,7 +105,8 @@ def test_killed_at_any_time_it_leaves_nothing(tmp_path: Path, sent: signal.Signa
         time.sleep(delay)
         run.send_signal(sent)
         run.wait(30)
-        until(lambda: not os.listdir(tmp_path), "that the second process clears up")
+        left = deadline - time.monotonic()
+        until(lambda: not os.listdir(tmp_path), "that the second process clears up", left)
 
 
 def test_what_a_killed_doctor_left_is_swept_when_it_is_old(tmp_path: Path) -> None:

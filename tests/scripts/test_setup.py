@@ -37,7 +37,7 @@ def set_up(project: Path) -> subprocess.Popen[bytes]:
 @pytest.mark.full
 def test_ten_may_set_up_at_once_and_a_cut_off_one_is_done_again(project: Path) -> None:
     cut_off = set_up(project)
-    until((project / ".venv" / "bin").exists)
+    until((project / ".venv" / "bin").exists, seconds=60)
     time.sleep(3)
     os.killpg(cut_off.pid, signal.SIGKILL)
     cut_off.wait()

@@ -96,7 +96,7 @@ def values(task: MujocoTask, field: str) -> np.ndarray:
 
 def test_contact_forces_are_those_of_the_drawn_model() -> None:
     task = made({"body_mass": Randomization(scale=(0.5, 2.0))}, 2, "Ant-v5")
-    seen = played(task, [0, 1], [3, 4], steps=80)
+    seen = played(task, [0, 1], [3, 4], steps=40)
     assert np.abs(task.cfrc_ext).max() > 0
     for i in range(2):
         model, data = task.batch.get_model(i), mujoco.MjData(task.model)
