@@ -27,9 +27,9 @@ from pathlib import Path
 import click
 from pool import FREE
 
-from poolrl import config
-from poolrl.config import RunOptions
-from poolrl.pool.spec import make_pool
+from poolrl.config import schema as config
+from poolrl.config.schema import RunOptions
+from poolrl.pool.directory import make_pool
 
 KINDS = {
     "look up the folder": (),

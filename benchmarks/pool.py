@@ -22,11 +22,11 @@ from pathlib import Path
 
 import click
 
-from poolrl import config
-from poolrl.config import RunOptions
-from poolrl.pool.history import WORK, History
-from poolrl.pool.records import Seconds
-from poolrl.pool.spec import Pool, make_pool, open_pool
+from poolrl.config import schema as config
+from poolrl.config.schema import RunOptions
+from poolrl.monitoring.history import WORK, History
+from poolrl.pool.directory import Pool, make_pool, open_pool
+from poolrl.records.records import Seconds
 
 FREE = {
     "task.id": "Plateau-v0",

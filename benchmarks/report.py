@@ -47,7 +47,7 @@ def keep(output: Path | None, title: str, command: str, body: str) -> None:
     """Print a benchmark's result, and write it to a file with the versions it was seen with."""
     import click
 
-    from poolrl.versions import versions
+    from poolrl.provenance import versions
 
     click.echo(body)
     if output is None:

@@ -43,11 +43,13 @@ import mujoco
 import numpy as np
 from mujoco.batch import Batch
 
-from poolrl import config, tasks
+from poolrl import tasks
 from poolrl.agent import Agent
-from poolrl.learn import Budget, initial_agent
-from poolrl.learn.play import Player
-from poolrl.learn.rollout import collect
+from poolrl.algorithms.training import initial_agent
+from poolrl.algorithms.types import Budget
+from poolrl.config import schema as config
+from poolrl.rollouts.rollout import collect
+from poolrl.rollouts.sampler import Player
 from poolrl.seeding import Purpose, Streams
 from poolrl.tasks.mujoco import MujocoTask
 from poolrl.tasks.registry import REGISTRY

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import click
 
-from poolrl.pool.history import History
-from poolrl.pool.spec import open_pool
+from poolrl.monitoring.history import History
+from poolrl.pool.directory import open_pool
 
 HEAD = (
     "| pool | branches | iterations | M steps | minutes | with a core a branch, min "

@@ -24,10 +24,13 @@ from typing import Any
 
 import click
 
-from poolrl import config, tasks
-from poolrl.learn import Budget, initial_agent, ppo, train
-from poolrl.learn import on_policy as loop
-from poolrl.policy.acting import Policy
+from poolrl import tasks
+from poolrl.algorithms import on_policy as loop
+from poolrl.algorithms import ppo
+from poolrl.algorithms.training import initial_agent, train
+from poolrl.algorithms.types import Budget
+from poolrl.config import schema as config
+from poolrl.networks.policy import Policy
 from poolrl.seeding import Streams
 from poolrl.tasks.mujoco import MujocoTask
 

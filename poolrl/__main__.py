@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from poolrl.cli import main
+from poolrl.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -22,15 +22,16 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from poolrl import files, tables
-from poolrl.config import Natural, NetworkSpec, Randomization, Text, World
+from poolrl import files
+from poolrl.config import tables
+from poolrl.config.schema import Natural, NetworkSpec, Randomization, Text, World
 from poolrl.errors import UsageError
-from poolrl.policy.acting import Policy
-from poolrl.policy.arrays import check_arrays, expected_shapes
+from poolrl.networks.parameters import check_arrays, expected_shapes
+from poolrl.networks.policy import Policy
 from poolrl.spaces import SpaceSpec
 
 if TYPE_CHECKING:  # acting and training need no torch
-    from poolrl.policy.module import PolicyModule
+    from poolrl.networks.torch_module import PolicyModule
 
 SCHEMA = 1
 """Version of the format of agent files; a reader refuses newer ones."""
@@ -195,7 +196,7 @@ class Agent:
         Raises:
             UsageError: the arrays are not those of the network that the metadata describes.
         """
-        from poolrl.policy.module import PolicyModule
+        from poolrl.networks.torch_module import PolicyModule
 
         self.check()
         return PolicyModule(self.policy_arrays, self.metadata.network)

@@ -13,9 +13,9 @@ from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
 
-from poolrl import config  # noqa: E402
-from poolrl.config import RunOptions, Spec  # noqa: E402
-from poolrl.pool.spec import Pool, make_pool  # noqa: E402
+from poolrl.config import schema as config  # noqa: E402
+from poolrl.config.schema import RunOptions, Spec  # noqa: E402
+from poolrl.pool.directory import Pool, make_pool  # noqa: E402
 
 TINY = {
     "task.id": "Plateau-v0",

@@ -17,17 +17,20 @@ import pytest
 import torch
 
 import poolrl
-from poolrl import config, tasks
+from poolrl import tasks
 from poolrl.agent import Agent
+from poolrl.algorithms.training import initial_agent
+from poolrl.config import schema as config
 from poolrl.errors import UsageError
-from poolrl.learn import initial_agent
 from poolrl.seeding import Streams
 from poolrl.spaces import SpaceSpec
 
 MAKE = """
 import sys
-from poolrl import config, tasks
-from poolrl.learn import Budget, initial_agent, train
+from poolrl import tasks
+from poolrl.config import schema as config
+from poolrl.algorithms.training import initial_agent, train
+from poolrl.algorithms.types import Budget
 from poolrl.seeding import Streams
 spec, _ = config.load(None, {"task.max_episode_steps": 20})
 make = lambda n: tasks.make("Swimmer-v5", n, max_episode_steps=20)

@@ -18,8 +18,8 @@ def command(pool: Path) -> None:
     submit` or `poolrl run` goes on from there.
     """
     from poolrl.launch import slurm
-    from poolrl.pool.spec import open_pool
-    from poolrl.pool.submissions import job_name, submissions
+    from poolrl.pool.directory import open_pool
+    from poolrl.storage.submissions import job_name, submissions
 
     layout = open_pool(pool).layout
     jobs = [job for each in submissions(layout) for job in each.jobs]

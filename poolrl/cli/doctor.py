@@ -10,7 +10,7 @@ import click
 from poolrl.cli.options import DIRECTORY
 
 if TYPE_CHECKING:
-    from poolrl.pool.doctor import Finding
+    from poolrl.doctor.check_result import Finding
 
 
 @click.command()
@@ -26,8 +26,8 @@ def command(directory: Path, as_json: bool) -> None:
 
     import msgspec
 
+    from poolrl.doctor.examination import examine
     from poolrl.errors import Stopped, UsageError
-    from poolrl.pool.doctor import examine
 
     def leave(signum: int, frame: FrameType | None) -> None:
         raise Stopped.by(signum)  # what was made is removed on the way out

@@ -43,7 +43,7 @@ def command(
     from msgspec.structs import replace
 
     from poolrl import tasks
-    from poolrl.learn.evaluate import evaluate_agent
+    from poolrl.rollouts.evaluation import evaluate_agent
 
     agent = _champion(agent_or_pool) if os.path.isdir(agent_or_pool) else _agent(agent_or_pool)
     world = agent.metadata.world
@@ -74,8 +74,8 @@ def _agent(path: Path) -> Agent:
 def _champion(directory: Path) -> Agent:
     from poolrl.agent import Agent
     from poolrl.errors import IncompatiblePool, UsageError
-    from poolrl.pool.archive import Archive
-    from poolrl.pool.spec import open_pool
+    from poolrl.pool.directory import open_pool
+    from poolrl.storage.deposits import Archive
 
     archive = Archive(open_pool(directory))
     merged = archive.newest_merge()

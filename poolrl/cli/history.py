@@ -20,8 +20,8 @@ from poolrl.cli.options import pool_argument
 )
 def command(pool: Path, style: str) -> None:
     """Print one row a unit and iteration, from a pool's records, to standard output."""
-    from poolrl.pool.history import History
-    from poolrl.pool.spec import open_pool
+    from poolrl.monitoring.history import History
+    from poolrl.pool.directory import open_pool
 
     history = History(open_pool(pool))
     history.refresh()

@@ -50,8 +50,8 @@ class Argument(click.ParamType[tuple[str, Any]]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, Any]:
+        from poolrl.config.tables import parse_override
         from poolrl.errors import UsageError
-        from poolrl.tables import parse_override
 
         name, _, text = str(value).partition("=")
         try:
@@ -71,8 +71,8 @@ class KeepRule(click.ParamType[str]):
     name = "champions|all|last:N"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from poolrl.config.retention_rule import Keep
         from poolrl.errors import UsageError
-        from poolrl.keep import Keep
 
         try:
             Keep.parse(str(value))

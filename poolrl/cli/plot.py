@@ -14,8 +14,8 @@ from poolrl.cli.options import FILE, pool_argument
 @click.option("-o", "--output", type=FILE, required=True, help="A .png, .pdf or .svg file.")
 def command(pool: Path, output: Path) -> None:
     """Draw the champion's score and its re-evaluation, with every branch's score behind them."""
-    from poolrl.pool.history import History
-    from poolrl.pool.spec import open_pool
+    from poolrl.monitoring.history import History
+    from poolrl.pool.directory import open_pool
     from poolrl.report.plot import plot_history
 
     history = History(open_pool(pool))

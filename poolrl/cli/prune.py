@@ -11,7 +11,7 @@ import click
 from poolrl.cli.options import keep_option, pool_argument
 
 if TYPE_CHECKING:
-    from poolrl.pool.cleanup import Removable
+    from poolrl.pool.retention import Removable
 
 
 @click.command()
@@ -26,9 +26,9 @@ def command(pool: Path, keep: str | None, dry_run: bool, corrupt: bool) -> None:
     and all leaves every agent; by default the rule is that of the pool's last run. Records, merges,
     champions and the agent that the pool was given always stay. Workers may be at work meanwhile.
     """
-    from poolrl.keep import Keep
-    from poolrl.pool.cleanup import removable, remove
-    from poolrl.pool.spec import open_pool
+    from poolrl.config.retention_rule import Keep
+    from poolrl.pool.directory import open_pool
+    from poolrl.pool.retention import removable, remove
 
     opened = open_pool(pool)
     found = removable(opened, Keep.parse(keep or opened.run.keep), set_aside=corrupt)

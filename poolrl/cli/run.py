@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from poolrl.cli.settings import pool_options, settings_of
+from poolrl.cli.pool_options import pool_options, settings_of
 
 
 @click.command()
@@ -27,7 +27,7 @@ def command(one_worker: bool, **options: Any) -> None:
         raise click.UsageError("--one-worker and --workers: give one of them")
     config, root, keys, from_agent, trust = settings_of(options)
     if one_worker:
-        from poolrl.launch.one import work_as_one
+        from poolrl.launch.array_worker import work_as_one
 
         work_as_one(config, root, keys, from_agent, trust=trust)
     else:

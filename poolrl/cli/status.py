@@ -13,8 +13,9 @@ from poolrl.cli.options import pool_argument
 
 if TYPE_CHECKING:
     from poolrl.launch.slurm import Job
-    from poolrl.pool.spec import Pool
-    from poolrl.pool.status import Observer, Status
+    from poolrl.monitoring.pool_status import Observer
+    from poolrl.monitoring.status_types import Status
+    from poolrl.pool.directory import Pool
 
 LOOK_SECONDS = 1.0
 """How often a pool is looked at; heartbeats tell of a change within a second too."""
@@ -38,8 +39,8 @@ def command(pool: Path, watch: bool, as_json: bool, complete: bool) -> None:
     Reads files alone and changes none, from any machine that sees them. docs/status.md explains
     what is shown, and has the keys of --json.
     """
-    from poolrl.pool.spec import open_pool
-    from poolrl.pool.status import Observer
+    from poolrl.monitoring.pool_status import Observer
+    from poolrl.pool.directory import open_pool
 
     opened = open_pool(pool)
     observer = Observer(opened)
@@ -51,7 +52,7 @@ def command(pool: Path, watch: bool, as_json: bool, complete: bool) -> None:
     from rich.console import Console
     from rich.live import Live
 
-    from poolrl.report.status import view
+    from poolrl.report.status_view import view
 
     console = Console(highlight=False, soft_wrap=not watch)
     if not watch:
@@ -93,7 +94,7 @@ class _Queue:
     def ask(self, status: Status) -> list[Job] | None:
         """The jobs of the pool that SLURM knows; ``None`` where there is no SLURM."""
         from poolrl.launch import slurm
-        from poolrl.pool.submissions import submissions
+        from poolrl.storage.submissions import submissions
 
         now = time.monotonic()
         if self._asked is None or now - self._asked > QUEUE_EVERY:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from poolrl.cli.settings import pool_options, settings_of
+from poolrl.cli.pool_options import pool_options, settings_of
 
 
 @click.command()

@@ -22,7 +22,7 @@ def command(task_id: str | None, everything: bool, as_json: bool) -> None:
     import msgspec
 
     from poolrl import tasks
-    from poolrl.config import World
+    from poolrl.config.schema import World
     from poolrl.tasks import listing
 
     found: Description | list[Entry]

@@ -10,10 +10,10 @@ import click
 from poolrl.cli.options import moved_option, pool_argument, trust_option
 
 if TYPE_CHECKING:
-    from poolrl.pool.findings import Finding
-    from poolrl.pool.records import UnitRecord
-    from poolrl.pool.spec import Pool
-    from poolrl.pool.verify import Examined
+    from poolrl.monitoring.discrepancies import Finding
+    from poolrl.monitoring.verify import Examined
+    from poolrl.pool.directory import Pool
+    from poolrl.records.records import UnitRecord
 
 
 @click.command()
@@ -42,8 +42,8 @@ def command(
     on the same machine and versions; where those differ, a difference says so.
     """
     from poolrl.errors import IncompatiblePool
-    from poolrl.pool.spec import open_pool
-    from poolrl.pool.verify import examine
+    from poolrl.monitoring.verify import examine
+    from poolrl.pool.directory import open_pool
 
     if sum([sample is not None, everything, iteration is not None]) > 1:
         raise click.UsageError("--sample, --all and --iteration: give one of them")
@@ -78,7 +78,7 @@ def _choose(
     import random
 
     from poolrl.errors import UsageError
-    from poolrl.pool.verify import recomputable
+    from poolrl.monitoring.verify import recomputable
 
     records = recomputable(examined)
     if iteration is not None:
@@ -103,8 +103,8 @@ def _recompute(pool: Pool, examined: Examined, chosen: list[UnitRecord]) -> list
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as TimeColumn
 
-    from poolrl.pool.verify import start_of
-    from poolrl.pool.worker.recompute import Recomputer
+    from poolrl.monitoring.verify import start_of
+    from poolrl.worker.recomputation import Recomputer
 
     recomputer = Recomputer(pool)
     if recomputer.warning is not None:

@@ -12,7 +12,7 @@ import click
 from poolrl.cli.options import DIRECTORY, keep_option, moved_option, patience_options, trust_option
 
 if TYPE_CHECKING:
-    from poolrl.stopping import Stop
+    from poolrl.interrupts import Stop
 
 
 @click.command()
@@ -47,12 +47,12 @@ def command(
     from msgspec.structs import replace
 
     from poolrl import tasks
-    from poolrl.environment import detect
     from poolrl.errors import Stopped
-    from poolrl.pool.ending import Ending
-    from poolrl.pool.spec import open_pool
-    from poolrl.pool.worker import Worker
-    from poolrl.stopping import Stop
+    from poolrl.interrupts import Stop
+    from poolrl.job_environment import detect
+    from poolrl.pool.directory import open_pool
+    from poolrl.pool.stop_criteria import Ending
+    from poolrl.worker.loop import Worker
 
     stop = Stop()
     stop.listen()

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from poolrl.environment import detect
-from poolrl.pool import store
-from poolrl.stopping import FINISH_SECONDS
+from poolrl.interrupts import FINISH_SECONDS
+from poolrl.job_environment import detect
+from poolrl.storage import store
 
 RESTARTS = 3
 """How often a worker that was killed, or failed, is started anew while the pool makes no

@@ -12,21 +12,22 @@ from typing import Any
 from msgspec.structs import replace
 from rich.console import Console
 
-from poolrl import config, files, tasks
+from poolrl import files, tasks
 from poolrl.agent import Agent
-from poolrl.config import RunOptions, Spec, World
+from poolrl.config import schema as config
+from poolrl.config.schema import RunOptions, Spec, World
 from poolrl.errors import PoolrlError, Stopped, UsageError
+from poolrl.interrupts import Stop
 from poolrl.launch.local import LocalWorkers, usable_cores
-from poolrl.launch.result import leave_result
-from poolrl.pool.ending import Ending
-from poolrl.pool.history import History
-from poolrl.pool.layout import Layout
-from poolrl.pool.spec import Pool, make_pool, open_pool
-from poolrl.pool.worker.clock import Clock
-from poolrl.pool.worker.compute import Computer
+from poolrl.launch.run_result import leave_result
+from poolrl.monitoring.history import History
+from poolrl.pool.directory import Pool, make_pool, open_pool
+from poolrl.pool.stop_criteria import Ending
 from poolrl.report.progress import RunProgress
-from poolrl.stopping import Stop
+from poolrl.storage.layout import Layout
 from poolrl.tasks.check import check_task
+from poolrl.worker.phase_timer import Clock
+from poolrl.worker.unit_computation import Computer
 
 LOOK_SECONDS = 0.25
 """How often a run looks at its workers and at what they have deposited."""

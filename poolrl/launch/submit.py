@@ -15,18 +15,19 @@ from typing import Any
 
 import click
 
+from poolrl.doctor import examination as doctor
 from poolrl.errors import PoolrlError, UsageError
 from poolrl.launch import slurm
-from poolrl.launch.continuation import AT_LIMIT
+from poolrl.launch.requeue import AT_LIMIT
 from poolrl.launch.run import task_arguments, validate
-from poolrl.pool import doctor, store
-from poolrl.pool.archive import Archive
-from poolrl.pool.ending import is_last
-from poolrl.pool.layout import Layout
-from poolrl.pool.records import Submission
-from poolrl.pool.spec import Pool, make_pool
-from poolrl.pool.submissions import job_name, note
-from poolrl.pool.units import Unit
+from poolrl.pool.directory import Pool, make_pool
+from poolrl.pool.stop_criteria import is_last
+from poolrl.records.records import Submission
+from poolrl.records.work_units import Unit
+from poolrl.storage import store
+from poolrl.storage.deposits import Archive
+from poolrl.storage.layout import Layout
+from poolrl.storage.submissions import job_name, note
 
 LEAD_SECONDS = 60
 """How long before its time limit a worker is told, SLURM's own coarseness aside."""

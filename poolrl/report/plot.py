@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from poolrl.errors import UsageError
-from poolrl.pool.history import History
+from poolrl.monitoring.history import History
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,9 +8,9 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from poolrl.durations import duration
-from poolrl.pool.history import History
-from poolrl.pool.records import MergeRecord
+from poolrl.formatting import duration
+from poolrl.monitoring.history import History
+from poolrl.records.records import MergeRecord
 
 WINDOW = 10
 """Iterations over which speed is averaged."""

@@ -10,11 +10,11 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
 from numpy.typing import NDArray
 
-from poolrl.config import World
+from poolrl.config.schema import World
 from poolrl.errors import PoolrlError, UsageError
 from poolrl.tasks.base import StepResult, Task
 from poolrl.tasks.registry import REGISTRY, make
-from poolrl.tasks.user import blamed
+from poolrl.trusted_code import blamed
 
 LIMIT = 8
 """Time limit of the episodes that are played."""

@@ -12,10 +12,10 @@ from gymnasium.envs.registration import load_env_creator
 from gymnasium.spaces import Box, Discrete
 from msgspec import Struct
 
-from poolrl.config import World
+from poolrl import trusted_code as user
+from poolrl.config.schema import World
 from poolrl.errors import UsageError
 from poolrl.spaces import ActionSpace
-from poolrl.tasks import user
 from poolrl.tasks.base import Task
 from poolrl.tasks.gymnasium_ids import (
     PACKAGES,

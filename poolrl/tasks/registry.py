@@ -9,11 +9,11 @@ from importlib import import_module
 from typing import Any
 
 from poolrl import files
-from poolrl.config import World
+from poolrl import trusted_code as user
+from poolrl.config.schema import World
 from poolrl.errors import UsageError
-from poolrl.tasks import user
 from poolrl.tasks.base import Task
-from poolrl.tasks.moved import place
+from poolrl.tasks.model_paths import place
 from poolrl.tasks.variants import with_variants
 
 # id: (module:class, default time limit). Modules are imported when a task is made, so that the
@@ -36,7 +36,7 @@ REGISTRY: dict[str, tuple[str, int]] = {
     "Quadruped-v0": ("poolrl.tasks.mujoco.quadruped:Quadruped", 800),
     "QuadrupedStep-v0": ("poolrl.tasks.mujoco.quadruped:QuadrupedStep", 800),
     "AnymalC-v0": ("poolrl.tasks.mujoco.quadruped:AnymalC", 800),
-    "Plateau-v0": ("poolrl.tasks.plateau:Plateau", 10),
+    "Plateau-v0": ("poolrl.tasks.identity:Plateau", 10),
     "Switches-v0": ("poolrl.tasks.switches:Switches", 10),
 }
 

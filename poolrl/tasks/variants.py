@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
-from poolrl.config import World
+from poolrl.config.schema import World
 from poolrl.errors import UsageError
 from poolrl.tasks.base import Ids, Info, StepResult, Task
 

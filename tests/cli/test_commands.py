@@ -14,8 +14,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from poolrl.pool.history import History
-from poolrl.pool.spec import open_pool
+from poolrl.monitoring.history import History
+from poolrl.pool.directory import open_pool
 from tests.cli.test_errors import poolrl, settings
 from tests.waiting import until
 
@@ -39,7 +39,7 @@ def history(place: Path) -> History:
 
 def test_help_is_fast_and_without_torch(tmp_path: Path) -> None:
     code = (
-        "import sys\nfrom poolrl.cli import cli\n"
+        "import sys\nfrom poolrl.cli.main import cli\n"
         "try: cli(['run', '--help'])\n"
         "except SystemExit: pass\n"
         "sys.exit(bool({'torch', 'numpy', 'mujoco', 'pandas'} & set(sys.modules)))"

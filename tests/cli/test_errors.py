@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 
 from poolrl.agent import Agent
-from poolrl.config import RunOptions
-from poolrl.pool.archive import Archive
-from poolrl.pool.ending import Ending
-from poolrl.pool.spec import make_pool
-from poolrl.pool.worker import Worker
+from poolrl.config.schema import RunOptions
+from poolrl.pool.directory import make_pool
+from poolrl.pool.stop_criteria import Ending
+from poolrl.storage.deposits import Archive
+from poolrl.worker.loop import Worker
 from tests.conftest import TINY, as_options, tiny_spec
-from tests.pool.test_spec import snapshot
+from tests.pool.test_directory import snapshot
 
 
 def poolrl(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:

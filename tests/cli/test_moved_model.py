@@ -8,12 +8,12 @@ from pathlib import Path
 import mujoco
 import pytest
 
-from poolrl.pool.history import History
-from poolrl.pool.spec import open_pool
+from poolrl.monitoring.history import History
+from poolrl.pool.directory import open_pool
 from poolrl.tasks.mujoco.model import load_model
 from tests.cli.test_errors import poolrl
 from tests.conftest import TINY, as_options
-from tests.pool.test_spec import snapshot
+from tests.pool.test_directory import snapshot
 
 KEYS = TINY | {"task.id": "Swimmer-v5", "task.kwargs.xml_file": "./mine.xml"}
 

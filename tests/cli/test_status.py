@@ -11,17 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from poolrl.config import RunOptions
-from poolrl.pool.ending import Ending
-from poolrl.pool.spec import Pool, make_pool
-from poolrl.pool.units import Unit
-from poolrl.pool.worker import Worker
+from poolrl.config.schema import RunOptions
+from poolrl.pool.directory import Pool, make_pool
+from poolrl.pool.stop_criteria import Ending
+from poolrl.records.work_units import Unit
+from poolrl.worker.loop import Worker
 from tests.cli.test_errors import poolrl
 from tests.conftest import tiny_spec
 from tests.launch.fakes import Fakes
-from tests.pool.test_liveness import ended
-from tests.pool.test_processes import start
-from tests.pool.test_status import beat, claim
+from tests.monitoring.test_pool_status import beat, claim
+from tests.worker.test_liveness import ended
+from tests.worker.test_processes import start
 
 KEYS = {
     *("schema", "directory", "task", "seed", "branches", "state", "merged", "iteration"),
@@ -130,7 +130,7 @@ def test_markup_and_control_characters_stay_text(pool: Pool, tmp_path: Path) -> 
 
 def test_neither_torch_nor_mujoco_is_imported(pool: Pool) -> None:
     code = (
-        "import sys; from poolrl.cli import cli; "
+        "import sys; from poolrl.cli.main import cli; "
         f"cli.main(['status', {str(pool.layout.root)!r}], standalone_mode=False); "
         "sys.exit(bool({'torch', 'mujoco', 'pandas'} & sys.modules.keys()))"
     )

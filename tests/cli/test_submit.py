@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from poolrl.config import RunOptions
-from poolrl.pool.ending import Ending
-from poolrl.pool.layout import Layout
-from poolrl.pool.spec import make_pool, open_pool
-from poolrl.pool.submissions import job_name, submissions
-from poolrl.pool.worker import Worker
+from poolrl.config.schema import RunOptions
+from poolrl.pool.directory import make_pool, open_pool
+from poolrl.pool.stop_criteria import Ending
+from poolrl.storage.layout import Layout
+from poolrl.storage.submissions import job_name, submissions
+from poolrl.worker.loop import Worker
 from tests.cli.test_errors import poolrl, settings
 from tests.conftest import tiny_spec
 from tests.faults.checker import check

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from poolrl.pool.spec import open_pool
+from poolrl.pool.directory import open_pool
 from poolrl.tasks.registry import REGISTRY
 from tests.cli.test_errors import poolrl, settings
-from tests.pool.test_spec import snapshot
+from tests.pool.test_directory import snapshot
 
 # Importing it leaves a marker.
 SOURCE = """\
 from pathlib import Path
-from poolrl.tasks.plateau import Plateau
+from poolrl.tasks.identity import Plateau
 (Path(__file__).parent / "ran").touch()
 class Mine(Plateau):
     '''A plateau of mine.

@@ -11,7 +11,7 @@ import pytest
 
 from tests.cli.test_errors import poolrl, settings
 from tests.faults.test_checker import edit, finished, loser
-from tests.pool.test_spec import snapshot
+from tests.pool.test_directory import snapshot
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_what_cannot_be_meant(place: Path, options: tuple[str], code: int, words
 
 def test_files_are_checked_without_torch_and_without_a_simulator(sound: Path) -> None:
     code = (
-        "import sys\nfrom poolrl.cli import cli\n"
+        "import sys\nfrom poolrl.cli.main import cli\n"
         f"cli(['verify', {str(sound)!r}, '--sample', '0'], standalone_mode=False)\n"
         "sys.exit(bool({'torch', 'mujoco', 'gymnasium'} & set(sys.modules)))"
     )
@@ -88,7 +88,7 @@ def test_files_are_checked_without_torch_and_without_a_simulator(sound: Path) ->
 
 
 def test_a_users_task_runs_only_where_it_is_named(tmp_path: Path) -> None:
-    from poolrl.tasks import plateau
+    from poolrl.tasks import identity as plateau
 
     marker = "import pathlib; pathlib.Path('ran').touch()\n"
     text = Path(plateau.__file__).read_text().replace("import numpy", marker + "import numpy", 1)

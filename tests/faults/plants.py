@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from poolrl.pool import store
-from poolrl.pool.archive import Archive
-from poolrl.pool.records import AgentRef, UnitRecord
-from poolrl.pool.units import Unit
+from poolrl.records.records import AgentRef, UnitRecord
+from poolrl.records.work_units import Unit
+from poolrl.storage import store
+from poolrl.storage.deposits import Archive
 
 
 def write_in_place() -> None:

@@ -16,19 +16,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from poolrl.config import RunOptions, Spec
-from poolrl.pool.archive import Archive
-from poolrl.pool.ending import Ending
-from poolrl.pool.history import History
-from poolrl.pool.spec import make_pool, open_pool
-from poolrl.pool.units import Unit
-from poolrl.pool.worker import Worker
+from poolrl.config.schema import RunOptions, Spec
+from poolrl.monitoring.history import History
+from poolrl.pool.directory import make_pool, open_pool
+from poolrl.pool.stop_criteria import Ending
+from poolrl.records.work_units import Unit
+from poolrl.storage.deposits import Archive
+from poolrl.worker.loop import Worker
 from tests.cli.test_errors import settings
 from tests.conftest import tiny_spec
 from tests.faults.checker import check
 from tests.faults.file_systems import Ext4
-from tests.pool.test_processes import champions
-from tests.pool.test_spec import snapshot
+from tests.pool.test_directory import snapshot
+from tests.worker.test_processes import champions
 
 STEPS = 3000
 """Of an episode: a unit takes some 0.1 s."""
@@ -230,7 +230,7 @@ import os, sys
 if sys.argv[3] == "careless":
     os.fsync = lambda descriptor: None
 sys.argv = ["poolrl", "worker", "--pool-directory", sys.argv[1], "--iterations", sys.argv[2]]
-from poolrl.cli import main
+from poolrl.cli.main import main
 main()
 """
 

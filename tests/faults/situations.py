@@ -12,17 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from poolrl.agent import Agent
-from poolrl.config import RunOptions, Spec
+from poolrl.config.schema import RunOptions, Spec
 from poolrl.errors import PoolrlError
-from poolrl.pool.claims import Claims
-from poolrl.pool.ending import Ending
-from poolrl.pool.history import History
-from poolrl.pool.spec import make_pool, open_pool
-from poolrl.pool.units import Unit
-from poolrl.pool.worker import Worker
-from poolrl.pool.worker.clock import Clock
-from poolrl.pool.worker.compute import Computer, Result
-from poolrl.pool.worker.look import Listing
+from poolrl.monitoring.history import History
+from poolrl.pool.directory import make_pool, open_pool
+from poolrl.pool.stop_criteria import Ending
+from poolrl.records.work_units import Unit
+from poolrl.storage.claims import Claims
+from poolrl.worker.iteration_snapshot import Listing
+from poolrl.worker.loop import Worker
+from poolrl.worker.phase_timer import Clock
+from poolrl.worker.unit_computation import Computer, Result
 from tests.conftest import tiny_spec
 
 LEASE = 0.3

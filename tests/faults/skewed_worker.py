@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 
-from poolrl.cli import main
+from poolrl.cli.main import main
 
 
 def skew(seconds: float) -> None:

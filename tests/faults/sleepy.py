@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from poolrl.tasks import StepResult
 from poolrl.tasks.base import Ids
-from poolrl.tasks.plateau import Plateau
+from poolrl.tasks.identity import Plateau
 
 
 class Sleepy(Plateau):

@@ -22,10 +22,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from poolrl import config
-from poolrl.config import RunOptions, Spec
-from poolrl.pool.archive import Archive
-from poolrl.pool.spec import Pool, make_pool
+from poolrl.config import schema as config
+from poolrl.config.schema import RunOptions, Spec
+from poolrl.pool.directory import Pool, make_pool
+from poolrl.storage.deposits import Archive
 from tests.faults.checker import examine, same_history
 
 WORKERS = 4

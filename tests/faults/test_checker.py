@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from poolrl.config import RunOptions
-from poolrl.pool.ending import Ending
-from poolrl.pool.spec import make_pool
-from poolrl.pool.worker import Worker
+from poolrl.config.schema import RunOptions
+from poolrl.pool.directory import make_pool
+from poolrl.pool.stop_criteria import Ending
+from poolrl.worker.loop import Worker
 from tests.conftest import tiny_spec
 from tests.faults.checker import check, examine, same_history
 

@@ -23,25 +23,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import poolrl
-from poolrl import files, tables, tasks
+from poolrl import files, tasks
 from poolrl.agent import Agent
-from poolrl.config import RunOptions, World
+from poolrl.config import tables
+from poolrl.config.schema import RunOptions, World
 from poolrl.errors import IncompatiblePool, UsageError
-from poolrl.pool import store
-from poolrl.pool.archive import Archive
-from poolrl.pool.claims import Claims
-from poolrl.pool.ending import Ending
-from poolrl.pool.history import History
-from poolrl.pool.records import MergeRecord, NewerSchema, UnitRecord, Unreadable, decode, encode
-from poolrl.pool.spec import Pool, make_pool, open_pool
-from poolrl.pool.units import Unit
-from poolrl.pool.worker import Worker
+from poolrl.monitoring.history import History
+from poolrl.pool.directory import Pool, make_pool, open_pool
+from poolrl.pool.stop_criteria import Ending
+from poolrl.records.records import MergeRecord, NewerSchema, UnitRecord, Unreadable, decode, encode
+from poolrl.records.work_units import Unit
 from poolrl.report.plot import plot_bytes
+from poolrl.storage import store
+from poolrl.storage.claims import Claims
+from poolrl.storage.deposits import Archive
 from poolrl.tasks.check import try_task
+from poolrl.worker.loop import Worker
 from tests.conftest import tiny_spec
 from tests.faults.hostile.inputs import CANARY
 from tests.faults.hostile.values import damaged, deep, mutated, to_json, whole
-from tests.pool.test_select import choose, deposit, first
+from tests.pool.test_merge_rules import choose, deposit, first
 
 
 @pytest.fixture

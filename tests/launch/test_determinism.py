@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from poolrl.pool.history import History
-from poolrl.pool.spec import open_pool
+from poolrl.monitoring.history import History
+from poolrl.pool.directory import open_pool
 from tests.waiting import until
 
 ITERATIONS = 2

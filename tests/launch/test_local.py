@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from poolrl.config import RunOptions
+from poolrl.config.schema import RunOptions
 from poolrl.launch.local import RESTARTS, LocalWorkers, usable_cores
-from poolrl.pool.spec import Pool, make_pool
+from poolrl.pool.directory import Pool, make_pool
 from tests.conftest import tiny_spec
 from tests.waiting import until
 

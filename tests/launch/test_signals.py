@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from poolrl.config import RunOptions
-from poolrl.pool.layout import Layout
-from poolrl.pool.spec import make_pool
+from poolrl.config.schema import RunOptions
+from poolrl.pool.directory import make_pool
+from poolrl.storage.layout import Layout
 from tests.conftest import TINY, as_options, tiny_spec
 from tests.waiting import until
 

@@ -8,13 +8,13 @@ import pytest
 
 from poolrl.errors import PoolrlError, Stopped, UsageError
 from poolrl.launch import slurm
-from poolrl.launch.continuation import AT_LIMIT, Continuation
+from poolrl.launch.requeue import AT_LIMIT, Continuation
 from poolrl.launch.submit import Request, script
-from poolrl.pool.ending import Ending
-from poolrl.pool.records import Submission
-from poolrl.pool.spec import Pool
-from poolrl.pool.submissions import job_name, note, submissions
-from poolrl.pool.worker import Worker
+from poolrl.pool.directory import Pool
+from poolrl.pool.stop_criteria import Ending
+from poolrl.records.records import Submission
+from poolrl.storage.submissions import job_name, note, submissions
+from poolrl.worker.loop import Worker
 from tests.launch.fakes import Fakes
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from poolrl.durations import duration
 from poolrl.errors import UsageError
-from poolrl.pool.ending import Ending
-from poolrl.pool.history import History
-from poolrl.pool.spec import Pool
-from poolrl.pool.worker import Worker
+from poolrl.formatting import duration
+from poolrl.monitoring.history import History
+from poolrl.pool.directory import Pool
+from poolrl.pool.stop_criteria import Ending
 from poolrl.report.plot import plot_history
 from poolrl.report.progress import RunProgress
+from poolrl.worker.loop import Worker
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from poolrl.pool.layout import Layout
-from poolrl.pool.submissions import submissions
+from poolrl.storage.layout import Layout
+from poolrl.storage.submissions import submissions
 from tests.faults.checker import check
 from tests.slurm.cluster import Cluster
 from tests.slurm.jobs import VARIABLES, deposits, merged, sleepy, wait_for_merge, workers_on

@@ -12,7 +12,7 @@ import pytest
 from gymnasium import spaces
 
 from poolrl import tasks
-from poolrl.config import World
+from poolrl.config.schema import World
 from poolrl.errors import UsageError
 from poolrl.tasks import gymnasium_ids
 from poolrl.tasks.check import check, check_task, one_action

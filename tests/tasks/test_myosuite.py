@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from poolrl.pool.history import History
-from poolrl.pool.spec import open_pool
+from poolrl.monitoring.history import History
+from poolrl.pool.directory import open_pool
 from tests.cli.test_errors import settings
 
 PROJECT = Path(__file__).parents[2]

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import tomli_w
 
-from poolrl import tables, tasks
-from poolrl.config import Spec, TaskSpec
+from poolrl import tasks
+from poolrl.config import tables
+from poolrl.config.schema import Spec, TaskSpec
 from poolrl.errors import UsageError
 from poolrl.tasks.registry import like, takes
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from poolrl import config, tasks
-from poolrl.config import TaskSpec, World
+from poolrl import tasks
+from poolrl.algorithms.training import initial_agent
+from poolrl.config import schema as config
+from poolrl.config.schema import TaskSpec, World
 from poolrl.errors import UsageError
-from poolrl.learn import initial_agent
 from poolrl.seeding import Streams
 from poolrl.tasks import Task
 

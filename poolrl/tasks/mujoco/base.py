@@ -13,7 +13,7 @@ from gymnasium.spaces import Box
 from mujoco.batch import Batch
 from numpy.typing import NDArray
 
-from poolrl.config import Randomization
+from poolrl.config.schema import Randomization
 from poolrl.errors import UsageError
 from poolrl.tasks.base import Ids, StepResult, Task
 from poolrl.tasks.mujoco.model import load_model, without_idle_stages

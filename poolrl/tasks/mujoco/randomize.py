@@ -10,7 +10,7 @@ import numpy as np
 from mujoco.batch import MODEL_FIELDS, Batch
 from numpy.typing import NDArray
 
-from poolrl.config import Randomization
+from poolrl.config.schema import Randomization
 from poolrl.errors import UsageError
 from poolrl.tasks.base import Ids
 

@@ -18,10 +18,10 @@ import numpy as np
 from hypothesis import strategies as st
 
 from poolrl.agent import Agent
-from poolrl.config import RunOptions
-from poolrl.pool.ending import Ending
-from poolrl.pool.spec import make_pool
-from poolrl.pool.worker import Worker
+from poolrl.config.schema import RunOptions
+from poolrl.pool.directory import make_pool
+from poolrl.pool.stop_criteria import Ending
+from poolrl.worker.loop import Worker
 from tests.conftest import tiny_spec
 from tests.faults.hostile.values import damaged, mutated, to_json, to_toml, values, whole
 

@@ -153,7 +153,7 @@ def command(watch: Watch, arguments: list[str], allowed: tuple[Path, ...], limit
         allowed: where it may write.
         limit: seconds that it may take.
     """
-    from poolrl import cli
+    from poolrl.cli import main as cli
 
     out, err = io.StringIO(), io.StringIO()
     logging.root.handlers.clear()
@@ -219,7 +219,7 @@ def refuse_to_start(*_: Any) -> None:
 
 USED = ("gymnasium.envs.classic_control", "gymnasium.envs.mujoco", "gymnasium.envs.toy_text")
 USED += ("pandas", "matplotlib.figure", "poolrl.launch.run")
-USED += ("matplotlib.backends.backend_agg", "poolrl.cli")
+USED += ("matplotlib.backends.backend_agg", "poolrl.cli.main")
 """What commands import for any input."""
 
 

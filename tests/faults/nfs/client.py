@@ -14,8 +14,8 @@ import threading
 import time
 from pathlib import Path
 
-from poolrl.config import RunOptions
-from poolrl.pool.spec import make_pool
+from poolrl.config.schema import RunOptions
+from poolrl.pool.directory import make_pool
 from tests.conftest import tiny_spec
 
 ROOT = Path("/mnt/pools/pool")

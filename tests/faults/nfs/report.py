@@ -8,10 +8,10 @@ import re
 import sys
 from pathlib import Path
 
-from poolrl.config import RunOptions
-from poolrl.pool.ending import Ending
-from poolrl.pool.spec import make_pool
-from poolrl.pool.worker import Worker
+from poolrl.config.schema import RunOptions
+from poolrl.pool.directory import make_pool
+from poolrl.pool.stop_criteria import Ending
+from poolrl.worker.loop import Worker
 from tests.faults.checker import examine, same_history
 from tests.faults.nfs import client
 

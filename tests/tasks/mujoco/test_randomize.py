@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from poolrl import tasks
-from poolrl.config import Randomization
+from poolrl.config.schema import Randomization
 from poolrl.errors import UsageError
 from poolrl.tasks.mujoco import MujocoTask
 from poolrl.tasks.mujoco.model import ASSETS, load_model

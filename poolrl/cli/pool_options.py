@@ -1,0 +1,142 @@
+"""The options of a pool that ``run`` and ``submit`` share, and what they mean as keys of a
+configuration."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+
+from poolrl.cli.options import (
+    DIRECTORY,
+    FILE,
+    Argument,
+    Duration,
+    F,
+    Values,
+    keep_option,
+    patience_options,
+    trust_option,
+)
+
+
+class Settings(NamedTuple):
+    """What the options of a command line ask for.
+
+    Attributes:
+        config: a configuration; ``None`` for the pool's own, or the defaults.
+        root: the pool's directory.
+        keys: dotted key of the configuration -> value.
+        from_agent: an agent file to start from.
+        trust: whether a user's own task may run that the keys do not name.
+    """
+
+    config: Path | None
+    root: Path
+    keys: dict[str, Any]
+    from_agent: Path | None
+    trust: bool
+
+
+def pool_options(command: F) -> F:
+    """Options of `run` and `submit`; give what they are called with to ``settings_of``."""
+    for option in reversed(
+        [
+            click.argument("config", type=FILE, required=False),
+            click.option(
+                "--pool-directory",
+                type=DIRECTORY,
+                help="Where the pool is, or shall be.  [default: pools/NAME]",
+            ),
+            click.option(
+                "--task", "task_id", metavar="ID", help="Of `poolrl tasks`, or FILE.py:CLASS."
+            ),
+            click.option(
+                "--task-arg",
+                "arguments",
+                type=Argument(),
+                multiple=True,
+                help="Of the task's own.",
+            ),
+            click.option("--pool-count", type=int, help="Branches an iteration."),
+            click.option("--iterate-episodes", type=int, help="Training episodes of a branch."),
+            click.option("--iterate-steps", type=int, help="Training steps of a branch, instead."),
+            click.option("--evaluate-episodes", type=int, help="Evaluation episodes of a branch."),
+            click.option("--iterations", type=int, help="End after this iteration."),
+            click.option("--seed", type=int, help="Seed of the pool."),
+            click.option(
+                "--learning-rate", type=Values(), help="One value, or one a branch in turn."
+            ),
+            click.option("--from-agent", type=FILE, help="Start from this agent."),
+            click.option(
+                "--target-return", type=float, help="End once the champion reaches this return."
+            ),
+            click.option("--time-budget", type=Duration(), help="End after 90s, 10m, 2h."),
+            keep_option,
+            patience_options,
+            click.option(
+                "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Any key, as a.b=c."
+            ),
+            trust_option,
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def settings_of(options: dict[str, Any]) -> Settings:
+    """What the options of ``pool_options``, and ``--workers`` where there is one, ask for.
+
+    Raises:
+        UsageError: they contradict each other, or one does not parse.
+    """
+    keys = _keys(options["overrides"], options)
+    keys |= {f"task.kwargs.{name}": value for name, value in options["arguments"]}
+    config = options["config"]
+    name = config.stem if config else _name(str(keys.get("task.id", "swimmer")))
+    root = options["pool_directory"] or Path("pools") / name
+    return Settings(config, root, keys, options["from_agent"], options["trust"])
+
+
+def _name(task_id: str) -> str:
+    """A folder's name for a task: its class, or its id."""
+    return re.sub(r"[^\w.-]+", "-", task_id.rpartition(":")[2])
+
+
+OPTION_KEYS = {
+    "task_id": "task.id",
+    "pool_count": "pool.count",
+    "iterate_episodes": "pool.iterate_episodes",
+    "iterate_steps": "pool.iterate_steps",
+    "evaluate_episodes": "pool.evaluate_episodes",
+    "seed": "pool.seed",
+    "iterations": "run.iterations",
+    "workers": "run.workers",
+    "target_return": "run.target_return",
+    "time_budget": "run.time_budget",
+    "keep": "run.keep",
+    "branch_timeout": "run.branch_timeout",
+    "min_deposits": "run.min_deposits",
+    "stall_timeout": "run.stall_timeout",
+    "max_failed_iterations": "run.max_failed_iterations",
+}
+
+
+def _keys(overrides: tuple[str, ...], options: dict[str, Any]) -> dict[str, Any]:
+    """Options and ``--set`` as dotted keys of the configuration."""
+    from poolrl.config.tables import parse_override
+
+    if options["iterate_episodes"] is not None:
+        if options["iterate_steps"] is not None:
+            raise click.UsageError("--iterate-episodes and --iterate-steps: give one of them")
+        options["iterate_steps"] = 0
+    keys = dict(parse_override(text) for text in overrides)
+    keys |= {
+        key: options[name] for name, key in OPTION_KEYS.items() if options.get(name) is not None
+    }
+    rates = options["learning_rate"]
+    if rates is not None:
+        keys["branches.learning_rate"] = rates
+    return keys

@@ -1,0 +1,103 @@
+"""Beta distributions, for bounded actions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poolrl.distributions.base import F32, Distribution, Gradient
+from poolrl.distributions.special_functions import digamma, log_gamma, sigmoid, softplus, trigamma
+
+# Samples are kept off the ends of the interval, where the density of a beta may be 0 or infinite.
+_EDGE = np.float32(1e-6)
+
+
+class Beta(Distribution):
+    """Independent beta distributions on [0, 1], one an action dimension (Chou et al. 2017).
+
+    Of 2·n parameters the first half gives α = 1 + softplus, the second β, so that every density has
+    one mode. An action is low + x·(high − low) for a sample x.
+    """
+
+    def __init__(self, low: NDArray[Any], high: NDArray[Any]) -> None:
+        self._low = np.asarray(low, np.float32)
+        self._scale = np.asarray(high, np.float32) - self._low
+        self._size = len(self._low)
+        self.num_parameters = 2 * self._size
+
+    def mode(self, parameters: F32) -> F32:
+        """The action of the mean α / (α + β), which unlike the mode always is inside."""
+        alpha, beta = self._concentrations(parameters)
+        return self.action(alpha / (alpha + beta))
+
+    def sample(self, parameters: F32, generator: np.random.Generator) -> F32:
+        alpha, beta = self._concentrations(parameters)
+        x = generator.beta(alpha, beta).astype(np.float32)
+        np.maximum(x, _EDGE, out=x)
+        np.minimum(x, 1 - _EDGE, out=x)
+        return x
+
+    def action(self, sample: NDArray[Any]) -> F32:
+        action: F32 = sample * self._scale
+        action += self._low
+        return action
+
+    def log_prob(self, parameters: F32, sample: NDArray[Any]) -> F32:
+        concentration = softplus(parameters)
+        return self._log_prob(concentration, self._log_x(sample))
+
+    def log_prob_gradient(self, parameters: F32, sample: NDArray[Any]) -> Gradient:
+        concentration = softplus(parameters)
+        log_x = self._log_x(sample)
+        value = self._log_prob(concentration, log_x)
+        # d/dα = log x − ψ(α) + ψ(α + β), and d/dβ with log(1 − x).
+        concentration += 1
+        total = concentration[:, : self._size] + concentration[:, self._size :]
+        gradient = log_x
+        gradient -= digamma(concentration)
+        _halves(gradient)[...] += digamma(total)[:, None]
+        gradient *= sigmoid(parameters)
+        return Gradient(value, gradient)
+
+    def entropy(self, parameters: F32) -> F32:
+        return self.entropy_gradient(parameters).value
+
+    def entropy_gradient(self, parameters: F32) -> Gradient:
+        concentration = softplus(parameters) + 1
+        total = concentration[:, : self._size] + concentration[:, self._size :]
+        entropy = log_gamma(concentration) - (concentration - 1) * digamma(concentration)
+        value = entropy.sum(axis=1)
+        value += ((total - 2) * digamma(total) - log_gamma(total)).sum(axis=1)
+        # dH/dα = −(α − 1) ψ′(α) + (α + β − 2) ψ′(α + β)
+        gradient: F32 = (1 - concentration) * trigamma(concentration)
+        _halves(gradient)[...] += ((total - 2) * trigamma(total))[:, None]
+        gradient *= sigmoid(parameters)
+        return Gradient(value, gradient)
+
+    def _concentrations(self, parameters: F32) -> tuple[F32, F32]:
+        concentration = softplus(parameters)
+        concentration += 1
+        return concentration[:, : self._size], concentration[:, self._size :]
+
+    def _log_x(self, sample: NDArray[Any]) -> F32:
+        """(n, 2·size): log x beside log(1 − x)."""
+        logs = np.empty((len(sample), 2 * self._size), np.float32)
+        np.log(sample, out=logs[:, : self._size])
+        np.log1p(-sample, out=logs[:, self._size :])
+        return logs
+
+    def _log_prob(self, less_one: F32, log_x: F32) -> F32:
+        """From α − 1 and β − 1."""
+        density: F32 = less_one * log_x
+        density -= log_gamma(less_one + 1)
+        value: F32 = density.sum(axis=1)
+        total = less_one[:, : self._size] + less_one[:, self._size :]
+        value += log_gamma(total + 2).sum(axis=1)
+        return value
+
+
+def _halves(array: F32) -> F32:
+    """A view (n, 2, size) of (n, 2·size)."""
+    return array.reshape(len(array), 2, -1)

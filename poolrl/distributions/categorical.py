@@ -1,0 +1,85 @@
+"""Categorical distributions, for one or several choices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poolrl.distributions.base import F32, Distribution, Gradient
+
+I64 = NDArray[np.int64]
+
+
+class Categorical(Distribution):
+    """Independent choices, each with a softmax over its logits.
+
+    The parameters are the logits of all choices one after another, the sample (n, choices) the
+    numbers that were chosen, from 0.
+
+    Args:
+        counts: how many values each choice has.
+        start: what is added to a choice to make it the action.
+        single: the action space is ``Discrete``: actions are (n,) instead of (n, 1).
+    """
+
+    def __init__(self, counts: Sequence[int], *, start: int = 0, single: bool = False) -> None:
+        self._starts = np.concatenate(([0], np.cumsum(counts)[:-1])).astype(np.intp)
+        self._choice = np.repeat(np.arange(len(counts)), counts)  # of every logit
+        self._offset = start
+        self._single = single
+        self.num_parameters = int(sum(counts))
+
+    def mode(self, parameters: F32) -> I64:
+        return self.action(self._highest(parameters))
+
+    def sample(self, parameters: F32, generator: np.random.Generator) -> I64:
+        # The Gumbel-max trick: the largest logit plus Gumbel noise is a draw from the softmax.
+        uniform = generator.random(parameters.shape, np.float32)
+        np.maximum(uniform, np.finfo(np.float32).tiny, out=uniform)
+        return self._highest(parameters - np.log(-np.log(uniform)))
+
+    def action(self, sample: NDArray[Any]) -> I64:
+        action: I64 = sample + self._offset
+        return action[:, 0] if self._single else action
+
+    def log_prob(self, parameters: F32, sample: NDArray[Any]) -> F32:
+        chosen = np.take_along_axis(self._log_softmax(parameters), self._columns(sample), axis=1)
+        total: F32 = chosen.sum(axis=1)
+        return total
+
+    def log_prob_gradient(self, parameters: F32, sample: NDArray[Any]) -> Gradient:
+        log_p = self._log_softmax(parameters)
+        columns = self._columns(sample)
+        value = np.take_along_axis(log_p, columns, axis=1).sum(axis=1)
+        # d log p_k / d logit_j = 1[j = k] − p_j
+        gradient = -np.exp(log_p)
+        gradient[np.arange(len(gradient))[:, None], columns] += 1
+        return Gradient(value, gradient)
+
+    def entropy(self, parameters: F32) -> F32:
+        return self.entropy_gradient(parameters).value
+
+    def entropy_gradient(self, parameters: F32) -> Gradient:
+        log_p = self._log_softmax(parameters)
+        p = np.exp(log_p)
+        entropies = -np.add.reduceat(p * log_p, self._starts, axis=1)
+        # dH/d logit_j = −p_j (log p_j + H)
+        gradient: F32 = -p * (log_p + entropies[:, self._choice])
+        return Gradient(entropies.sum(axis=1), gradient)
+
+    def _log_softmax(self, logits: F32) -> F32:
+        shifted: F32 = logits - np.maximum.reduceat(logits, self._starts, axis=1)[:, self._choice]
+        total = np.add.reduceat(np.exp(shifted), self._starts, axis=1)
+        shifted -= np.log(total)[:, self._choice]
+        return shifted
+
+    def _highest(self, scores: F32) -> I64:
+        parts = np.split(scores, self._starts[1:], axis=1)
+        return np.stack([part.argmax(axis=1) for part in parts], axis=1)
+
+    def _columns(self, sample: NDArray[Any]) -> I64:
+        columns: I64 = sample + self._starts
+        return columns

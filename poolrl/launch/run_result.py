@@ -1,0 +1,51 @@
+"""What a pool leaves when it ends: its history as a table, a plot, and a few lines."""
+
+from __future__ import annotations
+
+from poolrl.formatting import duration
+from poolrl.monitoring.history import History
+from poolrl.pool.stop_criteria import Ending
+from poolrl.report.plot import plot_bytes
+from poolrl.storage import store
+
+
+def leave_result(history: History, ending: Ending, seconds: float | None = None) -> list[str]:
+    """Write history and plot into the pool, and say how it ended.
+
+    Args:
+        history: of a pool that has ended: it has a merge and a closing record.
+        ending: what it ended on.
+        seconds: that the run took, where one did.
+
+    Returns:
+        Lines for the user.
+    """
+    layout = history.pool.layout
+    last, closing = history.merges[-1], history.closing
+    assert closing is not None
+    store.replace(layout.history, history.table().to_csv(index=False).encode())
+    store.replace(layout.plot, plot_bytes(history))
+    took = f"{duration(seconds)}, " if seconds is not None else ""
+    lines = [
+        f"ended after iteration {last.iteration}: {ending.reason(last)}; {took}"
+        f"{last.environment_steps:,} environment steps, {last.training_steps:,} of them in "
+        f"training; with a core a branch the pool would have taken "
+        f"{duration(history.core_a_branch_seconds())}"
+    ]
+    if closing.evaluation is not None:
+        evaluation = closing.evaluation
+        lines.append(
+            f"result: mean return {evaluation.score:.2f} ± {evaluation.standard_error:.2f} "
+            f"(standard error) over {len(evaluation.returns)} episodes on reserved seeds"
+        )
+    else:
+        lines.append(f"result: none, the closing evaluation failed: {closing.reason}")
+    if last.rule == "no branch succeeded":
+        reason = next((u.reason for u in reversed(history.units) if u.reason), "")
+        lines.append(f"warning: no branch of the last iteration succeeded: {reason}")
+    return [
+        *lines,
+        f"agent:   {layout.resolve(last.champion.path)}",
+        f"history: {layout.history}",
+        f"plot:    {layout.plot}",
+    ]

@@ -1,0 +1,74 @@
+"""A policy as torch modules, for whoever wants to go on with an agent in torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from poolrl.config.schema import NetworkSpec
+from poolrl.networks.normalizer import OBSERVATION_CLIP, VARIANCE_FLOOR
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
+
+
+class PolicyModule(nn.Module):
+    """Actor and critic with copies of an agent's arrays, under the same names.
+
+    Args:
+        arrays: of an agent, without its optimiser's.
+        network: their architecture.
+    """
+
+    def __init__(self, arrays: Mapping[str, NDArray[Any]], network: NetworkSpec) -> None:
+        super().__init__()
+        tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+        self.actor = _perceptron(tensors, "actor", len(network.actor), network.activation)
+        self.critic = _perceptron(tensors, "critic", len(network.critic), network.activation)
+        if "actor.free" in tensors:
+            self.actor.register_parameter("free", nn.Parameter(tensors["actor.free"]))
+        self.normalizer: _Normalizer | None = None
+        if network.normalize_observations:
+            self.normalizer = _Normalizer(tensors)
+
+    def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
+        """(n, observation size), not normalised -> (n, parameters of the action distribution) and
+        (n,) values."""
+        x = observation.to(torch.float32)
+        if self.normalizer is not None:
+            x = self.normalizer(x)
+        parameters = self.actor(x)
+        free = dict(self.actor.named_parameters()).get("free")
+        if free is not None:
+            parameters = torch.cat((parameters, free.expand(len(parameters), -1)), dim=1)
+        return parameters, self.critic(x).squeeze(-1)
+
+
+class _Normalizer(nn.Module):
+    mean: Tensor
+    var: Tensor
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        for name in ("mean", "var", "count"):
+            self.register_buffer(name, tensors[f"normalizer.{name}"])
+
+    def forward(self, observation: Tensor) -> Tensor:
+        scale = torch.rsqrt(self.var + VARIANCE_FLOOR).to(torch.float32)
+        x = (observation - self.mean.to(torch.float32)) * scale
+        return x.clamp(-float(OBSERVATION_CLIP), float(OBSERVATION_CLIP))
+
+
+def _perceptron(
+    tensors: Mapping[str, Tensor], name: str, hidden: int, activation: str
+) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for i in range(hidden + 1):
+        weight, bias = tensors[f"{name}.{2 * i}.weight"], tensors[f"{name}.{2 * i}.bias"]
+        linear = nn.Linear(weight.shape[1], weight.shape[0])
+        linear.weight, linear.bias = nn.Parameter(weight), nn.Parameter(bias)
+        layers += [linear, ACTIVATIONS[activation]()]
+    return nn.Sequential(*layers[:-1])

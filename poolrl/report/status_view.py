@@ -1,0 +1,235 @@
+"""A pool's status for people: all of a small pool, and of a large one what is unusual."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from poolrl.files import printable
+from poolrl.formatting import duration
+from poolrl.monitoring.status_types import Status, UnitStatus
+
+MOST_UNITS = 24
+"""Units that are listed one by one; of more, only what is unusual."""
+
+MOST_LINES = 8
+"""Lines of each kind."""
+
+SKEW_SECONDS = 5.0
+"""A difference of clocks that is worth telling."""
+
+COLOURS = {
+    "free": "dim",
+    "working": "cyan",
+    "silent": "bold red",
+    "deposited": "green",
+    "failed": "yellow",
+    "abandoned": "red",
+    "running": "green",
+    "stopped": "red",
+    "finished": "bold green",
+    "new": "dim",
+}
+
+
+class QueuedJob(Protocol):
+    """A job as a cluster's queue shows it; see ``poolrl.launch.slurm``."""
+
+    @property
+    def job(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def nodes(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def time_left(self) -> str: ...
+    @property
+    def start(self) -> str: ...
+
+
+def view(
+    status: Status, jobs: Sequence[QueuedJob] | None = None, *, complete: bool = False
+) -> RenderableType:
+    """What to print.
+
+    Args:
+        status: of the pool.
+        jobs: of the pool, as the cluster's queue shows them; ``None`` where there is none.
+        complete: whether every unit of a large pool is listed too.
+    """
+    parts: list[RenderableType] = [_head(status)]
+    if status.units:
+        shown = status.units
+        if len(shown) > MOST_UNITS and not complete:
+            shown = _unusual(shown)
+        parts.append(_counts(status))
+        if shown:
+            parts.append(_table(shown))
+    parts += [_line(text) for text in _lines(status)]
+    parts += [_line(text) for text in _queue(jobs or ())]
+    return Group(*parts)
+
+
+def _head(status: Status) -> Text:
+    head = Text(f"pool {_word(status.directory)}: {_word(status.task)}, ")
+    head.append(f"{status.branches} branches, seed {status.seed}: ")
+    head.append(status.state, COLOURS[status.state])
+    champion, speed = status.champion, status.speed
+    if champion is not None:
+        again = champion.parent_score
+        told = f" (the one before it again: {again:.2f})" if again is not None else ""
+        score = "none" if champion.score is None else f"{champion.score:.2f}"
+        head.append(
+            f"\niteration {status.iteration} of {status.iterations}; champion of iteration "
+            f"{champion.iteration}: score {score}{told}"
+        )
+    else:
+        head.append(f"\niteration {status.iteration} of {status.iterations}; no champion yet")
+    if speed is not None:
+        head.append(
+            f"\n{speed.iterations_per_hour:,.4g} iterations/h, "
+            f"{speed.environment_steps_per_second:,.0f} steps/s, "
+            f"{status.environment_steps:,} steps"
+        )
+        if status.seconds_left and status.state == "running":
+            head.append(f", about {duration(status.seconds_left)} left")
+    if status.result is not None:
+        evaluation = status.result.evaluation
+        if evaluation is None:
+            head.append(f"\nresult: none: {_word(status.result.reason)}")
+        else:
+            head.append(
+                f"\nresult: mean return {evaluation.score:.2f} ± {evaluation.standard_error:.2f} "
+                f"(standard error) over {len(evaluation.returns)} episodes on reserved seeds"
+            )
+    return head
+
+
+def _counts(status: Status) -> Text:
+    text = Text("units: ")
+    for position, state in enumerate(sorted(status.counts)):
+        text.append(", " if position else "")
+        text.append(f"{status.counts[state]} {state}", COLOURS[state])
+    states = Counter(worker.state for worker in status.workers)
+    told = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+    text.append(f"; workers: {told or 'none'}")
+    return text
+
+
+def _unusual(units: Sequence[UnitStatus]) -> list[UnitStatus]:
+    """What is not simply free, at work or done; and those at work for longest."""
+    odd = [
+        unit
+        for unit in units
+        if unit.state in ("silent", "failed", "abandoned") or unit.attempts or unit.copies
+    ]
+    working = [unit for unit in units if unit.state == "working" and unit not in odd[:MOST_UNITS]]
+    working.sort(key=lambda unit: -(unit.claimed_seconds or 0.0))
+    return [*odd[:MOST_UNITS], *working[:3]]
+
+
+def _table(units: Sequence[UnitStatus]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("unit", "state", "score", "host", "job", "claimed", "lease", "heartbeat", ""):
+        right = name in ("score", "claimed", "lease", "heartbeat")
+        table.add_column(name, justify="right" if right else "left", no_wrap=name != "")
+    for unit in units:
+        notes = []
+        if unit.attempts:
+            notes.append(f"{unit.attempts} attempts failed")
+        if unit.copies:
+            notes.append(f"doubled {unit.copies} times")
+        if unit.reason:
+            notes.append(_word(unit.reason))
+        table.add_row(
+            Text(unit.unit),
+            Text(unit.state, COLOURS[unit.state]),
+            Text("" if unit.score is None else f"{unit.score:.2f}"),
+            Text(_word(unit.host, 40)),
+            Text(_word(unit.job, 40)),
+            *(
+                Text("" if seconds is None else duration(seconds))
+                for seconds in (unit.claimed_seconds, unit.lease_seconds, unit.heartbeat_seconds)
+            ),
+            Text("; ".join(notes)),
+        )
+    return table
+
+
+def _lines(status: Status) -> Iterator[str]:
+    yield from _some("waits: ", [reason.text for reason in status.waiting])
+    yield from _some(
+        "attempt: ",
+        [
+            f"{attempt.unit} on {attempt.host}{f' (job {attempt.job})' if attempt.job else ''}: "
+            f"{attempt.reason}"
+            for attempt in status.attempts
+        ],
+    )
+    at_unit = {unit.worker for unit in status.units if unit.state == "silent"}
+    silent = [w for w in status.workers if w.state == "silent" and w.worker not in at_unit]
+    yield from _some(
+        "silent: ",
+        [
+            f"worker on {w.host}{f' (job {w.job})' if w.job else f' (process {w.pid})'}, for "
+            f"{duration(w.heartbeat_seconds)}"
+            for w in silent
+        ],
+    )
+    if status.set_aside:
+        yield f"{status.set_aside} damaged files were set aside (….corrupt-…)"
+    if status.forgotten_workers:
+        yield f"{status.forgotten_workers} workers left heartbeats that are over an hour old"
+    skewed = {
+        w.host: w.clock_seconds
+        for w in status.workers
+        if w.state != "silent" and abs(w.clock_seconds) > SKEW_SECONDS
+    }
+    yield from _some(
+        "clock: ",
+        [f"{host} is {seconds:+.0f} s from the file server" for host, seconds in skewed.items()],
+    )
+    clock = status.clock
+    if clock.known_by != "assumed" and abs(clock.offset_seconds) > SKEW_SECONDS:
+        yield (
+            f"clock: the file server is {clock.offset_seconds:+.0f} s from this machine; ages are "
+            "by its clock"
+        )
+
+
+def _queue(jobs: Sequence[QueuedJob]) -> Iterator[str]:
+    if not jobs:
+        return
+    states = Counter(job.state for job in jobs)
+    told = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+    yield f"SLURM: {told}"
+    pending = [job for job in jobs if job.state == "PENDING"]
+    yield from _some(
+        "SLURM: ",
+        [
+            f"{job.job} {job.state}, {job.reason}"
+            + (f", should start at {job.start}" if job.start not in ("", "N/A") else "")
+            for job in pending
+        ],
+    )
+
+
+def _some(label: str, lines: Sequence[str]) -> Iterator[str]:
+    yield from (f"{label}{line}" for line in lines[:MOST_LINES])
+    if len(lines) > MOST_LINES:
+        yield f"{label}… and {len(lines) - MOST_LINES} more"
+
+
+def _line(text: str) -> Text:
+    return Text(_word(text, 400))
+
+
+def _word(text: str, most: int = 200) -> str:
+    return printable(text, most)

@@ -1,0 +1,107 @@
+"""Units computed again, and held against what was deposited."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import msgspec
+
+from poolrl.agent import Agent
+from poolrl.algorithms.training import prepare
+from poolrl.errors import IncompatiblePool, PoolrlError, UsageError
+from poolrl.monitoring.discrepancies import Finding, compare
+from poolrl.pool.directory import Pool
+from poolrl.provenance import differences
+from poolrl.records.records import MergeRecord, UnitRecord
+from poolrl.storage.deposits import Archive
+from poolrl.worker.phase_timer import Clock
+from poolrl.worker.unit_computation import Computer, Result
+
+
+class Recomputer:
+    """Does units as a worker does, from the same champions, and compares.
+
+    Attributes:
+        warning: why results may differ on this machine; ``None`` where no reason is known.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        """
+        Raises:
+            UsageError: the pool's task cannot be made here.
+            IncompatiblePool: its model is another here.
+        """
+        self._pool = pool
+        self._archive = Archive(pool)
+        self._computer = Computer(pool.spec, Clock())
+        self.warning = pool.model_difference(self._computer.model_sha256)
+        prepare(pool.spec.learner)
+
+    def differences(self, record: UnitRecord, start: MergeRecord | None) -> list[Finding]:
+        """Where a unit's record is not what comes out here; the last one may say that the
+        deposit was made with other versions or on another processor.
+
+        Args:
+            record: of the unit, which is not an abandoned one.
+            start: the merge that it starts from; ``None`` for the initial unit.
+
+        Raises:
+            PoolrlError: it cannot be computed here.
+        """
+        layout = self._pool.layout
+        path = layout.relative(layout.iteration(record.iteration).record(record.unit))
+        try:
+            champion = self._start_agent(start)
+        except (UsageError, IncompatiblePool) as error:
+            return [Finding(path, "", f"cannot be computed again: {error}")]
+        try:
+            result = self._computer.compute(record.unit, champion)
+        except PoolrlError:
+            raise
+        except Exception as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise PoolrlError(f"{path}: cannot be computed again: {reason}") from error
+        found = list(compare(path, _recorded(record), _computed(result, start), "computed here"))
+        others = [
+            f"{name} {there} ({here} here)"
+            for name, (there, here) in differences(record.worker.versions).items()
+        ]
+        if found and others:
+            message = f"the deposit was made with {', '.join(others)}"
+            found.append(Finding(path, "worker.versions", message))
+        return found
+
+    def _start_agent(self, start: MergeRecord | None) -> Agent | None:
+        if start is None:
+            given = self._archive.given_agent()
+            return None if given is None else Agent.from_bytes(given, "the agent to start from")
+        data = self._archive.champion(start)
+        agent = Agent.from_bytes(data, start.champion.path)
+        self._computer.check(agent)
+        return agent
+
+
+def _recorded(record: UnitRecord) -> dict[str, Any]:
+    return {
+        "status": record.status,
+        "reason": record.reason,
+        "agent": {"sha256": record.agent.sha256 if record.agent else None},
+        "training": msgspec.to_builtins(record.training),
+        "evaluation": msgspec.to_builtins(record.evaluation),
+    }
+
+
+def _computed(result: Result, start: MergeRecord | None) -> dict[str, Any]:
+    sha256 = None
+    if result.agent is not None:
+        sha256 = hashlib.sha256(result.agent.to_bytes()).hexdigest()
+    elif not result.failure and start is not None:
+        sha256 = start.champion.sha256
+    return {
+        "status": "failed" if result.failure else "done",
+        "reason": result.failure,
+        "agent": {"sha256": sha256},
+        "training": msgspec.to_builtins(result.training),
+        "evaluation": msgspec.to_builtins(result.evaluation),
+    }

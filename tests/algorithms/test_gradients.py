@@ -1,0 +1,176 @@
+"""Updates against the same ones written in torch, with its automatic gradients and its Adam."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from gymnasium.spaces import Box, MultiDiscrete
+
+from poolrl.agent import Agent, AgentMetadata
+from poolrl.algorithms import ppo, reinforce
+from poolrl.algorithms.advantages import discounted_returns, generalized_advantages
+from poolrl.algorithms.on_policy import standardized
+from poolrl.algorithms.train_state import Trainee
+from poolrl.config.schema import PPO, NetworkSpec, Reinforce
+from poolrl.networks.parameters import initial_arrays
+from poolrl.networks.torch_module import PolicyModule
+from poolrl.rollouts.rollout import Rollout
+from poolrl.rollouts.sampler import Episodes
+from poolrl.spaces import ActionSpace, SpaceSpec
+from tests.distributions.test_distributions import CASES, entropy, log_prob
+
+T, N, SIZE = 24, 4, 5
+SPACES: dict[str, ActionSpace] = {
+    "beta": Box(-2.0, 2.0, (3,), np.float32),
+    "gaussian": Box(-2.0, 2.0, (3,), np.float32),
+    "categorical": MultiDiscrete([2, 5, 3]),
+}
+
+
+def agent(distribution: str, activation: str = "tanh") -> Agent:
+    network = NetworkSpec(
+        actor=(16, 8), critic=(8,), distribution=distribution, activation=activation
+    )
+    space = SPACES[distribution]
+    arrays = initial_arrays(network, SIZE, space, np.random.default_rng(0))
+    metadata = AgentMetadata(
+        task="Plateau-v0",
+        max_episode_steps=10,
+        observation_space=SpaceSpec.of(Box(-np.inf, np.inf, (SIZE,), np.float64)),
+        action_space=SpaceSpec.of(space),
+        learner="",
+        network=network,
+    )
+    return Agent(arrays, metadata)
+
+
+def rollout(trainee: Trainee) -> Rollout:
+    """Invented steps, with samples of the policy's own and log-probabilities a little off."""
+    rng = np.random.default_rng(1)
+    observation = rng.normal(size=(T, N, SIZE)).astype(np.float32)
+    policy = trainee.policy
+    normalized = policy.normalized(observation.reshape(T * N, SIZE))
+    parameters = policy.actor(normalized)
+    sample = policy.distribution.sample(parameters, rng)
+    known = policy.distribution.log_prob(parameters, sample)
+    known += rng.normal(0, 0.2, known.shape).astype(np.float32)
+    ended = rng.random((T, N)) < 0.1
+    ended[-1] = True
+    played = np.ones((T, N), bool)
+    played[-3:, 0] = False
+    return Rollout(
+        observation=observation,
+        normalized=normalized.reshape(T, N, SIZE),
+        sample=sample.reshape(T, N, -1),
+        log_prob=known.reshape(T, N),
+        value=policy.critic(normalized).reshape(T, N),
+        reward=rng.normal(size=(T, N)).astype(np.float32),
+        ended=ended,
+        bootstrap=np.zeros((T, N), np.float32),
+        played=played,
+        episodes=Episodes(np.zeros(0), np.zeros(0, np.int64)),
+    )
+
+
+def after(trainee: Trainee, module: PolicyModule) -> tuple[dict[str, Any], dict[str, Any]]:
+    ours = trainee.trained(learner="", environment_steps=0, episodes=0, updates=1).arrays
+    theirs = {name: value.detach().numpy() for name, value in module.named_parameters()}
+    return {name: ours[name] for name in theirs}, theirs
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+def test_ppo(name: str, activation: str) -> None:
+    trainee = Trainee(agent(name, activation))
+    data = rollout(trainee)
+    hp = PPO(
+        learning_rate=1e-2,
+        epochs=3,
+        minibatch_size=32,
+        entropy_coefficient=0.05,
+        max_grad_norm=0.4,
+        clip_range=0.15,
+    )
+    start = agent(name, activation)
+    module = PolicyModule(start.arrays, start.metadata.network)
+    ppo.update(trainee, data, hp, np.random.default_rng(7))
+
+    played, law = data.played, CASES[name][1]
+    advantage = generalized_advantages(
+        data.reward, data.value, data.ended, data.bootstrap, hp.discount, hp.gae_lambda
+    )
+    observations = torch.from_numpy(data.observation[played])
+    old = torch.from_numpy(data.log_prob[played])
+    target = torch.from_numpy((advantage + data.value)[played])
+    advantages = torch.from_numpy(standardized(advantage[played]))
+    adam = torch.optim.Adam(module.parameters(), lr=hp.learning_rate, eps=1e-5)
+    shuffle = np.random.default_rng(7)
+    for _ in range(hp.epochs):
+        for rows in torch.from_numpy(shuffle.permutation(len(target))).split(hp.minibatch_size):
+            parameters, value = module(observations[rows])
+            ratio = (log_prob(law, parameters, data.sample[played][rows]) - old[rows]).exp()
+            clipped = ratio.clamp(1 - hp.clip_range, 1 + hp.clip_range)
+            loss = -torch.min(advantages[rows] * ratio, advantages[rows] * clipped).mean()
+            loss = loss + hp.value_coefficient * (value - target[rows]).square().mean()
+            loss = loss - hp.entropy_coefficient * entropy(law, parameters).mean()
+            adam.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(module.parameters(), hp.max_grad_norm)
+            adam.step()
+    ours, theirs = after(trainee, module)
+    for key, value in theirs.items():
+        assert ours[key] == pytest.approx(value, abs=2e-4), key
+        assert not np.allclose(value, start.arrays[key], atol=1e-3), key
+
+
+def test_reinforce() -> None:
+    trainee = Trainee(agent("beta"))
+    data = rollout(trainee)
+    hp = Reinforce(learning_rate=1e-2, baseline_learning_rate=3e-3, minibatch_size=20)
+    start = agent("beta")
+    module = PolicyModule(start.arrays, start.metadata.network)
+    reinforce.update(trainee, data, hp, np.random.default_rng(7))
+
+    played, law = data.played, CASES["beta"][1]
+    observations = torch.from_numpy(data.observation[played])
+    target = torch.from_numpy(discounted_returns(data.reward, data.ended, hp.discount)[played])
+    advantages = torch.from_numpy(standardized(target.numpy() - data.value[played]))
+    adam = torch.optim.Adam(
+        [
+            {"params": module.actor.parameters(), "lr": hp.learning_rate},
+            {"params": module.critic.parameters(), "lr": hp.baseline_learning_rate},
+        ],
+        eps=1e-5,
+    )
+    order = torch.from_numpy(np.random.default_rng(7).permutation(len(target)))
+    for rows in order.split(hp.minibatch_size):
+        parameters, value = module(observations[rows])
+        told = log_prob(law, parameters, data.sample[played][rows])
+        adam.zero_grad()
+        (-(advantages[rows] * told).mean() + (value - target[rows]).square().mean()).backward()
+        torch.nn.utils.clip_grad_norm_(module.actor.parameters(), hp.max_grad_norm)
+        torch.nn.utils.clip_grad_norm_(module.critic.parameters(), hp.max_grad_norm)
+        adam.step()
+    ours, theirs = after(trainee, module)
+    for key, value in theirs.items():
+        assert ours[key] == pytest.approx(value, abs=2e-4), key
+
+
+def test_the_optimisers_state_goes_on() -> None:
+    """One update after another is the same with an agent file in between."""
+    hp = PPO(epochs=1)
+    straight = Trainee(agent("gaussian"))
+    data = rollout(straight)
+    ppo.update(straight, data, hp, np.random.default_rng(0))
+    middle = straight.trained(learner="ppo", environment_steps=0, episodes=0, updates=1)
+    ppo.update(straight, data, hp, np.random.default_rng(1))
+    resumed = Trainee(Agent.from_bytes(middle.to_bytes()))
+    ppo.update(resumed, data, hp, np.random.default_rng(1))
+    ends = [
+        t.trained(learner="ppo", environment_steps=0, episodes=0, updates=0).arrays
+        for t in (straight, resumed)
+    ]
+    assert all(np.array_equal(ends[0][name], ends[1][name]) for name in ends[0])

@@ -1,0 +1,60 @@
+"""Nested tables."""
+
+from __future__ import annotations
+
+import pytest
+
+from poolrl.config import tables
+from poolrl.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "value"),
+    [
+        ("a.b=1", "a.b", 1),
+        ("a.b=1e-3", "a.b", 1e-3),
+        ("a=[1, 2]", "a", [1, 2]),
+        ("a=true", "a", True),
+        ("a=word", "a", "word"),
+        ("a=b=c", "a", "b=c"),
+        ('a="1"', "a", "1"),
+    ],
+)
+def test_overrides_are_read_as_toml(text: str, key: str, value: object) -> None:
+    assert tables.parse_override(text) == (key, value)
+
+
+@pytest.mark.parametrize("text", ["a", "=1", ""])
+def test_an_override_without_a_key_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="key=value"):
+        tables.parse_override(text)
+
+
+def test_assigning_makes_the_tables_on_the_way() -> None:
+    table: dict[str, object] = {"a": {"b": 1}}
+    tables.assign(table, "a.c", 2)
+    tables.assign(table, "d.e.f", 3)
+    assert table == {"a": {"b": 1, "c": 2}, "d": {"e": {"f": 3}}}
+    assert tables.flatten(table) == {"a.b": 1, "a.c": 2, "d.e.f": 3}
+    with pytest.raises(UsageError, match=r"a\.b\.c: b is a value"):
+        tables.assign(table, "a.b.c", 4)
+
+
+def test_the_identity_does_not_depend_on_the_order_of_keys() -> None:
+    assert tables.sha256({"a": 1, "b": {"c": 2, "d": 3}}) == (
+        tables.sha256({"b": {"d": 3, "c": 2}, "a": 1})
+    )
+    assert tables.sha256({"a": 1}) != tables.sha256({"a": 1.5})
+
+
+def test_infinities_have_an_identity_and_nan_has_none() -> None:
+    inf = float("inf")
+    ranges = [{"a": {"b": pair}} for pair in ([0.0, inf], [-inf, 0.0], [0.0, 1.0])]
+    assert len({tables.sha256(table) for table in ranges}) == 3
+    assert tables.sha256({"a": (0.0, inf)}) == tables.sha256({"a": [0.0, inf]})
+    with pytest.raises(UsageError, match="cannot be written"):
+        tables.sha256({"a": [float("nan")]})
+
+
+def test_what_toml_cannot_hold_is_left_out() -> None:
+    assert tables.without_none({"a": None, "b": {"c": None, "d": 1}}) == {"b": {"d": 1}}

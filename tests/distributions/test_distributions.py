@@ -1,0 +1,152 @@
+"""Distributions against torch's: densities, entropies and their derivatives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from gymnasium.spaces import Box, Discrete, MultiDiscrete
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from poolrl.distributions.base import Distribution
+from poolrl.distributions.factory import default_distribution, make_distribution
+from poolrl.errors import UsageError
+from poolrl.spaces import ActionSpace
+
+LOW, HIGH = np.array([-1.0, 0.0, -3.0], np.float32), np.array([1.0, 0.5, 3.0], np.float32)
+BOX = Box(LOW, HIGH)
+CHOICES = MultiDiscrete([2, 5, 3])
+
+Law = Callable[[Tensor], list[torch.distributions.Distribution]]
+
+
+def beta(parameters: Tensor) -> list[torch.distributions.Distribution]:
+    concentration = 1 + torch.nn.functional.softplus(parameters)
+    return [torch.distributions.Beta(concentration[:, :3], concentration[:, 3:])]
+
+
+def gaussian(parameters: Tensor) -> list[torch.distributions.Distribution]:
+    return [torch.distributions.Normal(parameters[:, :3], parameters[:, 3:].exp())]
+
+
+def categorical(parameters: Tensor) -> list[torch.distributions.Distribution]:
+    return [torch.distributions.Categorical(logits=part) for part in parameters.split([2, 5, 3], 1)]
+
+
+CASES: dict[str, tuple[Distribution, Law]] = {
+    "beta": (make_distribution("beta", BOX), beta),
+    "gaussian": (make_distribution("gaussian", BOX), gaussian),
+    "categorical": (make_distribution("categorical", CHOICES), categorical),
+}
+
+
+def drawn(name: str, seed: int, n: int = 5, scale: float = 3.0) -> np.ndarray:
+    distribution = CASES[name][0]
+    values = np.random.default_rng(seed).normal(0, scale, (n, distribution.num_parameters))
+    values = np.clip(values, -8, 8).astype(np.float32)
+    if distribution.free_parameters:
+        values[:, -distribution.free_parameters :] = np.clip(values[0, -3:], -2, 1)
+    return values
+
+
+def log_prob(law: Law, parameters: Tensor, sample: np.ndarray) -> Tensor:
+    laws, x = law(parameters), torch.from_numpy(sample)
+    if len(laws) == 1:
+        return laws[0].log_prob(x).sum(1)
+    return torch.stack([part.log_prob(x[:, i]) for i, part in enumerate(laws)], 1).sum(1)
+
+
+def entropy(law: Law, parameters: Tensor) -> Tensor:
+    parts = [part.entropy().reshape(len(parameters), -1) for part in law(parameters)]
+    return torch.cat(parts, dim=1).sum(1)
+
+
+@pytest.mark.parametrize("name", CASES)
+@given(seed=st.integers(0, 10_000))
+def test_densities_and_derivatives_are_torchs(name: str, seed: int) -> None:
+    distribution, law = CASES[name]
+    values = drawn(name, seed)
+    sample = distribution.sample(values, np.random.default_rng(seed))
+    parameters = torch.from_numpy(values.astype(np.float64)).requires_grad_()
+    expected = log_prob(law, parameters, sample)
+    expected.sum().backward()
+    got = distribution.log_prob_gradient(values, sample)
+    assert got.value == pytest.approx(expected.detach().numpy(), rel=1e-4, abs=1e-4)
+    assert distribution.log_prob(values, sample) == pytest.approx(got.value, abs=1e-6)
+    assert parameters.grad is not None
+    assert got.by_parameters == pytest.approx(parameters.grad.numpy(), rel=1e-3, abs=2e-4)
+
+
+@pytest.mark.parametrize("name", CASES)
+@given(seed=st.integers(0, 10_000))
+def test_entropies_and_derivatives_are_torchs(name: str, seed: int) -> None:
+    distribution, law = CASES[name]
+    values = drawn(name, seed)
+    parameters = torch.from_numpy(values.astype(np.float64)).requires_grad_()
+    expected = entropy(law, parameters)
+    expected.sum().backward()
+    got = distribution.entropy_gradient(values)
+    assert got.value == pytest.approx(expected.detach().numpy(), rel=1e-4, abs=1e-4)
+    assert distribution.entropy(values) == pytest.approx(got.value, abs=1e-6)
+    assert parameters.grad is not None
+    assert got.by_parameters == pytest.approx(parameters.grad.numpy(), rel=1e-3, abs=2e-4)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_samples_follow_the_density(name: str) -> None:
+    distribution, law = CASES[name]
+    values = np.repeat(drawn(name, 1, n=1, scale=1.0), 20_000, axis=0)
+    sample = distribution.sample(values, np.random.default_rng(0))
+    laws = law(torch.from_numpy(values[:1]))
+    if name == "categorical":
+        for i, part in enumerate(laws):
+            share = np.bincount(sample[:, i], minlength=part.probs.shape[1]) / len(sample)
+            assert share == pytest.approx(part.probs[0].numpy(), abs=0.015)
+    else:
+        assert sample.mean(axis=0) == pytest.approx(laws[0].mean[0].numpy(), abs=0.05)
+        assert sample.std(axis=0) == pytest.approx(laws[0].stddev[0].numpy(), abs=0.05)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_actions_are_in_their_space(name: str) -> None:
+    distribution = CASES[name][0]
+    space: ActionSpace = CHOICES if name == "categorical" else BOX
+    values = drawn(name, 3, n=200)
+    sample = distribution.sample(values, np.random.default_rng(0))
+    for actions in (distribution.action(sample), distribution.mode(values)):
+        assert all(space.contains(action) for action in actions)
+
+
+def test_one_choice_is_a_number_from_its_start() -> None:
+    space = Discrete(3, start=5)
+    distribution = make_distribution("auto", space)
+    logits = np.array([[0, 9, 0], [9, 0, 0]], np.float32)
+    assert distribution.mode(logits).tolist() == [6, 5]
+    assert distribution.log_prob(logits, np.array([[1], [1]]))[0] == pytest.approx(0, abs=1e-3)
+
+
+def test_the_middle_of_a_normal_is_the_middle_of_the_range() -> None:
+    distribution = make_distribution("gaussian", BOX)
+    assert distribution.mode(np.zeros((1, 6), np.float32))[0].tolist() == [0.0, 0.25, 0.0]
+    half_open = Box(np.array([-np.inf, -2], np.float32), np.array([np.inf, 2], np.float32))
+    actions = make_distribution("auto", half_open).mode(np.array([[7, 0.5, 0, 0]], np.float32))
+    assert actions[0].tolist() == [7.0, 1.0]
+
+
+def test_each_space_has_its_default() -> None:
+    unbounded = Box(-np.inf, np.inf, (2,), np.float32)
+    spaces: list[ActionSpace] = [BOX, unbounded, Discrete(4), CHOICES]
+    names = [default_distribution(space) for space in spaces]
+    assert names == ["beta", "gaussian", "categorical", "categorical"]
+
+
+@pytest.mark.parametrize(
+    ("name", "space"), [("beta", Discrete(2)), ("gaussian", CHOICES), ("categorical", BOX)]
+)
+def test_a_distribution_that_does_not_suit_is_refused(name: str, space: ActionSpace) -> None:
+    with pytest.raises(UsageError, match=rf"network.distribution: {name} does not suit"):
+        make_distribution(name, space)

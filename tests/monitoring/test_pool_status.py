@@ -1,0 +1,332 @@
+"""What a pool is at, from its files: real workers, and files that were made old."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from poolrl.config.schema import RunOptions
+from poolrl.monitoring.pool_status import Observer
+from poolrl.monitoring.server_clock import ServerClock
+from poolrl.monitoring.status_types import Status, UnitStatus
+from poolrl.pool.directory import Pool, make_pool, open_pool
+from poolrl.pool.stop_criteria import Ending
+from poolrl.records.records import Attempt, Heartbeat, WorkerInfo, encode
+from poolrl.records.work_units import Unit
+from poolrl.storage.deposits import Archive
+from poolrl.storage.small_files import lease_owner, read_small
+from poolrl.worker.loop import Worker
+from tests.conftest import tiny_spec
+from tests.waiting import until
+from tests.worker.test_liveness import at_work_on, ended
+from tests.worker.test_processes import odd, start
+
+
+def look(pool: Pool) -> Status:
+    return Observer(open_pool(pool.layout.root)).look()
+
+
+def unit_of(status: Status, stem: str) -> UnitStatus:
+    return next(unit for unit in status.units if unit.unit == stem)
+
+
+def seen(pool: Pool, condition: Callable[[Status], Any]) -> Status:
+    observer = Observer(open_pool(pool.layout.root))
+    found: list[Status] = []
+    until(lambda: found.append(observer.look()) or condition(found[-1]))
+    return found[-1]
+
+
+def claim(pool: Pool, unit: Unit, host: str, pid: int, seconds: float) -> None:
+    """A lease that a worker touched so many seconds ago."""
+    folder = pool.layout.iteration(unit.iteration)
+    folder.folder.mkdir(exist_ok=True)
+    lease = folder.lease(unit)
+    lease.write_text(
+        f"filelock/2\npid={pid}\nhost={host}\nmode=lease\ntoken={uuid.uuid4().hex}\nduration=30.0\n"
+    )
+    made_old(lease, seconds)
+
+
+def beat(
+    pool: Pool, host: str, pid: int, seconds: float, *, since: float = 0.0, **told: Any
+) -> Path:
+    """A heartbeat of so many seconds ago, of a worker in a state since so long before it."""
+    info = WorkerInfo(id=uuid.uuid4().hex, host=host, pid=pid, versions={}, job=told.pop("job", ""))
+    written = time.time() - seconds
+    heartbeat = Heartbeat(
+        worker=info,
+        state=told.pop("state", "working"),
+        since=written - since,
+        beat=written + told.pop("ahead", 0.0),
+        started=written - 100,
+        **told,
+    )
+    pool.layout.workers.mkdir(exist_ok=True)
+    path = pool.layout.heartbeat(info.id)
+    path.write_bytes(encode(heartbeat))
+    made_old(path, seconds)
+    return path
+
+
+def made_old(path: Path, seconds: float) -> None:
+    changed = time.time() - seconds
+    os.utime(path, (changed, changed))
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Pool:
+    """Three branches, leases of 30 s, and an iteration that is merged."""
+    spec = tiny_spec(pool__lease_duration=30.0)
+    made = make_pool(tmp_path / "pool", spec, RunOptions(iterations=4))
+    Worker(made, Ending(1)).run()
+    made.layout.iteration(1).record(Unit(1, "closing", 0)).unlink()
+    return made
+
+
+def test_a_pool_that_nobody_began(tmp_path: Path) -> None:
+    made = make_pool(tmp_path / "pool", tiny_spec(), RunOptions(iterations=4))
+    status = look(made)
+    assert (status.state, status.iteration, status.merged, status.champion) == (
+        "new",
+        0,
+        None,
+        None,
+    )
+    assert [(unit.unit, unit.state) for unit in status.units] == [("initial-000", "free")]
+    assert status.waiting[0].text.startswith("no worker is alive: nothing goes on")
+
+
+def test_a_finished_pool_tells_its_result(tiny_pool: Pool) -> None:
+    Worker(tiny_pool, Ending(3)).run()
+    status = look(tiny_pool)
+    assert (status.state, status.iteration, status.iterations) == ("finished", 3, 3)
+    assert status.units == status.waiting == []
+    assert status.result is not None
+    assert status.result.evaluation is not None
+    assert len(status.result.evaluation.returns) == 5
+    assert status.champion is not None
+    assert status.champion.iteration == 3
+    assert status.speed is not None
+    assert status.speed.iterations == 3
+    assert status.seconds_left == 0
+
+
+def test_a_pool_without_workers_has_stopped(pool: Pool) -> None:
+    status = look(pool)
+    assert (status.state, status.iteration, status.merged) == ("stopped", 2, 1)
+    assert status.counts == {"free": 4}
+    beat(pool, "n1", 7, 100, job="12_3")
+    (reason,) = look(pool).waiting
+    assert "the last one, on n1 (job 12_3), was heard 1m40s ago" in reason.text
+
+
+def test_every_state_of_a_unit(pool: Pool) -> None:
+    claim(pool, Unit(2, "branch", 0), "n1", 11, 3)
+    beat(pool, "n1", 11, 4, since=20, iteration=2, doing="branch-000", job="12_0")
+    claim(pool, Unit(2, "branch", 1), "n2", 12, 14)
+    beat(pool, "n2", 12, 15, since=2, iteration=2, doing="branch-001", job="12_1")
+    beat(pool, "n3", 13, 1, state="waiting", iteration=2, job="12_2")
+    folder = pool.layout.iteration(2)
+    for stem, changed in (
+        ("branch-002", {"status": "failed", "reason": "diverged", "evaluation": None}),
+        ("parent-000", {}),
+    ):
+        table = json.loads((pool.layout.iteration(1).folder / f"{stem}.json").read_bytes())
+        del table["seconds"]  # what is short or long is not asked here
+        if changed:
+            table["agent"] = None
+        record = folder.folder / f"{stem}.json"
+        record.write_text(json.dumps({**table, **changed, "iteration": 2}))
+    status = look(pool)
+    assert status.state == "running"
+    assert status.counts == {"working": 1, "silent": 1, "failed": 1, "deposited": 1}
+    working = unit_of(status, "branch-000")
+    assert (working.host, working.pid, working.job) == ("n1", 11, "12_0")
+    assert working.claimed_seconds == pytest.approx(24, abs=1)
+    assert working.lease_seconds == pytest.approx(3, abs=1)
+    assert working.heartbeat_seconds == pytest.approx(4, abs=1)
+    assert unit_of(status, "branch-002").reason == "diverged"
+    assert unit_of(status, "parent-000").score is not None
+    silent, other = status.waiting
+    assert silent.unit == "branch-001"
+    assert silent.text == (
+        "branch-001: worker on n2 (job 12_1) silent for 14s; taken over once its lease has lapsed, "
+        "in at most 16s (31s where leases cannot be taken over); 1 worker waits for it"
+    )
+    assert silent.within_seconds == pytest.approx(16, abs=1)
+    assert other.text.startswith("branch-000: worker on n1 (job 12_0) at it for 24s")
+    states = {worker.host: worker.state for worker in status.workers}
+    assert states == {"n1": "working", "n2": "silent", "n3": "waiting"}
+
+
+def test_limits_are_foretold(pool: Pool) -> None:
+    run = RunOptions(iterations=4, branch_timeout=100.0, min_deposits=2, stall_timeout=200.0)
+    make_pool(pool.layout.root, pool.spec, run)
+    claim(pool, Unit(2, "branch", 0), "n1", 11, 3)
+    beat(pool, "n1", 11, 4, since=120, iteration=2, doing="branch-000")
+    made_old(pool.layout.iteration(1).merge, 150)
+    texts = [reason.text for reason in look(pool).waiting]
+    assert texts == [
+        "branch-000: worker on n1 (process 11) at it for 2m04s; doubled by a free worker after "
+        "5m00s; the iteration goes on without it after 1m40s, if 2 more branches have succeeded",
+        "nothing new for 2m30s; the workers end with exit code 3 after 3m20s",
+    ]
+
+
+def test_attempts_are_told_with_their_reasons(pool: Pool) -> None:
+    info = WorkerInfo(id=uuid.uuid4().hex, host="n1", pid=7, versions={}, job="12_3")
+    pool.layout.iteration(2).folder.mkdir()
+    for reason in ("MemoryError: ", "OSError: no space"):
+        attempt = Attempt(
+            iteration=2,
+            kind="branch",
+            index=1,
+            reason=reason,
+            details="Traceback …",
+            worker=replace(info, id=uuid.uuid4().hex),
+        )
+        Archive(pool).publish_attempt(attempt)
+    (pool.layout.iteration(2).folder / f"branch-002.attempt-{info.id}.json").write_text("{")
+    status = look(pool)
+    assert unit_of(status, "branch-001").attempts == 2
+    told = {
+        (attempt.unit, attempt.reason, attempt.host, attempt.job) for attempt in status.attempts
+    }
+    assert told == {
+        ("branch-001", "MemoryError: ", "n1", "12_3"),
+        ("branch-001", "OSError: no space", "n1", "12_3"),
+        ("branch-002", "its record cannot be read", "", ""),
+    }
+
+
+def test_a_worker_that_is_stopped_falls_silent_and_is_told_of(tmp_path: Path) -> None:
+    spec = tiny_spec(pool__lease_duration=6.0)
+    pool = make_pool(tmp_path / "pool", spec, RunOptions(iterations=4))
+    stopped = odd(pool, "hang", "in branch 1")
+    with ended(stopped):
+        until(at_work_on(pool, Unit(1, "branch", 1)))
+        status = seen(pool, lambda s: unit_of(s, "branch-001").claimed_seconds is not None)
+        assert unit_of(status, "branch-001").pid == stopped.pid
+        assert status.state == "running"
+        stopped.send_signal(signal.SIGSTOP)
+        status = seen(pool, lambda s: unit_of(s, "branch-001").state == "silent")
+        reason = next(reason for reason in status.waiting if reason.unit)
+        assert "silent for" in reason.text
+        other = start(pool, 2)
+        with ended(other):
+            seen(pool, lambda s: s.iteration > 1)
+            stopped.send_signal(signal.SIGCONT)
+
+
+def test_ages_are_by_the_file_servers_clock(pool: Pool) -> None:
+    # This machine is a minute behind: a file that was just written is from the future.
+    claim(pool, Unit(2, "branch", 0), "n1", 11, -60)
+    beat(pool, "n1", 11, -58, iteration=2, doing="branch-000")
+    status = look(pool)
+    assert status.clock.known_by == "assumed"
+    assert status.clock.offset_seconds == pytest.approx(60, abs=1)
+    assert unit_of(status, "branch-000").lease_seconds == pytest.approx(0, abs=1)
+    assert unit_of(status, "branch-000").heartbeat_seconds == pytest.approx(2, abs=1)
+
+
+def test_a_worker_of_this_machine_tells_how_its_clock_goes(pool: Pool) -> None:
+    host = os.uname().nodename
+    beat(pool, host, 11, 20, ahead=15.0, state="waiting", iteration=2)
+    status = look(pool)
+    assert status.clock.known_by == "worker"
+    assert status.clock.offset_seconds == pytest.approx(-15, abs=1)
+    (worker,) = status.workers
+    assert worker.heartbeat_seconds == pytest.approx(5, abs=1)
+    assert worker.state == "waiting"
+
+
+def test_files_that_change_while_they_are_watched_tell_the_time() -> None:
+    clock = ServerClock()
+    now = time.time()
+    clock.saw(now - 50, since=now - 2)  # the server is behind
+    assert clock.state().known_by == "watched"
+    assert clock.state().offset_seconds == pytest.approx(-45, abs=1)
+    assert clock.age(now - 50) == pytest.approx(5, abs=1)
+
+
+def test_heartbeats_of_long_ago_are_counted_alone(pool: Pool) -> None:
+    for pid in range(3):
+        beat(pool, "n1", pid, 7200, iteration=2)
+    status = look(pool)
+    assert (status.workers, status.forgotten_workers) == ([], 3)
+
+
+def test_looking_changes_nothing(pool: Pool) -> None:
+    claim(pool, Unit(2, "branch", 1), "n2", 12, 500)
+    beat(pool, "n2", 12, 500, iteration=2)
+
+    def state() -> list[tuple[str, int, int]]:
+        paths = sorted(pool.layout.root.rglob("*"))
+        return [(str(p), p.lstat().st_mtime_ns, p.lstat().st_size) for p in paths]
+
+    before = state()
+    look(pool)
+    assert state() == before
+
+
+@pytest.mark.parametrize("what", ["pipe", "folder", "link", "empty", "junk", "huge", "long host"])
+def test_hostile_heartbeats_and_leases(pool: Pool, what: str, tmp_path: Path) -> None:
+    claim(pool, Unit(2, "branch", 0), "n1", 11, 3)
+    paths = [
+        beat(pool, "n1", 11, 3, iteration=2),
+        pool.layout.iteration(2).lease(Unit(2, "branch", 0)),
+    ]
+    for path in paths:
+        path.unlink()
+        if what == "pipe":
+            os.mkfifo(path)
+        elif what == "folder":
+            path.mkdir()
+        elif what == "link":
+            (tmp_path / "target").write_bytes(b"filelock/2\npid=1\nhost=x\n")
+            path.symlink_to(tmp_path / "target")
+        elif what == "huge":
+            with open(path, "wb") as file:
+                file.truncate(2**33)
+        else:
+            contents = {
+                "empty": b"",
+                "junk": b"\xff\x00{",
+                "long host": b"pid=1\nhost=" + b"x" * 9999,
+            }
+            path.write_bytes(contents[what])
+    status = look(pool)
+    assert unit_of(status, "branch-000").state == "working"
+    assert status.workers == []
+    msgspec.json.encode(status)
+
+
+def test_the_owner_of_a_lease() -> None:
+    assert lease_owner(b"filelock/2\npid=12\nhost=n1?pidns-f0000163\n") == ("n1", 12)
+    assert lease_owner(b"") is None
+    assert lease_owner("pid=١٢\nhost=n1".encode()) is None
+    assert read_small(Path("/nowhere")) is None
+
+
+def test_a_large_pool_is_looked_at_in_a_second(tmp_path: Path) -> None:
+    spec = tiny_spec(pool__count=1000)
+    pool = make_pool(tmp_path / "pool", spec, RunOptions(iterations=2))
+    Worker(pool, Ending(0)).run()
+    for index in range(300):
+        claim(pool, Unit(1, "branch", index), f"n{index}", 9, 0)
+        beat(pool, f"n{index}", 9, 1, iteration=1, doing=f"branch-{index:03d}")
+    began = time.process_time()
+    status = look(pool)
+    assert time.process_time() - began < 2.0
+    assert status.counts == {"working": 300, "free": 701}

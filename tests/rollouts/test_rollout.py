@@ -1,0 +1,230 @@
+"""Episodes: exactly those that were asked for, whatever the number of simulations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import count
+
+import numpy as np
+import pytest
+from gymnasium.spaces import Box
+from hypothesis import given
+from hypothesis import strategies as st
+
+from poolrl.algorithms.advantages import generalized_advantages
+from poolrl.algorithms.types import Budget
+from poolrl.errors import Divergence
+from poolrl.networks.policy import Act
+from poolrl.rollouts.evaluation import evaluate, summarize
+from poolrl.rollouts.rollout import Rollout, collect
+from poolrl.rollouts.sampler import Player
+from poolrl.tasks.base import Ids, StepResult, Task
+
+
+class Counting(Task):
+    """Episodes whose length and identity come from their generator; reward 1 a step.
+
+    The observation is (identity, step), so that a rollout shows who played what and when.
+    """
+
+    observation_space = Box(-np.inf, np.inf, (2,), np.float64)
+    action_space = Box(-1.0, 1.0, (1,), np.float32)
+
+    def __init__(self, num_simulations: int, limit: int = 6) -> None:
+        self.num_simulations = num_simulations
+        self.max_episode_steps = limit
+        self._length = np.zeros(num_simulations, int)
+        self._identity = np.zeros(num_simulations)
+        self._elapsed = np.zeros(num_simulations, int)
+        self.started: list[float] = []
+
+    def reset(self, ids: Ids, generators: Sequence[np.random.Generator]) -> None:
+        for i, generator in zip(ids, generators, strict=True):
+            self._identity[i] = generator.random()
+            self._length[i] = generator.integers(1, 10)
+            self.started.append(self._identity[i])
+        self._elapsed[ids] = 0
+
+    def observe(self) -> np.ndarray:
+        return np.stack([self._identity, self._elapsed.astype(float)], axis=1)
+
+    def step(self, action: np.ndarray, ids: Ids | None = None) -> StepResult:
+        advanced = np.arange(self.num_simulations) if ids is None else ids
+        self._elapsed[advanced] += 1
+        return StepResult(
+            self.observe(),
+            np.ones(self.num_simulations),
+            self._elapsed >= self._length,
+            self._elapsed >= self.max_episode_steps,
+        )
+
+
+class NoDensity:
+    def log_prob(self, parameters: np.ndarray, sample: np.ndarray) -> np.ndarray:
+        return np.zeros(len(sample), np.float32)
+
+
+class Still:
+    """Stands still without a network, and values an observation by its step."""
+
+    distribution = NoDensity()
+
+    def act(self, observation, state=(), episode_start=None, generator=None):  # type: ignore[no-untyped-def]
+        zeros = np.zeros((len(observation), 1), np.float32)
+        return Act(zeros, zeros, zeros, ())
+
+    def normalized(self, observation: np.ndarray) -> np.ndarray:
+        return observation.astype(np.float32)
+
+    def critic(self, x: np.ndarray) -> np.ndarray:
+        return x[:, 1:]
+
+    def value(self, observation: np.ndarray) -> np.ndarray:
+        return self.critic(self.normalized(observation))[:, 0]
+
+
+def rollout_of(task: Task, budget: Budget) -> Rollout:
+    player = Player(task, map(np.random.default_rng, count()), budget)
+    return collect(player, Still(), np.random.default_rng(0))  # type: ignore[arg-type]
+
+
+def resets(episodes: int) -> list[np.random.Generator]:
+    return [np.random.default_rng(i) for i in range(episodes)]
+
+
+def expected(episodes: int, limit: int = 6) -> tuple[list[float], list[int]]:
+    identities, lengths = [], []
+    for generator in resets(episodes):
+        identities.append(generator.random())
+        lengths.append(min(int(generator.integers(1, 10)), limit))
+    return identities, lengths
+
+
+def drawn_lengths(episodes: int) -> list[int]:
+    return expected(episodes, limit=100)[1]
+
+
+@given(st.integers(1, 20), st.integers(1, 8))
+def test_every_episode_is_played_once_and_in_order(episodes: int, simulations: int) -> None:
+    task = Counting(simulations)
+    played = evaluate(Still(), task, resets(episodes))
+    identities, lengths = expected(episodes)
+    assert task.started == identities
+    assert played.lengths.tolist() == lengths
+    assert played.returns.tolist() == lengths
+
+
+@given(st.integers(1, 20), st.integers(1, 8))
+def test_a_rollout_holds_every_step_once(episodes: int, simulations: int) -> None:
+    rollout = rollout_of(Counting(simulations), Budget(episodes))
+    identities, lengths = expected(episodes)
+    assert rollout.episodes.lengths.tolist() == lengths
+    steps = rollout.observation[rollout.played]
+    assert len(steps) == sum(lengths)
+    for identity, length in zip(identities, lengths, strict=True):
+        own = steps[steps[:, 0] == np.float32(identity)]
+        assert sorted(own[:, 1].tolist()) == list(range(length))
+    assert (rollout.ended & rollout.played).sum() == episodes
+
+
+def test_a_time_limit_is_bootstrapped_and_an_end_is_not() -> None:
+    rollout = rollout_of(Counting(4), Budget(20))
+    # An episode of length 6 is cut by the limit unless it ends there by itself.
+    cut = [length for length in drawn_lengths(20) if length > 6]
+    assert len(cut) > 3
+    assert rollout.bootstrap.sum() == 6 * len(cut)  # the critic's value of the last observation
+    assert set(rollout.bootstrap[~rollout.ended].tolist()) == {0.0}
+
+
+@given(st.integers(1, 60), st.integers(1, 5), st.integers(0, 3))
+def test_a_budget_of_steps_starts_no_episode_too_many(
+    steps: int, simulations: int, limit: int
+) -> None:
+    """Episodes start in order until the steps are taken, and those in flight run to their end."""
+    task = Counting(simulations)
+    taken_at_start = []
+
+    def reset(episode: int) -> np.random.Generator:
+        taken_at_start.append(player.steps if episode >= simulations else 0)
+        return np.random.default_rng(episode)
+
+    player = Player(task, map(reset, count()), Budget(steps=steps))
+    rows = 0
+    while not player.done:
+        rows += sum(int(step.played.sum()) for step in player.play(Still(), limit=limit))
+    identities, lengths = expected(len(task.started))
+    assert task.started == identities
+    assert player.episodes().lengths.tolist() == lengths
+    assert player.steps == rows == sum(lengths) >= steps
+    assert max(taken_at_start) < steps
+
+
+def test_segments_cut_episodes_and_go_on() -> None:
+    task = Counting(3)
+    player = Player(task, map(np.random.default_rng, count()), Budget(episodes=10))
+    parts = []
+    while not player.done:
+        parts.append(collect(player, Still(), np.random.default_rng(0), 4))  # type: ignore[arg-type]
+    whole = rollout_of(Counting(3), Budget(10))
+    assert all(len(part.reward) == 4 for part in parts[:-1])
+    together = [
+        np.concatenate([getattr(p, name) for p in parts]) for name in ("observation", "played")
+    ]
+    assert np.array_equal(together[0], whole.observation)
+    assert np.array_equal(together[1], whole.played)
+    lengths = np.concatenate([part.episodes.lengths for part in parts])
+    assert sorted(lengths.tolist()) == sorted(whole.episodes.lengths.tolist())
+    # What is cut in flight is worth what the critic says of the next observation.
+    first = parts[0]
+    in_flight = parts[1].observation[0, :, 1] > 0
+    assert first.ended[-1].all()
+    assert in_flight.any()
+    assert (first.bootstrap[-1, in_flight] == parts[1].observation[0, in_flight, 1]).all()
+
+
+def test_rows_that_mean_nothing_may_be_anything() -> None:
+    class Idle(Counting):
+        def step(self, action: np.ndarray, ids: Ids | None = None) -> StepResult:
+            result = super().step(action, ids)
+            for row in set(range(self.num_simulations)) - set(range(99) if ids is None else ids):
+                result.observation[row], result.reward[row] = np.nan, np.nan
+            return result
+
+    rollout, clean = rollout_of(Idle(4), Budget(6)), rollout_of(Counting(4), Budget(6))
+    assert not rollout.played.all()
+    advantage = generalized_advantages(
+        rollout.reward, rollout.value, rollout.ended, rollout.bootstrap, 0.9, 0.9
+    )
+    assert np.isfinite(advantage[rollout.played]).all()
+    assert np.array_equal(rollout.reward[rollout.played], clean.reward[clean.played])
+
+
+def test_nan_is_divergence() -> None:
+    class Bad(Counting):
+        def step(self, action: np.ndarray, ids: Ids | None = None) -> StepResult:
+            return super().step(action, ids)._replace(reward=np.full(self.num_simulations, np.nan))
+
+    with pytest.raises(Divergence):
+        evaluate(Still(), Bad(2), resets(3))
+    with pytest.raises(Divergence):
+        rollout_of(Bad(2), Budget(3))
+
+
+def test_an_unstable_simulation_is_divergence() -> None:
+    class Unstable(Counting):
+        def diverged(self) -> np.ndarray:
+            return np.ones(self.num_simulations, bool)
+
+    with pytest.raises(Divergence, match="unstable"):
+        evaluate(Still(), Unstable(2), resets(3))
+
+
+def test_the_interval_is_students() -> None:
+    summary = summarize(np.array([1.0, 2.0, 3.0, 4.0]), np.array([5, 5, 5, 9]), deterministic=True)
+    assert summary.mean == 2.5
+    assert summary.std == pytest.approx(1.2909944)
+    half = 3.1824463 * 1.2909944 / 2
+    assert (summary.ci95_low, summary.ci95_high) == pytest.approx((2.5 - half, 2.5 + half))
+    assert (summary.min, summary.max, summary.episodes, summary.mean_length) == (1, 4, 4, 6)
+    single = summarize(np.array([3.0]), np.array([5]), deterministic=False)
+    assert (single.std, single.ci95_low, single.ci95_high) == (0, 3, 3)
