@@ -1,8 +1,8 @@
 """An agent ⇄ one safetensors file.
 
 The file is canonical: the same agent gives the same bytes in any process. safetensors writes its
-metadata in the order of a hash map, so ours is one key that holds sorted JSON; nothing in it tells
-who wrote it, where or when. Reading one runs no code.
+metadata in the order of a hash map, so ours is one key with sorted JSON. It contains no host, path
+or time. Reading a file runs no code.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ SCHEMA = 1
 
 METADATA_KEY = "poolrl"
 
-MOST_HEADER = 2**24
-"""Bytes of a header; the bounds of the largest space take a third of it."""
+MAX_HEADER = 2**24
+"""Maximum size of a header in bytes; the bounds of the largest space take a third of it."""
 
 OPTIMIZER_PREFIX = "optimizer/"
-"""What the names of an optimiser's arrays begin with."""
+"""Prefix of the names of an optimiser's arrays."""
 
 _NEVER_NEGATIVE = ("normalizer.var", "normalizer.count", "/step", "/exp_avg_sq")
 
@@ -50,10 +50,10 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 class AgentMetadata(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What stands in the header of an agent file.
+    """Metadata in the header of an agent file.
 
-    The step counts are those of the agent's own line: of the branches that led to it, and not of
-    those that lost.
+    Its counts of steps, episodes and updates are of the agent's own lineage: of the branches that
+    led to it, without those that lost.
     """
 
     schema: int = SCHEMA
@@ -79,7 +79,7 @@ class AgentMetadata(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     @property
     def world(self) -> World:
-        """What the agent was trained in."""
+        """The world that the agent was trained in."""
         return World(
             id=self.task,
             max_episode_steps=self.max_episode_steps,
@@ -91,7 +91,7 @@ class AgentMetadata(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         )
 
     def in_world(self, world: World) -> AgentMetadata:
-        """The same, of an agent that is in another world from now on."""
+        """A copy with another world."""
         return msgspec.structs.replace(
             self,
             task=world.id,
@@ -106,22 +106,23 @@ class AgentMetadata(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 @dataclass(frozen=True)
 class Agent:
-    """A policy with everything that training needs to go on: a value, never changed in place.
+    """A policy with the state that further training needs; immutable.
 
     Attributes:
-        arrays: named tensors: networks, normaliser, and under ``optimizer/`` its state.
-        metadata: what is needed to use them.
+        arrays: named tensors, sorted by name: networks, normaliser, and the optimiser's state under
+            ``optimizer/``.
+        metadata: spaces, world, architecture and counts.
     """
 
     arrays: Arrays
     metadata: AgentMetadata
 
     def __post_init__(self) -> None:
-        # Files are read in the order of a hash map; whoever walks over the arrays must not see it.
+        # Files are read in the order of a hash map, which would change the order of computation.
         object.__setattr__(self, "arrays", dict(sorted(self.arrays.items())))
 
     def to_bytes(self) -> bytes:
-        """The agent as a safetensors file."""
+        """Serialise the agent as a safetensors file; the same agent gives the same bytes."""
         header = json.dumps(
             msgspec.to_builtins(self.metadata), sort_keys=True, separators=(",", ":")
         )
@@ -130,11 +131,15 @@ class Agent:
 
     @classmethod
     def from_bytes(cls, data: bytes, source: str = "agent") -> Agent:
-        """Read an agent that can act and go on training.
+        """Parse and check an agent file.
+
+        Args:
+            data: content of the file.
+            source: its name, for errors.
 
         Raises:
-            UsageError: the bytes are truncated, no agent, of a newer schema, or the arrays are not
-                those of the network; names ``source``.
+            UsageError: the bytes are truncated, not an agent or of a newer schema, or the arrays do
+                not match the network; names ``source``.
         """
         try:
             header = _header(data)
@@ -164,37 +169,37 @@ class Agent:
         """Read an agent file.
 
         Raises:
-            UsageError: the file cannot be read or is not an agent's; names the file.
+            UsageError: the file cannot be read, or is not an agent file; names the file.
         """
         try:
             data = files.read_plain(path, files.AGENT)
         except OSError as error:
             raise UsageError(f"{path}: {error.strerror}") from error
-        except files.Strange as error:
+        except files.NotAPlainFile as error:
             raise UsageError(f"{path}: {error}") from error
         return cls.from_bytes(data, str(path))
 
     @property
     def policy_arrays(self) -> dict[str, NDArray[Any]]:
-        """The arrays without the optimiser's."""
+        """The arrays of networks and normaliser, without the optimiser's."""
         return {n: a for n, a in self.arrays.items() if not n.startswith(OPTIMIZER_PREFIX)}
 
     @cached_property
     def policy(self) -> Policy:
-        """The acting side of the agent.
+        """Actor, critic and distribution over the agent's arrays.
 
         Raises:
-            UsageError: the arrays are not those of the network that the metadata describes.
+            UsageError: the arrays do not match the network in the metadata.
         """
         metadata = self.metadata
         size = metadata.observation_space.shape[0]
         return Policy(self.arrays, metadata.network, size, metadata.action_space.space())
 
     def module(self) -> PolicyModule:
-        """Actor and critic as a ``torch.nn.Module`` of copies, to go on with in torch.
+        """Actor and critic as a ``torch.nn.Module`` with copies of the arrays.
 
         Raises:
-            UsageError: the arrays are not those of the network that the metadata describes.
+            UsageError: the arrays do not match the network in the metadata.
         """
         from poolrl.networks.torch_module import PolicyModule
 
@@ -202,10 +207,11 @@ class Agent:
         return PolicyModule(self.policy_arrays, self.metadata.network)
 
     def check(self) -> None:
-        """See that the agent can act and go on training.
+        """Check that the agent can act and be trained further.
 
         Raises:
-            UsageError: names the first array that is missing, strange, misshapen or not finite.
+            UsageError: names the first array that is missing, unknown, of a wrong shape or type,
+                not finite, or negative where it must not be.
         """
         metadata = self.metadata
         size = metadata.observation_space.shape[0]
@@ -229,17 +235,18 @@ class Agent:
         *,
         generator: np.random.Generator | None = None,
     ) -> NDArray[np.float32]:
-        """Choose actions, as any Gymnasium loop does.
+        """Choose actions, for use in any Gymnasium loop.
 
         Args:
             observations: (observation size,) for one, or (n, observation size) for a batch.
-            generator: the source of action noise; ``None`` for deterministic actions.
+            generator: source of action noise; ``None`` for deterministic actions.
 
         Returns:
-            Actions of shape (action size,) or (n, action size), in the bounds of the action space.
+            Actions of shape (action size,) or (n, action size), within the bounds of the action
+            space.
 
         Raises:
-            ValueError: the observations have another size than those that the agent was trained on.
+            ValueError: the observations are not of the size that the agent was trained on.
         """
         batch = np.asarray(observations)
         expected = self.metadata.observation_space.shape
@@ -255,14 +262,14 @@ class Agent:
 
 
 def _header(data: bytes) -> Any:
-    """The header of a safetensors file; its library sees to the offsets.
+    """Parse the header of a safetensors file; the library checks the offsets.
 
     Raises:
-        SafetensorError: it is longer than the file or than any agent's.
-        ValueError: it is no JSON, or has a key twice.
+        SafetensorError: it is longer than ``MAX_HEADER``.
+        ValueError: it is not JSON, or has a duplicate key.
     """
     size = int.from_bytes(data[:8], "little")
-    if size > MOST_HEADER:
+    if size > MAX_HEADER:
         raise SafetensorError(f"a header of {size:,} bytes")
     return json.loads(data[8 : 8 + size], object_pairs_hook=_without_duplicates)
 
@@ -270,5 +277,5 @@ def _header(data: bytes) -> Any:
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     table = dict(pairs)
     if len(table) < len(pairs):
-        raise ValueError("a key stands twice in a header")
+        raise ValueError("duplicate key in a header")
     return table

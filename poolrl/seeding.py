@@ -1,4 +1,4 @@
-"""Random streams: every draw of a pool is keyed by what it is for, never by who makes it.
+"""Random streams: every draw of a pool is keyed by its purpose, never by the worker that makes it.
 
 A stream is ``SeedSequence(pool seed, spawn_key=(iteration, kind, index, purpose, episode))``. The
 numbers of kinds and purposes are part of the format of a pool and never change. ``spawn_key`` is
@@ -22,7 +22,7 @@ U64 = NDArray[np.uint64]
 
 
 class Purpose(IntEnum):
-    """What a stream is drawn for; ``episode`` numbers the streams of one purpose."""
+    """Purpose of a stream; ``episode`` numbers the streams of one purpose."""
 
     INITIALISE = 0  # network weights
     RESET = 1  # initial state of training episode number `episode`
@@ -53,28 +53,34 @@ class Streams:
         return np.random.Generator(np.random.PCG64(self.sequence(purpose, episode)))
 
     def generators(self, purpose: Purpose, start: int, count: int) -> list[np.random.Generator]:
-        """Generators of the streams ``start`` to ``start + count - 1`` of one purpose, for a
-        fraction of what they take one by one."""
+        """Generators of consecutive streams of one purpose, at a fraction of the cost of
+        constructing them one by one.
+
+        Args:
+            purpose: of the streams.
+            start: number of the first stream.
+            count: number of streams.
+        """
         spawn_key = (*self.key, int(purpose))
-        sequences: list[Any] = [  # NumPy's types know only one class of seed sequences
+        sequences: list[Any] = [  # NumPy's type stubs accept only its own class
             _Seeded(words, self, purpose, episode)
             for episode, words in enumerate(_seeds(self.seed, spawn_key, start, count), start)
         ]
         return [np.random.Generator(np.random.PCG64(sequence)) for sequence in sequences]
 
-    def onwards(self, purpose: Purpose, start: int = 0) -> Iterator[np.random.Generator]:
-        """Generators of the streams of one purpose from ``start`` on, without end."""
+    def generators_from(self, purpose: Purpose, start: int = 0) -> Iterator[np.random.Generator]:
+        """Yield the generators of all streams of one purpose, beginning with number ``start``."""
         while True:
-            yield from self.generators(purpose, start, _AHEAD)
-            start += _AHEAD
+            yield from self.generators(purpose, start, _BLOCK)
+            start += _BLOCK
 
 
-_AHEAD = 64
-"""Generators that are made at a time where nobody knows how many it takes."""
+_BLOCK = 64
+"""Generators constructed at a time where the number needed is unknown."""
 
 
 class _Seeded(ISpawnableSeedSequence):
-    """The seed sequence of a stream whose seed for a PCG64 is there already."""
+    """Seed sequence of a stream with the seed of its PCG64 already computed."""
 
     def __init__(self, words: U64, streams: Streams, purpose: Purpose, episode: int) -> None:
         self._words = words
@@ -94,23 +100,34 @@ class _Seeded(ISpawnableSeedSequence):
         return self._sequence.spawn(n_children)
 
 
-# The constants of NumPy's seed sequence (O'Neill 2015, "Developing a seed_seq Alternative"), whose
-# results NumPy promises not to change.
+# Constants of NumPy's seed sequence (O'Neill 2015, "Developing a seed_seq Alternative"). NumPy
+# guarantees that its results do not change.
 _MASK = 2**32 - 1
 _INIT_A, _MULT_A, _INIT_B, _MULT_B = 0x43B0D7E5, 0x931E8875, 0x8B51F9DD, 0x58F38DED
 _MIX_L, _MIX_R = 0xCA01F9DD, 0x4973F715
 
 
 def _seeds(seed: int, spawn_key: tuple[int, ...], start: int, count: int) -> U64:
-    """(count, 4): what ``SeedSequence(seed, spawn_key=(*spawn_key, i)).generate_state(4, uint64)``
-    gives for ``i`` from ``start`` on, less than 2**32: all but the last number of the key is mixed
-    once, and the last ones at the same time."""
+    """Seeds of ``count`` consecutive streams, computed at once.
+
+    Row i is ``SeedSequence(seed, spawn_key=(*spawn_key, start + i)).generate_state(4, uint64)``.
+    The common part of the key is mixed once, the last numbers as one vector.
+
+    Args:
+        seed: of the pool.
+        spawn_key: the key without its last number.
+        start: the last number of the first stream; those of all streams are less than 2**32.
+        count: number of streams.
+
+    Returns:
+        (count, 4).
+    """
     pool = np.random.SeedSequence(seed, spawn_key=spawn_key).pool
     mixed = len(pool) + sum(_num_words(number) for number in spawn_key)
     mixed += max(0, _num_words(seed) - len(pool))
     last = np.arange(start, start + count).astype(np.uint32)
-    # So many hashes came before: each word of the pool with itself and the others, then
-    # each further word with all of the pool.
+    # The hash constant depends on the number of hashes before: each word of the pool with itself
+    # and the others, then each further word with all of the pool.
     constant = _INIT_A * pow(_MULT_A, mixed * len(pool), 2**32) & _MASK
     words = np.empty((count, 2 * len(pool)), np.uint32)
     mixtures = []
@@ -126,13 +143,13 @@ def _seeds(seed: int, spawn_key: tuple[int, ...], start: int, count: int) -> U64
 
 
 def _hashed(words: U32, constant: int, factor: int) -> tuple[U32, int]:
-    """The words hashed, and the constant for the next ones."""
-    following = constant * factor & _MASK
-    hashed: U32 = (words ^ np.uint32(constant)) * np.uint32(following)
+    """Hash the words; returns them with the constant of the next hash."""
+    next_constant = constant * factor & _MASK
+    hashed: U32 = (words ^ np.uint32(constant)) * np.uint32(next_constant)
     hashed ^= hashed >> np.uint32(16)
-    return hashed, following
+    return hashed, next_constant
 
 
 def _num_words(number: int) -> int:
-    """How many words of 32 bits a number takes."""
+    """Number of 32-bit words of a number."""
     return max(1, -(-number.bit_length() // 32))

@@ -1,4 +1,4 @@
-"""Gymnasium's spaces, as far as policies know them, and how they stand in an agent's header."""
+"""Gymnasium's spaces that policies support, and their form in an agent's header."""
 
 from __future__ import annotations
 
@@ -10,15 +10,22 @@ from gymnasium.spaces import Box, Discrete, MultiDiscrete
 from msgspec import Meta, Struct
 
 ActionSpace = Box | Discrete | MultiDiscrete
-"""Of one dimension where it is a box or several choices."""
+"""A box must have one dimension, and so must several choices."""
 
 Size = Annotated[int, Meta(ge=1, le=100_000)]
-MOST_CHOICES = 100_000
+MAX_CHOICES = 100_000
 
 
 class SpaceSpec(Struct, frozen=True, forbid_unknown_fields=True):
-    """A space of one dimension: a box (an unbounded one has neither ``low`` nor ``high``), or one
-    or several choices among so many."""
+    """Serialisable form of a space: a box of one dimension, or one or several discrete choices.
+
+    Attributes:
+        shape: of one element; ``()`` for a single choice.
+        dtype: of an element; ``int64`` for choices.
+        low, high: bounds of a box; ``None`` for an unbounded one.
+        choices: number of values of each choice; ``None`` for a box.
+        start: the smallest value of a choice.
+    """
 
     shape: Annotated[tuple[Size, ...], Meta(max_length=1)]
     dtype: Literal["float32", "float64", "int64"]
@@ -26,7 +33,6 @@ class SpaceSpec(Struct, frozen=True, forbid_unknown_fields=True):
     high: tuple[float, ...] | None = None
     choices: tuple[Size, ...] | None = None
     start: Annotated[int, Meta(ge=-(2**53), le=2**53)] = 0
-    """The number of the first choice."""
 
     def __post_init__(self) -> None:
         size = math.prod(self.shape)
@@ -35,17 +41,18 @@ class SpaceSpec(Struct, frozen=True, forbid_unknown_fields=True):
                 raise ValueError("a space's bounds have another size than the space")
         if (self.choices is None) == (self.dtype == "int64") or not (self.shape or self.choices):
             raise ValueError("a space is either a box of one dimension or choices")
-        if self.choices is not None and sum(self.choices) > MOST_CHOICES:
-            raise ValueError(f"more than {MOST_CHOICES:,} choices")
+        if self.choices is not None and sum(self.choices) > MAX_CHOICES:
+            raise ValueError(f"more than {MAX_CHOICES:,} choices")
         if (self.low is None) != (self.high is None):
             raise ValueError("a box has both bounds or none")
-        most = 3.4e38 if self.dtype == "float32" else math.inf
+        largest = 3.4e38 if self.dtype == "float32" else math.inf
         for low, high in zip(self.low or (), self.high or (), strict=True):
-            if not low <= high or any(most < abs(b) < math.inf for b in (low, high)):
+            if not low <= high or any(largest < abs(b) < math.inf for b in (low, high)):
                 raise ValueError("a box's bounds are not in order")
 
     @classmethod
     def of(cls, space: ActionSpace) -> SpaceSpec:
+        """The form of one of Gymnasium's spaces."""
         if isinstance(space, Discrete):
             return cls((), "int64", choices=(int(space.n),), start=int(space.start))
         if isinstance(space, MultiDiscrete):
@@ -56,6 +63,7 @@ class SpaceSpec(Struct, frozen=True, forbid_unknown_fields=True):
         return cls(space.shape, str(space.dtype), *bounds)  # type: ignore[arg-type]
 
     def space(self) -> ActionSpace:
+        """The Gymnasium space."""
         if self.choices is not None:
             if self.shape == ():
                 return Discrete(self.choices[0], start=self.start)

@@ -20,7 +20,7 @@ import poolrl
 from poolrl import tasks
 from poolrl.agent import Agent
 from poolrl.algorithms.training import initial_agent
-from poolrl.config import schema as config
+from poolrl.config.loading import load
 from poolrl.errors import UsageError
 from poolrl.seeding import Streams
 from poolrl.spaces import SpaceSpec
@@ -28,11 +28,11 @@ from poolrl.spaces import SpaceSpec
 MAKE = """
 import sys
 from poolrl import tasks
-from poolrl.config import schema as config
+from poolrl.config.loading import load
 from poolrl.algorithms.training import initial_agent, train
-from poolrl.algorithms.types import Budget
+from poolrl.rollouts.sampler import Budget
 from poolrl.seeding import Streams
-spec, _ = config.load(None, {"task.max_episode_steps": 20})
+spec, _ = load(None, {"task.max_episode_steps": 20})
 make = lambda n: tasks.make("Swimmer-v5", n, max_episode_steps=20)
 agent = initial_agent(spec, make(1), Streams(3))
 agent = train(agent, make, Budget(episodes=4), spec.learner, Streams(3, (1, 0, 0))).agent
@@ -42,7 +42,7 @@ sys.stdout.buffer.write(agent.to_bytes())
 
 @pytest.fixture(scope="module")
 def agent() -> Agent:
-    spec, _ = config.load(None)
+    spec, _ = load(None)
     task = tasks.make("Swimmer-v5", 1, max_episode_steps=500)
     return initial_agent(spec, task, Streams(0))
 
@@ -78,8 +78,8 @@ def test_it_acts_in_a_gymnasium_loop(agent: Agent, tmp_path: Path) -> None:
     env.close()
     batch = loaded.act(np.tile(observation, (3, 1)))
     assert batch.shape == (3, 2)
-    noisy = loaded.act(observation, generator=np.random.default_rng(0))
-    assert not np.array_equal(noisy, batch[0])
+    sampled = loaded.act(observation, generator=np.random.default_rng(0))
+    assert not np.array_equal(sampled, batch[0])
 
 
 def test_acting_needs_no_torch(agent: Agent, tmp_path: Path) -> None:

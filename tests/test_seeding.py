@@ -58,9 +58,9 @@ def test_generators_are_those_of_their_episodes(
         assert same(generator, streams.generator(Purpose.RESET, start + i))
 
 
-def test_generators_go_on_without_end() -> None:
+def test_generators_continue_without_end() -> None:
     streams = Streams(1, (1, 0, 0))
-    for i, generator in zip(range(200), streams.onwards(Purpose.RESET, 5), strict=False):
+    for i, generator in zip(range(200), streams.generators_from(Purpose.RESET, 5), strict=False):
         assert same(generator, streams.generator(Purpose.RESET, 5 + i))
 
 

@@ -1,4 +1,4 @@
-"""Returns and advantages, over (T, n) arrays of T steps of n simulations."""
+"""Returns, advantages and their transformations; T steps of n simulations are (T, n) arrays."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def discounted_returns(reward: F32, ended: NDArray[np.bool_], discount: float) -
     Returns:
         (T, n).
     """
-    return _accumulated(reward, ended, discount)
+    return _discounted_sums(reward, ended, discount)
 
 
 def generalized_advantages(
@@ -34,32 +34,60 @@ def generalized_advantages(
 
     Args:
         reward, value: (T, n).
-        ended: (T, n): the last step of an episode, or of what there is of it.
-        bootstrap: (T, n): what follows those last steps; 0 where the episode terminated.
+        ended: (T, n): the last step of an episode, or of the part of it in the rollout.
+        bootstrap: (T, n): value after those last steps; 0 where the episode terminated.
         discount: γ.
         gae_lambda: λ.
 
     Returns:
         (T, n); add ``value`` for the critic's targets.
     """
-    following = np.empty_like(value)
-    following[:-1] = value[1:]
-    following[-1] = 0
-    np.copyto(following, bootstrap, where=ended)
-    delta: F32 = following
+    next_value = np.empty_like(value)
+    next_value[:-1] = value[1:]
+    next_value[-1] = 0
+    np.copyto(next_value, bootstrap, where=ended)
+    delta: F32 = next_value
     delta *= np.float32(discount)
     delta += reward
     delta -= value
-    return _accumulated(delta, ended, discount * gae_lambda)
+    return _discounted_sums(delta, ended, discount * gae_lambda)
 
 
-def _accumulated(terms: F32, ended: NDArray[np.bool_], decay: float) -> F32:
-    """s_t = x_t + decay · s_{t+1}, beginning anew behind every end."""
+def centered_rewards(reward: F32, valid: NDArray[np.bool_]) -> F32:
+    """Subtract the mean reward of a rollout (Naik et al. 2024, "Reward Centering").
+
+    Args:
+        reward: (T, n).
+        valid: (T, n): the samples that the mean is taken over.
+
+    Returns:
+        (T, n).
+    """
+    centered: F32 = reward - reward[valid].mean()
+    return centered
+
+
+def standardized(values: F32) -> F32:
+    """Scale values to mean 0 and standard deviation 1; a single value is only centred."""
+    centered: F32 = values - values.mean()
+    if len(values) > 1:
+        centered /= centered.std(ddof=1) + np.float32(1e-8)
+    return centered
+
+
+def explained_variance(value: F32, target: F32) -> float:
+    """1 − Var(target − value) / Var(target); 1 for a perfect critic, 0 for a constant one."""
+    variance = float(target.var())
+    return float(1 - (target - value).var() / variance) if variance > 0 else 0.0
+
+
+def _discounted_sums(terms: F32, ended: NDArray[np.bool_], decay: float) -> F32:
+    """s_t = x_t + decay · s_{t+1}, where s_{t+1} counts as 0 after the end of an episode."""
     factor = np.where(ended, np.float32(0), np.float32(decay))
     sums = np.empty_like(terms)
-    following = np.zeros(terms.shape[1], np.float32)
+    next_sum = np.zeros(terms.shape[1], np.float32)
     for t in range(len(terms) - 1, -1, -1):
-        np.multiply(factor[t], following, out=sums[t])
+        np.multiply(factor[t], next_sum, out=sums[t])
         sums[t] += terms[t]
-        following = sums[t]
+        next_sum = sums[t]
     return sums

@@ -1,4 +1,4 @@
-"""The loop of on-policy gradient learners: collect steps, update, forget them."""
+"""Training loop of on-policy learners: collect a rollout, update on it, discard it."""
 
 from __future__ import annotations
 
@@ -7,22 +7,19 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from poolrl.agent import Agent
-from poolrl.algorithms.train_state import Trainee
-from poolrl.algorithms.types import Budget, MakeTask, Training, mean_metrics
+from poolrl.algorithms.train_state import TrainState
+from poolrl.algorithms.types import MakeTask, Training, mean_metrics
 from poolrl.config.schema import PPO, Reinforce
 from poolrl.rollouts.rollout import Rollout, collect
-from poolrl.rollouts.sampler import Player
+from poolrl.rollouts.sampler import Budget, Sampler
 from poolrl.seeding import Purpose, Streams
-
-F32 = NDArray[np.float32]
 
 HP = TypeVar("HP", PPO, Reinforce)
 
-Update = Callable[[Trainee, Rollout, HP, np.random.Generator], dict[str, float]]
-"""Improve an agent on one rollout; gives averages under Stable-Baselines3's log keys."""
+Update = Callable[[TrainState, Rollout, HP, np.random.Generator], dict[str, float]]
+"""Update a training state on one rollout; returns metrics under Stable-Baselines3's log keys."""
 
 
 def train_on_policy(
@@ -36,39 +33,42 @@ def train_on_policy(
     update: Update[HP],
     segment_steps: int = 0,
 ) -> Training:
-    """Train for a budget, in updates on ``hp.episodes_per_update`` whole episodes, or on segments.
+    """Train for a budget, with updates on ``hp.episodes_per_update`` whole episodes or on segments.
 
-    The observation statistics that a rollout was collected with hold for its update, and take its
-    observations in afterwards.
+    The observation statistics are constant during a rollout and its update; the rollout's
+    observations are added to them afterwards.
 
     Args:
         agent, make_task, budget, hp, streams: see ``poolrl.algorithms.training.train``.
-        learner: the name that the agent's metadata then has.
-        update: what the learner does with a rollout.
-        segment_steps: update after so many steps of all simulations, in the midst of episodes,
-            which then go on; 0 for whole episodes. A budget of steps then ends the branch with the
-            segment that reaches it.
+        learner: its name, for the agent's metadata.
+        update: the learner's update on one rollout.
+        segment_steps: update after this many steps of every simulation, within episodes, which the
+            next rollout continues; 0 for whole episodes. A budget of steps then ends training with
+            the segment that reaches it.
+
+    Raises:
+        Divergence: training met NaN or infinity.
     """
-    trainee = Trainee(agent)
+    state = TrainState(agent)
     returns: list[float] = []
     metrics: list[dict[str, float]] = []
     steps = 0
-    # What overflows ends as a divergence, which is an error of its own.
+    # An overflow ends as a divergence, which is raised as an error of its own.
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        for player in _players(make_task, budget, hp.episodes_per_update, segment_steps, streams):
+        for sampler in _samplers(make_task, budget, hp.episodes_per_update, segment_steps, streams):
             number = len(metrics)
-            noise = streams.generator(Purpose.ACTION, number)
-            rollout = collect(player, trainee.policy, noise, segment_steps)
-            told = update(trainee, rollout, hp, streams.generator(Purpose.SHUFFLE, number))
-            trainee.observe(rollout.observation[rollout.played])
-            ended = rollout.episodes
-            if len(ended.returns):
-                told["rollout/ep_rew_mean"] = float(ended.returns.mean())
-                told["rollout/ep_len_mean"] = float(ended.lengths.mean())
-            metrics.append(told)
-            returns += ended.returns.tolist()
-            steps += int(rollout.played.sum())
-    trained = trainee.trained(
+            action_generator = streams.generator(Purpose.ACTION, number)
+            rollout = collect(sampler, state.policy, action_generator, segment_steps)
+            update_metrics = update(state, rollout, hp, streams.generator(Purpose.SHUFFLE, number))
+            state.update_normalizer(rollout.observation[rollout.valid])
+            episodes = rollout.episodes
+            if len(episodes.returns):
+                update_metrics["rollout/ep_rew_mean"] = float(episodes.returns.mean())
+                update_metrics["rollout/ep_len_mean"] = float(episodes.lengths.mean())
+            metrics.append(update_metrics)
+            returns += episodes.returns.tolist()
+            steps += int(rollout.valid.sum())
+    trained = state.to_agent(
         learner=learner,
         environment_steps=steps,
         episodes=len(returns),
@@ -77,50 +77,28 @@ def train_on_policy(
     return Training(trained, returns, steps, len(metrics), mean_metrics(metrics))
 
 
-def _players(
+def _samplers(
     make_task: MakeTask,
     budget: Budget,
     episodes_per_update: int,
     segment_steps: int,
     streams: Streams,
-) -> Iterator[Player]:
-    """Who plays the next update's steps: of whole episodes a new player each time, of segments
-    always the same one."""
+) -> Iterator[Sampler]:
+    """Yield one sampler per update: new for whole episodes, persistent for segments."""
     if segment_steps:
-        side_by_side = budget.episodes or math.ceil(budget.steps / segment_steps)
-        player = Player(make_task(side_by_side), streams.onwards(Purpose.RESET), budget)
-        while not (player.done or 0 < budget.steps <= player.steps):
-            yield player
+        parallel = budget.episodes or math.ceil(budget.steps / segment_steps)
+        sampler = Sampler(make_task(parallel), streams.generators_from(Purpose.RESET), budget)
+        while not (sampler.done or 0 < budget.steps <= sampler.steps_taken):
+            yield sampler
         return
-    begun = steps = 0
-    while begun < budget.episodes or steps < budget.steps:
+    started = steps = 0
+    while started < budget.episodes or steps < budget.steps:
         count = episodes_per_update
         if budget.episodes:
-            count = min(count, budget.episodes - begun)
-        left = max(0, budget.steps - steps)
-        player = Player(
-            make_task(count), streams.onwards(Purpose.RESET, begun), Budget(count, left)
-        )
-        yield player
-        begun += player.begun
-        steps += player.steps
-
-
-def standardized(values: F32) -> F32:
-    """Values of mean 0 and standard deviation 1; a single value is only centred."""
-    centered: F32 = values - values.mean()
-    if len(values) > 1:
-        centered /= centered.std(ddof=1) + np.float32(1e-8)
-    return centered
-
-
-def centered_rewards(rollout: Rollout) -> F32:
-    """(T, n): rewards less their mean over the rollout (Naik et al. 2024, "Reward Centering")."""
-    centered: F32 = rollout.reward - rollout.reward[rollout.played].mean()
-    return centered
-
-
-def explained_variance(value: F32, target: F32) -> float:
-    """1 − Var(target − value) / Var(target); 1 for a perfect critic, 0 for a constant one."""
-    variance = float(target.var())
-    return float(1 - (target - value).var() / variance) if variance > 0 else 0.0
+            count = min(count, budget.episodes - started)
+        remaining_steps = max(0, budget.steps - steps)
+        resets = streams.generators_from(Purpose.RESET, started)
+        sampler = Sampler(make_task(count), resets, Budget(count, remaining_steps))
+        yield sampler
+        started += sampler.episodes_started
+        steps += sampler.steps_taken

@@ -19,8 +19,12 @@ class Adam:
     """Adam (Kingma & Ba 2015, algorithm 1), with ε = 1e-5 as Andrychowicz et al. (2021) advise.
 
     Args:
-        parameters: a flat vector, improved in place.
-        gradient: a flat vector of the same size, read by ``step`` and used up.
+        parameters: flat vector, updated in place.
+        gradient: flat vector of the same size; ``step`` reads and overwrites it.
+
+    Attributes:
+        mean, square: flat vectors, running averages of the gradient and of its square.
+        steps: number of updates, for the bias correction.
     """
 
     def __init__(self, parameters: F32, gradient: F32) -> None:
@@ -32,17 +36,17 @@ class Adam:
         self._buffer = np.empty_like(parameters)
 
     def clip(self, max_norm: float, part: slice = slice(None)) -> None:
-        """Scale a part of the gradient down to a norm (Pascanu et al. 2013); 0 leaves it alone."""
+        """Clip the norm of a part of the gradient (Pascanu et al. 2013); 0 for no clipping."""
         gradient = self._gradient[part]
         norm = float(np.sqrt(np.dot(gradient, gradient)))
         if 0 < max_norm < norm:
             gradient *= np.float32(max_norm / (norm + 1e-6))
 
     def step(self, rates: list[tuple[slice, float]]) -> None:
-        """Move the parameters.
+        """Update the parameters.
 
         Args:
-            rates: parts of the vector with their learning rates.
+            rates: slices of the vector with their learning rates.
         """
         self.steps += 1
         gradient, buffer = self._gradient, self._buffer
@@ -64,30 +68,36 @@ class Adam:
         self._parameters -= buffer
 
 
-def read_state(adam: Adam, arrays: Mapping[str, NDArray[Any]], places: Mapping[str, slice]) -> None:
-    """Take over the moments that an agent carries; those that it lacks stay at zero.
+def load_state(adam: Adam, arrays: Mapping[str, NDArray[Any]], slices: Mapping[str, slice]) -> None:
+    """Load the moments from an agent's arrays; missing ones stay at zero.
 
     Args:
-        adam: is changed.
+        adam: updated in place.
         arrays: of the agent.
-        places: where each named parameter stands in the flat vector.
+        slices: of each named parameter in the flat vector.
     """
-    for name, place in places.items():
+    for name, part in slices.items():
         prefix = f"{OPTIMIZER_PREFIX}{name}/"
         if f"{prefix}step" in arrays:
-            adam.mean[place] = arrays[f"{prefix}exp_avg"].ravel()
-            adam.square[place] = arrays[f"{prefix}exp_avg_sq"].ravel()
+            adam.mean[part] = arrays[f"{prefix}exp_avg"].ravel()
+            adam.square[part] = arrays[f"{prefix}exp_avg_sq"].ravel()
             adam.steps = int(arrays[f"{prefix}step"])
 
 
 def state_arrays(
-    adam: Adam, places: Mapping[str, slice], shapes: Mapping[str, tuple[int, ...]]
+    adam: Adam, slices: Mapping[str, slice], shapes: Mapping[str, tuple[int, ...]]
 ) -> dict[str, NDArray[Any]]:
-    """Copies of the moments, under the names that ``torch.optim.Adam`` gives them."""
+    """Copies of the moments, under the names of ``torch.optim.Adam``.
+
+    Args:
+        adam: to save.
+        slices: of each named parameter in the flat vector.
+        shapes: of each named parameter.
+    """
     arrays: dict[str, NDArray[Any]] = {}
-    for name, place in places.items():
+    for name, part in slices.items():
         prefix = f"{OPTIMIZER_PREFIX}{name}/"
-        arrays[f"{prefix}exp_avg"] = adam.mean[place].reshape(shapes[name]).copy()
-        arrays[f"{prefix}exp_avg_sq"] = adam.square[place].reshape(shapes[name]).copy()
+        arrays[f"{prefix}exp_avg"] = adam.mean[part].reshape(shapes[name]).copy()
+        arrays[f"{prefix}exp_avg_sq"] = adam.square[part].reshape(shapes[name]).copy()
         arrays[f"{prefix}step"] = np.array(adam.steps, np.float32)
     return arrays

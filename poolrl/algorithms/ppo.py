@@ -1,26 +1,27 @@
-"""Proximal policy optimisation, clipped, with generalised advantages (Schulman et al. 2017)."""
+"""Proximal policy optimisation with clipped objective and GAE (Schulman et al. 2017)."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from poolrl.agent import Agent
-from poolrl.algorithms.advantages import generalized_advantages
-from poolrl.algorithms.on_policy import (
+from poolrl.algorithms.advantages import (
     centered_rewards,
     explained_variance,
+    generalized_advantages,
     standardized,
-    train_on_policy,
 )
-from poolrl.algorithms.train_state import Trainee
-from poolrl.algorithms.types import Budget, MakeTask, Training
+from poolrl.algorithms.on_policy import train_on_policy
+from poolrl.algorithms.train_state import TrainState
+from poolrl.algorithms.types import MakeTask, Training
 from poolrl.config.schema import PPO
-from poolrl.rollouts.rollout import Rollout
+from poolrl.rollouts.rollout import Rollout, minibatches
+from poolrl.rollouts.sampler import Budget
 from poolrl.seeding import Streams
 
 
 def train(agent: Agent, make_task: MakeTask, budget: Budget, hp: PPO, streams: Streams) -> Training:
-    """Train for a budget; see ``poolrl.algorithms.training.train``."""
+    """Train with PPO; arguments and errors as for ``poolrl.algorithms.training.train``."""
     return train_on_policy(
         agent,
         make_task,
@@ -34,51 +35,54 @@ def train(agent: Agent, make_task: MakeTask, budget: Budget, hp: PPO, streams: S
 
 
 def update(
-    trainee: Trainee, rollout: Rollout, hp: PPO, shuffle: np.random.Generator
+    state: TrainState, rollout: Rollout, hp: PPO, generator: np.random.Generator
 ) -> dict[str, float]:
-    """Improve actor and critic on one rollout.
+    """Update actor and critic on one rollout.
 
     The loss of a minibatch is the mean over its samples of
 
         −min(r A, clip(r, 1 − ε, 1 + ε) A) + c_V (V − R)² − c_H H,   r = exp(log π − log π_old)
 
-    (equations 7 and 9), and its derivatives by log π, V and the distribution's parameters are
-    written out below; each network then propagates them back.
+    (equations 7 and 9). Its derivatives with respect to log π, V and the distribution's parameters
+    are written out below; each network then back-propagates them.
+
+    Args:
+        state: updated in place.
+        rollout: collected with the current policy.
+        hp: hyper-parameters.
+        generator: shuffles the minibatches.
 
     Returns:
-        Averages over the last epoch, and the entropy afterwards, under Stable-Baselines3's keys.
+        Averages over the last epoch, and the entropy after it, under Stable-Baselines3's keys.
     """
-    played = rollout.played
-    reward = centered_rewards(rollout) if hp.center_rewards else rollout.reward
+    valid = rollout.valid
+    reward = centered_rewards(rollout.reward, valid) if hp.center_rewards else rollout.reward
     advantage = generalized_advantages(
         reward, rollout.value, rollout.ended, rollout.bootstrap, hp.discount, hp.gae_lambda
     )
-    targets = (advantage + rollout.value)[played]
-    advantages = standardized(advantage[played]) if hp.normalize_advantage else advantage[played]
-    observations = rollout.normalized[played]
-    samples = rollout.sample[played]
-    old_log_probs = rollout.log_prob[played]
+    targets = (advantage + rollout.value)[valid]
+    advantages = standardized(advantage[valid]) if hp.normalize_advantage else advantage[valid]
+    observations = rollout.normalized[valid]
+    samples = rollout.sample[valid]
+    old_log_probs = rollout.log_prob[valid]
 
-    policy, optimizer, gradient = trainee.policy, trainee.optimizer, trainee.gradient
+    policy, optimizer, gradient = state.policy, state.optimizer, state.gradient
     distribution = policy.distribution
-    size = len(targets)
     rates = [(slice(None), hp.learning_rate)]
     low, high = np.float32(1 - hp.clip_range), np.float32(1 + hp.clip_range)
-    told = []
+    metrics = []
     for epoch in range(hp.epochs):
-        order = shuffle.permutation(size)
-        for begin in range(0, size, hp.minibatch_size):
-            rows = order[begin : begin + hp.minibatch_size]
+        for rows in minibatches(len(targets), hp.minibatch_size, generator):
             n = np.float32(len(rows))
             observation, advantage_ = observations[rows], advantages[rows]
-            parameters, actor_inputs = policy.actor.record(observation)
-            values, critic_inputs = policy.critic.record(observation)
+            parameters, actor_inputs = policy.actor.forward_with_cache(observation)
+            values, critic_inputs = policy.critic.forward_with_cache(observation)
             log_prob, by_parameters = distribution.log_prob_gradient(parameters, samples[rows])
             log_ratio = log_prob - old_log_probs[rows]
             ratio = np.exp(log_ratio)
             clipped_ratio = np.minimum(np.maximum(ratio, low), high)
 
-            # Where the clipped term is the smaller one, it is constant.
+            # Where the clipped term is the smaller one, it is constant: its gradient is zero.
             unclipped = advantage_ * ratio <= advantage_ * clipped_ratio
             by_log_prob = -advantage_ * ratio * unclipped / n
             by_parameters *= by_log_prob[:, None]
@@ -96,14 +100,14 @@ def update(
                 surrogate = np.minimum(advantage_ * ratio, advantage_ * clipped_ratio)
                 kl = ratio - 1 - log_ratio  # Schulman's k3 estimator
                 clipped = ratio != clipped_ratio
-                told.append([-surrogate.mean(), (error**2).mean(), kl.mean(), clipped.mean()])
+                metrics.append([-surrogate.mean(), (error**2).mean(), kl.mean(), clipped.mean()])
 
-    policy_loss, value_loss, approx_kl, clip_fraction = np.mean(told, axis=0).tolist()
+    policy_loss, value_loss, approx_kl, clip_fraction = np.mean(metrics, axis=0).tolist()
     return {
         "train/policy_gradient_loss": policy_loss,
         "train/value_loss": value_loss,
         "train/entropy_loss": -float(distribution.entropy(policy.actor(observations)).mean()),
         "train/approx_kl": approx_kl,
         "train/clip_fraction": clip_fraction,
-        "train/explained_variance": explained_variance(rollout.value[played], targets),
+        "train/explained_variance": explained_variance(rollout.value[valid], targets),
     }

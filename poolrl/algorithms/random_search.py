@@ -1,7 +1,7 @@
-"""One random step of the actor's weights: the smallest learner, for testing the pool itself.
+"""Random search: one random step of the actor's weights, without a gradient.
 
-Within a pool it is a (1 + N) evolution strategy: branches mutate, the merge selects. It does next
-to nothing, so that many pools are cheap.
+The smallest learner, for tests of the pool itself: it costs so little that many pools are cheap.
+Within a pool it is a (1 + N) evolution strategy: branches mutate, the merge selects.
 """
 
 from __future__ import annotations
@@ -10,16 +10,19 @@ import msgspec
 import numpy as np
 
 from poolrl.agent import Agent
-from poolrl.algorithms.types import Budget, MakeTask, Training
-from poolrl.config.schema import Climb
-from poolrl.rollouts.sampler import Player
+from poolrl.algorithms.types import MakeTask, Training
+from poolrl.config.schema import RandomSearch
+from poolrl.rollouts.sampler import Budget, Sampler
 from poolrl.seeding import Purpose, Streams
 
 
 def train(
-    agent: Agent, make_task: MakeTask, budget: Budget, hp: Climb, streams: Streams
+    agent: Agent, make_task: MakeTask, budget: Budget, hp: RandomSearch, streams: Streams
 ) -> Training:
-    """Mutate once, then play the budget; see ``poolrl.algorithms.training.train``."""
+    """Mutate the agent once, then sample the budget.
+
+    Arguments and errors as for ``poolrl.algorithms.training.train``.
+    """
     generator = streams.generator(Purpose.SHUFFLE)
     arrays = {
         name: (
@@ -32,10 +35,10 @@ def train(
     }
     mutant = Agent(arrays, agent.metadata)
     task = make_task(budget.episodes or budget.steps)
-    player = Player(task, streams.onwards(Purpose.RESET), budget)
-    for _ in player.play(mutant.policy, streams.generator(Purpose.ACTION)):
+    sampler = Sampler(task, streams.generators_from(Purpose.RESET), budget)
+    for _ in sampler.steps(mutant.policy, streams.generator(Purpose.ACTION)):
         pass
-    returns, steps = player.episodes().returns, player.steps
+    returns, steps = sampler.pop_episodes().returns, sampler.steps_taken
     metadata = msgspec.structs.replace(
         agent.metadata,
         environment_steps=agent.metadata.environment_steps + steps,

@@ -5,72 +5,77 @@ from __future__ import annotations
 import numpy as np
 
 from poolrl.agent import Agent
-from poolrl.algorithms.advantages import discounted_returns
-from poolrl.algorithms.on_policy import (
+from poolrl.algorithms.advantages import (
     centered_rewards,
+    discounted_returns,
     explained_variance,
     standardized,
-    train_on_policy,
 )
-from poolrl.algorithms.train_state import Trainee
-from poolrl.algorithms.types import Budget, MakeTask, Training
+from poolrl.algorithms.on_policy import train_on_policy
+from poolrl.algorithms.train_state import TrainState
+from poolrl.algorithms.types import MakeTask, Training
 from poolrl.config.schema import Reinforce
-from poolrl.rollouts.rollout import Rollout
+from poolrl.rollouts.rollout import Rollout, minibatches
+from poolrl.rollouts.sampler import Budget
 from poolrl.seeding import Streams
 
 
 def train(
     agent: Agent, make_task: MakeTask, budget: Budget, hp: Reinforce, streams: Streams
 ) -> Training:
-    """Train for a budget; see ``poolrl.algorithms.training.train``."""
+    """Train with REINFORCE; arguments and errors as for ``poolrl.algorithms.training.train``."""
     return train_on_policy(
         agent, make_task, budget, hp, streams, learner="reinforce", update=update
     )
 
 
 def update(
-    trainee: Trainee, rollout: Rollout, hp: Reinforce, shuffle: np.random.Generator
+    state: TrainState, rollout: Rollout, hp: Reinforce, generator: np.random.Generator
 ) -> dict[str, float]:
-    """Improve policy and baseline on one rollout, each sample used once.
+    """Update policy and baseline on one rollout; every sample is used once.
 
-    The loss of a minibatch is the mean of −A log π + (V − G)². What would follow a time limit
-    counts as nothing, as in Monte Carlo returns of whole episodes.
+    The loss of a minibatch is the mean of −A log π + (V − G)². Returns are not bootstrapped at a
+    time limit.
+
+    Args:
+        state: updated in place.
+        rollout: whole episodes, collected with the current policy.
+        hp: hyper-parameters.
+        generator: shuffles the minibatches.
 
     Returns:
-        Averages over all minibatches, and the entropy afterwards, under Stable-Baselines3's keys.
+        Averages over all minibatches, and the entropy after them, under Stable-Baselines3's keys.
     """
-    played = rollout.played
-    reward = centered_rewards(rollout) if hp.center_rewards else rollout.reward
-    targets = discounted_returns(reward, rollout.ended, hp.discount)[played]
-    advantages = targets - rollout.value[played]
+    valid = rollout.valid
+    reward = centered_rewards(rollout.reward, valid) if hp.center_rewards else rollout.reward
+    targets = discounted_returns(reward, rollout.ended, hp.discount)[valid]
+    advantages = targets - rollout.value[valid]
     if hp.normalize_advantage:
         advantages = standardized(advantages)
-    observations, samples = rollout.normalized[played], rollout.sample[played]
+    observations, samples = rollout.normalized[valid], rollout.sample[valid]
 
-    policy, optimizer, gradient = trainee.policy, trainee.optimizer, trainee.gradient
+    policy, optimizer, gradient = state.policy, state.optimizer, state.gradient
     distribution = policy.distribution
-    rates = [(trainee.actor, hp.learning_rate), (trainee.critic, hp.baseline_learning_rate)]
-    told = []
-    order = shuffle.permutation(len(targets))
-    for begin in range(0, len(order), hp.minibatch_size):
-        rows = order[begin : begin + hp.minibatch_size]
+    rates = [(state.actor, hp.learning_rate), (state.critic, hp.baseline_learning_rate)]
+    metrics = []
+    for rows in minibatches(len(targets), hp.minibatch_size, generator):
         n = np.float32(len(rows))
-        parameters, actor_inputs = policy.actor.record(observations[rows])
-        values, critic_inputs = policy.critic.record(observations[rows])
+        parameters, actor_inputs = policy.actor.forward_with_cache(observations[rows])
+        values, critic_inputs = policy.critic.forward_with_cache(observations[rows])
         log_prob, by_parameters = distribution.log_prob_gradient(parameters, samples[rows])
         by_parameters *= (-advantages[rows] / n)[:, None]
         error = values[:, 0] - targets[rows]
         policy.actor.backward(actor_inputs, by_parameters, gradient)
         policy.critic.backward(critic_inputs, (2 / n * error)[:, None], gradient)
-        # Apart, since the scale of the baseline's gradient is that of the returns.
-        optimizer.clip(hp.max_grad_norm, trainee.actor)
-        optimizer.clip(hp.max_grad_norm, trainee.critic)
+        # Clipped separately, since the baseline's gradient has the scale of the returns.
+        optimizer.clip(hp.max_grad_norm, state.actor)
+        optimizer.clip(hp.max_grad_norm, state.critic)
         optimizer.step(rates)
-        told.append([-(advantages[rows] * log_prob).mean(), (error**2).mean()])
-    policy_loss, value_loss = np.mean(told, axis=0).tolist()
+        metrics.append([-(advantages[rows] * log_prob).mean(), (error**2).mean()])
+    policy_loss, value_loss = np.mean(metrics, axis=0).tolist()
     return {
         "train/policy_gradient_loss": policy_loss,
         "train/value_loss": value_loss,
         "train/entropy_loss": -float(distribution.entropy(policy.actor(observations)).mean()),
-        "train/explained_variance": explained_variance(rollout.value[played], targets),
+        "train/explained_variance": explained_variance(rollout.value[valid], targets),
     }

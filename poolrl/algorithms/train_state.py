@@ -1,4 +1,4 @@
-"""An agent while it learns: its parameters in one vector, their gradient in another."""
+"""Mutable training state: flat parameter and gradient vectors, optimiser, policy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poolrl.agent import Agent
-from poolrl.algorithms.optimizer import Adam, read_state, state_arrays
+from poolrl.algorithms.optimizer import Adam, load_state, state_arrays
 from poolrl.errors import Divergence
 from poolrl.networks.normalizer import update_statistics
 from poolrl.networks.policy import Policy
@@ -18,53 +18,57 @@ from poolrl.networks.policy import Policy
 F32 = NDArray[np.float32]
 
 
-class Trainee:
-    """What an update works on, made of copies of an agent's arrays.
+class TrainState:
+    """State that updates change in place, initialised with copies of an agent's arrays.
 
     Attributes:
-        policy: acts and learns with the parameters as they are now; made anew by ``observe``.
-        gradient: the derivative of the loss by every parameter, views of one vector.
-        optimizer: moves that vector's parameters.
-        actor, critic: where the parameters of the two networks stand in it.
+        policy: actor and critic over the current parameters; replaced by ``update_normalizer``.
+        gradient: derivative of the loss with respect to every parameter, as views of one vector.
+        optimizer: updates the parameter vector.
+        actor, critic: slices of the parameters of the two networks in that vector.
     """
 
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
         arrays = agent.policy_arrays
-        self._places: dict[str, slice] = {}
+        self._slices: dict[str, slice] = {}
         size = 0
-        for name, array in arrays.items():  # sorted, so that each network is one part
+        for name, array in arrays.items():  # sorted, so that each network is one slice
             if not name.startswith("normalizer."):
-                self._places[name] = slice(size, size + array.size)
+                self._slices[name] = slice(size, size + array.size)
                 size += array.size
         self._vector, gradient = np.empty(size, np.float32), np.zeros(size, np.float32)
-        self._shapes = {name: arrays[name].shape for name in self._places}
-        self._arrays = {n: a.copy() for n, a in arrays.items() if n not in self._places}
+        self._shapes = {name: arrays[name].shape for name in self._slices}
+        self._arrays = {n: a.copy() for n, a in arrays.items() if n not in self._slices}
         self._arrays |= self._views(self._vector)
-        for name in self._places:
+        for name in self._slices:
             self._arrays[name][...] = arrays[name]
         self.gradient: Mapping[str, F32] = self._views(gradient)
-        self.actor, self.critic = self._part("actor."), self._part("critic.")
+        self.actor, self.critic = self._network_slice("actor."), self._network_slice("critic.")
         self.optimizer = Adam(self._vector, gradient)
-        read_state(self.optimizer, agent.arrays, self._places)
-        self.policy = self._policy()
+        load_state(self.optimizer, agent.arrays, self._slices)
+        self.policy = self._make_policy()
 
-    def observe(self, observation: F32) -> None:
-        """Let (n, observation size) observations into the running statistics."""
+    def update_normalizer(self, observation: F32) -> None:
+        """Update the running mean and variance from a batch, shape (n, observation size)."""
         if self._agent.metadata.network.normalize_observations:
             update_statistics(self._arrays, observation)
-            self.policy = self._policy()
+            self.policy = self._make_policy()
 
-    def trained(
+    def to_agent(
         self, *, learner: str, environment_steps: int, episodes: int, updates: int
     ) -> Agent:
-        """The agent after training, of copies of everything.
+        """Return the trained agent, with copies of all arrays.
+
+        Args:
+            learner: its name, for the metadata.
+            environment_steps, episodes, updates: numbers of this training, added to the agent's.
 
         Raises:
             Divergence: a tensor is not finite.
         """
         arrays = {name: array.copy() for name, array in self._arrays.items()}
-        arrays |= state_arrays(self.optimizer, self._places, self._shapes)
+        arrays |= state_arrays(self.optimizer, self._slices, self._shapes)
         for name, array in arrays.items():
             if not np.isfinite(array).all():
                 raise Divergence(f"training made {name} not finite")
@@ -78,16 +82,14 @@ class Trainee:
         )
         return Agent(arrays, metadata)
 
-    def _policy(self) -> Policy:
+    def _make_policy(self) -> Policy:
         metadata = self._agent.metadata
         size = metadata.observation_space.shape[0]
         return Policy(self._arrays, metadata.network, size, metadata.action_space.space())
 
     def _views(self, vector: F32) -> dict[str, NDArray[Any]]:
-        return {
-            name: vector[place].reshape(self._shapes[name]) for name, place in self._places.items()
-        }
+        return {name: vector[s].reshape(self._shapes[name]) for name, s in self._slices.items()}
 
-    def _part(self, prefix: str) -> slice:
-        own = [place for name, place in self._places.items() if name.startswith(prefix)]
+    def _network_slice(self, prefix: str) -> slice:
+        own = [s for name, s in self._slices.items() if name.startswith(prefix)]
         return slice(own[0].start, own[-1].stop)

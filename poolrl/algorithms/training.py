@@ -1,6 +1,6 @@
-"""Learners: from an agent to a better one. No file and no pool in here.
+"""Entry points of the learners: a new agent, and training for a budget.
 
-A learner owns its loop: some update once a branch, some many times, some inside episodes.
+A learner owns its loop: some update once per branch, some many times, some within episodes.
 """
 
 from __future__ import annotations
@@ -10,41 +10,39 @@ from importlib import import_module
 from msgspec.structs import replace
 
 from poolrl.agent import Agent, AgentMetadata
-from poolrl.algorithms.types import Budget, MakeTask, Training
-from poolrl.config import schema as config
-from poolrl.config.schema import Learner, Spec
+from poolrl.algorithms.types import MakeTask, Training
+from poolrl.config.schema import PPO, Learner, RandomSearch, Reinforce, Spec
 from poolrl.distributions.factory import default_distribution
 from poolrl.networks.parameters import initial_arrays
+from poolrl.rollouts.sampler import Budget
 from poolrl.seeding import Purpose, Streams
 from poolrl.spaces import SpaceSpec
 from poolrl.tasks.base import Task
 from poolrl.tasks.variants import time_limit
 
-__all__ = ["Budget", "MakeTask", "Training", "initial_agent", "prepare", "train"]
-
 MODULES: dict[type, str] = {
-    config.PPO: "poolrl.algorithms.ppo",
-    config.Reinforce: "poolrl.algorithms.reinforce",
-    config.Climb: "poolrl.algorithms.random_search",
+    PPO: "poolrl.algorithms.ppo",
+    Reinforce: "poolrl.algorithms.reinforce",
+    RandomSearch: "poolrl.algorithms.random_search",
 }
 
 
 def prepare(hp: Learner) -> None:
-    """Import what a learner needs, so that the time that takes counts for no branch."""
+    """Import a learner's module, so that its import time is not measured as training time."""
     import_module(MODULES[type(hp)])
 
 
 def train(
     agent: Agent, make_task: MakeTask, budget: Budget, hp: Learner, streams: Streams
 ) -> Training:
-    """Train an agent for a budget; the result follows from the arguments alone.
+    """Train an agent for a budget; the result depends on the arguments alone.
 
     Args:
-        agent: where to start; not changed.
-        make_task: gives the tasks to train on.
-        budget: for how many episodes, or steps.
+        agent: the starting point; not changed.
+        make_task: makes the tasks to train on.
+        budget: number of episodes or steps.
         hp: the learner and its hyper-parameters on this branch.
-        streams: the random streams of this branch.
+        streams: random streams of this branch.
 
     Raises:
         Divergence: training met NaN or infinity.
@@ -56,7 +54,16 @@ def train(
 
 
 def initial_agent(spec: Spec, task: Task, streams: Streams) -> Agent:
-    """A new agent for a task, drawn from a seed."""
+    """Make a new agent with random weights.
+
+    Args:
+        spec: task, network and learner.
+        task: gives the spaces and the time limit.
+        streams: random streams of the initial unit of work.
+
+    Raises:
+        UsageError: the network's distribution does not suit the actions, or it is far too large.
+    """
     size = task.observation_space.shape[0]
     generator = streams.generator(Purpose.INITIALISE)
     network = spec.network

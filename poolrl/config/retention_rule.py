@@ -1,4 +1,4 @@
-"""Which agents stay on disk once their iteration is merged."""
+"""Retention rule: which agents stay on disk once their iteration is merged."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ _LAST = re.compile(r"last:([1-9]\d{0,8})")
 
 
 @dataclass(frozen=True)
-class Keep:
-    """A rule for the agents that lost; what a merge named champion stays under every rule.
+class RetentionRule:
+    """How long the agents that no merge named champion stay; champions are never removed.
 
     Attributes:
-        iterations: of so many merged iterations, the newest ones, they stay; ``None`` for all.
+        iterations: number of the newest merged iterations that keep all their agents; ``None`` for
+            all iterations.
     """
 
     iterations: int | None = 0
 
     @classmethod
-    def parse(cls, text: str) -> Keep:
-        """Read ``champions``, ``last:N`` or ``all``.
+    def parse(cls, text: str) -> RetentionRule:
+        """Parse ``champions``, ``last:N`` or ``all``.
 
         Raises:
             UsageError: it is none of them.
@@ -38,13 +39,10 @@ class Keep:
             )
         return cls(int(match[1]))
 
-    def expired(self, newest: int) -> int:
-        """The newest iteration whose losers may go; negative where there is none.
+    def newest_expired(self, newest: int) -> int:
+        """The newest iteration that keeps its champion alone; negative if there is none.
 
         Args:
             newest: the newest merged iteration.
         """
         return -1 if self.iterations is None else newest - self.iterations
-
-
-CHAMPIONS = Keep(0)

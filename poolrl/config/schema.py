@@ -1,7 +1,7 @@
-"""The configuration: frozen structures ⇄ TOML, each option documented where it is declared.
+"""Structures of the configuration; each option is documented where it is declared.
 
-``Spec`` holds what affects a pool's results; it is hashed and frozen in the pool. ``RunOptions``
-holds what a run may choose anew each time. Both are sections of one TOML file:
+``Spec`` contains everything that affects a pool's results; it is hashed and frozen in the pool.
+``RunOptions`` contains what each run may choose. Both are sections of one TOML file:
 
     [pool] [task] [network] [learner] [evaluation] [selection] [branches]     -> Spec
     [run]                                                                    -> RunOptions
@@ -9,17 +9,15 @@ holds what a run may choose anew each time. Both are sections of one TOML file:
 
 from __future__ import annotations
 
-import copy
 import difflib
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta, Struct
 
-from poolrl.config import tables
-from poolrl.config.retention_rule import Keep
+from poolrl.config.retention_rule import RetentionRule
+from poolrl.config.validation import convert
 from poolrl.errors import UsageError
 
 # The upper bounds refuse infinity.
@@ -29,55 +27,55 @@ Fraction = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=1, le=10**9)]
 Natural = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Episodes = Annotated[int, Meta(ge=1, le=100_000)]
-"""Every one of them has its own random stream, and is kept in a record."""
+"""The bound limits memory: each episode has a random stream, and its return is in a record."""
 Sizes = Annotated[
     tuple[Annotated[int, Meta(ge=1, le=100_000)], ...],
     Meta(max_length=16),
 ]
 Text = Annotated[str, Meta(max_length=4000, pattern=r"\A[^\x00-\x1f\x7f-\x9f\ud800-\udfff]*\Z")]
-"""One line, since it is shown in one, and what any file can hold."""
+"""A single line without control characters or surrogates, so that it can be printed and encoded."""
 
 
 class Section(Struct, frozen=True, forbid_unknown_fields=True):
-    """A table of the configuration: unknown keys are errors."""
+    """Base class of the tables of the configuration; unknown keys are errors."""
 
 
 class PoolSpec(Section, frozen=True):
-    """The shape of the pool and of one iteration."""
+    """Size, seed and budgets of the pool and its iterations."""
 
     count: Annotated[int, Meta(ge=1, le=100_000)] = 10
-    """Branches an iteration."""
+    """Branches per iteration."""
     seed: Natural = 0
-    """Every random stream of the pool follows from it."""
+    """Seed of all random streams of the pool."""
     iterate_episodes: Episodes = 10
     """Episodes that a branch trains for."""
     iterate_steps: Natural = 0
-    """Control steps that a branch trains for instead, if not 0: none of its episodes starts once so
-    many have been taken, and those in flight run to their end. For tasks whose episodes last twenty
+    """Control steps that a branch trains for instead of episodes, if not 0: no episode starts once
+    they are taken, and episodes in progress run to their end. For tasks with episodes of twenty
     steps at first and a thousand later."""
     evaluate_episodes: Episodes = 10
-    """Episodes that a branch, or the parent, is then evaluated on without updating."""
+    """Episodes of the evaluation, without updates, of each branch and of the parent."""
     closing_episodes: Episodes = 100
     """Episodes of the closing evaluation, on seeds that nothing else uses."""
     max_attempts: Count = 3
-    """Tries that may fail for reasons of their workers before a unit is given up."""
+    """Attempts that may fail on their workers' side before a unit is abandoned."""
     lease_duration: Positive = 30.0
-    """Seconds without a heartbeat after which a unit's worker counts as gone."""
+    """Seconds without progress of its lease after which a unit may be taken over."""
 
 
 class Randomization(Section, frozen=True):
-    """How a value of the model is drawn anew for every episode; just one of the first three."""
+    """Distribution of a model value, drawn for every episode; exactly one of the first three."""
 
     scale: tuple[float, float] | None = None
-    """The model's own value times a factor that is drawn uniformly between these."""
+    """Bounds of a uniform factor of the model's own value."""
     add: tuple[float, float] | None = None
-    """The model's own value plus what is drawn uniformly between these."""
+    """Bounds of a uniform summand to the model's own value."""
     value: tuple[float, float] | None = None
-    """A value that is drawn uniformly between these."""
+    """Bounds of a uniform value."""
     names: tuple[str, ...] = ()
-    """The bodies, geoms, joints, … whose values are drawn; all of them where none is named."""
+    """Names of the bodies, geoms, joints, … to randomise; empty for all."""
     together: bool = False
-    """One draw for all of them, instead of one for each."""
+    """Use one draw for all of them, instead of one for each."""
 
     def __post_init__(self) -> None:
         given = [each for each in ("scale", "add", "value") if getattr(self, each) is not None]
@@ -90,31 +88,31 @@ class Randomization(Section, frozen=True):
 
 
 class World(Section, frozen=True):
-    """What an agent acts in: a task with its arguments and variants."""
+    """The environment of an agent: a task with its arguments and variants."""
 
     id: Text = "Swimmer-v5"
     """An id of `poolrl tasks`, any id of Gymnasium's, or path/to/file.py:ClassName."""
     max_episode_steps: Annotated[int, Meta(ge=0, le=10**9)] = 0
     """Time limit in control steps; 0 for the task's own."""
     kwargs: dict[str, Any] = {}
-    """The task's own arguments, as Gymnasium names them."""
+    """The task's own arguments, named as in Gymnasium."""
     action_repeat: Annotated[int, Meta(ge=1, le=10_000)] = 1
-    """Control steps that every action is played for; their rewards add up."""
+    """Control steps that each action is applied for; their rewards are summed."""
     mask_velocities: bool = False
-    """Leave the velocities out of the observations: a partially observed twin of the task."""
+    """Omit the velocities from the observations, for a partially observed variant of the task."""
     randomize: dict[str, Randomization] = {}
-    """Domain randomisation: values of the MuJoCo model, by the names of its fields."""
+    """Domain randomisation: field of the MuJoCo model -> distribution of its values."""
     source_sha256: Text = ""
-    """SHA-256 of the file of a user's own task; filled in when the pool is made."""
+    """SHA-256 of the file of a user's own task; set when the pool is created."""
 
 
 class TaskSpec(World, frozen=True):
     """The world of a pool."""
 
     max_simulations: Annotated[int, Meta(ge=1, le=10_000)] = 64
-    """Most simulations that a worker steps side by side; part of what determines the bits."""
+    """Maximum number of parallel simulations of a worker; affects the bits of results."""
     model_sha256: Text = ""
-    """SHA-256 of the compiled MuJoCo model; filled in when the pool is made."""
+    """SHA-256 of the compiled MuJoCo model; set when the pool is created."""
 
 
 class NetworkSpec(Section, frozen=True):
@@ -124,7 +122,7 @@ class NetworkSpec(Section, frozen=True):
     critic: Sizes = (64, 64)
     activation: Literal["tanh", "relu"] = "tanh"
     distribution: Literal["auto", "beta", "gaussian", "categorical"] = "auto"
-    """Of actions; auto: beta where they are bounded, else gaussian, and categorical for choices."""
+    """Of actions; auto: beta if they are bounded, else gaussian; categorical if discrete."""
     normalize_observations: bool = True
     """Subtract the running mean and divide by the running standard deviation."""
 
@@ -138,24 +136,24 @@ class PPO(Section, frozen=True, tag_field="name", tag="ppo"):
     gae_lambda: Fraction = 0.95
     clip_range: Positive = 0.2
     epochs: Count = 10
-    """Passes over the data of an update."""
+    """Passes over the samples of an update."""
     minibatch_size: Count = 64
     episodes_per_update: Count = 8
-    """Episodes collected for each update; a branch makes iterate_episodes / this many updates."""
+    """Episodes collected for each update; a branch has iterate_episodes / this many updates."""
     segment_steps: Natural = 0
-    """Update instead after so many steps of every simulation, if not 0, in the midst of episodes,
-    whose rest counts as the critic says (bootstrap). Then iterate_steps ends a branch with the
-    segment that reaches it, and cuts the episodes in flight there."""
+    """If not 0, update instead after this many steps of every simulation, within episodes, with the
+    critic's value of the rest (bootstrap). Then iterate_steps ends a branch with the segment that
+    reaches it, and cuts the episodes in progress there."""
     entropy_coefficient: NonNegative = 0.0
     value_coefficient: NonNegative = 0.5
     max_grad_norm: NonNegative = 0.5
-    """Norm to which gradients are clipped; 0 for no clipping."""
+    """Maximum norm of the gradient, by clipping; 0 for no clipping."""
     normalize_advantage: bool = True
     """Scale the advantages of an update to mean 0 and standard deviation 1."""
     center_rewards: bool = False
-    """Subtract an update's mean reward from its rewards (Naik et al. 2024). For tasks that end at
-    their time limit alone: with a discount near 1 the critic need not learn the large constant
-    mean reward / (1 - discount). Where episodes can end early it would change what is optimal."""
+    """Subtract an update's mean reward from its rewards (Naik et al. 2024). Only for tasks that end
+    at their time limit alone: with a discount near 1 the critic need not learn the large constant
+    mean reward / (1 - discount). If episodes can terminate, it changes the optimal policy."""
 
 
 class Reinforce(Section, frozen=True, tag_field="name", tag="reinforce"):
@@ -169,43 +167,43 @@ class Reinforce(Section, frozen=True, tag_field="name", tag="reinforce"):
     episodes_per_update: Count = 1
     """Episodes collected for each update."""
     minibatch_size: Count = 50
-    """Samples a gradient step; each sample is used once."""
+    """Samples per gradient step; each sample is used once."""
     normalize_advantage: bool = True
     center_rewards: bool = False
-    """As for PPO: for tasks that end at their time limit alone. Undiscounted returns of an episode
-    shrink with the time that is left, which a baseline of the state alone cannot know."""
+    """As for PPO, for tasks that end at their time limit alone. Undiscounted returns shrink with
+    the remaining time, which a baseline that depends on the state alone cannot represent."""
     max_grad_norm: NonNegative = 0.5
 
 
-class Climb(Section, frozen=True, tag_field="name", tag="climb"):
-    """A random step of a linear policy: the smallest learner, for testing the pool itself."""
+class RandomSearch(Section, frozen=True, tag_field="name", tag="climb"):
+    """Random search: one random step of the actor's weights; for tests of the pool itself."""
 
     learning_rate: NonNegative = 0.1
     """Standard deviation of the step."""
 
 
-Learner = PPO | Reinforce | Climb
+Learner = PPO | Reinforce | RandomSearch
 
 
 class EvaluationSpec(Section, frozen=True):
     """How units are scored."""
 
     deterministic: bool = True
-    """Evaluate the mean action instead of a sample."""
+    """Evaluate deterministic actions instead of samples."""
 
 
 class SelectionSpec(Section, frozen=True):
     """How a merge names the champion."""
 
     keep_parent: bool = False
-    """Keep the champion when no branch scores higher on the same evaluation seeds. Off by default:
-    on the swimmer a champion that had been lucky stalled the pool for its whole patience."""
+    """Keep the champion if no branch scores higher on the same evaluation seeds. Off by default: on
+    the swimmer, a champion with a lucky score stalled the pool until ``patience`` ran out."""
     patience: Natural = 3
-    """Iterations in a row that the parent may be kept before the best branch is taken anyway."""
+    """Consecutive iterations that the parent may be kept before the best branch is taken anyway."""
 
 
 class Spec(Section, frozen=True):
-    """What affects a pool's results."""
+    """Everything that affects a pool's results."""
 
     pool: PoolSpec = PoolSpec()
     task: TaskSpec = TaskSpec()
@@ -214,21 +212,21 @@ class Spec(Section, frozen=True):
     evaluation: EvaluationSpec = EvaluationSpec()
     selection: SelectionSpec = SelectionSpec()
     branches: dict[str, Annotated[tuple[bool | int | float, ...], Meta(max_length=10_000)]] = {}
-    """Hyper-parameters of the learner by branch: branch b takes value b modulo their number."""
+    """Hyper-parameter of the learner -> values; branch b uses value b modulo their number."""
     initial_agent_sha256: str = ""
-    """SHA-256 of the agent that the pool starts from; empty where it is drawn from the seed."""
+    """SHA-256 of the agent that the pool starts from; empty if it is drawn from the seed."""
 
     def __post_init__(self) -> None:
         for index in range(max((len(v) for v in self.branches.values()), default=0) or 1):
             self.hyperparameters(index)
 
     def hyperparameters(self, branch: int) -> Learner:
-        """The learner's values on one branch.
+        """The learner's hyper-parameters on one branch.
 
         Raises:
-            UsageError: `[branches]` names what is no hyper-parameter, or a value is invalid.
+            UsageError: `[branches]` has an unknown key or an invalid value.
         """
-        fields = learner_fields(self.learner)
+        fields = type(self.learner).__struct_fields__
         values = msgspec.to_builtins(self.learner)
         for name, choices in self.branches.items():
             if name not in fields:
@@ -237,133 +235,74 @@ class Spec(Section, frozen=True):
                 raise UsageError(f"branches.{name}: needs at least one value")
             values[name] = choices[branch % len(choices)]
         try:
-            return tables.convert(values, type(self.learner))
+            return convert(values, type(self.learner))
         except UsageError as error:
             raise UsageError(f"branches.{error}") from None
 
 
-class RunOptions(Section, frozen=True):
-    """What a run may choose anew each time; nothing here changes what a unit of work computes."""
+class Option(NamedTuple):
+    """How the command line shows a field of ``RunOptions``: as ``--name-of-the-field``.
 
-    iterations: Annotated[int, Meta(ge=0, le=999_999_999)] = 100
-    """The iteration after which the pool ends; a finished pool is extended by a larger one."""
-    workers: Annotated[int, Meta(ge=1, le=10_000)] | None = None
+    Attributes:
+        kind: how its text is parsed.
+        help: the line of ``--help``.
+    """
+
+    kind: Literal["integer", "number", "duration", "retention rule"]
+    help: str
+
+
+class RunOptions(Section, frozen=True):
+    """Options that each run may choose; none affects the result of a unit of work."""
+
+    iterations: Annotated[
+        int, Meta(ge=0, le=999_999_999), Option("integer", "End after this iteration.")
+    ] = 100
+    """The last iteration; a larger number extends a finished pool."""
+    workers: Annotated[
+        Annotated[int, Meta(ge=1, le=10_000)] | None,
+        Option("integer", "Local workers.  [default: usable cores]"),
+    ] = None
     """Local workers; by default one per core that this process may use, at most one per branch."""
-    keep: str = "champions"
-    """Which agents stay on disk once an iteration is merged: what merges named `champions`, those
-    and all agents of the last N iterations (`last:N`), or `all`."""
-    target_return: float | None = None
-    """End with the iteration in which the re-evaluation of the standing champion, an unbiased
-    measurement, reaches this return; that iteration's champion is the result."""
-    time_budget: Positive | None = None
+    keep: Annotated[str, Option("retention rule", "Agents that stay on disk.")] = "champions"
+    """Retention of agents on disk after the merge: only champions (`champions`), also all agents of
+    the last N iterations (`last:N`), or `all`."""
+    target_return: Annotated[
+        float | None, Option("number", "End once the champion reaches this return.")
+    ] = None
+    """End with the iteration in which the parent's evaluation, an unbiased measurement of the last
+    champion, reaches this return; that iteration's champion is the result."""
+    time_budget: Annotated[Positive | None, Option("duration", "End after 90s, 10m, 2h.")] = None
     """End after this many seconds."""
-    branch_timeout: Positive | None = None
-    """Seconds after which an iteration goes on without the units that were claimed so long ago and
-    are not deposited. What comes of it depends on timing, and its merge says so."""
-    min_deposits: Count = 1
-    """Branches that must have succeeded before an iteration goes on without the others."""
-    stall_timeout: Positive = 86_400.0
+    branch_timeout: Annotated[
+        Positive | None,
+        Option("duration", "Go on without branches that were claimed so long ago: 90s, 10m, 2h."),
+    ] = None
+    """Seconds since its claim after which an iteration is merged without a unit that is not
+    deposited. The result then depends on timing, and the merge says so."""
+    min_deposits: Annotated[
+        Count, Option("integer", "Branches that must have succeeded before that.")
+    ] = 1
+    """Branches that must have succeeded before an iteration is merged without the others."""
+    stall_timeout: Annotated[
+        Positive,
+        Option("duration", "End, with exit code 3, if nothing is new for so long.  [default: 1d]"),
+    ] = 86_400.0
     """Seconds without anything new in the pool after which its workers end, with exit code 3."""
-    max_failed_iterations: Count = 5
-    """Iterations in a row without a branch that succeeded after which the pool ends."""
+    max_failed_iterations: Annotated[
+        Count,
+        Option(
+            "integer",
+            "End after so many iterations without a branch that succeeded.  [default: 5]",
+        ),
+    ] = 5
+    """Consecutive iterations without a successful branch after which the pool ends."""
 
     def __post_init__(self) -> None:
         try:
-            Keep.parse(self.keep)
+            RetentionRule.parse(self.keep)
         except UsageError as error:
             raise UsageError(f"run.keep: {error}") from None
-
-
-class _RunTable(Section, frozen=True):
-    run: RunOptions = RunOptions()
-
-
-DEFAULT: dict[str, dict[str, Any]] = {
-    "pool": {"count": 10, "iterate_episodes": 20, "evaluate_episodes": 10},
-    "task": {"id": "Swimmer-v5", "max_episode_steps": 500},
-    "network": {"actor": [32, 32], "critic": [32, 32]},
-    "learner": {
-        "name": "ppo",
-        "discount": 0.9999,
-        "minibatch_size": 128,
-        "episodes_per_update": 4,
-        "center_rewards": True,
-    },
-    "branches": {
-        "learning_rate": [0.001, 0.002, 0.003, 0.004, 0.006],
-        "gae_lambda": [0.99, 0.995],
-    },
-    "run": {"iterations": 30},
-}
-"""What is trained without a configuration: configs/swimmer.toml. Another task, or another learner,
-begins with the defaults of the structures above."""
-
-
-def learner_fields(learner: Learner) -> tuple[str, ...]:
-    """The names of a learner's hyper-parameters."""
-    return type(learner).__struct_fields__
-
-
-def load(path: Path | None, overrides: Mapping[str, Any] | None = None) -> tuple[Spec, RunOptions]:
-    """Read a configuration and lay overrides over it.
-
-    Args:
-        path: a TOML file; ``None`` for the defaults.
-        overrides: dotted key -> value, as in ``{"learner.learning_rate": 1e-3}``.
-
-    Raises:
-        UsageError: names the file and the key that is unknown, or whose value is wrong.
-    """
-    table = tables.read_toml(path) if path is not None else {}
-    if path is None and not {"task.id", "learner.name"} & (overrides or {}).keys():
-        table = copy.deepcopy(DEFAULT)
-    return _resolve(table, overrides or {}, str(path) if path is not None else "")
-
-
-def load_over(spec: Spec, run: RunOptions, overrides: Mapping[str, Any]) -> tuple[Spec, RunOptions]:
-    """Lay overrides over what a pool was made with; arguments and errors as for ``load``.
-
-    The hash of the model is left to be found anew; with another task or learner nothing of the old
-    one's options is left either.
-    """
-    table = msgspec.to_builtins(spec) | {"run": msgspec.to_builtins(run)}
-    table["task"]["model_sha256"] = ""
-    if overrides.get("task.id", spec.task.id) != spec.task.id:
-        table["task"] = {}
-    if overrides.get("learner.name", table["learner"]["name"]) != table["learner"]["name"]:
-        table["learner"], table["branches"] = {}, {}
-    return _resolve(table, overrides, "")
-
-
-def _resolve(
-    table: dict[str, Any], overrides: Mapping[str, Any], source: str
-) -> tuple[Spec, RunOptions]:
-    for key in overrides:
-        section, _, name = key.partition(".")
-        if section == "learner" and isinstance(table.get("branches"), dict):
-            table["branches"].pop(name, None)  # a value that is asked for holds on every branch
-    for key, value in overrides.items():
-        tables.assign(table, key, value)
-    try:
-        run = tables.convert({"run": table.pop("run", {})}, _RunTable, source).run
-        learner = table.setdefault("learner", {})
-        if isinstance(learner, dict):
-            learner.setdefault("name", "ppo")
-        return tables.convert(table, Spec, source), run
-    except RecursionError:
-        raise UsageError(f"{source}: nested too deeply") from None
-
-
-def differing_keys(old: Spec, new: Spec) -> list[str]:
-    """The dotted keys in which two specifications differ, each with both values."""
-    left, right = tables.flatten(msgspec.to_builtins(old)), tables.flatten(msgspec.to_builtins(new))
-    keys = sorted(left.keys() | right.keys())
-    absent = "absent"
-    return [
-        f"{key} ({left.get(key, absent)} in the pool, {right.get(key, absent)} now)"
-        for key in keys
-        if left.get(key, absent) != right.get(key, absent)
-    ]
 
 
 def _refused_branch_key(name: str, fields: Sequence[str]) -> str:

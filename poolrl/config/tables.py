@@ -1,47 +1,42 @@
-"""Nested tables of plain data: read as TOML, set by dotted key, validated as structures."""
+"""Nested tables of plain data: TOML, dotted keys, and the hash of a specification."""
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import math
-import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin
-
-import msgspec
+from typing import Any
 
 from poolrl import files
 from poolrl.errors import UsageError
 
-T = TypeVar("T")
-
-MOST_NESTED = 32
-"""How deep tables may stand in each other."""
+MAX_DEPTH = 32
+"""Maximum nesting of tables."""
 
 
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file.
 
     Raises:
-        UsageError: it cannot be read, or is not TOML.
+        UsageError: it cannot be read, or is not valid; names the file.
     """
     try:
         return parse_toml(files.read_plain(path, files.SPECIFICATION), str(path))
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from error
-    except files.Strange as error:
+    except files.NotAPlainFile as error:
         raise UsageError(f"{path}: {error}") from error
 
 
 def parse_toml(data: bytes, source: str) -> dict[str, Any]:
-    """Read TOML that anyone may have written.
+    """Parse TOML from an untrusted source.
 
     Raises:
-        UsageError: it is not TOML, or holds what nothing here can use; names the source.
+        UsageError: it is not TOML, is nested too deeply or has too large an integer; names the
+            source.
     """
     try:
         table = tomllib.loads(data.decode())
@@ -54,14 +49,14 @@ def parse_toml(data: bytes, source: str) -> dict[str, Any]:
 
 
 def check_plain(value: Any) -> None:
-    """See that plain data is fit to be walked through, compared and written again.
+    """Check that plain data can be traversed recursively and written as TOML.
 
     Raises:
-        ValueError: it is nested deeper than ``MOST_NESTED``, or holds an integer of more than 64
-            bits, which TOML and NumPy do not have.
+        ValueError: it is nested deeper than ``MAX_DEPTH``, or has an integer of more than 64 bits,
+            which TOML and NumPy do not support.
     """
     level = [value]
-    for _ in range(MOST_NESTED):
+    for _ in range(MAX_DEPTH):
         deeper: list[Any] = []
         for each in level:
             if isinstance(each, Mapping):
@@ -73,29 +68,14 @@ def check_plain(value: Any) -> None:
         level = deeper
         if not level:
             return
-    raise ValueError(f"tables nested more than {MOST_NESTED} deep")
-
-
-def convert(table: Any, kind: type[T], source: str = "") -> T:
-    """Validate plain data as a structure.
-
-    Raises:
-        UsageError: one line that names the source, the key and what is wrong with it.
-    """
-    prefix = f"{source}: " if source else ""
-    try:
-        return msgspec.convert(table, kind)
-    except UsageError as error:
-        raise UsageError(f"{prefix}{error}") from None
-    except msgspec.ValidationError as error:
-        raise UsageError(prefix + _explain(error, table, kind)) from None
+    raise ValueError(f"tables nested more than {MAX_DEPTH} deep")
 
 
 def parse_override(text: str) -> tuple[str, Any]:
-    """Split ``a.b=value``; the value is read as TOML, and as a string where it is not TOML.
+    """Parse ``a.b=value``; the value is TOML, or else a string.
 
     Raises:
-        UsageError: there is no ``=``.
+        UsageError: there is no ``=``, or the value fails ``check_plain``.
     """
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
@@ -111,10 +91,15 @@ def parse_override(text: str) -> tuple[str, Any]:
 
 
 def assign(table: dict[str, Any], dotted: str, value: Any) -> None:
-    """Set a value by its dotted key, making the tables on the way.
+    """Set a value by its dotted key, creating missing tables.
+
+    Args:
+        table: changed in place.
+        dotted: key of the value, as in ``learner.learning_rate``.
+        value: replaces any old value.
 
     Raises:
-        UsageError: one of them is a value.
+        UsageError: a part of the path is a value, not a table.
     """
     *parents, last = dotted.split(".")
     for parent in parents:
@@ -126,7 +111,7 @@ def assign(table: dict[str, Any], dotted: str, value: Any) -> None:
 
 
 def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested tables as one table of dotted keys."""
+    """Flatten nested tables to one table with dotted keys, each beginning with ``prefix``."""
     flat: dict[str, Any] = {}
     for key, value in table.items():
         if isinstance(value, Mapping):
@@ -137,10 +122,10 @@ def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def sha256(table: Mapping[str, Any]) -> str:
-    """The identity of a specification: SHA-256 of its table as sorted JSON, infinities as strings.
+    """Hash of a specification: SHA-256 of its table as sorted JSON, with infinities as strings.
 
     Raises:
-        UsageError: it holds what JSON does not have: NaN, a date.
+        UsageError: a value has no JSON form: NaN, a date.
     """
     try:
         spelled = _spell_infinities(table)
@@ -161,91 +146,9 @@ def _spell_infinities(value: Any) -> Any:
 
 
 def without_none(table: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy that TOML, which has no null, can hold."""
+    """A copy without the keys that are None, since TOML has no null."""
     return {
         key: without_none(value) if isinstance(value, Mapping) else value
         for key, value in table.items()
         if value is not None
     }
-
-
-def _explain(error: msgspec.ValidationError, table: Any, kind: Any) -> str:
-    """Turn "Expected `int` >= 1 - at `$.pool.count`" into "pool.count: expected int >= 1"."""
-    message, _, where = str(error).partition(" - at `")
-    path = _named(where.rstrip("`").removeprefix("$").removeprefix("."), table, kind)
-    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", message)
-    if unknown:
-        key = f"{path}.{unknown[1]}" if path else unknown[1]
-        known = _known_keys(kind, path, table)
-        close = difflib.get_close_matches(unknown[1], known, n=1)
-        if close:
-            return f"{key}: unknown key; did you mean {close[0]}?"
-        return f"{key}: unknown key; known: {', '.join(known)}"
-    value = _lookup(table, path)
-    if message.startswith("Invalid"):
-        return (
-            f"{path}: unknown value {_short(value)}; known: {', '.join(_known_values(kind, path))}"
-        )
-    message = message[0].lower() + message[1:].replace("`", "")
-    got = "" if value is _MISSING or isinstance(value, Mapping) else f", got {_short(value)}"
-    message = re.sub(r", got \w+$", "", message)
-    return f"{path}: {message}{got}" if path else f"{message}{got}"
-
-
-def _named(path: str, table: Any, kind: Any) -> str:
-    """A path with the key of the refused value, for which msgspec writes ``[...]`` in a table of
-    structures."""
-    before, dots, after = path.partition("[...]")
-    if not dots:
-        return path
-    for part in before.split("."):
-        kind = {field.name: field.type for field in msgspec.structs.fields(kind)}[part]
-    element = get_args(kind)[1]
-    for key, value in _lookup(table, before).items():
-        try:
-            msgspec.convert(value, element)
-        except msgspec.ValidationError:
-            return f"{before}.{key}{after}"
-    return path
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:79]}…"
-
-
-_MISSING = object()
-
-
-def _lookup(table: Any, path: str) -> Any:
-    for part in re.findall(r"[^.\[\]]+", path):
-        if isinstance(table, Mapping) and part in table:
-            table = table[part]
-        elif isinstance(table, Sequence) and part.isdigit() and int(part) < len(table):
-            table = table[int(part)]
-        else:
-            return _MISSING
-    return table
-
-
-def _known_keys(kind: Any, path: str, table: Any) -> list[str]:
-    for part in filter(None, path.split(".")):
-        if get_origin(kind) is dict:  # of structures, whose keys are anything
-            kind = get_args(kind)[1]
-            continue
-        hints = {field.name: field.type for field in msgspec.structs.fields(kind)}
-        kind = hints.get(part, kind)
-        table = table.get(part, {}) if isinstance(table, Mapping) else {}
-    if choices := get_args(kind):  # structures that a tag tells apart
-        tagged = {cls.__struct_config__.tag: cls for cls in choices}
-        field = choices[0].__struct_config__.tag_field
-        kind = tagged[table[field]]
-    return list(kind.__struct_fields__)
-
-
-def _known_values(kind: Any, path: str) -> list[str]:
-    for part in path.split("."):
-        if choices := get_args(kind):  # the tag itself
-            return [str(cls.__struct_config__.tag) for cls in choices]
-        kind = {field.name: field.type for field in msgspec.structs.fields(kind)}[part]
-    return [str(value) for value in get_args(kind)]

@@ -1,4 +1,4 @@
-"""What every action distribution can do."""
+"""Interface of action distributions."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ F32 = NDArray[np.float32]
 
 
 class Gradient(NamedTuple):
-    """A quantity of every row, and its derivative.
+    """A value for every row, and its derivative.
 
     Attributes:
         value: (n,).
-        by_parameters: (n, num_parameters): the derivative of each row's value by its parameters.
+        by_parameters: (n, num_parameters): derivative of each row's value with respect to its
+            parameters.
     """
 
     value: F32
@@ -24,16 +25,16 @@ class Gradient(NamedTuple):
 
 
 class Distribution(ABC):
-    """A family of distributions of actions, independent over dimensions.
+    """A family of action distributions, independent over dimensions.
 
-    A network gives ``num_parameters`` numbers for each of n observations. What is drawn is the
-    ``sample``, the distribution's own variable, and the action follows from it; densities are those
-    of the sample.
+    An actor network computes ``num_parameters`` parameters for each of n observations. A ``sample``
+    is a value of the distribution's own variable; the action is a function of it. Densities are
+    those of the sample.
 
     Attributes:
-        num_parameters: how many numbers describe one distribution.
-        free_parameters: how many of them, the last ones, are learned as they are instead of coming
-            out of the network.
+        num_parameters: number of parameters of one distribution.
+        free_parameters: number of the last ones that do not depend on the observation and are
+            learned directly.
     """
 
     num_parameters: int
@@ -41,19 +42,19 @@ class Distribution(ABC):
 
     @abstractmethod
     def mode(self, parameters: F32) -> NDArray[Any]:
-        """(n, …): the deterministic actions."""
+        """Deterministic actions, shape (n, …)."""
 
     @abstractmethod
     def sample(self, parameters: F32, generator: np.random.Generator) -> NDArray[Any]:
-        """(n, …): what is drawn."""
+        """Draw samples, shape (n, …)."""
 
     @abstractmethod
     def action(self, sample: NDArray[Any]) -> NDArray[Any]:
-        """(n, …): the actions behind samples, within the bounds of the action space."""
+        """Map samples to actions, shape (n, …), within the bounds of the action space."""
 
     @abstractmethod
     def log_prob(self, parameters: F32, sample: NDArray[Any]) -> F32:
-        """(n,): log density of the samples, summed over dimensions."""
+        """Log density of the samples, summed over dimensions, shape (n,)."""
 
     @abstractmethod
     def log_prob_gradient(self, parameters: F32, sample: NDArray[Any]) -> Gradient:
@@ -61,7 +62,7 @@ class Distribution(ABC):
 
     @abstractmethod
     def entropy(self, parameters: F32) -> F32:
-        """(n,): the entropy of the sample, summed over dimensions."""
+        """Entropy of the sample, summed over dimensions, shape (n,)."""
 
     @abstractmethod
     def entropy_gradient(self, parameters: F32) -> Gradient:

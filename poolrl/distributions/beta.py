@@ -10,15 +10,18 @@ from numpy.typing import NDArray
 from poolrl.distributions.base import F32, Distribution, Gradient
 from poolrl.distributions.special_functions import digamma, log_gamma, sigmoid, softplus, trigamma
 
-# Samples are kept off the ends of the interval, where the density of a beta may be 0 or infinite.
+# Samples are clipped to [_EDGE, 1 − _EDGE]: at 0 and 1 the density may be 0 or infinite.
 _EDGE = np.float32(1e-6)
 
 
 class Beta(Distribution):
-    """Independent beta distributions on [0, 1], one an action dimension (Chou et al. 2017).
+    """Independent beta distributions on [0, 1], one per action dimension (Chou et al. 2017).
 
-    Of 2·n parameters the first half gives α = 1 + softplus, the second β, so that every density has
-    one mode. An action is low + x·(high − low) for a sample x.
+    For m dimensions, the first m of 2·m parameters p give α = 1 + softplus(p), the others β, so
+    that every density is unimodal. The action of a sample x is low + x·(high − low).
+
+    Args:
+        low, high: (m,), bounds of the actions.
     """
 
     def __init__(self, low: NDArray[Any], high: NDArray[Any]) -> None:
@@ -28,7 +31,7 @@ class Beta(Distribution):
         self.num_parameters = 2 * self._size
 
     def mode(self, parameters: F32) -> F32:
-        """The action of the mean α / (α + β), which unlike the mode always is inside."""
+        """The action of the mean α / (α + β): unlike the mode, it is never on a bound."""
         alpha, beta = self._concentrations(parameters)
         return self.action(alpha / (alpha + beta))
 
@@ -82,22 +85,22 @@ class Beta(Distribution):
         return concentration[:, : self._size], concentration[:, self._size :]
 
     def _log_x(self, sample: NDArray[Any]) -> F32:
-        """(n, 2·size): log x beside log(1 − x)."""
+        """log x and log(1 − x), concatenated to shape (n, 2·size)."""
         logs = np.empty((len(sample), 2 * self._size), np.float32)
         np.log(sample, out=logs[:, : self._size])
         np.log1p(-sample, out=logs[:, self._size :])
         return logs
 
-    def _log_prob(self, less_one: F32, log_x: F32) -> F32:
-        """From α − 1 and β − 1."""
-        density: F32 = less_one * log_x
-        density -= log_gamma(less_one + 1)
+    def _log_prob(self, exponents: F32, log_x: F32) -> F32:
+        """Log density from α − 1 and β − 1, shape (n, 2·size), and ``_log_x``."""
+        density: F32 = exponents * log_x
+        density -= log_gamma(exponents + 1)
         value: F32 = density.sum(axis=1)
-        total = less_one[:, : self._size] + less_one[:, self._size :]
+        total = exponents[:, : self._size] + exponents[:, self._size :]
         value += log_gamma(total + 2).sum(axis=1)
         return value
 
 
 def _halves(array: F32) -> F32:
-    """A view (n, 2, size) of (n, 2·size)."""
+    """View of shape (n, 2, size) on an array of shape (n, 2·size)."""
     return array.reshape(len(array), 2, -1)

@@ -1,4 +1,4 @@
-"""Categorical distributions, for one or several choices."""
+"""Categorical distributions, for one or several discrete choices."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ I64 = NDArray[np.int64]
 class Categorical(Distribution):
     """Independent choices, each with a softmax over its logits.
 
-    The parameters are the logits of all choices one after another, the sample (n, choices) the
-    numbers that were chosen, from 0.
+    The parameters are the concatenated logits of all choices; a sample, shape (n, choices), is the
+    index of the value of each choice.
 
     Args:
-        counts: how many values each choice has.
-        start: what is added to a choice to make it the action.
-        single: the action space is ``Discrete``: actions are (n,) instead of (n, 1).
+        counts: number of values of each choice.
+        start: added to an index to give the action.
+        single: the action space is ``Discrete``: actions have shape (n,) instead of (n, 1).
     """
 
     def __init__(self, counts: Sequence[int], *, start: int = 0, single: bool = False) -> None:
@@ -36,7 +36,7 @@ class Categorical(Distribution):
         return self.action(self._highest(parameters))
 
     def sample(self, parameters: F32, generator: np.random.Generator) -> I64:
-        # The Gumbel-max trick: the largest logit plus Gumbel noise is a draw from the softmax.
+        # Gumbel-max trick: the argmax of logits plus Gumbel noise is a sample of the softmax.
         uniform = generator.random(parameters.shape, np.float32)
         np.maximum(uniform, np.finfo(np.float32).tiny, out=uniform)
         return self._highest(parameters - np.log(-np.log(uniform)))

@@ -1,35 +1,33 @@
-"""Action distributions: what is drawn, its density and entropy, and their derivatives."""
+"""Selection of the action distribution for an action space."""
 
 from __future__ import annotations
 
 from gymnasium.spaces import Box, Discrete
 
-from poolrl.distributions.base import Distribution, Gradient
+from poolrl.distributions.base import Distribution
 from poolrl.distributions.beta import Beta
 from poolrl.distributions.categorical import Categorical
 from poolrl.distributions.gaussian import Gaussian
 from poolrl.errors import UsageError
 from poolrl.spaces import ActionSpace
 
-__all__ = ["Distribution", "Gradient", "default_distribution", "make_distribution"]
-
 
 def default_distribution(space: ActionSpace) -> str:
-    """The name of the distribution that suits a space of actions."""
+    """The name of the default distribution for an action space."""
     if not isinstance(space, Box):
         return "categorical"
     return "beta" if space.is_bounded() else "gaussian"
 
 
 def make_distribution(name: str, space: ActionSpace) -> Distribution:
-    """The distribution of a network specification over a space of actions.
+    """Make a distribution by name.
 
     Args:
-        name: ``beta``, ``gaussian``, ``categorical``, or ``auto`` for the one that suits the space.
-        space: of one simulation.
+        name: ``beta``, ``gaussian``, ``categorical``, or ``auto`` for the default of the space.
+        space: action space of one simulation.
 
     Raises:
-        UsageError: the space is not one that the distribution has densities on.
+        UsageError: the distribution does not suit the space.
     """
     if name == "auto":
         name = default_distribution(space)

@@ -1,4 +1,4 @@
-"""Normal distributions with a standard deviation that does not depend on the state."""
+"""Normal distributions with a state-independent standard deviation."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ _HALF_LOG_2_PI = np.float32(0.9189385332046727)
 
 
 class Gaussian(Distribution):
-    """Independent normal distributions, one an action dimension (Schulman et al. 2017).
+    """Independent normal distributions, one per action dimension (Schulman et al. 2017).
 
-    Of 2·n parameters the first half is the mean; the second, log σ, is learned as it is. In a
-    bounded dimension 0 is the middle of the range and ±1 its ends, and an action beyond them is
-    clipped when it is played; in an unbounded one the sample is the action.
+    For m dimensions, the first m of 2·m parameters are the means; the others, log σ, are learned
+    directly. In a bounded dimension, a sample of 0 is the middle of the range and ±1 its ends, and
+    the action is clipped to them; in an unbounded one the sample is the action.
+
+    Args:
+        low, high: (m,), bounds of the actions, or infinite.
     """
 
     def __init__(self, low: NDArray[Any], high: NDArray[Any]) -> None:
@@ -70,7 +73,7 @@ class Gaussian(Distribution):
         return Gradient(self.entropy(parameters), gradient)
 
     def _parts(self, parameters: F32, sample: NDArray[Any]) -> tuple[F32, F32, F32]:
-        """Log density, (x − μ)/σ and 1/σ."""
+        """Log density, shape (n,), (x − μ)/σ, shape (n, size), and 1/σ, shape (size,)."""
         log_std = parameters[0, self._size :]  # the same in every row
         precision = np.exp(-log_std)
         deviations: F32 = (sample - parameters[:, : self._size]) * precision

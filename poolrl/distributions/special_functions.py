@@ -1,4 +1,4 @@
-"""Special functions over float32 arrays, at the speed of NumPy's vector instructions."""
+"""Special functions of float32 arrays, written with NumPy's vectorised (SIMD) operations."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def sigmoid(x: F32) -> F32:
 
 
 def log_gamma(x: F32) -> F32:
-    """log Γ(x) for x ≥ 1, to float32's precision.
+    """log Γ(x) for x ≥ 1, to float32 precision.
 
     Γ(x) = Γ(x + 3) / (x (x + 1) (x + 2)), and Stirling's series for x + 3 ≥ 4 (Abramowitz & Stegun
     1964, 6.1.15 and 6.1.41).
@@ -54,7 +54,7 @@ def log_gamma(x: F32) -> F32:
 
 
 def digamma(x: F32) -> F32:
-    """ψ(x), the derivative of log Γ(x), for x ≥ 1, to float32's precision.
+    """ψ(x), the derivative of log Γ(x), for x ≥ 1, to float32 precision.
 
     By the same shift and the asymptotic series (Abramowitz & Stegun 1964, 6.3.6 and 6.3.18).
     """
@@ -80,7 +80,7 @@ def digamma(x: F32) -> F32:
 
 
 def trigamma(x: F32) -> F32:
-    """ψ′(x) for x ≥ 1, to float32's precision (Abramowitz & Stegun 1964, 6.4.6 and 6.4.12)."""
+    """ψ′(x) for x ≥ 1, to float32 precision (Abramowitz & Stegun 1964, 6.4.6 and 6.4.12)."""
     y = x + 3
     inverse = np.reciprocal(y)
     square = inverse * inverse

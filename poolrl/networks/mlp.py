@@ -1,7 +1,7 @@
-"""A multi-layer perceptron in NumPy: for acting, and for learning with its own backward pass.
+"""Multi-layer perceptron in NumPy, with a hand-written backward pass.
 
-Policies here are small, so that on one core most of an automatic differentiator's time is overhead;
-see benchmarks/train.py.
+Policies here are small: on one core, most of the time of automatic differentiation is overhead; see
+benchmarks/train.py.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 F32 = NDArray[np.float32]
 
 
-class Perceptron:
-    """Linear layers with activations in between, over arrays that it shares and does not copy.
+class MLP:
+    """Linear layers with activations in between, over shared arrays, which are not copied.
 
     Args:
-        arrays: hold ``NAME.0.weight`` (outputs, inputs), ``NAME.0.bias``, ``NAME.2.weight``, … as
-            ``torch.nn.Sequential`` names them, and maybe ``NAME.free``: outputs that do not depend
-            on the input, put behind the others.
+        arrays: contain ``NAME.0.weight`` (outputs, inputs), ``NAME.0.bias``, ``NAME.2.weight``, …,
+            named as in ``torch.nn.Sequential``, and optionally ``NAME.free``: learned outputs that
+            do not depend on the input, appended to the others.
         name: of the network in ``arrays``.
-        hidden: the number of hidden layers.
+        hidden: number of hidden layers.
         activation: a key of ``ACTIVATIONS``.
     """
 
@@ -39,7 +39,7 @@ class Perceptron:
         self._activate, self._differentiate = ACTIVATIONS[activation]
 
     def __call__(self, x: F32) -> F32:
-        """(n, outputs) of (n, inputs)."""
+        """Forward pass: (n, inputs) -> (n, outputs)."""
         last = len(self._names) - 1
         for i in range(last):
             x = x @ self._transposed[i]
@@ -47,10 +47,10 @@ class Perceptron:
             self._activate(x)
         y = x @ self._transposed[last]
         y += self._biases[last]
-        return self._with_free(y)
+        return self._append_free(y)
 
-    def record(self, x: F32) -> tuple[F32, list[F32]]:
-        """As a call, with the layers' inputs, which ``backward`` needs and uses up."""
+    def forward_with_cache(self, x: F32) -> tuple[F32, list[F32]]:
+        """Forward pass that also returns the input of every layer, for ``backward``."""
         inputs = [x]
         last = len(self._names) - 1
         for i in range(last):
@@ -60,15 +60,15 @@ class Perceptron:
             inputs.append(x)
         y = x @ self._transposed[last]
         y += self._biases[last]
-        return self._with_free(y), inputs
+        return self._append_free(y), inputs
 
     def backward(self, inputs: list[F32], by_output: F32, gradient: Mapping[str, F32]) -> None:
         """Back-propagation (Rumelhart et al. 1986).
 
         Args:
-            inputs: what ``record`` gave.
-            by_output: (n, outputs): the derivative of the loss by what ``record`` gave.
-            gradient: receives the derivative by every array of this network.
+            inputs: the cache of ``forward_with_cache``; overwritten.
+            by_output: (n, outputs): derivative of the loss with respect to the output.
+            gradient: arrays that receive the derivative with respect to every parameter.
         """
         ones = np.ones(len(by_output), np.float32)
         if self._free is not None:
@@ -83,7 +83,7 @@ class Perceptron:
                 by_output = by_output @ self._weights[i]
                 by_output *= self._differentiate(inputs[i])
 
-    def _with_free(self, y: F32) -> F32:
+    def _append_free(self, y: F32) -> F32:
         if self._free is None:
             return y
         whole = np.empty((len(y), y.shape[1] + len(self._free)), np.float32)
@@ -97,7 +97,7 @@ def _tanh(x: F32) -> None:
 
 
 def _tanh_derivative(y: F32) -> F32:
-    """1 − tanh², in place of tanh."""
+    """1 − tanh², overwriting the values of tanh."""
     np.square(y, out=y)
     np.subtract(1, y, out=y)
     return y
@@ -115,4 +115,5 @@ ACTIVATIONS: dict[str, tuple[Callable[[F32], None], Callable[[F32], NDArray[Any]
     "tanh": (_tanh, _tanh_derivative),
     "relu": (_relu, _relu_derivative),
 }
-"""The activation in place, and its derivative from its value, which may be overwritten."""
+"""Each activation, in place, and its derivative as a function of its value, which may be
+overwritten."""

@@ -1,4 +1,4 @@
-"""Running statistics of observations, which travel with the agent."""
+"""Normalisation of observations by running statistics, which are part of the agent."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ OBSERVATION_CLIP = np.float32(10.0)
 """Normalised observations are clipped to ± this many standard deviations."""
 
 VARIANCE_FLOOR = 1e-6
-"""Added to the running variance, so that a constant observation can be divided by its deviation."""
+"""Added to the running variance, to avoid division by zero for a constant observation."""
 
 
 class Normalizer:
-    """Observations to mean 0 and variance 1, by the statistics as they were when it was made.
+    """Scale observations to mean 0 and variance 1, by the statistics at the time of construction.
 
     Args:
-        arrays: hold ``normalizer.mean`` and ``normalizer.var`` (size,), and ``normalizer.count``.
+        arrays: contain ``normalizer.mean`` and ``normalizer.var``, shape (size,), and
+            ``normalizer.count``.
     """
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -30,7 +31,7 @@ class Normalizer:
         self._scale = (1.0 / deviation).astype(np.float32)
 
     def __call__(self, observation: NDArray[np.floating]) -> F32:
-        """(n, size) observations, normalised."""
+        """Normalise and clip observations, shape (n, size)."""
         x = observation.astype(np.float32)
         x -= self._mean
         x *= self._scale
@@ -40,11 +41,11 @@ class Normalizer:
 
 
 def update_statistics(arrays: Mapping[str, NDArray[Any]], observation: F32) -> None:
-    """Let (n, size) observations into the statistics (Chan et al. 1983, parallel variance).
+    """Update the running mean and variance from a batch (Chan et al. 1983, parallel variance).
 
     Args:
-        arrays: as for ``Normalizer``; changed in place.
-        observation: float32, summed up in float64.
+        arrays: as for ``Normalizer``; updated in place.
+        observation: (n, size), float32; sums are taken in float64.
     """
     mean, var, count = (arrays[f"normalizer.{name}"] for name in ("mean", "var", "count"))
     n, total = len(observation), float(count) + len(observation)

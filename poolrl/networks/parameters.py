@@ -1,4 +1,4 @@
-"""The arrays of a policy: their names and shapes, and those of a new one."""
+"""Parameters of a policy: names, shapes, checks and initial values."""
 
 from __future__ import annotations
 
@@ -15,14 +15,19 @@ from poolrl.distributions.factory import make_distribution
 from poolrl.errors import UsageError
 from poolrl.spaces import ActionSpace
 
-MOST_PARAMETERS = 100_000_000
-"""Of actor and critic together; many times what acting here is made for, and 400 MB."""
+MAX_PARAMETERS = 100_000_000
+"""Of actor and critic together: 400 MB, far beyond the sizes that NumPy on a CPU is suited to."""
 
 
 def expected_shapes(
     network: NetworkSpec, observation_size: int, action_space: ActionSpace
 ) -> dict[str, tuple[int, ...]]:
-    """The names and shapes of a network's arrays, as torch names them.
+    """The names and shapes of a network's arrays, named as in torch.
+
+    Args:
+        network: architecture of actor and critic.
+        observation_size: number of observed values.
+        action_space: of one simulation.
 
     Raises:
         UsageError: the network's distribution does not suit the actions, or it is far too large.
@@ -37,23 +42,23 @@ def expected_shapes(
         ("actor", [observation_size, *network.actor, outputs]),
         ("critic", [observation_size, *network.critic, 1]),
     ):
-        # torch.nn.Sequential numbers the activations too, so linear layers have even numbers.
+        # torch.nn.Sequential counts the activations too, so linear layers have even numbers.
         for i, (inputs, units) in enumerate(pairwise(sizes)):
             shapes[f"{part}.{2 * i}.weight"] = (units, inputs)
             shapes[f"{part}.{2 * i}.bias"] = (units,)
     if distribution.free_parameters:
         shapes["actor.free"] = (distribution.free_parameters,)
     total = sum(map(math.prod, shapes.values()))
-    if total > MOST_PARAMETERS:
-        raise UsageError(f"network: {total:,} parameters, more than {MOST_PARAMETERS:,}")
+    if total > MAX_PARAMETERS:
+        raise UsageError(f"network: {total:,} parameters, more than {MAX_PARAMETERS:,}")
     return shapes
 
 
 def check_arrays(arrays: Mapping[str, NDArray[Any]], shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Refuse arrays that lack a name, or have another shape or kind.
+    """Check names, shapes and types of an agent's arrays.
 
     Raises:
-        UsageError: names the first array that is wrong.
+        UsageError: names the first array that is missing or wrong.
     """
     for name, shape in shapes.items():
         if name not in arrays:
@@ -71,10 +76,19 @@ def initial_arrays(
     action_space: ActionSpace,
     generator: np.random.Generator,
 ) -> dict[str, NDArray[Any]]:
-    """The arrays of a new agent.
+    """Initial values of a new agent's arrays (Andrychowicz et al. 2021).
 
-    Weights are orthogonal with gain √2, 0.01 for the actor's last layer (all actions alike at
-    first) and 1 for the critic's; all else is zero (Andrychowicz et al. 2021).
+    Weights are orthogonal with gain √2, but 0.01 in the actor's last layer (a nearly uniform
+    initial policy) and 1 in the critic's. Biases are zero.
+
+    Args:
+        network: architecture of actor and critic.
+        observation_size: number of observed values.
+        action_space: of one simulation.
+        generator: draws the weights.
+
+    Raises:
+        UsageError: as for ``expected_shapes``.
     """
     arrays: dict[str, NDArray[Any]] = {}
     last = {"actor": f"actor.{2 * len(network.actor)}.weight"}
@@ -95,6 +109,6 @@ def _orthogonal(shape: tuple[int, ...], generator: np.random.Generator) -> NDArr
     rows, columns = shape
     normal = generator.standard_normal((max(shape), min(shape)))
     q, r = np.linalg.qr(normal)
-    q *= np.sign(np.diag(r))  # without this, QR would not draw uniformly
+    q *= np.sign(np.diag(r))  # makes the distribution of q uniform over orthogonal matrices
     matrix: NDArray[np.float64] = q if rows >= columns else q.T
     return matrix

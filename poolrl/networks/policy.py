@@ -1,4 +1,4 @@
-"""A policy: actor, critic, distribution and normaliser over the arrays of an agent."""
+"""Policy: actor, critic, action distribution and observation normaliser."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from poolrl.config.schema import NetworkSpec
 from poolrl.distributions.factory import make_distribution
-from poolrl.networks.mlp import Perceptron
+from poolrl.networks.mlp import MLP
 from poolrl.networks.normalizer import Normalizer
 from poolrl.networks.parameters import check_arrays, expected_shapes
 from poolrl.spaces import ActionSpace
@@ -18,22 +18,23 @@ from poolrl.spaces import ActionSpace
 F32 = NDArray[np.float32]
 
 State = tuple[F32, ...]
-"""What a recurrent network carries from step to step; empty for feed-forward networks."""
+"""Hidden state of a recurrent network, passed from step to step; empty for feed-forward networks.
+"""
 
 
-class Act(NamedTuple):
-    """What a policy did with a batch of n observations.
+class PolicyOutput(NamedTuple):
+    """Output of a policy for a batch of n observations.
 
-    Log-probability and value of every step of a rollout are computed from this afterwards, all at
-    once, which costs a fraction of what n of them at a time do.
+    It has neither log-probability nor value: computing them for a whole rollout at once costs a
+    fraction of computing them step by step.
 
     Attributes:
         action: (n, action size), within the bounds of the action space; (n,) for one choice.
-        sample: (n, …): the distribution's own variable behind the action; ``None`` for
+        sample: (n, …): the distribution's variable behind the action; ``None`` for deterministic
+            actions.
+        parameters: (n, number of parameters), float32, of the distribution; ``None`` for
             deterministic actions.
-        parameters: (n, number of parameters), float32: of the distribution; ``None`` for
-            deterministic actions.
-        state: to be handed in with the next observations.
+        state: hidden state for the next call.
     """
 
     action: NDArray[Any]
@@ -43,9 +44,16 @@ class Act(NamedTuple):
 
 
 class Policy:
-    """Actor and critic over arrays that it shares and does not copy.
+    """Actor and critic over shared arrays, which are not copied.
 
-    The normaliser alone holds to its statistics as they were when the policy was made.
+    Training changes the arrays in place, and the policy follows. Only the normaliser keeps the
+    statistics from the time of construction.
+
+    Args:
+        arrays: named tensors of an agent.
+        network: architecture of actor and critic.
+        observation_size: number of observed values.
+        action_space: of one simulation.
 
     Attributes:
         distribution: of the actions.
@@ -53,7 +61,7 @@ class Policy:
         critic: normalised observations -> values.
 
     Raises:
-        UsageError: the arrays are not those of the network.
+        UsageError: the arrays do not match the network.
     """
 
     def __init__(
@@ -65,8 +73,8 @@ class Policy:
     ) -> None:
         check_arrays(arrays, expected_shapes(network, observation_size, action_space))
         self.distribution = make_distribution(network.distribution, action_space)
-        self.actor = Perceptron(arrays, "actor", len(network.actor), network.activation)
-        self.critic = Perceptron(arrays, "critic", len(network.critic), network.activation)
+        self.actor = MLP(arrays, "actor", len(network.actor), network.activation)
+        self.critic = MLP(arrays, "critic", len(network.critic), network.activation)
         self._normalizer = Normalizer(arrays) if network.normalize_observations else None
 
     def act(
@@ -75,27 +83,27 @@ class Policy:
         state: State = (),
         episode_start: NDArray[np.bool_] | None = None,
         generator: np.random.Generator | None = None,
-    ) -> Act:
+    ) -> PolicyOutput:
         """Choose actions.
 
         Args:
             observation: (n, observation size), not normalised.
-            state: what the previous call returned.
-            episode_start: (n,): where an episode begins, and with it a recurrent state.
-            generator: the source of action noise; ``None`` for the deterministic action.
+            state: hidden state that the previous call returned.
+            episode_start: (n,): True where an episode starts and the hidden state is reset.
+            generator: source of action noise; ``None`` for deterministic actions.
         """
         parameters = self.actor(self.normalized(observation))
         if generator is None:
-            return Act(self.distribution.mode(parameters), None, None, ())
+            return PolicyOutput(self.distribution.mode(parameters), None, None, ())
         sample = self.distribution.sample(parameters, generator)
-        return Act(self.distribution.action(sample), sample, parameters, ())
+        return PolicyOutput(self.distribution.action(sample), sample, parameters, ())
 
     def normalized(self, observation: NDArray[np.floating]) -> F32:
-        """(n, observation size), float32: observations as the networks take them."""
+        """Normalise observations, shape (n, observation size), for actor and critic."""
         if self._normalizer is None:
             return observation.astype(np.float32)
         return self._normalizer(observation)
 
     def value(self, observation: NDArray[np.floating], state: State = ()) -> F32:
-        """(n,): the critic's estimates."""
+        """The critic's estimates, shape (n,), for observations that are not normalised."""
         return self.critic(self.normalized(observation))[:, 0]

@@ -1,4 +1,4 @@
-"""A policy as torch modules, for whoever wants to go on with an agent in torch."""
+"""A policy as a torch module, to use or train an agent in torch."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class PolicyModule(nn.Module):
     """Actor and critic with copies of an agent's arrays, under the same names.
 
     Args:
-        arrays: of an agent, without its optimiser's.
-        network: their architecture.
+        arrays: of an agent, without the optimiser's.
+        network: architecture of actor and critic.
     """
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]], network: NetworkSpec) -> None:
         super().__init__()
         tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
-        self.actor = _perceptron(tensors, "actor", len(network.actor), network.activation)
-        self.critic = _perceptron(tensors, "critic", len(network.critic), network.activation)
+        self.actor = _mlp(tensors, "actor", len(network.actor), network.activation)
+        self.critic = _mlp(tensors, "critic", len(network.critic), network.activation)
         if "actor.free" in tensors:
             self.actor.register_parameter("free", nn.Parameter(tensors["actor.free"]))
         self.normalizer: _Normalizer | None = None
@@ -35,8 +35,14 @@ class PolicyModule(nn.Module):
             self.normalizer = _Normalizer(tensors)
 
     def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
-        """(n, observation size), not normalised -> (n, parameters of the action distribution) and
-        (n,) values."""
+        """Compute distribution parameters and values.
+
+        Args:
+            observation: (n, observation size), not normalised.
+
+        Returns:
+            (n, number of parameters) of the action distribution, and (n,) values.
+        """
         x = observation.to(torch.float32)
         if self.normalizer is not None:
             x = self.normalizer(x)
@@ -62,9 +68,7 @@ class _Normalizer(nn.Module):
         return x.clamp(-float(OBSERVATION_CLIP), float(OBSERVATION_CLIP))
 
 
-def _perceptron(
-    tensors: Mapping[str, Tensor], name: str, hidden: int, activation: str
-) -> nn.Sequential:
+def _mlp(tensors: Mapping[str, Tensor], name: str, hidden: int, activation: str) -> nn.Sequential:
     layers: list[nn.Module] = []
     for i in range(hidden + 1):
         weight, bias = tensors[f"{name}.{2 * i}.weight"], tensors[f"{name}.{2 * i}.bias"]

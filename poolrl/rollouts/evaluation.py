@@ -1,4 +1,4 @@
-"""Evaluation without updates."""
+"""Evaluation of a policy, without updates."""
 
 from __future__ import annotations
 
@@ -12,43 +12,39 @@ from scipy.special import stdtrit
 
 from poolrl import tasks
 from poolrl.agent import Agent
-from poolrl.algorithms.types import Budget
 from poolrl.config.schema import World
 from poolrl.errors import Divergence, UsageError
-from poolrl.rollouts.sampler import Actor, Episodes, Player
+from poolrl.rollouts.sampler import Actor, Budget, Episodes, Sampler
 from poolrl.seeding import Purpose, Streams
 from poolrl.spaces import SpaceSpec
 from poolrl.tasks import Task
 from poolrl.tasks.check import try_task
 
 LARGEST_RETURN = 1e300
-"""So that sums of returns stay finite."""
-
-LARGEST_RETURN = 1e300
-"""So that sums of returns stay finite."""
+"""Bound of the absolute return of an episode, so that sums of returns stay finite."""
 
 
 def evaluate(
     policy: Actor,
     task: Task,
     resets: Sequence[np.random.Generator],
-    noise: np.random.Generator | None = None,
+    generator: np.random.Generator | None = None,
 ) -> Episodes:
-    """Play episodes to their end, without learning.
+    """Run whole episodes without learning.
 
     Args:
         policy: chooses the actions.
         task: steps its simulations; at least one.
-        resets: one generator an episode, from which its initial state is drawn.
-        noise: the source of action noise for all of them; ``None`` for deterministic actions.
+        resets: one generator per episode, for its initial state.
+        generator: source of action noise for all episodes; ``None`` for deterministic actions.
 
     Raises:
         Divergence: a return is not finite, or a simulation became unstable.
     """
-    player = Player(task, iter(resets), Budget(episodes=len(resets)))
-    for _ in player.play(policy, noise):
+    sampler = Sampler(task, iter(resets), Budget(episodes=len(resets)))
+    for _ in sampler.steps(policy, generator):
         pass
-    episodes = player.episodes()
+    episodes = sampler.pop_episodes()
     if not np.isfinite(episodes.returns).all():
         raise Divergence("a return is not finite")
     if (np.abs(episodes.returns) > LARGEST_RETURN).any():
@@ -57,16 +53,16 @@ def evaluate(
 
 
 class Summary(Struct, frozen=True):
-    """Undiscounted returns of a number of episodes.
+    """Statistics of the undiscounted returns of an evaluation.
 
     Attributes:
         mean: of the returns.
-        std: their sample standard deviation; 0 for a single episode.
+        std: sample standard deviation of the returns; 0 for a single episode.
         ci95_low, ci95_high: 95 % confidence interval of the mean (Student's t).
         min, max: of the returns.
-        episodes: how many.
-        mean_length: control steps an episode.
-        deterministic: whether mean actions were played, or samples.
+        episodes: number of episodes.
+        mean_length: control steps per episode.
+        deterministic: whether actions were deterministic, or sampled.
     """
 
     mean: float
@@ -83,7 +79,13 @@ class Summary(Struct, frozen=True):
 def summarize(
     returns: NDArray[np.float64], lengths: NDArray[np.int64], *, deterministic: bool
 ) -> Summary:
-    """Describe the returns of episodes."""
+    """Compute the statistics of an evaluation.
+
+    Args:
+        returns: (episodes,), undiscounted.
+        lengths: (episodes,), control steps.
+        deterministic: whether actions were deterministic, or sampled.
+    """
     n = len(returns)
     std = float(returns.std(ddof=1)) if n > 1 else 0.0
     half = float(stdtrit(n - 1, 0.975)) * std / math.sqrt(n) if n > 1 else 0.0
@@ -113,15 +115,15 @@ def evaluate_agent(
     """Evaluate an agent outside a pool.
 
     Args:
-        agent: is measured.
-        world: in this one, its own or a similar one.
-        episodes: how many.
+        agent: to evaluate.
+        world: the agent's own, or a similar one.
+        episodes: number of episodes.
         seed: of initial states and action noise; no pool uses these streams.
-        deterministic: play mean actions, or samples.
-        simulations: the most that are stepped side by side.
+        deterministic: use deterministic actions, or samples.
+        simulations: maximum number of parallel simulations.
 
     Raises:
-        UsageError: the agent's task is unknown here, or does not fit it.
+        UsageError: the world's task is unknown, or its spaces are not the agent's.
         Divergence: a return is not finite, or a simulation became unstable.
     """
     metadata = agent.metadata
@@ -131,10 +133,10 @@ def evaluate_agent(
             raise UsageError(f"the agent's {name} is not that of {metadata.task} here")
     try_task(task, world)
     streams = Streams(seed)
-    played = evaluate(
+    results = evaluate(
         agent.policy,
         task,
         streams.generators(Purpose.EVALUATE_RESET, 0, episodes),
         None if deterministic else streams.generator(Purpose.EVALUATE_ACTION),
     )
-    return summarize(played.returns, played.lengths, deterministic=deterministic)
+    return summarize(results.returns, results.lengths, deterministic=deterministic)

@@ -1,8 +1,8 @@
-"""Rollouts: the steps that an update learns from."""
+"""Rollouts: the samples of one update, and their minibatches."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from poolrl.errors import Divergence
 from poolrl.networks.policy import Policy
-from poolrl.rollouts.sampler import Episodes, Player, Transition
+from poolrl.rollouts.sampler import Episodes, Sampler, Transition
 
 F32 = NDArray[np.float32]
 
@@ -20,14 +20,14 @@ class Rollout(NamedTuple):
 
     Attributes:
         observation: (T, n, observation size), not normalised.
-        normalized: (T, n, observation size), as the policy saw it.
+        normalized: (T, n, observation size), the input of the networks.
         sample: (T, n, …): the distribution's variables behind the actions.
         log_prob, value, reward: (T, n).
-        ended: (T, n): the last steps of episodes, and of what there is of those that were cut.
+        ended: (T, n): the last step of an episode, or of the part of it in this rollout.
         bootstrap: (T, n): where an episode was cut, by its time limit or by the rollout's end, the
             critic's value of the observation after its last step; 0 elsewhere.
-        played: (T, n): False where a simulation had no episode left to play.
-        episodes: those that ended in the rollout.
+        valid: (T, n): False where a simulation had no episode left to run.
+        episodes: those that ended in this rollout.
     """
 
     observation: F32
@@ -38,42 +38,45 @@ class Rollout(NamedTuple):
     reward: F32
     ended: NDArray[np.bool_]
     bootstrap: F32
-    played: NDArray[np.bool_]
+    valid: NDArray[np.bool_]
     episodes: Episodes
 
 
-def collect(player: Player, policy: Policy, noise: np.random.Generator, limit: int = 0) -> Rollout:
-    """Go on playing and keep every step.
+def collect(
+    sampler: Sampler, policy: Policy, generator: np.random.Generator, limit: int = 0
+) -> Rollout:
+    """Continue sampling and store every step.
 
     Args:
-        player: plays the episodes.
+        sampler: runs the episodes.
         policy: chooses the actions.
-        noise: the source of action noise.
-        limit: stop after so many steps of all simulations, in the midst of episodes; 0 for the end.
+        generator: source of action noise.
+        limit: number of steps of every simulation, possibly ending within episodes; 0 for the whole
+            budget of the sampler.
 
     Raises:
         Divergence: a reward, an observation or a value is not finite, or a simulation became
             unstable.
     """
-    steps = list(player.play(policy, noise, limit))
+    steps = list(sampler.steps(policy, generator, limit))
     observation = np.array([step.observation for step in steps], np.float32)
-    played = np.array([step.played for step in steps])
+    valid = np.array([step.valid for step in steps])
     reward = np.array([step.reward for step in steps], np.float32)
-    observation[~played], reward[~played] = 0, 0  # which mean nothing, and may be anything
+    observation[~valid], reward[~valid] = 0, 0  # a task may leave NaN there
     terminated = np.array([step.terminated for step in steps])
     ended = np.array([step.truncated for step in steps])
     cut = ended & ~terminated
     ended |= terminated
     cut[-1] |= ~ended[-1]
     ended[-1] = True
-    shape = played.shape
+    shape = valid.shape
 
-    normalized = policy.normalized(observation.reshape(played.size, -1))
+    normalized = policy.normalized(observation.reshape(valid.size, -1))
     value = policy.critic(normalized).reshape(shape)
-    samples = np.array([step.act.sample for step in steps])
-    parameters = np.array([step.act.parameters for step in steps])
+    samples = np.array([step.output.sample for step in steps])
+    parameters = np.array([step.output.parameters for step in steps])
     log_prob = policy.distribution.log_prob(
-        parameters.reshape(played.size, -1), samples.reshape(played.size, *samples.shape[2:])
+        parameters.reshape(valid.size, -1), samples.reshape(valid.size, *samples.shape[2:])
     )
     rollout = Rollout(
         observation=observation,
@@ -83,21 +86,39 @@ def collect(player: Player, policy: Policy, noise: np.random.Generator, limit: i
         value=value,
         reward=reward,
         ended=ended,
-        bootstrap=_bootstrap(policy, steps, cut & played),
-        played=played,
-        episodes=player.episodes(),
+        bootstrap=_bootstrap(policy, steps, cut & valid),
+        valid=valid,
+        episodes=sampler.pop_episodes(),
     )
     for name in ("observation", "reward", "value", "bootstrap"):
-        if not np.isfinite(getattr(rollout, name)[played]).all():
+        if not np.isfinite(getattr(rollout, name)[valid]).all():
             raise Divergence(f"{name} is not finite in training")
     return rollout
 
 
+def minibatches(
+    num_samples: int, minibatch_size: int, generator: np.random.Generator
+) -> Iterator[NDArray[np.intp]]:
+    """Yield one epoch of shuffled minibatches; every sample is in one of them.
+
+    Args:
+        num_samples: number of samples.
+        minibatch_size: size of every minibatch but the last, which may be smaller.
+        generator: draws the permutation.
+
+    Yields:
+        (minibatch_size,): indices of samples.
+    """
+    order = generator.permutation(num_samples)
+    for start in range(0, num_samples, minibatch_size):
+        yield order[start : start + minibatch_size]
+
+
 def _bootstrap(policy: Policy, steps: Sequence[Transition], cut: NDArray[np.bool_]) -> F32:
-    """(T, n): the critic's value after the steps that ``cut`` marks."""
+    """The critic's value, shape (T, n), of the observations after the steps in ``cut``."""
     bootstrap = np.zeros(cut.shape, np.float32)
     if cut.any():
-        places = np.argwhere(cut).tolist()
-        final = np.array([steps[t].final_observation[i] for t, i in places])
+        indices = np.argwhere(cut).tolist()
+        final = np.array([steps[t].final_observation[i] for t, i in indices])
         bootstrap[cut] = policy.value(final)
     return bootstrap

@@ -1,4 +1,4 @@
-"""Playing episodes: exactly those that were asked for, in order of their index."""
+"""Sampling of episodes on parallel simulations, in order of their index."""
 
 from __future__ import annotations
 
@@ -9,16 +9,28 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from poolrl.algorithms.types import Budget
 from poolrl.errors import Divergence
-from poolrl.networks.policy import Act, State
+from poolrl.networks.policy import PolicyOutput, State
 from poolrl.tasks.base import Task
 
 F64 = NDArray[np.float64]
 
 
+class Budget(NamedTuple):
+    """Amount of experience to sample. If both limits are positive, the first one reached applies.
+
+    Attributes:
+        episodes: number of whole episodes; 0 for no limit.
+        steps: no episode starts once this many control steps have been taken; episodes in progress
+            run to their end and count. 0 for no limit.
+    """
+
+    episodes: int = 0
+    steps: int = 0
+
+
 class Actor(Protocol):
-    """Whatever chooses actions; see ``poolrl.networks.policy.Policy``."""
+    """Interface of policies that a sampler can use; see ``poolrl.networks.policy.Policy``."""
 
     def act(
         self,
@@ -26,7 +38,7 @@ class Actor(Protocol):
         state: State = (),
         episode_start: NDArray[np.bool_] | None = None,
         generator: np.random.Generator | None = None,
-    ) -> Act: ...
+    ) -> PolicyOutput: ...
 
 
 class Transition(NamedTuple):
@@ -34,24 +46,24 @@ class Transition(NamedTuple):
 
     Attributes:
         observation: (n, observation size), before the step.
-        act: what the policy did.
+        output: of the policy.
         reward: (n,).
         terminated, truncated: (n,).
         final_observation: (n, observation size), after the step and before any reset.
-        played: (n,): False where a simulation had no episode left to play.
+        valid: (n,): False where a simulation has no episode left to run; its row is meaningless.
     """
 
     observation: F64
-    act: Act
+    output: PolicyOutput
     reward: F64
     terminated: NDArray[np.bool_]
     truncated: NDArray[np.bool_]
     final_observation: F64
-    played: NDArray[np.bool_]
+    valid: NDArray[np.bool_]
 
 
 class Episodes(NamedTuple):
-    """What the episodes that ended brought, in order of their index.
+    """Results of completed episodes, in order of their index.
 
     Attributes:
         returns: (episodes,), undiscounted sums of rewards.
@@ -62,20 +74,20 @@ class Episodes(NamedTuple):
     lengths: NDArray[np.int64]
 
 
-class Player:
-    """Plays a budget of episodes on the simulations of a task, side by side.
+class Sampler:
+    """Runs a budget of episodes on the parallel simulations of a task.
 
-    A simulation whose episode ends takes the next one that has not begun, so that all episodes
-    start in order of their index and short ones are not favoured.
+    When an episode ends, its simulation takes the next episode that has not started. So all
+    episodes start in order of their index, and the sample is not biased towards short ones.
 
     Args:
         task: steps its simulations.
-        resets: the generators that the episodes' initial states are drawn from, in their order.
-        budget: how many are played.
+        resets: generators of the episodes' initial states, in order of the episodes.
+        budget: number of episodes or steps.
 
     Attributes:
-        steps: control steps taken so far, of all episodes.
-        begun: episodes begun so far.
+        steps_taken: control steps so far, of all episodes.
+        episodes_started: episodes started so far.
     """
 
     def __init__(self, task: Task, resets: Iterator[np.random.Generator], budget: Budget) -> None:
@@ -85,32 +97,33 @@ class Player:
         self._state: State = ()
         n = task.num_simulations
         self._episode = np.full(n, -1, np.intp)
-        self._started = np.ones(n, np.bool_)
+        self._episode_start = np.ones(n, np.bool_)
         self._return = np.zeros(n)
         self._length = np.zeros(n, np.int64)
-        self._ended: dict[int, tuple[float, int]] = {}
-        self.begun = 0
-        self.steps = 0
+        self._completed: dict[int, tuple[float, int]] = {}
+        self.episodes_started = 0
+        self.steps_taken = 0
         self._observation: F64
-        self._busy: NDArray[np.bool_]
-        self._playing: int
-        self._ids: NDArray[np.intp] | None
-        self._begin(np.arange(n))
+        self._valid: NDArray[np.bool_]
+        self._num_valid: int
+        self._valid_ids: NDArray[np.intp] | None
+        self._start_episodes(np.arange(n))
 
     @property
     def done(self) -> bool:
-        """Whether every episode has ended."""
-        return self._playing == 0
+        """Whether every episode of the budget has ended."""
+        return self._num_valid == 0
 
-    def play(
-        self, policy: Actor, noise: np.random.Generator | None = None, limit: int = 0
+    def steps(
+        self, policy: Actor, generator: np.random.Generator | None = None, limit: int = 0
     ) -> Iterator[Transition]:
-        """Go on playing.
+        """Step all simulations, continuing where the last call stopped.
 
         Args:
             policy: chooses the actions.
-            noise: the source of action noise for all episodes; ``None`` for deterministic actions.
-            limit: stop after so many steps of all simulations, to go on later; 0 for the end.
+            generator: source of action noise for all episodes; ``None`` for deterministic actions.
+            limit: stop after this many steps of every simulation, possibly within episodes, which
+                the next call continues; 0 to run until the budget is used up.
 
         Raises:
             Divergence: a simulation became unstable.
@@ -118,55 +131,57 @@ class Player:
         task = self._task
         count = 0
         while not self.done:
-            observation, played = self._observation, self._busy
-            act = policy.act(observation, self._state, self._started, noise)
-            after, reward, terminated, truncated = task.step(act.action, self._ids)
+            observation, valid = self._observation, self._valid
+            output = policy.act(observation, self._state, self._episode_start, generator)
+            after, reward, terminated, truncated = task.step(output.action, self._valid_ids)
             self._return += reward
             self._length += 1
-            self.steps += self._playing
+            self.steps_taken += self._num_valid
             ended = terminated | truncated
-            self._observation, self._state, self._started = after, act.state, ended
-            (over,) = np.nonzero(ended & played)
-            if len(over):
-                self._end(over)
-            yield Transition(observation, act, reward, terminated, truncated, after, played)
+            self._observation, self._state, self._episode_start = after, output.state, ended
+            (ended_ids,) = np.nonzero(ended & valid)
+            if len(ended_ids):
+                self._end_episodes(ended_ids)
+            yield Transition(observation, output, reward, terminated, truncated, after, valid)
             count += 1
             if count == limit:
                 break
-        if task.diverged()[self._busy].any():
+        if task.diverged()[self._valid].any():
             raise Divergence("the simulation became unstable")
 
-    def episodes(self) -> Episodes:
-        """The episodes that have ended since this was last asked."""
-        ended = sorted(self._ended.items())
-        self._ended.clear()
-        returns = np.array([value for _, (value, _) in ended])
-        return Episodes(returns, np.array([length for _, (_, length) in ended], np.int64))
+    def pop_episodes(self) -> Episodes:
+        """Return the episodes that have ended since the last call, and forget them."""
+        completed = sorted(self._completed.items())
+        self._completed.clear()
+        returns = np.array([value for _, (value, _) in completed])
+        return Episodes(returns, np.array([length for _, (_, length) in completed], np.int64))
 
-    def _end(self, ids: NDArray[np.intp]) -> None:
-        """Note the episodes that have ended, and start the next ones."""
+    def _end_episodes(self, ids: NDArray[np.intp]) -> None:
+        """Record the episodes that have ended in these simulations, and start the next ones."""
         if self._task.diverged()[ids].any():
             raise Divergence("the simulation became unstable")
         columns = (self._episode, self._return, self._length)
         for number, total, length in zip(*(c[ids].tolist() for c in columns), strict=True):
-            self._ended[number] = total, length
+            self._completed[number] = total, length
         self._episode[ids] = -1
-        self._begin(ids)
+        self._start_episodes(ids)
 
-    def _begin(self, ids: NDArray[np.intp]) -> None:
-        """Start the next episodes in simulations that are free."""
+    def _start_episodes(self, ids: NDArray[np.intp]) -> None:
+        """Start the next episodes in these idle simulations, within the budget."""
         episodes, steps = self._budget
         if episodes:
-            ids = ids[: max(0, episodes - self.begun)]
-        if 0 < steps <= self.steps:
+            ids = ids[: max(0, episodes - self.episodes_started)]
+        if 0 < steps <= self.steps_taken:
             ids = ids[:0]
         if len(ids):
-            self._episode[ids] = range(self.begun, self.begun + len(ids))
-            self.begun += len(ids)
+            self._episode[ids] = range(self.episodes_started, self.episodes_started + len(ids))
+            self.episodes_started += len(ids)
             self._task.reset(ids, list(islice(self._resets, len(ids))))
             self._return[ids] = 0
             self._length[ids] = 0
         self._observation = self._task.observe()
-        self._busy = self._episode >= 0
-        self._playing = int(np.count_nonzero(self._busy))
-        self._ids = None if self._playing == len(self._busy) else np.flatnonzero(self._busy)
+        self._valid = self._episode >= 0
+        self._num_valid = int(np.count_nonzero(self._valid))
+        self._valid_ids = (
+            None if self._num_valid == len(self._valid) else np.flatnonzero(self._valid)
+        )

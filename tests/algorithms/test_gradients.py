@@ -11,16 +11,15 @@ from gymnasium.spaces import Box, MultiDiscrete
 
 from poolrl.agent import Agent, AgentMetadata
 from poolrl.algorithms import ppo, reinforce
-from poolrl.algorithms.advantages import discounted_returns, generalized_advantages
-from poolrl.algorithms.on_policy import standardized
-from poolrl.algorithms.train_state import Trainee
+from poolrl.algorithms.advantages import discounted_returns, generalized_advantages, standardized
+from poolrl.algorithms.train_state import TrainState
 from poolrl.config.schema import PPO, NetworkSpec, Reinforce
 from poolrl.networks.parameters import initial_arrays
 from poolrl.networks.torch_module import PolicyModule
 from poolrl.rollouts.rollout import Rollout
 from poolrl.rollouts.sampler import Episodes
 from poolrl.spaces import ActionSpace, SpaceSpec
-from tests.distributions.test_distributions import CASES, entropy, log_prob
+from tests.helpers.torch_distributions import CASES, entropy, log_prob
 
 T, N, SIZE = 24, 4, 5
 SPACES: dict[str, ActionSpace] = {
@@ -47,11 +46,11 @@ def agent(distribution: str, activation: str = "tanh") -> Agent:
     return Agent(arrays, metadata)
 
 
-def rollout(trainee: Trainee) -> Rollout:
+def rollout(state: TrainState) -> Rollout:
     """Invented steps, with samples of the policy's own and log-probabilities a little off."""
     rng = np.random.default_rng(1)
     observation = rng.normal(size=(T, N, SIZE)).astype(np.float32)
-    policy = trainee.policy
+    policy = state.policy
     normalized = policy.normalized(observation.reshape(T * N, SIZE))
     parameters = policy.actor(normalized)
     sample = policy.distribution.sample(parameters, rng)
@@ -59,8 +58,8 @@ def rollout(trainee: Trainee) -> Rollout:
     known += rng.normal(0, 0.2, known.shape).astype(np.float32)
     ended = rng.random((T, N)) < 0.1
     ended[-1] = True
-    played = np.ones((T, N), bool)
-    played[-3:, 0] = False
+    valid = np.ones((T, N), bool)
+    valid[-3:, 0] = False
     return Rollout(
         observation=observation,
         normalized=normalized.reshape(T, N, SIZE),
@@ -70,13 +69,13 @@ def rollout(trainee: Trainee) -> Rollout:
         reward=rng.normal(size=(T, N)).astype(np.float32),
         ended=ended,
         bootstrap=np.zeros((T, N), np.float32),
-        played=played,
+        valid=valid,
         episodes=Episodes(np.zeros(0), np.zeros(0, np.int64)),
     )
 
 
-def after(trainee: Trainee, module: PolicyModule) -> tuple[dict[str, Any], dict[str, Any]]:
-    ours = trainee.trained(learner="", environment_steps=0, episodes=0, updates=1).arrays
+def after(state: TrainState, module: PolicyModule) -> tuple[dict[str, Any], dict[str, Any]]:
+    ours = state.to_agent(learner="", environment_steps=0, episodes=0, updates=1).arrays
     theirs = {name: value.detach().numpy() for name, value in module.named_parameters()}
     return {name: ours[name] for name in theirs}, theirs
 
@@ -84,8 +83,8 @@ def after(trainee: Trainee, module: PolicyModule) -> tuple[dict[str, Any], dict[
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 def test_ppo(name: str, activation: str) -> None:
-    trainee = Trainee(agent(name, activation))
-    data = rollout(trainee)
+    state = TrainState(agent(name, activation))
+    data = rollout(state)
     hp = PPO(
         learning_rate=1e-2,
         epochs=3,
@@ -96,22 +95,22 @@ def test_ppo(name: str, activation: str) -> None:
     )
     start = agent(name, activation)
     module = PolicyModule(start.arrays, start.metadata.network)
-    ppo.update(trainee, data, hp, np.random.default_rng(7))
+    ppo.update(state, data, hp, np.random.default_rng(7))
 
-    played, law = data.played, CASES[name][1]
+    valid, law = data.valid, CASES[name][1]
     advantage = generalized_advantages(
         data.reward, data.value, data.ended, data.bootstrap, hp.discount, hp.gae_lambda
     )
-    observations = torch.from_numpy(data.observation[played])
-    old = torch.from_numpy(data.log_prob[played])
-    target = torch.from_numpy((advantage + data.value)[played])
-    advantages = torch.from_numpy(standardized(advantage[played]))
+    observations = torch.from_numpy(data.observation[valid])
+    old = torch.from_numpy(data.log_prob[valid])
+    target = torch.from_numpy((advantage + data.value)[valid])
+    advantages = torch.from_numpy(standardized(advantage[valid]))
     adam = torch.optim.Adam(module.parameters(), lr=hp.learning_rate, eps=1e-5)
     shuffle = np.random.default_rng(7)
     for _ in range(hp.epochs):
         for rows in torch.from_numpy(shuffle.permutation(len(target))).split(hp.minibatch_size):
             parameters, value = module(observations[rows])
-            ratio = (log_prob(law, parameters, data.sample[played][rows]) - old[rows]).exp()
+            ratio = (log_prob(law, parameters, data.sample[valid][rows]) - old[rows]).exp()
             clipped = ratio.clamp(1 - hp.clip_range, 1 + hp.clip_range)
             loss = -torch.min(advantages[rows] * ratio, advantages[rows] * clipped).mean()
             loss = loss + hp.value_coefficient * (value - target[rows]).square().mean()
@@ -120,24 +119,24 @@ def test_ppo(name: str, activation: str) -> None:
             loss.backward()
             torch.nn.utils.clip_grad_norm_(module.parameters(), hp.max_grad_norm)
             adam.step()
-    ours, theirs = after(trainee, module)
+    ours, theirs = after(state, module)
     for key, value in theirs.items():
         assert ours[key] == pytest.approx(value, abs=2e-4), key
         assert not np.allclose(value, start.arrays[key], atol=1e-3), key
 
 
 def test_reinforce() -> None:
-    trainee = Trainee(agent("beta"))
-    data = rollout(trainee)
+    state = TrainState(agent("beta"))
+    data = rollout(state)
     hp = Reinforce(learning_rate=1e-2, baseline_learning_rate=3e-3, minibatch_size=20)
     start = agent("beta")
     module = PolicyModule(start.arrays, start.metadata.network)
-    reinforce.update(trainee, data, hp, np.random.default_rng(7))
+    reinforce.update(state, data, hp, np.random.default_rng(7))
 
-    played, law = data.played, CASES["beta"][1]
-    observations = torch.from_numpy(data.observation[played])
-    target = torch.from_numpy(discounted_returns(data.reward, data.ended, hp.discount)[played])
-    advantages = torch.from_numpy(standardized(target.numpy() - data.value[played]))
+    valid, law = data.valid, CASES["beta"][1]
+    observations = torch.from_numpy(data.observation[valid])
+    target = torch.from_numpy(discounted_returns(data.reward, data.ended, hp.discount)[valid])
+    advantages = torch.from_numpy(standardized(target.numpy() - data.value[valid]))
     adam = torch.optim.Adam(
         [
             {"params": module.actor.parameters(), "lr": hp.learning_rate},
@@ -148,29 +147,31 @@ def test_reinforce() -> None:
     order = torch.from_numpy(np.random.default_rng(7).permutation(len(target)))
     for rows in order.split(hp.minibatch_size):
         parameters, value = module(observations[rows])
-        told = log_prob(law, parameters, data.sample[played][rows])
+        sample_log_prob = log_prob(law, parameters, data.sample[valid][rows])
         adam.zero_grad()
-        (-(advantages[rows] * told).mean() + (value - target[rows]).square().mean()).backward()
+        (
+            -(advantages[rows] * sample_log_prob).mean() + (value - target[rows]).square().mean()
+        ).backward()
         torch.nn.utils.clip_grad_norm_(module.actor.parameters(), hp.max_grad_norm)
         torch.nn.utils.clip_grad_norm_(module.critic.parameters(), hp.max_grad_norm)
         adam.step()
-    ours, theirs = after(trainee, module)
+    ours, theirs = after(state, module)
     for key, value in theirs.items():
         assert ours[key] == pytest.approx(value, abs=2e-4), key
 
 
-def test_the_optimisers_state_goes_on() -> None:
+def test_the_optimisers_state_is_restored() -> None:
     """One update after another is the same with an agent file in between."""
     hp = PPO(epochs=1)
-    straight = Trainee(agent("gaussian"))
+    straight = TrainState(agent("gaussian"))
     data = rollout(straight)
     ppo.update(straight, data, hp, np.random.default_rng(0))
-    middle = straight.trained(learner="ppo", environment_steps=0, episodes=0, updates=1)
+    middle = straight.to_agent(learner="ppo", environment_steps=0, episodes=0, updates=1)
     ppo.update(straight, data, hp, np.random.default_rng(1))
-    resumed = Trainee(Agent.from_bytes(middle.to_bytes()))
+    resumed = TrainState(Agent.from_bytes(middle.to_bytes()))
     ppo.update(resumed, data, hp, np.random.default_rng(1))
     ends = [
-        t.trained(learner="ppo", environment_steps=0, episodes=0, updates=0).arrays
+        t.to_agent(learner="ppo", environment_steps=0, episodes=0, updates=0).arrays
         for t in (straight, resumed)
     ]
     assert all(np.array_equal(ends[0][name], ends[1][name]) for name in ends[0])

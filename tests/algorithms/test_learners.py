@@ -1,4 +1,4 @@
-"""Learners improve, repeat themselves to the bit, and leave what they started from alone."""
+"""Learners improve, are reproducible to the bit, and do not change the agent they start from."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from msgspec.structs import replace
 from poolrl import tasks
 from poolrl.agent import Agent
 from poolrl.algorithms.training import initial_agent, train
-from poolrl.algorithms.types import Budget
-from poolrl.config import schema as config
+from poolrl.config.loading import load
 from poolrl.config.schema import Learner, Spec
 from poolrl.errors import Divergence
 from poolrl.rollouts.evaluation import evaluate
+from poolrl.rollouts.sampler import Budget
 from poolrl.seeding import Purpose, Streams
 from poolrl.tasks import Task
 
@@ -37,7 +37,7 @@ def make(episodes: int) -> Task:
 
 def setting(name: str) -> tuple[Spec, Agent]:
     keys = {"task.id": "Plateau-v0", "network.actor": [16], "network.critic": [16]}
-    spec, _ = config.load(None, keys | LEARNERS[name])
+    spec, _ = load(None, keys | LEARNERS[name])
     return spec, initial_agent(spec, make(1), Streams(0))
 
 
@@ -51,7 +51,7 @@ def test_it_improves(name: str) -> None:
     spec, agent = setting(name)
     before = score(agent)
     trained = train(agent, make, Budget(episodes=200), spec.learner, Streams(0, (1, 0, 0)))
-    assert score(trained.agent) > before + 3  # of at most 10; standing still scores about 3.3
+    assert score(trained.agent) > before + 3  # of at most 10; not moving scores about 3.3
     assert len(trained.returns) == 200
     assert trained.environment_steps == 2000
     assert trained.agent.metadata.environment_steps == 2000
@@ -61,7 +61,7 @@ def test_it_improves(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LEARNERS)
-def test_it_repeats_itself_and_leaves_its_parent_alone(name: str) -> None:
+def test_it_is_reproducible_and_does_not_change_its_parent(name: str) -> None:
     spec, agent = setting(name)
     parent = train(agent, make, EIGHT, spec.learner, Streams(0, (1, 0, 0))).agent
     before = parent.to_bytes()
@@ -85,7 +85,7 @@ def test_a_file_in_between_changes_nothing(name: str) -> None:
     )
 
 
-def test_a_rate_given_now_beats_the_one_in_the_optimisers_state() -> None:
+def test_the_learning_rate_overrides_the_one_in_the_optimisers_state() -> None:
     spec, agent = setting("ppo")
     parent = train(agent, make, EIGHT, spec.learner, Streams(0, (1, 0, 0))).agent
     assert any(name.startswith("optimizer/") for name in parent.arrays)

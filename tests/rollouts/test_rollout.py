@@ -12,19 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poolrl.algorithms.advantages import generalized_advantages
-from poolrl.algorithms.types import Budget
 from poolrl.errors import Divergence
-from poolrl.networks.policy import Act
+from poolrl.networks.policy import PolicyOutput
 from poolrl.rollouts.evaluation import evaluate, summarize
-from poolrl.rollouts.rollout import Rollout, collect
-from poolrl.rollouts.sampler import Player
+from poolrl.rollouts.rollout import Rollout, collect, minibatches
+from poolrl.rollouts.sampler import Budget, Sampler
 from poolrl.tasks.base import Ids, StepResult, Task
 
 
 class Counting(Task):
-    """Episodes whose length and identity come from their generator; reward 1 a step.
+    """Episodes with length and identity drawn from their generator; reward 1 per step.
 
-    The observation is (identity, step), so that a rollout shows who played what and when.
+    The observation is (identity, step), so that a rollout shows which episode every step is of.
     """
 
     observation_space = Box(-np.inf, np.inf, (2,), np.float64)
@@ -65,13 +64,13 @@ class NoDensity:
 
 
 class Still:
-    """Stands still without a network, and values an observation by its step."""
+    """Zero actions without a network; the value of an observation is its step."""
 
     distribution = NoDensity()
 
     def act(self, observation, state=(), episode_start=None, generator=None):  # type: ignore[no-untyped-def]
         zeros = np.zeros((len(observation), 1), np.float32)
-        return Act(zeros, zeros, zeros, ())
+        return PolicyOutput(zeros, zeros, zeros, ())
 
     def normalized(self, observation: np.ndarray) -> np.ndarray:
         return observation.astype(np.float32)
@@ -84,8 +83,8 @@ class Still:
 
 
 def rollout_of(task: Task, budget: Budget) -> Rollout:
-    player = Player(task, map(np.random.default_rng, count()), budget)
-    return collect(player, Still(), np.random.default_rng(0))  # type: ignore[arg-type]
+    sampler = Sampler(task, map(np.random.default_rng, count()), budget)
+    return collect(sampler, Still(), np.random.default_rng(0))  # type: ignore[arg-type]
 
 
 def resets(episodes: int) -> list[np.random.Generator]:
@@ -105,13 +104,13 @@ def drawn_lengths(episodes: int) -> list[int]:
 
 
 @given(st.integers(1, 20), st.integers(1, 8))
-def test_every_episode_is_played_once_and_in_order(episodes: int, simulations: int) -> None:
+def test_every_episode_is_run_once_and_in_order(episodes: int, simulations: int) -> None:
     task = Counting(simulations)
-    played = evaluate(Still(), task, resets(episodes))
+    results = evaluate(Still(), task, resets(episodes))
     identities, lengths = expected(episodes)
     assert task.started == identities
-    assert played.lengths.tolist() == lengths
-    assert played.returns.tolist() == lengths
+    assert results.lengths.tolist() == lengths
+    assert results.returns.tolist() == lengths
 
 
 @given(st.integers(1, 20), st.integers(1, 8))
@@ -119,12 +118,12 @@ def test_a_rollout_holds_every_step_once(episodes: int, simulations: int) -> Non
     rollout = rollout_of(Counting(simulations), Budget(episodes))
     identities, lengths = expected(episodes)
     assert rollout.episodes.lengths.tolist() == lengths
-    steps = rollout.observation[rollout.played]
+    steps = rollout.observation[rollout.valid]
     assert len(steps) == sum(lengths)
     for identity, length in zip(identities, lengths, strict=True):
         own = steps[steps[:, 0] == np.float32(identity)]
         assert sorted(own[:, 1].tolist()) == list(range(length))
-    assert (rollout.ended & rollout.played).sum() == episodes
+    assert (rollout.ended & rollout.valid).sum() == episodes
 
 
 def test_a_time_limit_is_bootstrapped_and_an_end_is_not() -> None:
@@ -140,49 +139,59 @@ def test_a_time_limit_is_bootstrapped_and_an_end_is_not() -> None:
 def test_a_budget_of_steps_starts_no_episode_too_many(
     steps: int, simulations: int, limit: int
 ) -> None:
-    """Episodes start in order until the steps are taken, and those in flight run to their end."""
+    """Episodes start in order until the steps are taken; those in progress run to their end."""
     task = Counting(simulations)
     taken_at_start = []
 
     def reset(episode: int) -> np.random.Generator:
-        taken_at_start.append(player.steps if episode >= simulations else 0)
+        taken_at_start.append(sampler.steps_taken if episode >= simulations else 0)
         return np.random.default_rng(episode)
 
-    player = Player(task, map(reset, count()), Budget(steps=steps))
+    sampler = Sampler(task, map(reset, count()), Budget(steps=steps))
     rows = 0
-    while not player.done:
-        rows += sum(int(step.played.sum()) for step in player.play(Still(), limit=limit))
+    while not sampler.done:
+        rows += sum(int(step.valid.sum()) for step in sampler.steps(Still(), limit=limit))
     identities, lengths = expected(len(task.started))
     assert task.started == identities
-    assert player.episodes().lengths.tolist() == lengths
-    assert player.steps == rows == sum(lengths) >= steps
+    assert sampler.pop_episodes().lengths.tolist() == lengths
+    assert sampler.steps_taken == rows == sum(lengths) >= steps
     assert max(taken_at_start) < steps
 
 
-def test_segments_cut_episodes_and_go_on() -> None:
+def test_segments_cut_episodes_and_continue() -> None:
     task = Counting(3)
-    player = Player(task, map(np.random.default_rng, count()), Budget(episodes=10))
+    sampler = Sampler(task, map(np.random.default_rng, count()), Budget(episodes=10))
     parts = []
-    while not player.done:
-        parts.append(collect(player, Still(), np.random.default_rng(0), 4))  # type: ignore[arg-type]
+    while not sampler.done:
+        parts.append(collect(sampler, Still(), np.random.default_rng(0), 4))  # type: ignore[arg-type]
     whole = rollout_of(Counting(3), Budget(10))
     assert all(len(part.reward) == 4 for part in parts[:-1])
     together = [
-        np.concatenate([getattr(p, name) for p in parts]) for name in ("observation", "played")
+        np.concatenate([getattr(p, name) for p in parts]) for name in ("observation", "valid")
     ]
     assert np.array_equal(together[0], whole.observation)
-    assert np.array_equal(together[1], whole.played)
+    assert np.array_equal(together[1], whole.valid)
     lengths = np.concatenate([part.episodes.lengths for part in parts])
     assert sorted(lengths.tolist()) == sorted(whole.episodes.lengths.tolist())
-    # What is cut in flight is worth what the critic says of the next observation.
+    # An episode cut within the segment is bootstrapped with the critic's value of the next
+    # observation.
     first = parts[0]
-    in_flight = parts[1].observation[0, :, 1] > 0
+    in_progress = parts[1].observation[0, :, 1] > 0
     assert first.ended[-1].all()
-    assert in_flight.any()
-    assert (first.bootstrap[-1, in_flight] == parts[1].observation[0, in_flight, 1]).all()
+    assert in_progress.any()
+    assert (first.bootstrap[-1, in_progress] == parts[1].observation[0, in_progress, 1]).all()
 
 
-def test_rows_that_mean_nothing_may_be_anything() -> None:
+@given(st.integers(0, 50), st.integers(1, 20), st.integers(0, 100))
+def test_minibatches_have_every_sample_once(num_samples: int, size: int, seed: int) -> None:
+    parts = list(minibatches(num_samples, size, np.random.default_rng(seed)))
+    assert [len(part) for part in parts[:-1]] == [size] * (len(parts) - 1)
+    assert all(0 < len(part) <= size for part in parts)
+    order = np.random.default_rng(seed).permutation(num_samples)
+    assert np.array_equal(np.concatenate([order[:0], *parts]), order)
+
+
+def test_invalid_rows_may_be_anything() -> None:
     class Idle(Counting):
         def step(self, action: np.ndarray, ids: Ids | None = None) -> StepResult:
             result = super().step(action, ids)
@@ -191,12 +200,12 @@ def test_rows_that_mean_nothing_may_be_anything() -> None:
             return result
 
     rollout, clean = rollout_of(Idle(4), Budget(6)), rollout_of(Counting(4), Budget(6))
-    assert not rollout.played.all()
+    assert not rollout.valid.all()
     advantage = generalized_advantages(
         rollout.reward, rollout.value, rollout.ended, rollout.bootstrap, 0.9, 0.9
     )
-    assert np.isfinite(advantage[rollout.played]).all()
-    assert np.array_equal(rollout.reward[rollout.played], clean.reward[clean.played])
+    assert np.isfinite(advantage[rollout.valid]).all()
+    assert np.array_equal(rollout.reward[rollout.valid], clean.reward[clean.valid])
 
 
 def test_nan_is_divergence() -> None:

@@ -1,0 +1,116 @@
+"""Loading of a configuration: TOML file, defaults and overrides -> ``Spec`` and ``RunOptions``."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from poolrl.config.schema import RunOptions, Section, Spec
+from poolrl.config.tables import assign, flatten, read_toml
+from poolrl.config.validation import convert
+from poolrl.errors import UsageError
+
+
+class _RunTable(Section, frozen=True):
+    run: RunOptions = RunOptions()
+
+
+DEFAULT: dict[str, dict[str, Any]] = {
+    "pool": {"count": 10, "iterate_episodes": 20, "evaluate_episodes": 10},
+    "task": {"id": "Swimmer-v5", "max_episode_steps": 500},
+    "network": {"actor": [32, 32], "critic": [32, 32]},
+    "learner": {
+        "name": "ppo",
+        "discount": 0.9999,
+        "minibatch_size": 128,
+        "episodes_per_update": 4,
+        "center_rewards": True,
+    },
+    "branches": {
+        "learning_rate": [0.001, 0.002, 0.003, 0.004, 0.006],
+        "gae_lambda": [0.99, 0.995],
+    },
+    "run": {"iterations": 30},
+}
+"""The configuration if none is given: configs/swimmer.toml. With another task or learner, the
+defaults of ``poolrl.config.schema`` apply instead."""
+
+
+def load(path: Path | None, overrides: Mapping[str, Any] | None = None) -> tuple[Spec, RunOptions]:
+    """Load a configuration and apply overrides.
+
+    An override of a hyper-parameter applies to every branch, in place of its ``[branches]`` values.
+
+    Args:
+        path: a TOML file; ``None`` for the defaults.
+        overrides: dotted key -> value, as in ``{"learner.learning_rate": 1e-3}``.
+
+    Raises:
+        UsageError: names the file and the key that is unknown or has an invalid value.
+    """
+    table = read_toml(path) if path is not None else {}
+    if path is None and not {"task.id", "learner.name"} & (overrides or {}).keys():
+        table = copy.deepcopy(DEFAULT)
+    return _resolve(table, overrides or {}, str(path) if path is not None else "")
+
+
+def load_over(spec: Spec, run: RunOptions, overrides: Mapping[str, Any]) -> tuple[Spec, RunOptions]:
+    """Apply overrides to the configuration of an existing pool.
+
+    The hash of the model is cleared, to be computed again. Another task or learner does not inherit
+    the options of the old one.
+
+    Args:
+        spec, run: of the pool.
+        overrides: as for ``load``.
+
+    Raises:
+        UsageError: names the key that is unknown or has an invalid value.
+    """
+    table = msgspec.to_builtins(spec) | {"run": msgspec.to_builtins(run)}
+    table["task"]["model_sha256"] = ""
+    if overrides.get("task.id", spec.task.id) != spec.task.id:
+        table["task"] = {}
+    if overrides.get("learner.name", table["learner"]["name"]) != table["learner"]["name"]:
+        table["learner"], table["branches"] = {}, {}
+    return _resolve(table, overrides, "")
+
+
+def _resolve(
+    table: dict[str, Any], overrides: Mapping[str, Any], source: str
+) -> tuple[Spec, RunOptions]:
+    for key in overrides:
+        section, _, name = key.partition(".")
+        if section == "learner" and isinstance(table.get("branches"), dict):
+            table["branches"].pop(name, None)
+    for key, value in overrides.items():
+        assign(table, key, value)
+    try:
+        run = convert({"run": table.pop("run", {})}, _RunTable, source).run
+        learner = table.setdefault("learner", {})
+        if isinstance(learner, dict):
+            learner.setdefault("name", "ppo")
+        return convert(table, Spec, source), run
+    except RecursionError:
+        raise UsageError(f"{source}: nested too deeply") from None
+
+
+def differing_keys(old: Spec, new: Spec) -> list[str]:
+    """Dotted keys in which two specifications differ, each formatted with both values.
+
+    Args:
+        old: of the pool.
+        new: of the current configuration.
+    """
+    left, right = flatten(msgspec.to_builtins(old)), flatten(msgspec.to_builtins(new))
+    keys = sorted(left.keys() | right.keys())
+    absent = "absent"
+    return [
+        f"{key} ({left.get(key, absent)} in the pool, {right.get(key, absent)} now)"
+        for key in keys
+        if left.get(key, absent) != right.get(key, absent)
+    ]

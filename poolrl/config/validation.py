@@ -1,0 +1,120 @@
+"""Validation of plain data as structures, with errors that name the key."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar, get_args, get_origin
+
+import msgspec
+
+from poolrl.errors import UsageError
+
+T = TypeVar("T")
+
+
+def convert(table: Any, kind: type[T], source: str = "") -> T:
+    """Validate plain data and convert it to a structure.
+
+    Args:
+        table: plain data.
+        kind: type of the structure.
+        source: prefix of errors, such as the name of a file.
+
+    Raises:
+        UsageError: one line with the source, the key and the reason.
+    """
+    prefix = f"{source}: " if source else ""
+    try:
+        return msgspec.convert(table, kind)
+    except UsageError as error:
+        raise UsageError(f"{prefix}{error}") from None
+    except msgspec.ValidationError as error:
+        raise UsageError(prefix + _explain(error, table, kind)) from None
+
+
+def _explain(error: msgspec.ValidationError, table: Any, kind: Any) -> str:
+    """Turn "Expected `int` >= 1 - at `$.pool.count`" into "pool.count: expected int >= 1"."""
+    message, _, location = str(error).partition(" - at `")
+    path = _with_key(location.rstrip("`").removeprefix("$").removeprefix("."), table, kind)
+    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", message)
+    if unknown:
+        key = f"{path}.{unknown[1]}" if path else unknown[1]
+        known = _known_keys(kind, path, table)
+        close = difflib.get_close_matches(unknown[1], known, n=1)
+        if close:
+            return f"{key}: unknown key; did you mean {close[0]}?"
+        return f"{key}: unknown key; known: {', '.join(known)}"
+    value = _lookup(table, path)
+    if message.startswith("Invalid"):
+        return (
+            f"{path}: unknown value {_short(value)}; known: {', '.join(_known_values(kind, path))}"
+        )
+    message = message[0].lower() + message[1:].replace("`", "")
+    got = "" if value is _MISSING or isinstance(value, Mapping) else f", got {_short(value)}"
+    message = re.sub(r", got \w+$", "", message)
+    return f"{path}: {message}{got}" if path else f"{message}{got}"
+
+
+def _with_key(path: str, table: Any, kind: Any) -> str:
+    """Replace ``[...]``, which msgspec writes for the key in a table of structures, by the key of
+    the first invalid value."""
+    before, dots, after = path.partition("[...]")
+    if not dots:
+        return path
+    for part in before.split("."):
+        kind = {field.name: field.type for field in msgspec.structs.fields(kind)}[part]
+    element = get_args(kind)[1]
+    for key, value in _lookup(table, before).items():
+        try:
+            msgspec.convert(value, element)
+        except msgspec.ValidationError:
+            return f"{before}.{key}{after}"
+    return path
+
+
+def _short(value: Any) -> str:
+    """The value's repr, truncated to 80 characters."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:79]}…"
+
+
+_MISSING = object()
+
+
+def _lookup(table: Any, path: str) -> Any:
+    """The value at a path such as ``a.b[1]``, or ``_MISSING``."""
+    for part in re.findall(r"[^.\[\]]+", path):
+        if isinstance(table, Mapping) and part in table:
+            table = table[part]
+        elif isinstance(table, Sequence) and part.isdigit() and int(part) < len(table):
+            table = table[int(part)]
+        else:
+            return _MISSING
+    return table
+
+
+def _known_keys(kind: Any, path: str, table: Any) -> list[str]:
+    """The keys of the structure at a path within ``kind``."""
+    for part in filter(None, path.split(".")):
+        if get_origin(kind) is dict:  # a table of structures with arbitrary keys
+            kind = get_args(kind)[1]
+            continue
+        hints = {field.name: field.type for field in msgspec.structs.fields(kind)}
+        kind = hints.get(part, kind)
+        table = table.get(part, {}) if isinstance(table, Mapping) else {}
+    if choices := get_args(kind):  # a tagged union
+        tagged = {cls.__struct_config__.tag: cls for cls in choices}
+        field = choices[0].__struct_config__.tag_field
+        kind = tagged[table[field]]
+    return list(kind.__struct_fields__)
+
+
+def _known_values(kind: Any, path: str) -> list[str]:
+    """The values that a literal, or the tag of a union, may have at a path within ``kind``."""
+    for part in path.split("."):
+        if choices := get_args(kind):  # the tag itself
+            return [str(cls.__struct_config__.tag) for cls in choices]
+        kind = {field.name: field.type for field in msgspec.structs.fields(kind)}[part]
+    return [str(value) for value in get_args(kind)]

@@ -1,0 +1,80 @@
+"""Loading: the default, files, overrides, and errors that name the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+import tomli_w
+
+from poolrl.config import tables
+from poolrl.config.loading import differing_keys, load
+from poolrl.errors import UsageError
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+def test_the_default_is_the_shipped_swimmer() -> None:
+    assert load(CONFIGS / "swimmer.toml") == load(None)
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda p: p.name)
+def test_every_shipped_configuration_loads(path: Path) -> None:
+    spec, _ = load(path)
+    spec.hyperparameters(0)
+
+
+def test_a_spec_survives_toml(tmp_path: Path) -> None:
+    spec, run = load(None, {"branches.learning_rate": [1e-4, 1e-3], "run.iterations": 7})
+    table = tables.without_none(msgspec.to_builtins(spec) | {"run": msgspec.to_builtins(run)})
+    path = tmp_path / "again.toml"
+    path.write_text(tomli_w.dumps(table))
+    assert load(path) == (spec, run)
+
+
+def test_run_options_are_not_hashed_and_results_are() -> None:
+    def identity(**keys: object) -> str:
+        return tables.sha256(msgspec.to_builtins(load(None, keys)[0]))
+
+    base = identity()
+    assert identity(**{"run.iterations": 5, "run.workers": 3}) == base
+    assert identity(**{"learner.discount": 0.5}) != base
+    assert identity(**{"pool.seed": 1}) != base
+
+
+def test_another_task_has_its_own_time_limit() -> None:
+    assert load(None)[0].task.max_episode_steps == 500
+    assert load(None, {"task.id": "Plateau-v0"})[0].task.max_episode_steps == 0
+
+
+def test_errors_name_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text("[pool]\ncuont = 3\n")
+    with pytest.raises(UsageError, match=r"mine\.toml: pool\.cuont"):
+        load(path)
+    path.write_text("[pool\n")
+    with pytest.raises(UsageError, match=r"mine\.toml: not valid TOML"):
+        load(path)
+    path.write_text("[branches]\nlearning_rate = [-1]\n")
+    with pytest.raises(UsageError, match=r"mine\.toml: branches\.learning_rate"):
+        load(path)
+    with pytest.raises(UsageError, match=r"absent\.toml: No such file"):
+        load(tmp_path / "absent.toml")
+
+
+def test_a_value_that_is_asked_for_holds_on_every_branch() -> None:
+    default, _ = load(None)
+    assert len({default.hyperparameters(b).learning_rate for b in range(10)}) > 1
+    one, _ = load(None, {"learner.learning_rate": 5e-4})
+    assert {one.hyperparameters(b).learning_rate for b in range(10)} == {5e-4}
+    both, _ = load(None, {"branches.learning_rate": [1e-3, 2e-3], "learner.learning_rate": 5e-4})
+    assert {both.hyperparameters(b).learning_rate for b in range(10)} == {1e-3, 2e-3}
+
+
+def test_differing_keys_show_both_values() -> None:
+    other = load(None, {"pool.seed": 3, "task.kwargs.frame_skip": 2})[0]
+    assert differing_keys(load(None)[0], other) == [
+        "pool.seed (0 in the pool, 3 now)",
+        "task.kwargs.frame_skip (absent in the pool, 2 now)",
+    ]
