@@ -1,4 +1,4 @@
-r"""A task of one's own in NumPy: swing a pendulum up and hold it there.
+r"""A user's task in NumPy: swing a pendulum up and hold it there.
 
 poolrl run --task examples/pendulum.py:Pendulum --pool-count 4 --iterate-episodes 40 \
     --iterations 6 --learning-rate 1e-3 --set learner.discount=0.95
@@ -13,7 +13,7 @@ from poolrl.tasks import StepResult, Task
 class Pendulum(Task):
     """A rod on a hinge with a motor that is too weak to lift it at once.
 
-    The observation is (cos, sin, velocity) of the angle, which is 0 where the rod stands upright.
+    The observation is (cos, sin, velocity) of the angle, which is 0 where the rod is upright.
     """
 
     def __init__(

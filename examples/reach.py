@@ -1,4 +1,4 @@
-r"""A task of one's own in MuJoCo: bring the tip of an arm of two links to a target.
+r"""A user's task in MuJoCo: bring the tip of an arm of two links to a target.
 
 poolrl run --task examples/reach.py:Reach --pool-count 4 --iterate-episodes 40 \
     --iterations 8 --learning-rate 1e-3 --set learner.discount=0.95

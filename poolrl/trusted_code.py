@@ -1,19 +1,16 @@
-"""A user's own task, ``path/to/file.py:Class`` or ``package.module:Class``.
+"""Run a user's own code, ``path/to/file.py:Class`` or ``package.module:Class``, by permission.
 
-Such a task is code, and its id may come from a pool or an agent file that somebody else wrote. So
-nothing here runs before ``permit`` was called for it, which the command line does for what was
-named on it, or for everything under ``--trust``; and only where the file is still the one that was
-recorded.
+Such a reference may come from a pool or an agent file that was written by another user. So nothing
+is run before ``TrustedCode.permit`` was called for it, and only the bytes that were hashed are run.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import re
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -22,20 +19,75 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import msgspec
-
 from poolrl import files
-from poolrl.config.schema import World
 from poolrl.errors import IncompatiblePool, PoolrlError, UsageError
 
 
+def names_code(reference: str) -> bool:
+    """Whether an id is a reference to code, ``file.py:Class`` or ``module:Class``."""
+    return ":" in reference
+
+
+def absolute(reference: str) -> str:
+    """Make a reference's path absolute, so that it does not depend on the working directory.
+
+    References to modules, and ids that are no references, are returned as they are.
+    """
+    location, colon, name = reference.rpartition(":")
+    if not colon or not _is_path(location):
+        return reference
+    return f"{files.absolute(location)}:{name}"
+
+
+def source(reference: str, key: str) -> Path:
+    """Find the file that a reference names, without running any of it.
+
+    Args:
+        reference: ``path/to/file.py:Class`` or ``package.module:Class``.
+        key: the configuration key that holds the reference, for errors.
+
+    Raises:
+        UsageError: the reference is malformed, or there is no such file.
+    """
+    location, _, name = reference.rpartition(":")
+    if not location or not name:
+        raise UsageError(f"{key}: {reference!r}: expected path/to/file.py:Class or module:Class")
+    if _is_path(location):
+        path = Path(files.absolute(location))
+        if not os.path.isfile(path):
+            raise UsageError(f"{key}: {reference}: no such file: {path}")
+        return path
+    folders: Any = [*sys.path, str(Path.cwd())]
+    spec = None
+    # importlib.util.find_spec would import the parent packages, and so run them.
+    for i in range(len(parts := location.split("."))):
+        spec = PathFinder.find_spec(".".join(parts[: i + 1]), folders) if folders else None
+        folders = spec.submodule_search_locations if spec is not None else None
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        raise UsageError(f"{key}: {reference}: no module {location} in Python's path")
+    return Path(spec.origin).resolve()
+
+
+def sha256(reference: str, key: str) -> str:
+    """Compute the SHA-256 of the file that a reference names.
+
+    Args:
+        reference: as for ``source``.
+        key: as for ``source``.
+
+    Raises:
+        UsageError: as for ``source``, or the file cannot be read.
+    """
+    return hashlib.sha256(_read(source(reference, key), key)).hexdigest()
+
+
 @dataclass(frozen=True)
-class Permitted:
-    """What a permitted id stands for.
+class PermittedCode:
+    """A permitted reference.
 
     Attributes:
-        entry: the class, or the id that the file registered with Gymnasium; ``None`` for a task
-            of somebody else's package that was merely permitted its arguments.
+        entry: the class, or the name that the file registered; ``None`` for an id of an installed
+            package, for which nothing was loaded.
         file: the user's file.
         sha256: of the file.
     """
@@ -45,157 +97,142 @@ class Permitted:
     sha256: str
 
 
-_permitted: dict[str, Permitted] = {}
-_modules: dict[tuple[str, str], ModuleType] = {}
-"""(module's name, SHA-256) -> what has run."""
-
-
-def is_user_task(task_id: str) -> bool:
-    """Whether an id names code instead of a registered task."""
-    return ":" in task_id
-
-
-def absolute(task_id: str) -> str:
-    """The id that means the same file from wherever a worker stands."""
-    place, colon, name = task_id.rpartition(":")
-    if not colon or not _is_path(place):
-        return task_id
-    return f"{files.absolute(place)}:{name}"
-
-
-def source(task_id: str) -> Path:
-    """The file behind a user's task, found without running any of it.
-
-    Raises:
-        UsageError: the id is none, or there is no such file.
-    """
-    place, _, name = task_id.rpartition(":")
-    if not place or not name:
-        raise UsageError(f"task.id: {task_id!r}: expected path/to/file.py:Class or module:Class")
-    if _is_path(place):
-        path = Path(files.absolute(place))
-        if not os.path.isfile(path):
-            raise UsageError(f"task.id: {task_id}: no such file: {path}")
-        return path
-    folders: Any = [*sys.path, str(Path.cwd())]
-    spec = None
-    for i in range(len(parts := place.split("."))):  # importing the last one would run the others
-        spec = PathFinder.find_spec(".".join(parts[: i + 1]), folders) if folders else None
-        folders = spec.submodule_search_locations if spec is not None else None
-    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
-        raise UsageError(f"task.id: {task_id}: no module {place} in Python's path")
-    return Path(spec.origin).resolve()
-
-
-def sha256(task_id: str) -> str:
-    """SHA-256 of the file behind a user's task.
-
-    Raises:
-        UsageError: as for ``source``, or the file cannot be read.
-    """
-    return hashlib.sha256(_read(source(task_id))).hexdigest()
-
-
-def same(named: str, world: World) -> bool:
-    """Whether a name on the command line means a world's task: by its id, or, where the file has
-    moved, by its class and its content."""
-    named = absolute(named)
-    if named == absolute(world.id):
-        return True
-    if not (is_user_task(named) and is_user_task(world.id)) or not world.source_sha256:
-        return False
-    if named.rpartition(":")[2] != world.id.rpartition(":")[2]:
-        return False
-    return sha256(named) == world.source_sha256
-
-
-def needs_permission(world: World) -> bool:
-    """Whether a world names code, or hands a package that is not ours what could be a file: some
-    load Python objects from those."""
-    if is_user_task(world.id):
-        return True
-    from poolrl.tasks.registry import REGISTRY
-
-    return world.id not in REGISTRY and any(map(_may_be_a_file, _strings(world.kwargs)))
-
-
-def permit(world: World, named: str | None = None, *, trust: bool = False) -> World:
-    """Let a world run the user's code that it names, if the command line says so.
+class TrustedCode:
+    """The references that this process may run, and what was loaded for them.
 
     Args:
-        world: maybe out of a pool or an agent file.
-        named: the task that was named on the command line.
-        trust: whether the command line trusts the world, whatever it names.
-
-    Returns:
-        The world, with the SHA-256 of the user's file.
-
-    Raises:
-        UsageError: the command line named another task or none, or the code cannot be loaded.
-        IncompatiblePool: the file has another SHA-256 than the world says; none of it has run.
+        key: the configuration key that holds a reference, such as ``task.id``, for errors.
+        base_classes: a class that is loaded must derive from one of these.
+        base_name: public name of the base class that users derive from, for errors.
+        is_registered: whether a name that is no attribute of the file was registered by it.
     """
-    if named is not None and not same(named, world):
-        raise UsageError(f"--task {named}: the task is {world.id}")
-    if not needs_permission(world):
-        return world
-    if named is None and not trust:
-        reason = "runs a user's code" if is_user_task(world.id) else "is given a file to load"
-        raise UsageError(
-            f"task.id: {world.id} {reason}, and so must be named on the command line: add "
-            f"--task {world.id}, or --trust"
+
+    def __init__(
+        self,
+        key: str,
+        *,
+        base_classes: tuple[type, ...],
+        base_name: str,
+        is_registered: Callable[[str], bool] = lambda name: False,
+    ) -> None:
+        self._key = key
+        self._base_classes = base_classes
+        self._base_name = base_name
+        self._is_registered = is_registered
+        self._permitted: dict[str, PermittedCode] = {}
+        # (name of the module, SHA-256) -> the module that was run.
+        self._modules: dict[tuple[str, str], ModuleType] = {}
+
+    def permit(self, reference: str, location: str | None = None, sha256: str = "") -> str:
+        """Load the code of a reference, and permit its use from now on.
+
+        Args:
+            reference: as it is recorded.
+            location: a reference to the same file where it has moved; ``None`` where it has not.
+            sha256: the recorded SHA-256 of the file; empty where there is none.
+
+        Returns:
+            The SHA-256 of the file.
+
+        Raises:
+            UsageError: the code cannot be found or loaded.
+            IncompatiblePool: the file has another SHA-256 than the recorded one; none of it was
+                run.
+        """
+        location = absolute(reference if location is None else location)
+        file = source(location, self._key)
+        data = _read(file, self._key)
+        digest = hashlib.sha256(data).hexdigest()
+        if sha256 not in ("", digest):
+            section = self._key.partition(".")[0]
+            raise IncompatiblePool(
+                f"{section}.source_sha256: {file} is {digest}, but what was recorded is "
+                f"{sha256}: the {section} is another one"
+            )
+        known = self._permitted.get(reference)
+        if known is None or known.sha256 != digest:
+            with _blame(file):
+                module = self._run(location, file, data, digest)
+            entry = self._entry(module, location.rpartition(":")[2], file)
+            self._permitted[reference] = PermittedCode(entry, file, digest)
+        return digest
+
+    def permit_installed(self, name: str) -> None:
+        """Permit an id of an installed package, which is no reference and loads nothing here."""
+        self._permitted[name] = PermittedCode(None, Path(), "")
+
+    def permitted(self, reference: str, sha256: str = "") -> PermittedCode | None:
+        """Return what was permitted under a reference; ``None`` where nothing was, or where the
+        file had another SHA-256 than a recorded one."""
+        known = self._permitted.get(reference)
+        return None if known is None or sha256 not in ("", known.sha256) else known
+
+    @contextmanager
+    def blamed(self, reference: str) -> Iterator[None]:
+        """Convert an exception in a user's code into one line with its file and line number.
+
+        It has no effect for a reference that was not permitted, or that loaded nothing.
+
+        Raises:
+            UsageError: names file and line.
+        """
+        known = self._permitted.get(reference)
+        if known is None or known.entry is None:
+            yield
+            return
+        with _blame(known.file):
+            yield
+
+    def _run(self, reference: str, file: Path, data: bytes, digest: str) -> ModuleType:
+        """Run exactly the bytes that were hashed: neither a newer file nor a ``.pyc`` of it."""
+        location = reference.rpartition(":")[0]
+        if _is_path(location):
+            folder, package = str(file.parent), ""
+            name = f"poolrl_user_{hashlib.sha256(str(file).encode()).hexdigest()[:16]}"
+        else:
+            name, folder, package = location, str(Path.cwd()), location.rpartition(".")[0]
+        if (name, digest) in self._modules:
+            return self._modules[name, digest]
+        if folder not in sys.path:
+            sys.path.append(folder)  # so that the file can import its neighbours
+        if package:
+            import_module(package)
+        module = ModuleType(name)
+        module.__file__ = str(file)
+        module.__package__ = name if file.name == "__init__.py" else package
+        if file.name == "__init__.py":
+            module.__path__ = [str(file.parent)]
+        sys.modules[name] = module
+        try:
+            exec(compile(data, str(file), "exec"), module.__dict__)
+        except BaseException:
+            del sys.modules[name]
+            raise
+        self._modules[name, digest] = module
+        return module
+
+    def _entry(self, module: ModuleType, name: str, file: Path) -> Any:
+        """Return the class of this name, or the name itself where the file registered it."""
+        entry = getattr(module, name, None)
+        if isinstance(entry, type) and issubclass(entry, self._base_classes):
+            return entry
+        if entry is None and self._is_registered(name):
+            return name
+        classes = ", ".join(
+            key
+            for key, value in vars(module).items()
+            if isinstance(value, type)
+            and issubclass(value, self._base_classes)
+            and value.__module__ == module.__name__
         )
-    if not is_user_task(world.id):
-        _permitted[world.id] = Permitted(None, Path(), "")
-        return world
-    where = absolute(named if named is not None else world.id)
-    file = source(where)
-    data = _read(file)
-    digest = hashlib.sha256(data).hexdigest()
-    if world.source_sha256 not in ("", digest):
-        raise IncompatiblePool(
-            f"task.source_sha256: {file} is {digest}, but what was recorded is "
-            f"{world.source_sha256}: the task is another one"
+        what = (
+            f"is no class derived from {self._base_name}" if entry is not None else "is not in it"
         )
-    known = _permitted.get(world.id)
-    if known is None or known.sha256 != digest:
-        with _blamed(file):
-            module = _load(where, file, data, digest)
-        entry = _entry(module, where.rpartition(":")[2], file)
-        _permitted[world.id] = Permitted(entry, file, digest)
-    return msgspec.structs.replace(world, source_sha256=digest)
-
-
-def permitted(world: World) -> Permitted:
-    """What stands behind a world that was permitted.
-
-    Raises:
-        UsageError: it was not.
-    """
-    known = _permitted.get(world.id)
-    if known is None or world.source_sha256 not in ("", known.sha256):
-        permit(world)  # says why not
-        raise UsageError(f"task.id: {world.id} was not permitted")
-    return known
+        raise UsageError(f"{self._key}: {file}: {name} {what}; there: {classes or 'no such class'}")
 
 
 @contextmanager
-def blamed(world: World) -> Iterator[None]:
-    """Turn an exception in a user's code into one line that names its place; nothing for worlds
-    without any.
-
-    Raises:
-        UsageError: names file and line.
-    """
-    known = _permitted.get(world.id)
-    if known is None or known.entry is None:
-        yield
-        return
-    with _blamed(known.file):
-        yield
-
-
-@contextmanager
-def _blamed(file: Path) -> Iterator[None]:
+def _blame(file: Path) -> Iterator[None]:
     try:
         yield
     except (PoolrlError, MemoryError):
@@ -208,83 +245,17 @@ def _blamed(file: Path) -> Iterator[None]:
             if frame.filename == str(file):
                 line = frame.lineno
         if line is None and not isinstance(error, (SyntaxError, ImportError)):
-            raise  # not theirs
+            raise  # it was not raised through the user's file
         text = " ".join(str(getattr(error, "msg", None) or error).split())
         raise UsageError(f"{file}:{line or 1}: {type(error).__name__}: {text}") from error
 
 
-def _is_path(place: str) -> bool:
-    return place.endswith(".py") or "/" in place or place.startswith("~")
+def _is_path(location: str) -> bool:
+    return location.endswith(".py") or "/" in location or location.startswith("~")
 
 
-def _read(file: Path) -> bytes:
+def _read(file: Path, key: str) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
-        raise UsageError(f"task.id: {file}: {error.strerror}") from error
-
-
-def _load(task_id: str, file: Path, data: bytes, digest: str) -> ModuleType:
-    """Run just the bytes that were hashed: neither a newer file nor a compiled copy beside it."""
-    place = task_id.rpartition(":")[0]
-    if _is_path(place):
-        folder, package = str(file.parent), ""
-        name = f"poolrl_user_{hashlib.sha256(str(file).encode()).hexdigest()[:16]}"
-    else:
-        name, folder, package = place, str(Path.cwd()), place.rpartition(".")[0]
-    if (name, digest) in _modules:
-        return _modules[name, digest]
-    if folder not in sys.path:
-        sys.path.append(folder)  # so that the file can import what lies beside it
-    if package:
-        import_module(package)
-    module = ModuleType(name)
-    module.__file__ = str(file)
-    module.__package__ = name if file.name == "__init__.py" else package
-    if file.name == "__init__.py":
-        module.__path__ = [str(file.parent)]
-    sys.modules[name] = module
-    try:
-        exec(compile(data, str(file), "exec"), module.__dict__)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    _modules[name, digest] = module
-    return module
-
-
-def _entry(module: ModuleType, name: str, file: Path) -> Any:
-    """A class derived from ``Task`` or from Gymnasium's ``Env``, or an id that was registered."""
-    import gymnasium
-
-    from poolrl.tasks.base import Task
-
-    entry = getattr(module, name, None)
-    if isinstance(entry, type) and issubclass(entry, (Task, gymnasium.Env)):
-        return entry
-    if entry is None and name in gymnasium.registry:
-        return name
-    classes = ", ".join(
-        key
-        for key, value in vars(module).items()
-        if isinstance(value, type)
-        and issubclass(value, (Task, gymnasium.Env))
-        and value.__module__ == module.__name__
-    )
-    what = "is no class derived from poolrl.tasks.Task" if entry is not None else "is not in it"
-    raise UsageError(f"task.id: {file}: {name} {what}; there: {classes or 'no such class'}")
-
-
-def _strings(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for part in (*value, *value.values()):
-            yield from _strings(part)
-    elif isinstance(value, (list, tuple)):
-        for part in value:
-            yield from _strings(part)
-
-
-def _may_be_a_file(text: str) -> bool:
-    return re.fullmatch(r"[\w-]*", text) is None or os.path.exists(text)
+        raise UsageError(f"{key}: {file}: {error.strerror}") from error

@@ -1,10 +1,12 @@
-"""Worlds: batches of simulations, made by id."""
+"""Tasks: batches of simulations, created by id."""
 
 from poolrl.tasks.base import StepResult, Task
-from poolrl.tasks.model_paths import move_model, new_place
-from poolrl.tasks.registry import fingerprint, make, task_class, with_absolute_paths
+from poolrl.tasks.factory import fingerprint, make
+from poolrl.tasks.model_paths import move_model, new_place, with_absolute_paths
+from poolrl.tasks.permissions import blamed, needs_permission, permit, same
+from poolrl.tasks.registry import task_class
 from poolrl.tasks.vector import TaskVectorEnv, make_vec
-from poolrl.trusted_code import absolute, blamed, needs_permission, permit, same
+from poolrl.trusted_code import absolute
 
 __all__ = [
     "StepResult",

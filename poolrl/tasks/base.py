@@ -1,4 +1,4 @@
-"""A task: many simulations of one world, stepped together."""
+"""Interface of tasks: batches of simulations that are stepped together."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from numpy.typing import NDArray
 from poolrl.spaces import ActionSpace
 
 Ids = NDArray[np.intp]
+"""(n,): indices of simulations, each at most once."""
 
 Info = dict[str, NDArray[Any]]
 """Values by name, each of shape (num_simulations, …)."""
 
 
 class StepResult(NamedTuple):
-    """What one control step of all simulations gave; every array is new, with one row a simulation.
+    """Result of one control step of a batch. Every array is new, with one row per simulation.
 
     Attributes:
         observation: (num_simulations, observation size), float64, after the step.
         reward: (num_simulations,), float64.
-        terminated: (num_simulations,), bool: the world ended the episode.
-        truncated: (num_simulations,), bool: the time limit cut the episode.
+        terminated: (num_simulations,), bool: the episode ended in a terminal state.
+        truncated: (num_simulations,), bool: the episode reached the time limit.
     """
 
     observation: NDArray[np.float64]
@@ -37,17 +38,18 @@ class StepResult(NamedTuple):
 class Task(ABC):
     """A batch of independent episodes of one world.
 
-    A subclass is made as ``Class(num_simulations, *, max_episode_steps=…, **own)``: its own
-    arguments are keyword-only and have defaults, whose types say what may be given for them. It
-    sets the four attributes and has ``reset``, ``observe`` and ``step``; see docs/own_tasks.md.
+    A subclass is created as ``Class(num_simulations, *, max_episode_steps=…, **own)``. Its own
+    arguments are keyword-only and have defaults; the types of the defaults are the types that are
+    accepted. It sets the four attributes and implements ``reset``, ``observe`` and ``step``; see
+    docs/own_tasks.md.
 
-    Nothing resets by itself: whoever steps decides which simulation begins which episode, so that
-    an episode depends on its own random stream alone. Whatever is random in one must come from the
-    generator that ``reset`` was given for it.
+    There is no automatic reset: the caller decides which simulation starts which episode, so that
+    an episode depends only on its own random stream. All random numbers of an episode must come
+    from the generator that ``reset`` was given for it.
 
     Attributes:
-        num_simulations: how many episodes run side by side.
-        max_episode_steps: the time limit in control steps; ``step`` truncates at it.
+        num_simulations: number of episodes that are simulated side by side.
+        max_episode_steps: time limit in control steps; ``step`` truncates there.
         observation_space: of one simulation: a box of one dimension, float32 or float64.
         action_space: of one simulation: a box of one dimension, ``Discrete`` or ``MultiDiscrete``.
     """
@@ -63,14 +65,14 @@ class Task(ABC):
 
         Args:
             ids: (n,): which simulations.
-            generators: n of them; all that is random in the episode of ``ids[i]`` is drawn from
-                ``generators[i]``, which may be kept for later steps.
+            generators: n generators; all random numbers of the episode of ``ids[i]`` are drawn
+                from ``generators[i]``, which may be kept for later steps.
         """
 
     @abstractmethod
     def observe(self) -> NDArray[np.float64]:
-        """A new (num_simulations, observation size) array of the current observations, finite; also
-        before the first reset, where the numbers mean nothing."""
+        """Return the current observations, a new array of shape (num_simulations, observation
+        size), finite. Before the first reset the values have no meaning."""
 
     @abstractmethod
     def step(self, action: NDArray[Any], ids: Ids | None = None) -> StepResult:
@@ -78,28 +80,28 @@ class Task(ABC):
 
         Args:
             action: (num_simulations, action size), in the bounds of ``action_space``; for a
-                ``Discrete`` space (num_simulations,). Integers where the space has integers. Not to
-                be changed.
-            ids: the simulations to advance. The state of the others stays as it is; their rows in
-                the result mean nothing.
+                ``Discrete`` space (num_simulations,). Integers where the space has integers. Must
+                not be modified.
+            ids: the simulations to advance. The state of the others, including their elapsed
+                steps, does not change; their rows in the result have no meaning.
 
         Returns:
-            New arrays: nobody may change them later.
+            New arrays, which share no memory with the task's state or with earlier results.
         """
 
     def info(self) -> Info:
-        """What Gymnasium's ``step`` tells beside the reward, of the last step; nobody needs it to
-        train, so that it may cost."""
+        """Return the ``info`` of Gymnasium's ``step`` for the last step. Training does not use it,
+        so it may be expensive."""
         return {}
 
     def reset_info(self) -> Info:
-        """What Gymnasium's ``reset`` tells beside the observation, of the current state."""
+        """Return the ``info`` of Gymnasium's ``reset`` for the current state."""
         return {}
 
     def velocities(self) -> NDArray[np.bool_] | None:
-        """(observation size,): which observations are velocities; ``None`` where unknown."""
+        """Return which observations are velocities, (observation size,); ``None`` if unknown."""
         return None
 
     def diverged(self) -> NDArray[np.bool_]:
-        """(num_simulations,): the simulations that became unstable since their last reset."""
+        """Return which simulations became unstable since their last reset, (num_simulations,)."""
         return np.zeros(self.num_simulations, dtype=np.bool_)

@@ -1,4 +1,4 @@
-"""Whether a task keeps the promises of ``poolrl.tasks.Task``: asked once, when a pool is made."""
+"""Check that a task fulfils the contract of ``poolrl.tasks.Task``; done when a pool is created."""
 
 from __future__ import annotations
 
@@ -11,35 +11,36 @@ from gymnasium.spaces import Box, Discrete, MultiDiscrete
 from numpy.typing import NDArray
 
 from poolrl.config.schema import World
-from poolrl.errors import PoolrlError, UsageError
+from poolrl.errors import PoolrlError, UsageError, one_line
 from poolrl.tasks.base import StepResult, Task
-from poolrl.tasks.registry import REGISTRY, make
-from poolrl.trusted_code import blamed
+from poolrl.tasks.factory import make
+from poolrl.tasks.permissions import blamed
+from poolrl.tasks.registry import REGISTRY
 
 LIMIT = 8
-"""Time limit of the episodes that are played."""
+"""Time limit of the episodes of a check, in control steps."""
 
 SIMULATIONS = 3
 
 MakeTask = Callable[[int, int], Task]
-"""A task of so many simulations, with such a time limit."""
+"""(number of simulations, time limit in control steps) -> a task."""
 
 
 def check(make_task: MakeTask, name: str) -> None:
-    """Play a few short episodes and look at everything that they give.
+    """Run a few short episodes, and check everything that the task returns.
 
     Args:
-        make_task: makes the task that is checked.
-        name: what to call it.
+        make_task: creates the task.
+        name: of the task, for errors.
 
     Raises:
-        UsageError: one line that says what was expected and what came instead.
+        UsageError: one line that says what was expected and what was returned instead.
     """
-    _Check(make_task, name).run()
+    _Checker(make_task, name).run()
 
 
 def check_task(world: World) -> None:
-    """Check the task of a world, unless it is one of ours, which have tests.
+    """Check the task of a world, unless it is a native one: those are checked by the tests.
 
     Raises:
         UsageError: as for ``check``.
@@ -48,7 +49,7 @@ def check_task(world: World) -> None:
         return
     name = f"task: {world.id.rpartition('/')[2] if ':' in world.id else world.id}"
 
-    # As its author wrote it: variants are ours, and change what a step is.
+    # Without variants and randomization, which are poolrl's own.
     plain = World(id=world.id, kwargs=world.kwargs, source_sha256=world.source_sha256)
 
     def make_short(num_simulations: int, limit: int) -> Task:
@@ -61,12 +62,16 @@ def check_task(world: World) -> None:
     except PoolrlError:
         raise
     except Exception as error:
-        text = " ".join(f"{type(error).__name__}: {error}".split())
+        text = one_line(error)
         raise UsageError(f"{name}: {text}") from error
 
 
 def try_task(task: Task, world: World) -> None:
-    """See that a task of a world can begin an episode and make a step in its first simulation.
+    """Check that a task can start an episode and make one step, in its first simulation.
+
+    Args:
+        task: the task of ``world``; its first simulation must be reset afterwards.
+        world: for errors.
 
     Raises:
         UsageError: it cannot, with these arguments.
@@ -75,7 +80,7 @@ def try_task(task: Task, world: World) -> None:
     try:
         with blamed(world):
             task.reset(np.arange(1), [generator])
-            task.step(one_action(task, generator), np.arange(1))
+            task.step(sample_action(task, generator), np.arange(1))
     except UsageError:
         raise
     except Exception as error:
@@ -83,7 +88,7 @@ def try_task(task: Task, world: World) -> None:
         raise UsageError(f"task: {world.id} with these arguments: {reason}") from error
 
 
-class _Check:
+class _Checker:
     def __init__(self, make_task: MakeTask, name: str) -> None:
         self.make, self.name = make_task, name
         self.task = make_task(SIMULATIONS, LIMIT)
@@ -91,18 +96,19 @@ class _Check:
         self.actions: list[NDArray[Any]] = []
 
     def run(self) -> None:
-        self.attributes()
-        self.spaces()
+        self.check_attributes()
+        self.check_spaces()
         generator = np.random.default_rng(0)
         for _ in range(LIMIT):
-            self.actions.append(one_action(self.task, generator))
-        first = self.episode(self.task, [7, 8, 7])
-        self.observations_are_new()
-        self.one_alone()
-        again = self.episode(self.task, [7, 8, 7])
-        self.alike(first, again, "when it was played again after other episodes")
-        new = self.episode(self.make(SIMULATIONS, LIMIT), [7, 8, 7])
-        self.alike(first, new, "in another object of the class")
+            self.actions.append(sample_action(self.task, generator))
+        first = self.run_episodes(self.task, [7, 8, 7])
+        self.check_observations_are_new()
+        self.check_other_simulations_stay()
+        again = self.run_episodes(self.task, [7, 8, 7])
+        self.require_equal(first, again, "when it was played again after other episodes")
+        new = self.run_episodes(self.make(SIMULATIONS, LIMIT), [7, 8, 7])
+        self.require_equal(first, new, "in another object of the class")
+        # Simulations 0 and 2 had the same seed.
         for k, step in enumerate(first):
             for field, values in zip(step._fields, step, strict=True):
                 if not np.allclose(values[0], values[2], rtol=1e-6, atol=1e-6):
@@ -111,17 +117,15 @@ class _Check:
                         f"at step {k + 1}; an episode must follow from its generator alone"
                     )
             if step.terminated[0] or step.truncated[0]:
-                break  # what follows means nothing
+                break  # later rows have no meaning
 
-    # What is looked at once
-
-    def attributes(self) -> None:
+    def check_attributes(self) -> None:
         for field, expected in (("num_simulations", SIMULATIONS), ("max_episode_steps", LIMIT)):
             got = getattr(self.task, field, None)
             if got != expected:
                 self.refuse(f"{field} must be what the constructor was given, {expected}: {got!r}")
 
-    def spaces(self) -> None:
+    def check_spaces(self) -> None:
         space = getattr(self.task, "observation_space", None)
         if not isinstance(space, Box) or len(space.shape) != 1 or space.dtype.kind != "f":
             self.refuse(
@@ -138,12 +142,12 @@ class _Check:
         elif not isinstance(space, Discrete):
             self.refuse(f"action_space must be a Box, Discrete or MultiDiscrete: {space}")
 
-    def observations_are_new(self) -> None:
+    def check_observations_are_new(self) -> None:
         if np.shares_memory(self.task.observe(), self.task.observe()):
             self.refuse("observe() must return a new array each time; return a copy")
 
-    def one_alone(self) -> None:
-        """Reset, and then step, some simulations, and see that the others stay as they are."""
+    def check_other_simulations_stay(self) -> None:
+        """Reset, and then step, some simulations, and check that the others do not change."""
         before = self.task.observe()
         self.task.reset(np.array([1]), [np.random.default_rng(9)])
         if not np.array_equal(self.task.observe()[[0, 2]], before[[0, 2]]):
@@ -155,11 +159,10 @@ class _Check:
         if not np.array_equal(after[1], before[1]):
             self.refuse("step(action, ids=[0, 2]) changed what simulation 1 observes")
 
-    # Episodes
-
-    def episode(self, task: Task, seeds: list[int]) -> list[StepResult]:
+    def run_episodes(self, task: Task, seeds: list[int]) -> list[StepResult]:
+        """Run an episode in each simulation, with checks; return copies of the results."""
         self.reset(task, seeds)
-        self.look(task.observe(), "observe()", "observation")
+        self.check_array(task.observe(), "observe()", "observation")
         steps: list[StepResult] = []
         copies: list[StepResult] = []
         alive = np.ones(SIMULATIONS, np.bool_)
@@ -172,22 +175,21 @@ class _Check:
                 self.refuse(f"step() must return a StepResult: {type(result).__name__}")
             result = StepResult(*result)
             for field, values in zip(StepResult._fields, result, strict=True):
-                self.look(values, f"step().{field}", field, alive)
+                self.check_array(values, f"step().{field}", field, alive)
             wrong = alive & (result.truncated != (k + 1 == LIMIT)) & ~result.terminated
             if wrong.any():
                 self.refuse(
                     f"truncated must become true at step max_episode_steps = {LIMIT}, and not "
                     f"before: it is {bool(result.truncated[wrong][0])} at step {k + 1}"
                 )
-            for old, copy in zip(steps, copies, strict=True):
-                for field, kept, now in zip(StepResult._fields, copy, old, strict=True):
-                    if not np.array_equal(kept, now, equal_nan=kept.dtype.kind == "f"):
-                        self.refuse(f"step().{field} changed with a later step; return new arrays")
+            self.check_results_are_new(steps, copies, result)
             steps.append(result)
             copies.append(StepResult._make(values.copy() for values in result))
             alive &= ~(result.terminated | result.truncated)
             if not alive.any():
                 break
+        if np.shares_memory(steps[-1].observation, task.observe()):
+            self.refuse("step().observation shares memory with observe(); return new arrays")
         diverged = task.diverged()
         if np.shape(diverged) != (SIMULATIONS,) or np.asarray(diverged).dtype != np.bool_:
             self.refuse(f"diverged() must return {SIMULATIONS} bools: {_described(diverged)}")
@@ -197,25 +199,60 @@ class _Check:
             self.refuse(f"velocities() must return an array of bools {size}: {_described(mask)}")
         return copies
 
+    def check_results_are_new(
+        self, steps: list[StepResult], copies: list[StepResult], result: StepResult
+    ) -> None:
+        """Check that earlier results neither changed nor share memory with a later one.
+
+        Args:
+            steps: the earlier results.
+            copies: of them, made when they were returned.
+            result: the later one.
+        """
+        for step, copy in zip(steps, copies, strict=True):
+            for field, expected, values in zip(StepResult._fields, copy, step, strict=True):
+                if not np.array_equal(expected, values, equal_nan=expected.dtype.kind == "f"):
+                    self.refuse(f"step().{field} changed with a later step; return new arrays")
+        for step in steps:
+            for field, earlier, later in zip(StepResult._fields, step, result, strict=True):
+                if np.shares_memory(earlier, later):
+                    self.refuse(
+                        f"step().{field} shares memory with that of an earlier step; return new "
+                        "arrays"
+                    )
+
     def reset(self, task: Task, seeds: list[int]) -> None:
         generators = [np.random.default_rng(seed) for seed in seeds]
         task.reset(np.arange(SIMULATIONS), generators)
 
-    def look(
+    def check_array(
         self, values: Any, where: str, field: str, rows: NDArray[np.bool_] | None = None
     ) -> None:
-        """See that an array has the shape and dtype of a field of ``StepResult``."""
-        observed = field == "observation"
-        shape = (SIMULATIONS, *(self.task.observation_space.shape if observed else ()))
-        flag = field in ("terminated", "truncated")
-        kinds = "bool" if flag else "float64 or float32"
-        array = isinstance(values, np.ndarray)
-        if not array or values.shape != shape or str(values.dtype) not in kinds.split(" or "):
+        """Check that an array has the shape and dtype of a field of ``StepResult``, and is finite.
+
+        Args:
+            values: the array.
+            where: the call that returned it, for errors.
+            field: of ``StepResult``.
+            rows: (num_simulations,): the rows that must be finite; ``None`` for all.
+        """
+        is_observation = field == "observation"
+        shape = (SIMULATIONS, *(self.task.observation_space.shape if is_observation else ()))
+        is_flag = field in ("terminated", "truncated")
+        kinds = "bool" if is_flag else "float64 or float32"
+        is_array = isinstance(values, np.ndarray)
+        if not is_array or values.shape != shape or str(values.dtype) not in kinds.split(" or "):
             self.refuse(f"{where} must be an array {shape} of {kinds}: {_described(values)}")
-        if not flag and not np.isfinite(values if rows is None else values[rows]).all():
+        if not is_flag and not np.isfinite(values if rows is None else values[rows]).all():
             self.refuse(f"{where} must be finite: {values.tolist()}")
 
-    def alike(self, first: list[StepResult], second: list[StepResult], when: str) -> None:
+    def require_equal(self, first: list[StepResult], second: list[StepResult], when: str) -> None:
+        """Check that two runs of the same episodes are equal until their ends.
+
+        Args:
+            first, second: the results.
+            when: circumstances of the second run, for errors.
+        """
         alive = np.ones(SIMULATIONS, np.bool_)
         for k, (one, other) in enumerate(zip(first, second, strict=False)):
             for field, a, b in zip(StepResult._fields, one, other, strict=True):
@@ -231,8 +268,12 @@ class _Check:
         raise UsageError(f"{self.name}: {text if len(text) <= 400 else text[:397] + '...'}")
 
 
-def one_action(task: Task, generator: np.random.Generator) -> NDArray[Any]:
-    """An action that is drawn from a task's space, the same for all of its simulations."""
+def sample_action(task: Task, generator: np.random.Generator) -> NDArray[Any]:
+    """Draw an action from a task's action space, the same for all of its simulations.
+
+    Returns:
+        (num_simulations, action size); (num_simulations,) for a ``Discrete`` space.
+    """
     space = task.action_space
     if isinstance(space, Discrete):
         return np.full(task.num_simulations, space.start + generator.integers(space.n), np.int64)

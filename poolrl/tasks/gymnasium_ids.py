@@ -1,4 +1,4 @@
-"""Which environments Gymnasium knows, and which package brings the others."""
+"""Ids of Gymnasium's environments, and the packages that register more of them."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from typing import Any, NamedTuple
 import gymnasium
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 
-from poolrl.errors import UsageError
+from poolrl.errors import UsageError, one_line
 from poolrl.tasks.registry import REGISTRY
 
 
 class Package(NamedTuple):
-    """A package whose environments have ids of their own.
+    """A package that registers environments with Gymnasium.
 
     Attributes:
-        prefixes: what its ids begin with.
-        module: to import, which registers them.
-        requires: the module by which to see that it is there.
-        extra: of poolrl, that brings it.
+        prefixes: of its ids.
+        module: registers the environments when it is imported.
+        requires: module that shows whether the package is installed.
+        extra: extra of poolrl that installs the package.
     """
 
     prefixes: tuple[str, ...]
@@ -35,33 +35,33 @@ class Package(NamedTuple):
     extra: str
 
 
-# An id may come from a file that somebody else wrote: only what stands here is imported for one.
+# An id may come from another user's file, so no modules but these are imported for one.
 PACKAGES = (
     Package(("dm_control/",), "shimmy", "dm_control", "dm"),
     Package(("myo", "motorFinger"), "myosuite", "myosuite", "myo"),
 )
 
 REQUIRED = {"gymnasium.envs.box2d": ("Box2D", "box2d")}
-"""What environments of Gymnasium's own need, by the module that they stand in: a module, and the
-extra that brings it."""
+"""Prefix of the entry point of Gymnasium's own environments -> the module that they require, and
+the extra of poolrl that installs it."""
 
 KEEP_STATE = ("gymnasium.envs.box2d",)
-"""Modules whose environments carry something over a reset (Box2D's world does), so that an episode
-would depend on those before it: they are made anew for every episode."""
+"""Prefixes of entry points of environments that keep state over a reset (Box2D's world does), so
+that an episode would depend on earlier ones. They are created again for every episode."""
 
-# They would make an environment, or import a module, that their arguments name.
+# They create an environment, or import a module, that their arguments name.
 REFUSED = ("GymV21Environment", "GymV26Environment", "dm_control/compatibility-env")
 
 
 def environment_spec(task_id: str, entry: Any = None) -> EnvSpec:
-    """What Gymnasium knows of an id, importing no more for it than ``PACKAGES`` says.
+    """Return Gymnasium's specification of an id, importing only the modules of ``PACKAGES``.
 
     Args:
         task_id: of an environment, or of a user's task.
         entry: for a user's task the class, or the id that the user's file registered.
 
     Raises:
-        UsageError: there is no such environment, or its package is missing.
+        UsageError: there is no such environment, or its package is not installed.
     """
     if isinstance(entry, type):
         name = task_id.rpartition(":")[2]
@@ -98,25 +98,26 @@ def import_package(task_id: str) -> None:
             raise _missing(task_id, package.extra)
         _choose_renderer()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of displays that are not there
+            warnings.simplefilter("ignore")  # about missing displays
             try:
                 import_module(package.module)
             except Exception as error:
-                text = " ".join(f"{type(error).__name__}: {error}".split())
+                text = one_line(error)
                 raise UsageError(
                     f"task.id: {task_id}: cannot import {package.module}: {text}"
                 ) from error
 
 
 def _choose_renderer() -> None:
-    """Without a display, have MuJoCo draw without one too: some of dm_control's tasks need its
-    renderer even if nobody looks, and with the default one they end the process."""
+    """Without a display, select an off-screen renderer for MuJoCo: some of dm_control's tasks
+    create one, and the default renderer would end the process."""
     if sys.platform == "linux" and not os.environ.get("DISPLAY"):
         os.environ.setdefault("MUJOCO_GL", "egl" if find_library("EGL") else "disable")
 
 
 def missing_extra(spec: EnvSpec) -> str | None:
-    """The extra of poolrl that one of Gymnasium's own environments needs and that is not there."""
+    """Return the extra of poolrl that one of Gymnasium's own environments needs, if its module is
+    not installed; else ``None``."""
     for module, (required, extra) in REQUIRED.items():
         if str(spec.entry_point).startswith(module) and find_spec(required) is None:
             return extra
@@ -124,7 +125,7 @@ def missing_extra(spec: EnvSpec) -> str | None:
 
 
 def arguments(spec: EnvSpec) -> tuple[dict[str, inspect.Parameter], bool]:
-    """The keyword arguments of an environment by name, and whether it may take others too."""
+    """Return the keyword arguments of an environment by name, and whether it accepts others."""
     entry = spec.entry_point
     creator = load_env_creator(entry) if isinstance(entry, str) else entry
     assert creator is not None

@@ -1,4 +1,4 @@
-"""Any environment of Gymnasium's as a task: as many of it as simulations, stepped one by one."""
+"""Adapter from Gymnasium's environments to tasks: one environment per simulation, in a loop."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 from numpy.typing import NDArray
 
-from poolrl.errors import UsageError
+from poolrl.errors import UsageError, one_line
 from poolrl.spaces import ActionSpace
 from poolrl.tasks.base import Ids, StepResult, Task
 from poolrl.tasks.gymnasium_ids import KEEP_STATE, arguments
 from poolrl.tasks.registry import unknown_argument
 
 FLAT = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
-"""What observations are made of."""
+"""Spaces that observations may consist of."""
 
 
 class GymnasiumTask(Task):
@@ -43,20 +43,20 @@ class GymnasiumTask(Task):
     ) -> None:
         """
         Args:
-            num_simulations: how many environments are made.
-            spec: as ``environment_spec`` gives it.
-            max_episode_steps: the time limit; 0 for the environment's own.
+            num_simulations: number of environments.
+            spec: as ``environment_spec`` returns it.
+            max_episode_steps: time limit in control steps; 0 for the environment's own.
             kwargs: arguments of the environment.
 
         Raises:
-            UsageError: the environment cannot be made, or its spaces are of no use here.
+            UsageError: the environment cannot be created, or its spaces are not supported.
         """
         self._kwargs = dict(kwargs or {})
         first, limit = _first(spec, max_episode_steps, self._kwargs)
         self.num_simulations = num_simulations
         self.max_episode_steps = limit
         self._spec = spec
-        self._anew = str(spec.entry_point).startswith(KEEP_STATE)
+        self._recreate = str(spec.entry_point).startswith(KEEP_STATE)
         others = (_make(spec, limit, self._kwargs) for _ in range(num_simulations - 1))
         self._environments = [first, *others]
         self._inner = first.observation_space
@@ -69,10 +69,10 @@ class GymnasiumTask(Task):
         self._diverged[ids] = False
         for i, generator in zip(ids, generators, strict=True):
             seed = int(generator.integers(2**31))
-            if self._anew:
+            if self._recreate:
                 self._environments[i].close()
                 self._environments[i] = _make(self._spec, self.max_episode_steps, self._kwargs)
-            self._keep(i, self._environments[i].reset(seed=seed)[0])
+            self._store(i, self._environments[i].reset(seed=seed)[0])
 
     def observe(self) -> NDArray[np.float64]:
         return self._observation.copy()
@@ -88,27 +88,31 @@ class GymnasiumTask(Task):
                     self._convert(action[i])
                 )
             except Exception as error:
-                if type(error).__name__ != "PhysicsError":  # dm_control's word for instability
+                if type(error).__name__ != "PhysicsError":  # of dm_control, for instability
                     raise
                 self._diverged[i] = terminated[i] = True
                 continue
-            self._keep(i, observation)
+            self._store(i, observation)
         return StepResult(self.observe(), reward, terminated, truncated)
 
     def diverged(self) -> NDArray[np.bool_]:
         return self._diverged.copy()
 
-    def _keep(self, i: int, observation: Any) -> None:
+    def _store(self, i: int, observation: Any) -> None:
         flat: Any = spaces.flatten(self._inner, observation)
         self._observation[i] = flat
         self._diverged[i] |= not np.isfinite(self._observation[i]).all()
 
 
 def observation_space(space: spaces.Space[Any], task_id: str) -> spaces.Box:
-    """The box of one dimension that observations are flattened to.
+    """Return the box of one dimension that observations are flattened to.
+
+    Args:
+        space: of the environment.
+        task_id: for errors.
 
     Raises:
-        UsageError: the space holds images, or what has no fixed size.
+        UsageError: the space contains images, or a space without a fixed size.
     """
     for part in _parts(space):
         if isinstance(part, spaces.Box) and len(part.shape) > 2 and part.dtype == np.uint8:
@@ -131,10 +135,14 @@ def observation_space(space: spaces.Space[Any], task_id: str) -> spaces.Box:
 def action_space(
     space: spaces.Space[Any], task_id: str
 ) -> tuple[ActionSpace, Callable[[NDArray[Any]], Any]]:
-    """The space that policies act in, and what makes one of its actions one of the environment's.
+    """Return the space that policies act in, and the conversion to the environment's actions.
+
+    Args:
+        space: of the environment.
+        task_id: for errors.
 
     Raises:
-        UsageError: the space is neither numbers nor choices.
+        UsageError: the space is none of Box (of floats), Discrete, MultiDiscrete and MultiBinary.
     """
     if isinstance(space, spaces.Discrete):
         return spaces.Discrete(int(space.n), start=int(space.start)), int
@@ -153,7 +161,7 @@ def action_space(
         low, high = box.low.ravel().astype(np.float32), box.high.ravel().astype(np.float32)
         return (
             spaces.Box(low, high, dtype=np.float32),
-            # Rounded to float32, a bound may lie outside of the environment's own.
+            # A bound that is rounded to float32 may be outside the environment's own.
             lambda action: np.clip(action.reshape(box.shape).astype(box.dtype), box.low, box.high),
         )
     raise UsageError(
@@ -165,11 +173,11 @@ def action_space(
 def _first(
     spec: EnvSpec, limit: int, kwargs: dict[str, Any]
 ) -> tuple[gymnasium.Env[Any, Any], int]:
-    """An environment with a time limit, and the limit: its own where ``limit`` is 0."""
+    """Create an environment with a time limit, its own where ``limit`` is 0; return both."""
     limit = limit or spec.max_episode_steps or 0
     if limit:
         return _make(spec, limit, kwargs), limit
-    # dm_control's time limit is no part of what is registered.
+    # dm_control does not register its time limit.
     own = getattr(_make(spec, -1, kwargs).unwrapped, "_step_limit", math.inf)
     if not math.isfinite(own):
         raise UsageError(f"task.max_episode_steps: {spec.id} has no time limit of its own; set it")
@@ -177,10 +185,10 @@ def _first(
 
 
 def _make(spec: EnvSpec, limit: int, kwargs: dict[str, Any]) -> gymnasium.Env[Any, Any]:
-    """``gymnasium.make``, where a ``limit`` of -1 means none."""
+    """Call ``gymnasium.make``; a ``limit`` of -1 means none."""
     try:
         if spec.namespace == "dm_control" and "-" in spec.name:  # of its suite
-            # Some draw their model when they are made, which must be the same for every worker.
+            # Some draw their model at creation, which must be the same for every worker.
             inner = {"random": 0} | ({"time_limit": math.inf} if limit > 0 else {})
             kwargs = {**kwargs, "task_kwargs": inner | kwargs.get("task_kwargs", {})}
         with warnings.catch_warnings():
@@ -195,10 +203,10 @@ def _make(spec: EnvSpec, limit: int, kwargs: dict[str, Any]) -> gymnasium.Env[An
     except UsageError:
         raise
     except Exception as error:
-        text = " ".join(f"{type(error).__name__}: {error}".split())
+        text = one_line(error)
         raise UsageError(f"task: {spec.id} with these arguments: {text}") from error
     if "mujoco" in sys.modules:
-        import_module("poolrl.tasks.mujoco")  # which keeps MuJoCo from a log and its clock
+        import_module("poolrl.tasks.mujoco")  # its import disables MuJoCo's log and clock
     return environment
 
 

@@ -1,4 +1,4 @@
-"""What tasks there are, and what one of them is like."""
+"""List the available tasks, and describe one of them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from gymnasium.envs.registration import load_env_creator
 from gymnasium.spaces import Box, Discrete
 from msgspec import Struct
 
-from poolrl import trusted_code as user
 from poolrl.config.schema import World
 from poolrl.errors import UsageError
 from poolrl.spaces import ActionSpace
 from poolrl.tasks.base import Task
+from poolrl.tasks.factory import make
 from poolrl.tasks.gymnasium_ids import (
     PACKAGES,
     REFUSED,
@@ -26,7 +26,9 @@ from poolrl.tasks.gymnasium_ids import (
     import_package,
     missing_extra,
 )
-from poolrl.tasks.registry import REGISTRY, keyword_arguments, make, task_class
+from poolrl.tasks.permissions import blamed, permitted
+from poolrl.tasks.registry import REGISTRY, keyword_arguments, task_class
+from poolrl.trusted_code import names_code
 
 
 class Entry(Struct, frozen=True):
@@ -34,10 +36,10 @@ class Entry(Struct, frozen=True):
 
     Attributes:
         id: its id.
-        origin: "native" where it is ours, else the package that it is adapted from.
-        observation_size, action: its spaces; ``None`` where it would have to be made to know them.
-        max_episode_steps: its time limit; ``None`` as above.
-        missing: the extra of poolrl that it needs and that is not installed.
+        origin: "native" for poolrl's own, else the package that it is adapted from.
+        observation_size, action: its spaces; ``None`` where the task must be created to know them.
+        max_episode_steps: time limit in control steps; ``None`` as above.
+        missing: the extra of poolrl that it needs, if that is not installed.
     """
 
     id: str
@@ -49,14 +51,14 @@ class Entry(Struct, frozen=True):
 
 
 class Description(Struct, frozen=True):
-    """A task by itself.
+    """A single task in detail.
 
     Attributes:
         id: its id.
         origin: as for ``Entry``, or the file of a user's own task.
-        summary: what its documentation begins with.
+        summary: first paragraph of its docstring.
         observation, action: its spaces with their bounds.
-        max_episode_steps: its time limit.
+        max_episode_steps: time limit in control steps.
         arguments: name -> type and default.
     """
 
@@ -70,12 +72,12 @@ class Description(Struct, frozen=True):
 
 
 def entries(*, everything: bool = False) -> list[Entry]:
-    """Our own tasks; ``everything``: those too that are adapted, without making any of them."""
+    """List the native tasks; with ``everything`` also the adapted ones, without creating them."""
     found = []
     for task_id, (_, limit) in REGISTRY.items():
         try:
             task = make(task_id, 1)
-        except UsageError:  # its model must be given
+        except UsageError:  # its model must be passed as an argument
             found.append(Entry(task_id, "native", max_episode_steps=limit))
             continue
         size = task.observation_space.shape[0]
@@ -85,27 +87,27 @@ def entries(*, everything: bool = False) -> list[Entry]:
 
 
 def families() -> dict[str, str]:
-    """The packages that tasks are adapted from -> what to install for them, "" where nothing."""
+    """Map each package that tasks are adapted from to the extra to install, "" if installed."""
     found = {"gymnasium": ""}
-    return found | {p.requires: "" if _is_there(p) else f"poolrl[{p.extra}]" for p in PACKAGES}
+    return found | {p.requires: "" if _is_installed(p) else f"poolrl[{p.extra}]" for p in PACKAGES}
 
 
 def describe(world: World) -> Description:
-    """A task with its spaces, arguments and documentation.
+    """Describe a task: spaces, arguments and documentation.
 
     Args:
         world: a user's own task must have been permitted.
 
     Raises:
-        UsageError: there is no such task, or it cannot be made.
+        UsageError: there is no such task, or it cannot be created.
     """
     parameters: Mapping[str, inspect.Parameter]
     documented: Any
     entry: Any = None
     if world.id in REGISTRY:
         entry, origin = task_class(world.id), "native"
-    elif user.is_user_task(world.id):
-        known = user.permitted(world)
+    elif names_code(world.id):
+        known = permitted(world)
         entry, origin = known.entry, str(known.file)
     if isinstance(entry, type) and issubclass(entry, Task):
         parameters, documented = keyword_arguments(entry), entry
@@ -114,14 +116,14 @@ def describe(world: World) -> Description:
         creator: Any = spec.entry_point
         if isinstance(creator, str):
             creator = load_env_creator(creator)
-        documented = getattr(creator, "func", creator)  # of a partial application
+        documented = getattr(creator, "func", creator)  # of a functools.partial
         origin = origin if entry else _origin(world.id)
         parameters = {
             name: p.replace(default=spec.kwargs.get(name, p.default))
             for name, p in arguments(spec)[0].items()
             if name != "render_mode"
         }
-    with user.blamed(world):
+    with blamed(world):
         task = make(world, 1)
     return Description(
         id=world.id,
@@ -135,7 +137,7 @@ def describe(world: World) -> Description:
 
 
 def short(space: ActionSpace) -> str:
-    """A space in a word or two: ``Box 6``, ``Discrete 2``, ``MultiDiscrete 2×3``."""
+    """Format a space briefly: ``Box 6``, ``Discrete 2``, ``MultiDiscrete 2×3``."""
     if isinstance(space, Box):
         return f"Box {space.shape[0]}"
     if isinstance(space, Discrete):
@@ -161,13 +163,13 @@ def _numbers(values: Iterable[Any]) -> str:
 
 def _adapted() -> list[Entry]:
     for package in PACKAGES:
-        if _is_there(package):
+        if _is_installed(package):
             import_package(package.prefixes[0])
     found = []
     for task_id, spec in gymnasium.registry.items():
-        # Some ids stand there only to tell where they have gone.
-        gone = getattr(spec.entry_point, "__name__", "").startswith("_raise")
-        if task_id not in REGISTRY and not gone and not task_id.startswith(REFUSED):
+        # Ids of removed environments are registered with a function that raises.
+        removed = getattr(spec.entry_point, "__name__", "").startswith("_raise")
+        if task_id not in REGISTRY and not removed and not task_id.startswith(REFUSED):
             extra = missing_extra(spec)
             found.append(
                 Entry(
@@ -185,7 +187,7 @@ def _origin(task_id: str) -> str:
     return next(names, "gymnasium")
 
 
-def _is_there(package: Package) -> bool:
+def _is_installed(package: Package) -> bool:
     return find_spec(package.requires) is not None and find_spec(package.module) is not None
 
 

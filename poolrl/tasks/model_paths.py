@@ -1,26 +1,53 @@
-"""Models that lie elsewhere than a pool has recorded: for this process alone, since where a model
-lies is no part of what a pool computes, but stands in its specification and in its agents."""
+"""Paths of model files: made absolute, and mapped where a file has moved.
+
+The path of a model has no effect on a pool's results, but is recorded in its specification and its
+agents. So a file that has moved is mapped in this process only, and the record does not change.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from poolrl import files
 from poolrl.config.schema import World
 from poolrl.errors import UsageError
 
-_places: dict[str, str] = {}
-"""recorded path -> where the model lies here"""
+
+class ModelPaths:
+    """Recorded paths of models -> their paths on this machine."""
+
+    def __init__(self) -> None:
+        self._moved: dict[str, str] = {}
+
+    def move(self, recorded: str, path: str) -> None:
+        """Map a recorded path to another one, which is made absolute."""
+        self._moved[recorded] = files.absolute(path)
+
+    def moved(self, recorded: str) -> str | None:
+        """Return the path that a recorded one is mapped to; ``None`` where there is none."""
+        return self._moved.get(recorded)
+
+    def resolve(self, recorded: str) -> str:
+        """Return the path of a recorded model on this machine."""
+        return self._moved.get(recorded, recorded)
 
 
-def move_model(world: World, arguments: dict[str, Any]) -> None:
-    """Take the model of a recorded world from where it lies here.
+MODEL_PATHS = ModelPaths()
+"""The models that have moved, for the functions below and ``poolrl.tasks.make``."""
 
-    Whether it is the same model is for the caller to see, by its fingerprint.
+
+def move_model(
+    world: World, arguments: dict[str, Any], *, model_paths: ModelPaths = MODEL_PATHS
+) -> None:
+    """Map the path of a recorded world's model to its new path.
+
+    Whether both are the same model is for the caller to check, by ``fingerprint``.
 
     Args:
         world: of a pool.
-        arguments: of the command line, where none but ``xml_file`` has any business.
+        arguments: of the command line; only ``xml_file`` is permitted.
+        model_paths: where the new path is stored.
 
     Raises:
         UsageError: there is another argument, or the world names no file.
@@ -34,15 +61,19 @@ def move_model(world: World, arguments: dict[str, Any]) -> None:
             )
         if not isinstance(recorded, str):
             raise UsageError(f"--task-arg {name}: the pool's task, {world.id}, names no such file")
-        _places[recorded] = files.absolute(value)
+        model_paths.move(recorded, value)
 
 
-def place(xml_file: str) -> str:
-    """Where a recorded model lies here."""
-    return _places.get(xml_file, xml_file)
-
-
-def new_place(world: World) -> str | None:
-    """Where a world's model has been moved to; ``None`` where it has not."""
+def new_place(world: World, *, model_paths: ModelPaths = MODEL_PATHS) -> str | None:
+    """Return the path that a world's model was moved to; ``None`` where it was not."""
     recorded = world.kwargs.get("xml_file")
-    return _places.get(recorded) if isinstance(recorded, str) else None
+    return model_paths.moved(recorded) if isinstance(recorded, str) else None
+
+
+def with_absolute_paths(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Make the model's path absolute in keyword arguments, for workers with another working
+    directory."""
+    file = kwargs.get("xml_file")
+    if not isinstance(file, str) or not file.startswith((".", "~")):
+        return dict(kwargs)
+    return {**kwargs, "xml_file": files.absolute(file)}

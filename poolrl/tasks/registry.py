@@ -1,23 +1,17 @@
-"""Which class stands behind an id, and how a task is made of it."""
+"""The native tasks (ids, classes, time limits), and the keyword arguments of tasks."""
 
 from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import Any
 
-from poolrl import files
-from poolrl import trusted_code as user
-from poolrl.config.schema import World
 from poolrl.errors import UsageError
 from poolrl.tasks.base import Task
-from poolrl.tasks.model_paths import place
-from poolrl.tasks.variants import with_variants
 
-# id: (module:class, default time limit). Modules are imported when a task is made, so that the
-# command line can list ids without loading a simulator.
+# Modules are imported when a task is made, so that the ids can be listed without a simulator.
 REGISTRY: dict[str, tuple[str, int]] = {
     "InvertedPendulum-v5": ("poolrl.tasks.mujoco.inverted_pendulum:InvertedPendulum", 1000),
     "InvertedDoublePendulum-v5": (
@@ -37,87 +31,21 @@ REGISTRY: dict[str, tuple[str, int]] = {
     "QuadrupedStep-v0": ("poolrl.tasks.mujoco.quadruped:QuadrupedStep", 800),
     "AnymalC-v0": ("poolrl.tasks.mujoco.quadruped:AnymalC", 800),
     "Plateau-v0": ("poolrl.tasks.identity:Plateau", 10),
-    "Switches-v0": ("poolrl.tasks.switches:Switches", 10),
+    "Switches-v0": ("poolrl.tasks.identity:Switches", 10),
 }
+"""id -> (module:class, default time limit in control steps)."""
 
 
 def task_class(task_id: str) -> type[Task]:
-    """The class behind an id of ``REGISTRY``."""
+    """Import and return the class of an id of ``REGISTRY``."""
     module, _, name = REGISTRY[task_id][0].partition(":")
     cls: type[Task] = getattr(import_module(module), name)
     return cls
 
 
-def make(task: str | World, num_simulations: int, **fields: Any) -> Task:
-    """Make a batch of simulations of a task.
-
-    Args:
-        task: a world, or an id with the other fields of one: ``max_episode_steps``, ``kwargs``, …
-            An id is one of ``REGISTRY``, any of Gymnasium's, or a user's own that was permitted
-            (``poolrl.tasks.permit``).
-        num_simulations: how many episodes run side by side.
-
-    Raises:
-        UsageError: the id, a keyword, or the type of a value is wrong, or a package is missing.
-    """
-    world = World(id=task, **fields) if isinstance(task, str) else task
-    with user.blamed(world):
-        made = _made(world, num_simulations)
-        if world.randomize:
-            randomize = getattr(made, "randomize", None)
-            if randomize is None:
-                raise UsageError(
-                    f"task.randomize: {world.id} has no MuJoCo model of poolrl's to draw"
-                )
-            randomize(world.randomize)
-        return with_variants(made, world)
-
-
-def _made(world: World, num_simulations: int) -> Task:
-    if world.id in REGISTRY:
-        return _of_class(task_class(world.id), REGISTRY[world.id][1], world, num_simulations)
-    entry = user.permitted(world).entry if user.needs_permission(world) else None
-    if isinstance(entry, type) and issubclass(entry, Task):
-        default = inspect.signature(entry).parameters.get("max_episode_steps")
-        limit = getattr(default, "default", None)
-        return _of_class(entry, limit if isinstance(limit, int) else 0, world, num_simulations)
-    from poolrl.tasks.gymnasium_ids import environment_spec
-    from poolrl.tasks.gymnasium_task import GymnasiumTask
-
-    return GymnasiumTask(
-        num_simulations,
-        spec=environment_spec(world.id, entry),
-        max_episode_steps=world.max_episode_steps,
-        kwargs=world.kwargs,
-    )
-
-
-def _of_class(cls: type[Task], default_limit: int, world: World, num_simulations: int) -> Task:
-    kwargs = dict(world.kwargs)
-    known = keyword_arguments(cls)
-    for name, value in kwargs.items():
-        if name not in known:
-            raise unknown_argument(world.id, name, known)
-        example = value if takes(known[name].annotation, value) else known[name].default
-        kwargs[name] = like(example, value, f"task.kwargs.{name}")
-    if isinstance(file := kwargs.get("xml_file"), str):
-        kwargs["xml_file"] = place(file)
-    limit = world.max_episode_steps or default_limit
-    if not limit:
-        raise UsageError(f"task.max_episode_steps: {world.id} has no time limit of its own; set it")
-    try:
-        return cls(num_simulations, max_episode_steps=limit, **kwargs)  # type: ignore[call-arg]
-    except UsageError:
-        raise
-    except Exception as error:
-        if world.id not in REGISTRY:
-            raise  # whose file is blamed
-        text = " ".join(f"{type(error).__name__}: {error}".split())
-        raise UsageError(f"task: {world.id} with these arguments: {text}") from error
-
-
 def keyword_arguments(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """A task's own arguments: those that its constructor takes by keyword alone."""
+    """Return a task's own arguments: the keyword-only ones of its constructor, without
+    ``max_episode_steps``."""
     return {
         name: parameter
         for name, parameter in inspect.signature(function).parameters.items()
@@ -126,42 +54,35 @@ def keyword_arguments(function: Callable[..., Any]) -> dict[str, inspect.Paramet
 
 
 def unknown_argument(task_id: str, name: str, known: Iterable[str]) -> UsageError:
-    """What to raise where a task has no argument of this name."""
+    """Create the error for an argument that a task does not have.
+
+    Args:
+        task_id: the task.
+        name: of the argument.
+        known: names of the arguments that the task has.
+    """
     return UsageError(
         f"task.kwargs.{name}: unknown argument of {task_id}; known: {', '.join(known) or 'none'}"
     )
 
 
-def with_absolute_paths(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Keyword arguments that mean the same file from wherever a worker stands."""
-    file = kwargs.get("xml_file")
-    if not isinstance(file, str) or not file.startswith((".", "~")):
-        return dict(kwargs)
-    return {**kwargs, "xml_file": files.absolute(file)}
-
-
-def fingerprint(task: Task) -> str:
-    """SHA-256 of what a task's physics is compiled from; empty where there is no model."""
-    model = getattr(task, "model", None)
-    if model is None:
-        return ""
-    from poolrl.tasks.mujoco.model import model_sha256
-
-    return model_sha256(model)
-
-
 def takes(annotation: Any, value: Any) -> bool:
-    """Whether a value is of one of the types that an annotation as ``int | str`` lists."""
+    """Whether a value is of one of the types that an annotation such as ``int | str`` lists."""
     return type(value).__name__ in str(annotation).split(" | ")
 
 
 def like(default: Any, value: Any, key: str) -> Any:
-    """A value of the type of a default: whole numbers serve as floats, lists as tuples.
+    """Convert a value to the type of a default: an int to a float, a list to a tuple.
 
-    The parts of a tuple may be infinite, since they are the ends of ranges.
+    The elements of a tuple may be infinite, since tuples are ranges.
+
+    Args:
+        default: a value of the type that is expected; ``None`` accepts any type.
+        value: as it was read from a file or the command line.
+        key: the configuration key of the value, for errors.
 
     Raises:
-        UsageError: names the key.
+        UsageError: the value is of another type, or not finite; names the key.
     """
     kind = type(default)
     if kind is tuple and isinstance(value, (list, tuple)):

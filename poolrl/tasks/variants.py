@@ -1,4 +1,4 @@
-"""Variants of any task: repeated actions, and observations without velocities."""
+"""Wrappers for any task: repeated actions, and observations without velocities."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ from poolrl.tasks.base import Ids, Info, StepResult, Task
 
 
 def with_variants(task: Task, world: World) -> Task:
-    """A task as a world asks for it: actions are repeated first, then velocities masked.
+    """Wrap a task in the variants of a world: first action repeat, then masked velocities.
+
+    Args:
+        task: without variants.
+        world: the world that the task was created for.
 
     Raises:
         UsageError: the task does not know which observations are velocities.
@@ -28,15 +32,14 @@ def with_variants(task: Task, world: World) -> Task:
 
 
 def time_limit(task: Task) -> int:
-    """The time limit of a task without its variants, in its own control steps."""
+    """Return the time limit of a task without its variants, in its own control steps."""
     while isinstance(task, _Variant):
         task = task.task
     return task.max_episode_steps
 
 
 class _Variant(Task):
-    """A task that changes little of another one; what else that one offers (its model, say) is
-    found as if it were this one's own."""
+    """A wrapper of another task, which forwards all calls and attributes (such as ``model``)."""
 
     def __init__(self, task: Task) -> None:
         self.task = task
@@ -46,7 +49,7 @@ class _Variant(Task):
         self.action_space = task.action_space
 
     def __getattr__(self, name: str) -> Any:
-        if name == "task":  # not there yet
+        if name == "task":  # not set yet, while unpickling or copying
             raise AttributeError(name)
         return getattr(self.task, name)
 
@@ -73,16 +76,16 @@ class _Variant(Task):
 
 
 class ActionRepeat(_Variant):
-    """The same action for a number of control steps of the inner task, whose rewards add up.
+    """Apply each action for a number of control steps of the inner task, and sum their rewards.
 
-    A simulation whose episode ends among them is not stepped further, so that its last action may
-    have been played for fewer. The time limit stays the inner task's, in its own control steps;
-    ``max_episode_steps`` is here the number of actions that it leaves room for. ``info`` tells of
-    the last control step of those simulations that made all of them.
+    A simulation in which the episode ends early is not stepped further, so that its last action may
+    be applied for fewer steps. The time limit is the inner task's, in its own control steps;
+    ``max_episode_steps`` of this task is the limit in actions, rounded up. ``info`` is that of the
+    last control step, of the simulations that made all of them.
 
     Args:
         task: the inner task.
-        count: control steps that an action is played for.
+        count: control steps per action.
     """
 
     def __init__(self, task: Task, count: int) -> None:
@@ -93,25 +96,25 @@ class ActionRepeat(_Variant):
     def step(self, action: NDArray[Any], ids: Ids | None = None) -> StepResult:
         total = self.task.step(action, ids)
         for _ in range(self._count - 1):
-            going = ~(total.terminated | total.truncated)
+            active = ~(total.terminated | total.truncated)
             if ids is not None:
-                going &= np.isin(np.arange(self.num_simulations), ids)
-            rows = np.flatnonzero(going)
+                active &= np.isin(np.arange(self.num_simulations), ids)
+            rows = np.flatnonzero(active)
             if not len(rows):
                 break
-            everyone = ids is None and len(rows) == self.num_simulations
-            again = self.task.step(action, None if everyone else rows)
+            all_active = ids is None and len(rows) == self.num_simulations
+            result = self.task.step(action, None if all_active else rows)
             total = StepResult(
-                np.where(going[:, None], again.observation, total.observation),
-                np.where(going, total.reward + again.reward, total.reward),
-                np.where(going, again.terminated, total.terminated),
-                np.where(going, again.truncated, total.truncated),
+                np.where(active[:, None], result.observation, total.observation),
+                np.where(active, total.reward + result.reward, total.reward),
+                np.where(active, result.terminated, total.terminated),
+                np.where(active, result.truncated, total.truncated),
             )
         return total
 
 
 class MaskedVelocities(_Variant):
-    """Observations without those that are velocities.
+    """Remove the velocities from the observations.
 
     Args:
         task: the inner task.

@@ -1,4 +1,4 @@
-"""Any task as a vector environment of Gymnasium's."""
+"""Adapter from tasks to Gymnasium's vector environments."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from poolrl.tasks.base import Info, Task
-from poolrl.tasks.registry import make
+from poolrl.tasks.factory import make
 
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
@@ -27,13 +27,13 @@ def make_vec(
     autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
     **kwargs: Any,
 ) -> TaskVectorEnv:
-    """Make a vector environment of a task.
+    """Create a vector environment of a task.
 
     Args:
-        task_id: an id of the registry.
-        num_envs: how many environments step together.
-        max_episode_steps: the time limit in control steps; ``None`` for the task's own.
-        autoreset_mode: when an environment whose episode has ended begins the next one.
+        task_id: any id that ``poolrl.tasks.make`` accepts.
+        num_envs: number of environments.
+        max_episode_steps: time limit in control steps; ``None`` for the task's own.
+        autoreset_mode: when an environment is reset after its episode has ended.
         kwargs: the task's own arguments.
 
     Raises:
@@ -44,12 +44,12 @@ def make_vec(
 
 
 class TaskVectorEnv(VectorEnv[Array, Array, Array]):
-    """A task's simulations as environments that are seeded, reset and told of as Gymnasium's
-    ``SyncVectorEnv`` does with its own.
+    """A task's simulations as environments with the seeding, resets and infos of Gymnasium's
+    ``SyncVectorEnv``.
 
     Attributes:
         task: the simulations.
-        num_envs: how many there are.
+        num_envs: number of environments.
         metadata: ``autoreset_mode``.
         single_observation_space: of one environment.
         single_action_space: of one environment.
@@ -57,7 +57,7 @@ class TaskVectorEnv(VectorEnv[Array, Array, Array]):
         action_space: of all of them.
 
     Args:
-        task: the simulations, which nobody else must step.
+        task: the simulations, which must not be stepped elsewhere.
         autoreset_mode: as for ``make_vec``.
     """
 
@@ -73,7 +73,7 @@ class TaskVectorEnv(VectorEnv[Array, Array, Array]):
         self.observation_space = batch_space(task.observation_space, self.num_envs)
         self.action_space = batch_space(task.action_space, self.num_envs)
         self._generators: list[np.random.Generator | None] = [None] * self.num_envs
-        self._begun = np.zeros(self.num_envs, np.bool_)
+        self._started = np.zeros(self.num_envs, np.bool_)
         self._ended = np.zeros(self.num_envs, np.bool_)
 
     def reset(
@@ -82,16 +82,20 @@ class TaskVectorEnv(VectorEnv[Array, Array, Array]):
         seed: int | Sequence[int | None] | None = None,
         options: dict[str, Any] | None = None,
     ) -> tuple[Array, dict[str, Any]]:
-        """Begin new episodes.
+        """Start new episodes.
 
         Args:
-            seed: of the environments' random numbers: ``seed + i`` for the i-th, or one for each;
-                where there is none, they go on.
-            options: ``reset_mask``, (num_envs,) of bool, says which environments are reset; all of
-                them where it is missing.
+            seed: ``seed + i`` seeds the i-th environment; or a sequence with a seed for each.
+                Without a seed, an environment's generator continues.
+            options: ``reset_mask``, (num_envs,) of bool, selects the environments to reset; all of
+                them without it.
 
         Returns:
-            The observations of all environments, and what those that were reset tell.
+            The observations of all environments, and the infos of those that were reset.
+
+        Raises:
+            ValueError: the number of seeds, or the mask, does not fit ``num_envs``.
+            TypeError: the mask is no array of bool.
         """
         if seed is None or isinstance(seed, (int, np.integer)):
             seeds = [None if seed is None else int(seed) + i for i in range(self.num_envs)]
@@ -104,7 +108,7 @@ class TaskVectorEnv(VectorEnv[Array, Array, Array]):
             if seeds[i] is not None:
                 self._generators[i] = np_random(seeds[i])[0]
         info = self._reset(mask)
-        return self.task.observe(), joined((info, mask))
+        return self.task.observe(), merge_infos((info, mask))
 
     def step(self, actions: Array) -> tuple[Array, Array, Array, Array, dict[str, Any]]:
         """Advance all environments by one control step, or reset them.
@@ -113,17 +117,18 @@ class TaskVectorEnv(VectorEnv[Array, Array, Array]):
             actions: (num_envs, action size); for a ``Discrete`` space (num_envs,).
 
         Returns:
-            Observations, rewards, terminations, truncations and infos, new arrays all.
+            Observations, rewards, terminations, truncations and infos; all are new arrays.
 
         Raises:
-            ResetNeeded: an environment has no episode to go on with.
+            ResetNeeded: an environment has no running episode.
+            ValueError: the actions have another shape.
         """
         actions = np.asarray(actions)
         if actions.shape != self.action_space.shape:
             raise ValueError(
                 f"expected actions of shape {self.action_space.shape}, got {actions.shape}"
             )
-        if not self._begun.all():
+        if not self._started.all():
             raise ResetNeeded("an environment is stepped before its first reset")
         waiting = self._ended
         if self._mode is AutoresetMode.DISABLED and waiting.any():
@@ -136,28 +141,33 @@ class TaskVectorEnv(VectorEnv[Array, Array, Array]):
         info = self.task.info()
         final: dict[str, Any] = {}
         self._ended = terminated | truncated
-        begins = waiting
+        resetting = waiting
         if self._mode is AutoresetMode.SAME_STEP:
-            begins = self._ended
-            final = self._final(observation, info) if begins.any() else {}
+            resetting = self._ended
+            final = self._final(observation, info) if resetting.any() else {}
         infos: dict[str, Any]
-        if begins.any():
-            reset_info = self._reset(begins)
-            observation[begins] = self.task.observe()[begins]
-            infos = final | joined((info, ~begins), (reset_info, begins))
+        if resetting.any():
+            reset_info = self._reset(resetting)
+            observation[resetting] = self.task.observe()[resetting]
+            infos = final | merge_infos((info, ~resetting), (reset_info, resetting))
         else:
-            infos = joined((info, ~begins))
+            infos = merge_infos((info, ~resetting))
         if self._mode is AutoresetMode.NEXT_STEP:
             for array in (reward, terminated, truncated):
                 array[waiting] = 0
         return observation, reward, terminated, truncated, infos
 
     def set_state(self, qpos: NDArray[np.float64], qvel: NDArray[np.float64]) -> None:
-        """Put all simulations into given states, (num_envs, nq) and (num_envs, nv), amid their
-        episodes, as Gymnasium's ``MujocoEnv.set_state`` does with one.
+        """Set the states of all simulations within their episodes, as Gymnasium's
+        ``MujocoEnv.set_state`` does.
+
+        Args:
+            qpos: (num_envs, nq).
+            qvel: (num_envs, nv).
 
         Raises:
-            TypeError: the task is none of MuJoCo.
+            TypeError: the task is no ``MujocoTask``.
+            ValueError: an array has another shape.
         """
         from poolrl.tasks.mujoco import MujocoTask
 
@@ -184,7 +194,7 @@ class TaskVectorEnv(VectorEnv[Array, Array, Array]):
     def _reset(self, mask: Mask) -> Info:
         ids = np.flatnonzero(mask)
         self.task.reset(ids, [self._generator(i) for i in ids.tolist()])
-        self._begun |= mask
+        self._started |= mask
         self._ended = self._ended & ~mask
         return self.task.reset_info()
 
@@ -201,18 +211,21 @@ class TaskVectorEnv(VectorEnv[Array, Array, Array]):
         return {
             "final_obs": final,
             "_final_obs": self._ended.copy(),
-            "final_info": joined((info, self._ended)),
+            "final_info": merge_infos((info, self._ended)),
             "_final_info": self._ended.copy(),
         }
 
 
-def joined(*parts: tuple[Info, Mask]) -> dict[str, Any]:
-    """Infos of some environments each as Gymnasium tells them: the values by name, zero where an
-    environment tells none, and under ``_name`` which ones do."""
+def merge_infos(*parts: tuple[Info, Mask]) -> dict[str, Any]:
+    """Merge infos, each valid for the environments of its mask, into one of Gymnasium's format.
+
+    It has the values by name, zero where an environment has none, and under ``_name`` the mask of
+    the environments that have one.
+    """
     infos: dict[str, Any] = {}
     for info, mask in parts:
         for name, values in info.items() if mask.any() else ():
-            told = infos.setdefault(name, np.zeros_like(values))
-            told[mask] = values[mask]
+            merged = infos.setdefault(name, np.zeros_like(values))
+            merged[mask] = values[mask]
             infos[f"_{name}"] = infos.get(f"_{name}", False) | mask
     return infos

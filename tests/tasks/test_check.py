@@ -1,7 +1,8 @@
-"""The checker: each broken promise is one line that names it."""
+"""The checker: each violation of the contract is one line that names it."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,34 +13,35 @@ from numpy.typing import NDArray
 from poolrl import tasks
 from poolrl.errors import UsageError
 from poolrl.tasks.base import StepResult, Task
-from poolrl.tasks.check import LIMIT, check, one_action
+from poolrl.tasks.check import LIMIT, check, sample_action
 from poolrl.tasks.registry import REGISTRY
+from tests.tasks.mujoco.anymal import scene, write_scene
 
 
 class Sound(Task):
-    """A random walk that keeps every promise."""
+    """A random walk that fulfils the contract."""
 
     def __init__(self, num_simulations: int, *, max_episode_steps: int = 10) -> None:
         self.num_simulations = num_simulations
         self.max_episode_steps = max_episode_steps
         self.observation_space = Box(-np.inf, np.inf, (2,), np.float64)
         self.action_space: Any = Box(-1.0, 1.0, (2,), np.float32)
-        self.place = np.zeros((num_simulations, 2))
+        self.position = np.zeros((num_simulations, 2))
         self.elapsed = np.zeros(num_simulations, np.int64)
 
     def reset(self, ids: Any, generators: Any) -> None:
-        self.place[ids] = [generator.normal(size=2) for generator in generators]
+        self.position[ids] = [generator.normal(size=2) for generator in generators]
         self.elapsed[ids] = 0
 
     def observe(self) -> NDArray[np.float64]:
-        return self.place.copy()
+        return self.position.copy()
 
     def step(self, action: NDArray[Any], ids: Any = None) -> StepResult:
         ids = slice(None) if ids is None else ids
-        self.place[ids] += action[ids]
+        self.position[ids] += action[ids]
         self.elapsed[ids] += 1
         never = np.zeros(self.num_simulations, np.bool_)
-        reward = -np.square(self.place).sum(axis=1)
+        reward = -np.square(self.position).sum(axis=1)
         return StepResult(self.observe(), reward, never, self.elapsed >= self.max_episode_steps)
 
 
@@ -47,13 +49,47 @@ def test_a_sound_task_passes() -> None:
     check(lambda n, limit: Sound(n, max_episode_steps=limit), "Sound")
 
 
+def model_arguments(task_id: str, folder: Path) -> dict[str, str]:
+    """The arguments that a native task needs: of AnymalC-v0, a model."""
+    return {"xml_file": write_scene(folder)} if task_id == "AnymalC-v0" else {}
+
+
 @pytest.mark.parametrize("task_id", REGISTRY)
-def test_our_own_tasks_pass(task_id: str) -> None:
-    try:
-        tasks.make(task_id, 1)
-    except UsageError:
-        pytest.skip("its model must be given")
-    check(lambda n, limit: tasks.make(task_id, n, max_episode_steps=limit), task_id)
+def test_native_tasks_pass(task_id: str, tmp_path: Path) -> None:
+    kwargs = model_arguments(task_id, tmp_path)
+    check(lambda n, limit: tasks.make(task_id, n, max_episode_steps=limit, kwargs=kwargs), task_id)
+
+
+@pytest.mark.parametrize("task_id", ["Quadruped-v0", "QuadrupedStep-v0", "AnymalC-v0"])
+def test_quadrupeds_pass_with_another_model(task_id: str, tmp_path: Path) -> None:
+    path = tmp_path / "scene.xml"
+    step = '<geom name="step" type="box" size="30 9 .075" pos="31.5 0 .075"/>'
+    path.write_text(scene().replace("</worldbody>", f"{step}</worldbody>"))
+    kwargs = {"xml_file": str(path)}
+    check(lambda n, limit: tasks.make(task_id, n, max_episode_steps=limit, kwargs=kwargs), task_id)
+
+
+@pytest.mark.parametrize("variant", [{"action_repeat": 3}, {"mask_velocities": True}])
+def test_variants_pass(variant: dict[str, Any]) -> None:
+    def make(num_simulations: int, limit: int) -> Task:
+        steps = limit * variant.get("action_repeat", 1)
+        return tasks.make("Hopper-v5", num_simulations, max_episode_steps=steps, **variant)
+
+    check(make, "Hopper-v5")
+
+
+@pytest.mark.parametrize("task_id", REGISTRY)
+def test_time_limits_count_the_steps_of_each_simulation(task_id: str, tmp_path: Path) -> None:
+    kwargs = model_arguments(task_id, tmp_path)
+    task = tasks.make(task_id, 3, max_episode_steps=3, kwargs=kwargs)
+    task.reset(np.arange(3), [np.random.default_rng(i) for i in range(3)])
+    action = sample_action(task, np.random.default_rng(0))
+    task.step(action, np.array([0, 2]))
+    task.step(action, np.array([0]))
+    assert task.step(action).truncated.tolist() == [True, False, False]
+    assert task.step(action, np.array([2])).truncated[2]
+    assert not task.step(action, np.array([1])).truncated[1]
+    assert task.step(action, np.array([1])).truncated[1]
 
 
 class IgnoresLimit(Sound):
@@ -90,17 +126,17 @@ class WideObservation(Sound):
 
 class ListObservation(Sound):
     def observe(self) -> Any:
-        return self.place.tolist()
+        return self.position.tolist()
 
 
 class Nan(Sound):
     def observe(self) -> NDArray[np.float64]:
-        return self.place * np.nan
+        return self.position * np.nan
 
 
 class SharedObservation(Sound):
     def observe(self) -> NDArray[np.float64]:
-        return self.place
+        return self.position
 
 
 class SharedReward(Sound):
@@ -109,6 +145,39 @@ class SharedReward(Sound):
         self.kept = getattr(self, "kept", np.zeros(self.num_simulations))
         self.kept[:] = result.reward
         return result._replace(reward=self.kept)
+
+
+class SharedFlags(Sound):
+    """Returns the same array at every step, which never changes."""
+
+    def step(self, action: NDArray[Any], ids: Any = None) -> StepResult:
+        result = super().step(action, ids)
+        self.never = getattr(self, "never", result.terminated)
+        return result._replace(terminated=self.never)
+
+
+class SharedBuffer(Sound):
+    """Returns rows of a buffer: of step k + 2 the same as of step k."""
+
+    def step(self, action: NDArray[Any], ids: Any = None) -> StepResult:
+        result = super().step(action, ids)
+        self.buffer = getattr(self, "buffer", np.zeros((2, self.num_simulations)))
+        row = self.buffer[self.elapsed.max() % 2]
+        return result._replace(reward=row)
+
+
+class SharedWithObserve(Sound):
+    """Returns the array that the next call of observe() returns."""
+
+    def observe(self) -> NDArray[np.float64]:
+        observation, self.last = getattr(self, "last", None), None
+        return self.position.copy() if observation is None else observation
+
+    def step(self, action: NDArray[Any], ids: Any = None) -> StepResult:
+        self.last = None
+        result = super().step(action, ids)
+        self.last = result.observation
+        return result
 
 
 class IntegerReward(Sound):
@@ -148,7 +217,7 @@ class EndsEarly(Sound):
 
 class ResetsAll(Sound):
     def reset(self, ids: Any, generators: Any) -> None:
-        self.place[:] = 0
+        self.position[:] = 0
         super().reset(ids, generators)
 
 
@@ -172,13 +241,13 @@ class Remembers(Sound):
     def reset(self, ids: Any, generators: Any) -> None:
         super().reset(ids, generators)
         self.count = getattr(self, "count", 0) + 1
-        self.place[ids] += self.count
+        self.position[ids] += self.count
 
 
-class KnowsItsPlace(Sound):
+class KnowsItsIndex(Sound):
     def reset(self, ids: Any, generators: Any) -> None:
         super().reset(ids, generators)
-        self.place[ids] += np.asarray(ids)[:, None]
+        self.position[ids] += np.asarray(ids)[:, None]
 
 
 @pytest.mark.parametrize(
@@ -194,6 +263,9 @@ class KnowsItsPlace(Sound):
         (Nan, "observe() must be finite: [[nan, nan]"),
         (SharedObservation, "step().observation changed with a later step; return new arrays"),
         (SharedReward, "step().reward changed with a later step; return new arrays"),
+        (SharedFlags, "step().terminated shares memory with that of an earlier step; return new"),
+        (SharedBuffer, "step().reward shares memory with that of an earlier step; return new"),
+        (SharedWithObserve, "step().observation shares memory with observe(); return new arrays"),
         (IntegerReward, "step().reward must be an array (3,) of float64 or float32: (3,) of int64"),
         (ColumnReward, "step().reward must be an array (3,) of float64 or float32: (3, 1)"),
         (IntegerFlags, "step().terminated must be an array (3,) of bool: (3,) of int64"),
@@ -205,10 +277,10 @@ class KnowsItsPlace(Sound):
         (ChangesAction, "step() changed the array of actions that it was given"),
         (OwnRandomness, "an episode must follow from its generator alone"),
         (Remembers, "gave another observation at step 1 when it was played again"),
-        (KnowsItsPlace, "gave simulations 0 and 2 another observation at step 1"),
+        (KnowsItsIndex, "gave simulations 0 and 2 another observation at step 1"),
     ],
 )
-def test_a_broken_promise_is_named(cls: type[Sound], words: str) -> None:
+def test_a_violation_is_named(cls: type[Sound], words: str) -> None:
     with pytest.raises(UsageError) as error:
         check(lambda n, limit: cls(n, max_episode_steps=limit), cls.__name__)
     assert str(error.value).startswith(f"{cls.__name__}: ")
@@ -229,6 +301,6 @@ def test_a_broken_promise_is_named(cls: type[Sound], words: str) -> None:
 def test_actions_are_in_their_space(space: Any) -> None:
     task = Sound(4)
     task.action_space = space
-    actions = one_action(task, np.random.default_rng(1))
+    actions = sample_action(task, np.random.default_rng(1))
     assert len(actions) == 4
     assert all(action in space for action in actions)

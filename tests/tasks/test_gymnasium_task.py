@@ -15,7 +15,7 @@ from poolrl import tasks
 from poolrl.config.schema import World
 from poolrl.errors import UsageError
 from poolrl.tasks import gymnasium_ids
-from poolrl.tasks.check import check, check_task, one_action
+from poolrl.tasks.check import check, check_task, sample_action
 from poolrl.tasks.gymnasium_task import GymnasiumTask
 
 needs_dm = pytest.mark.skipif(find_spec("dm_control") is None, reason="needs poolrl[dm]")
@@ -42,7 +42,7 @@ def generators(count: int) -> list[np.random.Generator]:
         pytest.param("motorFingerReachFixed-v0", marks=needs_myo),
     ],
 )
-def test_environments_keep_the_promises_of_tasks(task_id: str) -> None:
+def test_environments_pass_the_check(task_id: str) -> None:
     check_task(World(id=task_id, max_episode_steps=100))
 
 
@@ -149,7 +149,7 @@ def test_actions_become_the_environments(space: spaces.Space[Any], ours: str | N
     assert ours is None or str(task.action_space) == ours
     task.reset(np.arange(3), generators(3))
     for _ in range(20):
-        task.step(one_action(task, np.random.default_rng()))
+        task.step(sample_action(task, np.random.default_rng()))
     if isinstance(task.action_space, spaces.Box):  # the bounds themselves, rounded to float32
         bounds = np.clip(np.array([task.action_space.low, task.action_space.high]), -9, 9)
         for row in bounds:

@@ -10,7 +10,7 @@ import pytest
 
 from poolrl.monitoring.history import History
 from poolrl.pool.directory import open_pool
-from tests.cli.test_errors import settings
+from tests.helpers.command_line import settings
 
 PROJECT = Path(__file__).parents[2]
 

@@ -13,6 +13,7 @@ import tomli_w
 from poolrl import tasks
 from poolrl.config import tables
 from poolrl.config.schema import Spec, TaskSpec
+from poolrl.config.validation import convert
 from poolrl.errors import UsageError
 from poolrl.tasks.registry import like, takes
 
@@ -74,7 +75,7 @@ def test_an_infinite_range_goes_through_a_file() -> None:
     spec = Spec(task=TaskSpec(id="Hopper-v5", kwargs=kwargs))
     table = tomllib.loads(tomli_w.dumps(tables.without_none(msgspec.to_builtins(spec))))
     assert tables.sha256(table) == tables.sha256(msgspec.to_builtins(spec))
-    again = tables.convert(table, Spec)
+    again = convert(table, Spec)
     assert again.task.kwargs == kwargs
     tasks.make(again.task, 1)
 

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from poolrl import tasks
 from poolrl.algorithms.training import initial_agent
-from poolrl.config import schema as config
+from poolrl.config.loading import load
 from poolrl.config.schema import TaskSpec, World
 from poolrl.errors import UsageError
 from poolrl.seeding import Streams
@@ -130,7 +130,7 @@ def test_what_else_a_task_has_is_found() -> None:
 def test_an_agent_remembers_the_time_limit_of_the_task_itself() -> None:
     world = World(id="Reacher-v5", action_repeat=3, mask_velocities=True)
     task = tasks.make(world, 2)
-    spec, _ = config.load(None, {"task.id": world.id})
+    spec, _ = load(None, {"task.id": world.id})
     spec = replace(spec, task=TaskSpec(id=world.id, action_repeat=3, mask_velocities=True))
     agent = initial_agent(spec, task, Streams(0))
     assert agent.metadata.max_episode_steps == 50

@@ -172,7 +172,7 @@ def test_gymnasiums_wrappers_and_benchmark_work() -> None:
     assert benchmark_vector_step(tasks.make_vec("Plateau-v0", 2), target_duration=0.1, seed=0) > 0
 
 
-def test_what_is_wrong_is_told() -> None:
+def test_what_is_wrong_is_named() -> None:
     with pytest.raises(UsageError, match=r"task\.kwargs\.frame_skp"):
         tasks.make_vec("Hopper-v5", 2, frame_skp=3)
     with pytest.raises(ValueError, match="Sometimes"):

@@ -6,14 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poolrl.tasks.mujoco.base import Part, sum_of_squares
-from poolrl.tasks.mujoco.locomotion import PushedBalancing
+from poolrl.tasks.mujoco.locomotion import ContactCostBalancing
 from poolrl.tasks.mujoco.model import body_id
 
 
-class Ant(PushedBalancing):
+class Ant(ContactCostBalancing):
     """The task of Schulman et al. (2016) as Gymnasium defines it in ``Ant-v5``.
 
-    The observation is (qpos without x and y, qvel, external forces on the bodies, limited), the
+    The observation is (qpos without x and y, qvel, external forces on the bodies, clipped), the
     reward the x velocity of the main body over the control step plus a reward for being healthy
     less costs of controls and of external forces. It is healthy while the torso's height is in
     range. The keyword arguments are Gymnasium's.
@@ -65,7 +65,7 @@ class Ant(PushedBalancing):
         parts = super().observed()
         self._contact_forces = np.zeros((self.num_simulations, self.model.nbody * 6))
         if self._include_cfrc_ext:
-            parts.append((self._contact_forces[:, 6:], False))  # the world's own are left out
+            parts.append((self._contact_forces[:, 6:], False))  # without the world's body
         return parts
 
     def refresh(self) -> None:
@@ -74,7 +74,7 @@ class Ant(PushedBalancing):
         np.maximum(forces, low, out=self._contact_forces)
         np.minimum(self._contact_forces, high, out=self._contact_forces)
 
-    def place(self) -> NDArray[np.float64]:
+    def position(self) -> NDArray[np.float64]:
         return self._main_position
 
     def healthy(self) -> NDArray[np.bool_]:

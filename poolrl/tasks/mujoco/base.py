@@ -1,4 +1,4 @@
-"""Tasks on ``mujoco.batch``: physics on native threads, all else in NumPy over the batch."""
+"""Base class of tasks on ``mujoco.batch``: native physics, rewards and observations in NumPy."""
 
 from __future__ import annotations
 
@@ -16,11 +16,16 @@ from numpy.typing import NDArray
 from poolrl.config.schema import Randomization
 from poolrl.errors import UsageError
 from poolrl.tasks.base import Ids, StepResult, Task
+from poolrl.tasks.mujoco.callbacks import silence_warnings, stop_clock
 from poolrl.tasks.mujoco.model import load_model, without_idle_stages
 from poolrl.tasks.mujoco.randomize import Randomizer
 
-# A bad state makes MuJoCo reset that simulation silently; only three counters tell: those of bad
-# positions, velocities and accelerations, which follow each other.
+# Once per process, before any model is stepped.
+silence_warnings()
+stop_clock()
+
+# MuJoCo resets an unstable simulation silently. Only the counters of bad positions, velocities and
+# accelerations show it; their numbers are consecutive.
 _UNSTABLE = slice(int(mujoco.mjtWarning.mjWARN_BADQPOS), int(mujoco.mjtWarning.mjWARN_BADQACC) + 1)
 
 
@@ -28,35 +33,38 @@ Part = tuple[NDArray[Any], bool]
 """Columns of the observation, a live (num_simulations, size) array; and whether they are
 velocities."""
 
-MOST_SUBSTEPS = 10_000
-"""A control step of so many cannot be interrupted."""
+MAX_SUBSTEPS = 10_000
+"""Largest ``frame_skip``; signals are not handled within a control step."""
 
 
 class MujocoTask(Task):
-    """A world on ``mujoco.batch``: a subclass says what is drawn, observed and rewarded.
+    """A task on ``mujoco.batch``; a subclass defines initial states, observations and rewards.
 
-    A subclass sets up its own constants and then calls this constructor. It sees the live state of
-    all simulations as ``qpos`` (num_simulations, nq), ``qvel`` (num_simulations, nv), ``state``
-    (both side by side) and ``ctrl`` (num_simulations, nu), and binds what else it needs from
-    ``batch``. As with ``mj_step``, derived fields are one substep behind the state after a step.
-    The batch's own model leaves out what can have no effect: who gives its geoms other contact
-    types by ``batch.expand`` must clear ``opt.disableflags`` the same way.
+    A subclass sets its own constants and then calls this constructor. The live state of all
+    simulations is in ``qpos`` (num_simulations, nq), ``qvel`` (num_simulations, nv), ``state``
+    (both side by side) and ``ctrl`` (num_simulations, nu); other fields are bound by
+    ``batch.bind``. As with ``mj_step``, derived fields are one substep behind the state after a
+    step. The batch's own model disables stages that have no effect: a subclass that changes contact
+    types of its geoms by ``batch.expand`` must clear ``opt.disableflags`` there too.
 
-    A step asks for the observation, the reward and the terminations in this order, so that each
-    may use what the ones before it have computed.
+    A step computes the observation, the reward and the terminations in this order, so that each
+    may use intermediate results of the ones before it.
 
     Args:
-        num_simulations: how many episodes run side by side.
-        xml_file: the model, as ``load_model`` takes it.
-        frame_skip: substeps a control step.
-        max_episode_steps: the time limit in control steps.
+        num_simulations: number of episodes that are simulated side by side.
+        xml_file: the model, as for ``load_model``.
+        frame_skip: substeps per control step.
+        max_episode_steps: time limit in control steps.
         reset_noise_scale: of the initial state, as ``draw_state`` draws it.
-        external_forces: keep ``cfrc_ext`` (num_simulations, nbody, 6), in N m and N, the forces of
-            contacts and of other external causes on each body; zero where this is not asked for.
+        external_forces: compute ``cfrc_ext`` (num_simulations, nbody, 6), torques in N m and forces
+            in N of contacts and other external causes on each body; zero without it.
+
+    Raises:
+        UsageError: ``frame_skip`` is out of range, or the model cannot be loaded.
     """
 
     normal_velocities: ClassVar[bool] = False
-    """Whether initial velocities are drawn from a normal, instead of a uniform, distribution."""
+    """Draw initial velocities from a normal, instead of a uniform, distribution."""
 
     def __init__(
         self,
@@ -68,31 +76,31 @@ class MujocoTask(Task):
         reset_noise_scale: float = 0.0,
         external_forces: bool = False,
     ) -> None:
-        if not 1 <= frame_skip <= MOST_SUBSTEPS:
+        if not 1 <= frame_skip <= MAX_SUBSTEPS:
             raise UsageError(
-                f"task.kwargs.frame_skip: expected 1 to {MOST_SUBSTEPS}, got {frame_skip}"
+                f"task.kwargs.frame_skip: expected 1 to {MAX_SUBSTEPS}, got {frame_skip}"
             )
         self.num_simulations = num_simulations
         self.max_episode_steps = max_episode_steps
         self.frame_skip = frame_skip
         self.model = load_model(xml_file)
-        # get_data has derived fields in a persistent batch alone.
-        quick = without_idle_stages(self.model)
-        self.batch = Batch(quick, num_simulations, 1, persistent=external_forces)
+        # get_data returns derived fields only from a persistent batch.
+        reduced = without_idle_stages(self.model)
+        self.batch = Batch(reduced, num_simulations, 1, persistent=external_forces)
         self.qpos: NDArray[np.float64] = self.batch.bind("qpos")
         self.qvel: NDArray[np.float64] = self.batch.bind("qvel")
         self.ctrl: NDArray[np.float64] = self.batch.bind("ctrl")
         self._default_state = self.batch.state[0].copy()
         self._default_qpos = self.model.qpos0.copy()
         self._sizes: tuple[int, int] = self.model.nq, self.model.nv
-        # The order of mjtState: the time comes first, then these two.
+        # In the order of mjtState: time, qpos, qvel.
         self.state: NDArray[np.float64] = self.batch.state[:, 1 : 1 + self.model.nq + self.model.nv]
         self.cfrc_ext = np.zeros((num_simulations, self.model.nbody, 6))
         self.dt: float = self.model.opt.timestep * frame_skip
-        self._more_than_state = more_than_state(self.model)
+        self._has_hidden_state = has_hidden_state(self.model)
         self._unstable: NDArray[np.int32] = self.batch.warning[:, _UNSTABLE, 1]
         self._external_forces = external_forces
-        # Zero, but for a model with sensors that need them.
+        # Zero unless the model has sensors that need them.
         self._sensed_forces = self.batch.bind("cfrc_ext") if external_forces else self.cfrc_ext
         self._reset_noise_scale = reset_noise_scale
         self._randomizer: Randomizer | None = None
@@ -106,12 +114,16 @@ class MujocoTask(Task):
 
     @abstractmethod
     def reward(self, action: NDArray[Any]) -> NDArray[np.float64]:
-        """(num_simulations,): the reward of the step that ``action`` has just made."""
+        """Return the rewards of the last step, (num_simulations,).
+
+        Args:
+            action: (num_simulations, action size), of that step.
+        """
 
     def draw_state(
         self, generator: np.random.Generator
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The (qpos, qvel), of shapes (nq,) and (nv,), in which an episode begins."""
+        """Draw the initial (qpos, qvel) of an episode, of shapes (nq,) and (nv,)."""
         scale, (nq, nv) = self._reset_noise_scale, self._sizes
         qpos: NDArray[np.float64]
         qvel: NDArray[np.float64]
@@ -125,43 +137,46 @@ class MujocoTask(Task):
         return qpos, qvel
 
     def observed(self) -> list[Part]:
-        """What ``observe`` puts side by side, asked for once. ``refresh`` must fill what is not
-        itself bound to the batch."""
+        """Return the parts that ``observe`` concatenates; called once, by the constructor.
+        ``refresh`` must fill those that are not bound to the batch."""
         return [(self.qpos, False), (self.qvel, True)]
 
     def refresh(self) -> None:
-        """Bring those of the observed arrays up to date that are computed."""
+        """Update the observed arrays that are not bound to the batch."""
 
     def observe(self) -> NDArray[np.float64]:
         self.refresh()
         return np.concatenate(self._columns, axis=1)
 
     def velocities(self) -> NDArray[np.bool_] | None:
-        """Generalised and body velocities are; positions, inertias and forces are not."""
+        """As for ``Task``: generalised and body velocities, but not positions, inertias and
+        forces; ``None`` if a subclass overrides ``observe``."""
         if type(self).observe is not MujocoTask.observe:
             return None
-        return np.concatenate([np.full(part.shape[1], moves) for part, moves in self._parts])
+        return np.concatenate(
+            [np.full(part.shape[1], is_velocity) for part, is_velocity in self._parts]
+        )
 
     def apply(self, action: NDArray[Any]) -> None:
-        """Write the controls that ``action``, of shape (num_simulations, action size), asks for."""
+        """Write the controls of an action, of shape (num_simulations, action size)."""
         self.ctrl[...] = action
 
     def advance(self, ids: Ids | None) -> None:
-        """Make the substeps of one control step in the simulations ``ids`` (``None``: all)."""
+        """Simulate one control step of the simulations ``ids`` (``None``: all)."""
         self.batch.step(ids, self.frame_skip)
 
     def before_step(self) -> None:
-        """Keep what the reward needs of the state before the step."""
+        """Store the parts of the state before a step that the reward needs."""
 
     def terminated(self) -> NDArray[np.bool_]:
-        """(num_simulations,): whether the world ended the episode; never, unless overridden."""
+        """Return which states are terminal, (num_simulations,); none, unless overridden."""
         return np.zeros(self.num_simulations, np.bool_)
 
     def randomize(self, fields: Mapping[str, Randomization]) -> None:
-        """Draw values of the model anew at every reset from now on; see ``Randomizer``.
+        """Draw values of the model at every later reset; see ``Randomizer``.
 
         Raises:
-            UsageError: names the field, or the name, that the model does not have.
+            UsageError: names the field, or the object, that the model does not have.
         """
         self._randomizer = Randomizer(self.model, self.batch, fields)
 
@@ -172,10 +187,16 @@ class MujocoTask(Task):
         self.set_state(ids, np.array([q for q, _ in states]), np.array([v for _, v in states]))
 
     def set_state(self, ids: Ids, qpos: NDArray[np.float64], qvel: NDArray[np.float64]) -> None:
-        """Begin episodes in the simulations ``ids`` from given states, (n, nq) and (n, nv)."""
-        if self._randomizer is not None or self._more_than_state:
+        """Start episodes from given states.
+
+        Args:
+            ids: (n,): which simulations.
+            qpos: (n, nq).
+            qvel: (n, nv).
+        """
+        if self._randomizer is not None or self._has_hidden_state:
             self.batch.reset(ids, stage=int(mujoco.mjtStage.mjSTAGE_NONE))
-        else:  # the same, for a sixth of the time: a simulation is its row of the state
+        else:  # equivalent without hidden state, in a sixth of the time
             self.batch.state[ids] = self._default_state
             self.batch.warning[ids] = 0
         self.qpos[ids] = qpos
@@ -186,8 +207,13 @@ class MujocoTask(Task):
             self.cfrc_ext[ids] = self._sensed_forces[ids]
 
     def move(self, qpos: NDArray[np.float64], qvel: NDArray[np.float64]) -> None:
-        """Put all simulations into given states, (num_simulations, nq) and (num_simulations, nv),
-        amid their episodes: as Gymnasium's ``set_state``, this leaves all else as it is."""
+        """Set the states of all simulations within their episodes; as with Gymnasium's
+        ``set_state``, nothing else changes.
+
+        Args:
+            qpos: (num_simulations, nq).
+            qvel: (num_simulations, nv).
+        """
         self.qpos[...] = qpos
         self.qvel[...] = qvel
         self.batch.forward()
@@ -198,7 +224,10 @@ class MujocoTask(Task):
         self.advance(ids)
         if self._external_forces:
             self.update_external_forces(ids)
-        self._elapsed += 1
+        if ids is None:
+            self._elapsed += 1
+        else:
+            self._elapsed[ids] += 1
         return StepResult(
             self.observe(),
             self.reward(action),
@@ -207,8 +236,8 @@ class MujocoTask(Task):
         )
 
     def update_external_forces(self, ids: Ids | None) -> None:
-        """Fill ``cfrc_ext`` of the simulations ``ids`` (``None``: all), as Gymnasium does after
-        every step: a batch itself computes it only for sensors that need it."""
+        """Compute ``cfrc_ext`` of the simulations ``ids`` (``None``: all), as Gymnasium does after
+        every step. MuJoCo itself computes it only for sensors that need it."""
         data, model = self._scratch, self.model
         get_data, compute, forces = self.batch.get_data, mujoco.mj_rnePostConstraint, data.cfrc_ext
         for i in range(self.num_simulations) if ids is None else ids.tolist():
@@ -227,23 +256,23 @@ class MujocoTask(Task):
         return unstable
 
 
-def more_than_state(model: mujoco.MjModel) -> bool:
-    """Whether a simulation carries more from step to step than the state that MuJoCo names."""
+def has_hidden_state(model: mujoco.MjModel) -> bool:
+    """Whether a simulation has state besides MuJoCo's physics state."""
     beyond = mujoco.mjtEnableBit.mjENBL_SLEEP | mujoco.mjtEnableBit.mjENBL_IPC
     return bool(model.nplugin or model.opt.enableflags & int(beyond))
 
 
-# Gymnasium sums and takes norms simulation by simulation. These give the same bits: each row is
-# summed pairwise as if it stood alone, and vecdot calls the same BLAS routine for every row.
+# Gymnasium computes sums and norms for single simulations. These give the same bits: NumPy sums
+# each row pairwise as it sums a single array, and vecdot calls the same BLAS routine per row.
 
 
 def sum_of_squares(rows: NDArray[Any]) -> NDArray[Any]:
-    """(n,): of each row of (n, size), in the type of the rows."""
+    """Return the sum of squares of each row of (n, size), (n,), in the type of the rows."""
     total: NDArray[Any] = np.add.reduce(np.square(rows, order="C"), axis=1)
     return total
 
 
 def norm(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(n,): the Euclidean length of each row of (n, size)."""
+    """Return the Euclidean norm of each row of (n, size), (n,)."""
     length: NDArray[np.float64] = np.sqrt(np.vecdot(rows, rows))
     return length

@@ -1,4 +1,4 @@
-"""MuJoCo's callbacks, which are those of the whole process: no clock, no file of warnings."""
+"""Process-wide callbacks of MuJoCo: disable its clock and its log of warnings."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from mujoco import _functions
 
 
 def silence_warnings() -> None:
-    """Keep MuJoCo from printing the same warnings over and over and appending them to
-    MUJOCO_LOG.TXT in whatever directory the process stands in; tasks read the counters instead."""
+    """Disable MuJoCo's warnings, which it prints repeatedly and appends to MUJOCO_LOG.TXT in the
+    working directory. Tasks read the counters of warnings instead."""
     mujoco.set_mju_user_warning(lambda _message: None)
 
 
 def stop_clock() -> None:
-    """Have MuJoCo read no clock for ``MjData.timer``, whose durations are then zero.
+    """Remove the clock of ``MjData.timer``; the durations there are then zero.
 
-    Its Python package installs one, which is read 32 times a substep of HalfCheetah and 114 times
-    one of Hopper: a sixth of the physics' time. MuJoCo's C library has none unless it is asked for
-    (``mjcb_time``, https://mujoco.readthedocs.io/en/stable/APIreference/APIglobals.html). That
-    variable is written here, since ``mujoco.set_mjcb_time(None)`` brings back the package's clock.
-    A clock of the user's own is left alone, and so is all where the variable cannot be found.
+    MuJoCo's Python package installs a clock that is read 32 times per substep of HalfCheetah and
+    114 times per substep of Hopper: a sixth of the physics' time. MuJoCo's C library has none by
+    default (``mjcb_time``, https://mujoco.readthedocs.io/en/stable/APIreference/APIglobals.html).
+    That variable is written here, since ``mujoco.set_mjcb_time(None)`` restores the package's
+    clock. It has no effect if the user has set a clock, or if the variable is not found.
     """
     if mujoco.get_mjcb_time() is not None:
         return

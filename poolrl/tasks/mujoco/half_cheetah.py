@@ -1,4 +1,4 @@
-"""Gymnasium's HalfCheetah-v5: a cat in the plane that runs."""
+"""Gymnasium's HalfCheetah-v5: a two-legged runner in the plane."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ class HalfCheetah(Locomotion):
     """The task of Wawrzyński (2009) as Gymnasium defines it in ``HalfCheetah-v5``.
 
     The observation is (qpos without x, qvel), the reward the x velocity of the front tip over the
-    control step less a control cost; an episode ends at its time limit alone. The keyword
+    control step less a control cost; episodes end only at the time limit. The keyword
     arguments are Gymnasium's.
     """
 

@@ -11,7 +11,7 @@ from poolrl.tasks.mujoco.locomotion import PlanarBalancing, between
 class Hopper(PlanarBalancing):
     """The task of Erez, Tassa and Todorov (2011) as Gymnasium defines it in ``Hopper-v5``.
 
-    The observation is (qpos without x, qvel cut to ±10), the reward the x velocity over the
+    The observation is (qpos without x, qvel clipped to ±10), the reward the x velocity over the
     control step plus a reward for being healthy less a control cost. It is healthy while the torso
     is high and straight enough and no coordinate or velocity but x and z is out of range. The
     keyword arguments are Gymnasium's.

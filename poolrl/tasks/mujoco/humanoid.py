@@ -1,4 +1,4 @@
-"""Gymnasium's Humanoid-v5, which walks, and HumanoidStandup-v5, which stands up."""
+"""Gymnasium's Humanoid-v5, to walk, and HumanoidStandup-v5, to get up."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from poolrl.tasks.base import Info
 from poolrl.tasks.mujoco.base import MujocoTask, Part, sum_of_squares
-from poolrl.tasks.mujoco.locomotion import PushedBalancing, planar_info
+from poolrl.tasks.mujoco.locomotion import ContactCostBalancing, planar_info
 
 
-class Humanoid(PushedBalancing):
+class Humanoid(ContactCostBalancing):
     """The task of Tassa, Erez and Todorov (2012) as Gymnasium defines it in ``Humanoid-v5``.
 
     The observation is (qpos without x and y, qvel, inertias and velocities of the bodies, actuator
@@ -74,10 +74,10 @@ class Humanoid(PushedBalancing):
     def observed(self) -> list[Part]:
         return super().observed() + body_parts(self, *self._included)
 
-    def place(self) -> NDArray[np.float64]:
+    def position(self) -> NDArray[np.float64]:
         moment = np.einsum("b,nbj->nj", self._body_mass, self._body_positions)
-        centre: NDArray[np.float64] = (moment / self._total_mass)[:, :2]
-        return centre
+        centre_of_mass: NDArray[np.float64] = (moment / self._total_mass)[:, :2]
+        return centre_of_mass
 
     def healthy(self) -> NDArray[np.bool_]:
         low, high = self._healthy_z_range
@@ -99,8 +99,8 @@ class HumanoidStandup(MujocoTask):
     """A humanoid on its back, as Gymnasium defines it in ``HumanoidStandup-v5``.
 
     The observation is ``Humanoid``'s, the reward the height of the torso by the time of a substep
-    less costs of controls and of external forces, plus one; an episode ends at its time limit
-    alone. The keyword arguments are Gymnasium's.
+    less costs of controls and of external forces, plus one; episodes end only at the
+    time limit. The keyword arguments are Gymnasium's.
     """
 
     def __init__(
@@ -121,12 +121,12 @@ class HumanoidStandup(MujocoTask):
         include_qfrc_actuator_in_observation: bool = True,
         include_cfrc_ext_in_observation: bool = True,
     ) -> None:
-        # Gymnasium takes it and uses it nowhere.
+        # Gymnasium accepts it and does not use it.
         del uph_cost_weight
         self._ctrl_cost_weight = ctrl_cost_weight
         self._impact_cost_weight = impact_cost_weight
         self._impact_cost_range = impact_cost_range
-        self._hidden = 2 if exclude_current_positions_from_observation else 0
+        self._omitted = 2 if exclude_current_positions_from_observation else 0
         self._included = (
             include_cinert_in_observation,
             include_cvel_in_observation,
@@ -144,7 +144,7 @@ class HumanoidStandup(MujocoTask):
         )
 
     def observed(self) -> list[Part]:
-        state: list[Part] = [(self.qpos[:, self._hidden :], False), (self.qvel, True)]
+        state: list[Part] = [(self.qpos[:, self._omitted :], False), (self.qvel, True)]
         return state + body_parts(self, *self._included)
 
     def reward(self, action: NDArray[Any]) -> NDArray[np.float64]:
@@ -169,10 +169,17 @@ class HumanoidStandup(MujocoTask):
 def body_parts(
     task: MujocoTask, cinert: bool, cvel: bool, qfrc_actuator: bool, cfrc_ext: bool
 ) -> list[Part]:
-    """What a humanoid observes beside its state: of the bodies, without the world, and of the
-    actuated joints, without the free one. Binds what ``tendon_info`` tells, since a field stays
-    zero until the first call after it is bound."""
-    tendon_info(task)
+    """Return the observed parts besides the state: of the bodies without the world, and of the
+    joints without the free one.
+
+    Args:
+        task: a humanoid.
+        cinert: include inertias of the bodies.
+        cvel: include velocities of the bodies.
+        qfrc_actuator: include actuator forces on the joints.
+        cfrc_ext: include external forces on the bodies.
+    """
+    tendon_info(task)  # binds its fields: a field is zero until the first step after it is bound
     parts: list[Part] = []
     rows = task.num_simulations
     if cinert:
@@ -187,13 +194,19 @@ def body_parts(
 
 
 def force_cost(task: MujocoTask, weight: float, limits: tuple[float, float]) -> NDArray[np.float64]:
-    """(num_simulations,): a limited cost of the external forces."""
+    """Return the costs of the external forces, (num_simulations,).
+
+    Args:
+        task: a humanoid.
+        weight: cost of forces of norm 1.
+        limits: (low, high): costs are clipped to these.
+    """
     cost = weight * sum_of_squares(task.cfrc_ext.reshape(task.num_simulations, -1))
     return np.minimum(np.maximum(cost, limits[0]), limits[1])
 
 
 def tendon_info(task: MujocoTask) -> Info:
-    """Lengths, (num_simulations, ntendon), and their rates of change."""
+    """Return lengths of the tendons, (num_simulations, ntendon), and their rates of change."""
     return {
         "tendon_length": task.batch.bind("ten_length").copy(),
         "tendon_velocity": task.batch.bind("ten_velocity").copy(),

@@ -15,8 +15,8 @@ class InvertedPendulum(MujocoTask):
     """The task of Barto, Sutton and Anderson (1983) as Gymnasium defines it in
     ``InvertedPendulum-v5``.
 
-    The observation is (qpos, qvel), the reward 1 while the pole stands; the episode ends where it
-    leans by more than 0.2 rad. The keyword arguments are Gymnasium's.
+    The observation is (qpos, qvel), the reward 1 while the pole is upright; the episode
+    terminates when it leans by more than 0.2 rad. The keyword arguments are Gymnasium's.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class InvertedPendulum(MujocoTask):
         frame_skip: int = 2,
         reset_noise_scale: float = 0.01,
     ) -> None:
-        self._standing = np.ones(num_simulations, np.bool_)
+        self._upright = np.ones(num_simulations, np.bool_)
         super().__init__(
             num_simulations,
             max_episode_steps=max_episode_steps,
@@ -39,23 +39,23 @@ class InvertedPendulum(MujocoTask):
 
     def reward(self, action: NDArray[Any]) -> NDArray[np.float64]:
         finite = np.logical_and.reduce(np.isfinite(self.state), axis=1)
-        self._standing = finite & (np.abs(self.qpos[:, 1]) <= 0.2)
-        return self._standing.astype(np.float64)
+        self._upright = finite & (np.abs(self.qpos[:, 1]) <= 0.2)
+        return self._upright.astype(np.float64)
 
     def terminated(self) -> NDArray[np.bool_]:
-        return ~self._standing
+        return ~self._upright
 
     def info(self) -> Info:
-        return {"reward_survive": self._standing.astype(np.int64)}
+        return {"reward_survive": self._upright.astype(np.int64)}
 
 
 class InvertedDoublePendulum(MujocoTask):
     """Two poles, one on the other, as Gymnasium defines them in ``InvertedDoublePendulum-v5``.
 
     The observation is (position of the cart, sines and cosines of the angles, qvel and the
-    constraint force on the cart, both cut to ±10), the reward a bonus for standing less penalties
-    for the tip's distance from where it should be and for the angular velocities; the episode ends
-    where the tip is no higher than 1 m. The keyword arguments are Gymnasium's.
+    constraint force on the cart, both clipped to ±10), the reward a bonus while upright less
+    penalties for the tip's distance from its target and for the angular velocities; the episode
+    terminates when the tip is no higher than 1 m. The keyword arguments are Gymnasium's.
     """
 
     normal_velocities = True
@@ -86,24 +86,24 @@ class InvertedDoublePendulum(MujocoTask):
     def observed(self) -> list[Part]:
         rows, angles = self.num_simulations, self.model.nq - 1
         self._sines, self._cosines = np.zeros((2, rows, angles))
-        self._cut = np.zeros((rows, self.model.nv + 1))
+        self._clipped = np.zeros((rows, self.model.nv + 1))
         self._constraint_force = self.batch.bind("qfrc_constraint")[:, :1]
         return [
             (self.qpos[:, :1], False),
             (self._sines, False),
             (self._cosines, False),
-            (self._cut[:, :-1], True),
-            (self._cut[:, -1:], False),
+            (self._clipped[:, :-1], True),
+            (self._clipped[:, -1:], False),
         ]
 
     def refresh(self) -> None:
         angles = np.ascontiguousarray(self.qpos[:, 1:])
         np.sin(angles, out=self._sines)
         np.cos(angles, out=self._cosines)
-        np.copyto(self._cut[:, :-1], self.qvel)
-        np.copyto(self._cut[:, -1:], self._constraint_force)
-        np.minimum(self._cut, 10.0, out=self._cut)
-        np.maximum(self._cut, -10.0, out=self._cut)
+        np.copyto(self._clipped[:, :-1], self.qvel)
+        np.copyto(self._clipped[:, -1:], self._constraint_force)
+        np.minimum(self._clipped, 10.0, out=self._clipped)
+        np.maximum(self._clipped, -10.0, out=self._clipped)
 
     def reward(self, action: NDArray[Any]) -> NDArray[np.float64]:
         tip = self._tip
@@ -127,10 +127,9 @@ class InvertedDoublePendulum(MujocoTask):
 
 
 def square(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Each value to the power of two.
+    """Square each value with the C library's ``pow``, as Gymnasium does.
 
-    Gymnasium squares NumPy's scalars, for which the C library's ``pow`` is called, as
-    ``float_power`` does; NumPy else multiplies arrays, and in one of a thousand cases the last bit
-    differs.
+    Gymnasium squares NumPy's scalars, which calls ``pow``; so does ``float_power``. NumPy's
+    ``square`` multiplies, and differs in the last bit in one of a thousand cases.
     """
     return np.float_power(values, 2)

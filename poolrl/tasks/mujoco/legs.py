@@ -1,4 +1,4 @@
-"""The legs of a four-legged robot, found by what its actuators drive."""
+"""Identify the legs of a four-legged robot from the joints of its actuators."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from poolrl.errors import UsageError
 
 
 class Legs(NamedTuple):
-    """Four legs of three position-controlled hinges, by actuator.
+    """Four legs of three position-controlled hinges, in the order of the actuators.
 
     Attributes:
-        level: (12,): 0 abducts the hip (HAA), 1 flexes it (HFE), 2 flexes the knee (KFE).
-        mirror: (12,): 1 or -1, by which a fore leg's angles, HAA positive outwards, HFE and KFE
-            about the y axis, become those of each leg, mirrored from side to side and end to end.
-        qpos: (12,): where the joints stand in qpos.
-        length: metres from the fore hips to the hind ones.
+        level: (12,): 0 for hip abduction (HAA), 1 for hip flexion (HFE), 2 for knee flexion (KFE).
+        mirror: (12,): 1 or -1: factors from the angles of a fore leg, HAA positive outwards, HFE
+            and KFE about the y axis, to those of each leg, mirrored left-right and fore-hind.
+        qpos: (12,): indices of the joints in qpos.
+        length: distance between fore and hind hips, in m.
     """
 
     level: NDArray[np.intp]
@@ -29,15 +29,15 @@ class Legs(NamedTuple):
 
 
 def find_legs(model: mujoco.MjModel) -> Legs:
-    """Find a model's legs; the robot looks along x in the model's initial position.
+    """Identify the legs of a model; the robot must face along x in the initial position.
 
     Raises:
-        UsageError: the model is not built that way.
+        UsageError: the model is no robot of a free joint and four legs of three hinges.
     """
 
-    def expect(right: bool, what: str) -> None:
-        if not right:
-            raise UsageError(f"task.kwargs.xml_file: no quadruped: {what}")
+    def expect(condition: bool, problem: str) -> None:
+        if not condition:
+            raise UsageError(f"task.kwargs.xml_file: no quadruped: {problem}")
 
     expect(model.nu == 12, f"expected 12 actuators, got {model.nu}")
     free = model.njnt > 0 and model.jnt_type[0] == mujoco.mjtJoint.mjJNT_FREE
@@ -78,7 +78,7 @@ def find_legs(model: mujoco.MjModel) -> Legs:
 
 
 def _chain(model: mujoco.MjModel, hinges: NDArray[np.intp], joint: int) -> list[int]:
-    """The hinges between the trunk and a joint, which is the last of them."""
+    """Return the hinges from the trunk to a joint, which is the last of them."""
     bodies = set()
     body = int(model.jnt_bodyid[joint])
     while body not in {0, int(model.jnt_bodyid[0])}:

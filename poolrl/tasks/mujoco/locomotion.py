@@ -1,4 +1,4 @@
-"""What worlds share that are paid for how fast they move along x."""
+"""Base classes of locomotion tasks: the reward is the velocity along x, less costs."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from poolrl.tasks.mujoco.base import MujocoTask, Part, norm, sum_of_squares
 
 
 class Locomotion(MujocoTask):
-    """Paid for the velocity along x over the control step, less a cost of the controls.
+    """The reward is the velocity along x over the control step, less a cost of the controls.
 
     The observation is (qpos, qvel).
 
     Args:
-        num_simulations: how many episodes run side by side.
+        num_simulations: number of episodes that are simulated side by side.
         forward_reward_weight: reward for a velocity of 1 m/s.
         ctrl_cost_weight: cost of a control of norm 1.
-        exclude_current_positions_from_observation: leave the ``axes`` first coordinates out.
+        exclude_current_positions_from_observation: omit the first ``axes`` coordinates.
         options: of ``MujocoTask``.
     """
 
     axes: ClassVar[int] = 1
-    """Horizontal coordinates that the world can move along: x, or x and y."""
+    """Number of horizontal coordinates: 1 for x, 2 for x and y."""
 
     def __init__(
         self,
@@ -39,29 +39,29 @@ class Locomotion(MujocoTask):
     ) -> None:
         self._forward_reward_weight = forward_reward_weight
         self._ctrl_cost_weight = ctrl_cost_weight
-        self._hidden = self.axes if exclude_current_positions_from_observation else 0
-        self._before = np.zeros((num_simulations, self.axes))
+        self._omitted = self.axes if exclude_current_positions_from_observation else 0
+        self._previous_position = np.zeros((num_simulations, self.axes))
         self._velocity = np.zeros((num_simulations, self.axes))
         self._forward_reward = self._ctrl_cost = np.zeros(num_simulations)
         super().__init__(num_simulations, **options)
 
-    def place(self) -> NDArray[np.float64]:
-        """(num_simulations, axes): where the world is, in m, for its velocity."""
+    def position(self) -> NDArray[np.float64]:
+        """Return the positions that velocities are computed from, (num_simulations, axes), in m."""
         return self.qpos[:, : self.axes]
 
     def observed(self) -> list[Part]:
-        return [(self.qpos[:, self._hidden :], False), (self.qvel, True)]
+        return [(self.qpos[:, self._omitted :], False), (self.qvel, True)]
 
     def before_step(self) -> None:
-        np.copyto(self._before, self.place())
+        np.copyto(self._previous_position, self.position())
 
     def control_cost(self, action: NDArray[Any]) -> NDArray[Any]:
-        """(num_simulations,): what the controls of the last step cost."""
+        """Return the costs of the controls of the last step, (num_simulations,)."""
         cost: NDArray[Any] = self._ctrl_cost_weight * sum_of_squares(action)
         return cost
 
     def reward(self, action: NDArray[Any]) -> NDArray[np.float64]:
-        self._velocity = (self.place() - self._before) / self.dt
+        self._velocity = (self.position() - self._previous_position) / self.dt
         self._forward_reward = self._forward_reward_weight * self._velocity[:, 0]
         self._ctrl_cost = self.control_cost(action)
         return self._forward_reward - self._ctrl_cost
@@ -79,12 +79,12 @@ class Locomotion(MujocoTask):
 
 
 class Balancing(Locomotion):
-    """Also paid for being healthy, which may be what the episode takes to go on.
+    """Locomotion with a reward for healthy states; unhealthy states may be terminal.
 
     Args:
-        num_simulations: how many episodes run side by side.
-        healthy_reward: reward of a step that ends healthy.
-        terminate_when_unhealthy: whether the episode ends where it is not.
+        num_simulations: number of episodes that are simulated side by side.
+        healthy_reward: reward of a step that ends in a healthy state.
+        terminate_when_unhealthy: whether unhealthy states are terminal.
         options: of ``Locomotion``.
     """
 
@@ -103,15 +103,15 @@ class Balancing(Locomotion):
 
     @abstractmethod
     def healthy(self) -> NDArray[np.bool_]:
-        """(num_simulations,): whether the current states are healthy."""
+        """Return which current states are healthy, (num_simulations,)."""
 
     def costs(self, action: NDArray[Any]) -> NDArray[Any]:
-        """(num_simulations,): all that the last step cost; the controls, unless overridden."""
+        """Return all costs of the last step, (num_simulations,); of the controls by default."""
         self._ctrl_cost = self.control_cost(action)
         return self._ctrl_cost
 
     def reward(self, action: NDArray[Any]) -> NDArray[np.float64]:
-        self._velocity = (self.place() - self._before) / self.dt
+        self._velocity = (self.position() - self._previous_position) / self.dt
         self._forward_reward = self._forward_reward_weight * self._velocity[:, 0]
         self._healthy = self.healthy()
         rewards = self._forward_reward + self._healthy * self._healthy_reward
@@ -126,12 +126,12 @@ class Balancing(Locomotion):
 
 
 class PlanarBalancing(Balancing):
-    """Balancing in the plane: velocities are observed cut to ±10, and the height is told.
+    """Balancing in the plane: observed velocities are clipped to ±10, infos have the height.
 
     Args:
-        num_simulations: how many episodes run side by side.
-        healthy_z_range: heights of the torso, in m, between which it is healthy.
-        healthy_angle_range: angles of the torso, in rad, between which it is healthy.
+        num_simulations: number of episodes that are simulated side by side.
+        healthy_z_range: healthy heights of the torso, in m, without the bounds.
+        healthy_angle_range: healthy angles of the torso, in rad, without the bounds.
         options: of ``Balancing``.
     """
 
@@ -148,12 +148,12 @@ class PlanarBalancing(Balancing):
 
     def observed(self) -> list[Part]:
         position, _ = super().observed()
-        self._cut_velocity = np.zeros(self.qvel.shape)
-        return [position, (self._cut_velocity, True)]
+        self._clipped_velocity = np.zeros(self.qvel.shape)
+        return [position, (self._clipped_velocity, True)]
 
     def refresh(self) -> None:
-        np.minimum(self.qvel, 10.0, out=self._cut_velocity)
-        np.maximum(self._cut_velocity, -10.0, out=self._cut_velocity)
+        np.minimum(self.qvel, 10.0, out=self._clipped_velocity)
+        np.maximum(self._clipped_velocity, -10.0, out=self._clipped_velocity)
 
     def healthy(self) -> NDArray[np.bool_]:
         return between(self._low, self.qpos[:, 1:3], self._high)
@@ -163,14 +163,14 @@ class PlanarBalancing(Balancing):
         return super().reset_info() | {"z_distance_from_origin": height}
 
 
-class PushedBalancing(Balancing):
-    """Also charged for the external forces on the bodies.
+class ContactCostBalancing(Balancing):
+    """Balancing with a cost of the external forces on the bodies.
 
     Args:
-        num_simulations: how many episodes run side by side.
+        num_simulations: number of episodes that are simulated side by side.
         contact_cost_weight: cost of forces of norm 1.
-        include_cfrc_ext_in_observation: whether they are observed; where they neither are nor cost
-            anything, they are not computed.
+        include_cfrc_ext_in_observation: whether the forces are observed. They are not computed if
+            they are not observed and the weight is 0.
         options: of ``Balancing``.
     """
 
@@ -189,7 +189,7 @@ class PushedBalancing(Balancing):
 
     @abstractmethod
     def contact_cost(self) -> NDArray[np.float64]:
-        """(num_simulations,): what the external forces after the last step cost."""
+        """Return the costs of the external forces after the last step, (num_simulations,)."""
 
     def costs(self, action: NDArray[Any]) -> NDArray[Any]:
         self._contact_cost = self.contact_cost()
@@ -200,13 +200,22 @@ class PushedBalancing(Balancing):
 
 
 def between(low: Any, values: NDArray[np.float64], high: Any) -> NDArray[np.bool_]:
-    """(n,): whether all of a row of (n, size) lie strictly between bounds."""
+    """Return which rows of ``values``, (n, size), are strictly between bounds.
+
+    Args:
+        low: lower bounds, which broadcast to ``values``.
+        values: (n, size).
+        high: upper bounds, which broadcast to ``values``.
+
+    Returns:
+        (n,) of bool.
+    """
     inside: NDArray[np.bool_] = np.logical_and.reduce((low < values) & (values < high), axis=1)
     return inside
 
 
 def planar_info(task: MujocoTask) -> Info:
-    """Where the root of a world is that can move along x and y, in m."""
+    """Return the infos of a root that moves along x and y: coordinates and distance, in m."""
     return {
         "x_position": task.qpos[:, 0].copy(),
         "y_position": task.qpos[:, 1].copy(),

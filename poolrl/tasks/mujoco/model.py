@@ -1,4 +1,4 @@
-"""Compiled models: read by path or by the name of an asset, poolrl's or Gymnasium's."""
+"""Load and compile models, from a path or the name of an asset of poolrl or Gymnasium."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ import numpy as np
 from poolrl.errors import UsageError
 
 ASSETS = Path(__file__).parent / "assets"
-"""The models that come with poolrl."""
+"""Folder of poolrl's models."""
 
 
 def is_path(xml_file: str) -> bool:
-    """Whether a model's file is a path, as for Gymnasium, and not the name of an asset."""
+    """Whether a model's file is a path, by Gymnasium's rule, and not the name of an asset."""
     return xml_file.startswith(("/", ".", "~"))
 
 
 @lru_cache(maxsize=16)
 def load_model(xml_file: str) -> mujoco.MjModel:
-    """Compile a model.
+    """Load and compile a model; it is cached and must not be modified.
 
     Args:
         xml_file: a path (from ``/``, ``.`` or ``~``), the name of an asset of poolrl's or of
@@ -42,7 +42,7 @@ def load_model(xml_file: str) -> mujoco.MjModel:
             raise UsageError(f"task: the model's XML: {reason}") from error
     path = Path(os.path.expanduser(xml_file)) if is_path(xml_file) else ASSETS / xml_file
     if not is_path(xml_file) and not os.path.isfile(path):
-        # Found by name, since importing Gymnasium's package of tasks also imports its renderer.
+        # find_spec, since importing Gymnasium's package of MuJoCo tasks imports its renderer.
         spec = find_spec("gymnasium")
         assert spec is not None
         path = Path(str(spec.origin)).parent / "envs" / "mujoco" / "assets" / xml_file
@@ -56,35 +56,40 @@ def load_model(xml_file: str) -> mujoco.MjModel:
 
 
 def without_idle_stages(model: mujoco.MjModel) -> mujoco.MjModel:
-    """A copy that simulates the same, bit for bit, with the stages disabled that can do nothing.
+    """Return a copy with the stages disabled that have no effect; results are equal bit for bit.
 
-    The search for contacts takes a fifth of a pendulum's time, even though none of its geoms may
-    touch another. What a single tree of bodies is held by always is one island, so that there is
-    nothing to take apart: that saves a fourteenth of a cheetah's. Sleep works by islands.
+    Collision detection takes a fifth of a pendulum's time, although none of its geoms can collide.
+    The constraints of a single kinematic tree are always one island, so that island discovery is
+    not needed: that saves a fourteenth of a cheetah's time. Sleeping needs islands.
     """
-    quick = copy.copy(model)
+    reduced = copy.copy(model)
     disable, sleep = mujoco.mjtDisableBit, mujoco.mjtEnableBit.mjENBL_SLEEP
-    if not _may_touch(model):
-        quick.opt.disableflags |= int(disable.mjDSBL_CONTACT)
+    if not _can_collide(model):
+        reduced.opt.disableflags |= int(disable.mjDSBL_CONTACT)
     if model.ntree == 1 and not model.opt.enableflags & int(sleep):
-        quick.opt.disableflags |= int(disable.mjDSBL_ISLAND)
-    return quick
+        reduced.opt.disableflags |= int(disable.mjDSBL_ISLAND)
+    return reduced
 
 
-def _may_touch(model: mujoco.MjModel) -> bool:
-    """Whether anything could ever be in contact with anything."""
+def _can_collide(model: mujoco.MjModel) -> bool:
+    """Whether any two geoms can be in contact."""
     if model.npair or model.nflex:
         return True
-    wanted = model.geom_contype[:, None] & model.geom_conaffinity
-    np.fill_diagonal(wanted, 0)
-    return bool(wanted.any())
+    compatible = model.geom_contype[:, None] & model.geom_conaffinity
+    np.fill_diagonal(compatible, 0)
+    return bool(compatible.any())
 
 
 def body_id(model: mujoco.MjModel, body: int | str, key: str = "xml_file") -> int:
-    """The number of a body, given by it or by its name.
+    """Return the index of a body.
+
+    Args:
+        model: with the body.
+        body: its index or name.
+        key: the task's argument that holds ``body``, for errors.
 
     Raises:
-        UsageError: the model has no such body; names the argument ``key``.
+        UsageError: the model has no such body.
     """
     number = body
     if isinstance(number, str):
@@ -96,7 +101,8 @@ def body_id(model: mujoco.MjModel, body: int | str, key: str = "xml_file") -> in
 
 
 def model_sha256(model: mujoco.MjModel) -> str:
-    """SHA-256 of a compiled model in MuJoCo's binary format, which differs between its versions."""
+    """Compute the SHA-256 of a compiled model in MuJoCo's binary format, which differs between
+    versions of MuJoCo."""
     buffer = np.empty(mujoco.mj_sizeModel(model), np.uint8)
     mujoco.mj_saveModel(model, None, buffer)
     return hashlib.sha256(buffer.tobytes()).hexdigest()

@@ -17,7 +17,7 @@ class Pusher(MujocoTask):
 
     The observation is (angles and angular velocities of the arm, positions of its tip, of the
     cylinder and of the goal), the reward minus the distances from cylinder to goal and from tip to
-    cylinder less a control cost; an episode ends at its time limit alone. The keyword arguments are
+    cylinder less a control cost; episodes end only at the time limit. The keyword arguments are
     Gymnasium's.
     """
 

@@ -1,4 +1,4 @@
-"""Four-legged robots that are paid for running, on the flat and before a step."""
+"""Quadrupeds that run along x, on flat ground and over a step."""
 
 from __future__ import annotations
 
@@ -22,31 +22,33 @@ _MENAGERIE = "https://github.com/google-deepmind/mujoco_menagerie"
 class Quadruped(MujocoTask):
     """A robot of twelve position-controlled joints that shall run along x and stay upright.
 
-    The observation is (qpos without x and y, qvel), 17 + 18 numbers; the action, in [-1, 1], moves
-    the targets of the joints about those of the standing posture. Every substep pays
-    v_x + (z - 0.5), z being the trunk's height over the ground; with the first substep in which z
-    is below ``fall_height`` the episode ends, and that substep pays ``-fall_cost`` instead.
+    The observation is (qpos without x and y, qvel), 17 + 18 numbers; the action, in [-1, 1],
+    offsets the targets of the joints from those of the initial posture. The reward of a substep is
+    v_x + (z - 0.5), with z the trunk's height over the ground. The episode terminates at the first
+    substep with z below ``fall_height``; the reward of that substep is ``-fall_cost``, and later
+    substeps of the control step have none.
 
     Args:
-        num_simulations: how many episodes run side by side.
-        max_episode_steps: the time limit in control steps.
-        xml_file: a path, or the name of an asset, of any quadruped that ``find_legs`` understands;
-            empty for the task's own.
-        frame_skip: substeps a control step.
-        keyframe: the model's keyframe whose qpos is the standing posture and whose ctrl are its
-            targets; empty for ``stand``, ``standing`` or ``home`` if the model has one of them.
-        posture: radians of (HAA, HFE, KFE) where the model has no such keyframe: HAA outwards, the
-            other two of a fore leg about y; hind legs mirror them. The feet are put on the ground.
-        action_scale: radians by which an action of 1 moves the target of (HAA, HFE, KFE).
-        fall_height: metres.
-        fall_cost: what a fall costs.
-        reset_noise_scale: joints (radians) and velocities (m/s, rad/s) begin within this of the
-            standing posture's.
-        exclude_current_positions_from_observation: leave out x and y, which grow beyond all that
-            was seen as a policy learns to run farther.
+        num_simulations: number of episodes that are simulated side by side.
+        max_episode_steps: time limit in control steps.
+        xml_file: a path, or the name of an asset, of any quadruped that ``find_legs`` accepts;
+            empty for the task's own model.
+        frame_skip: substeps per control step.
+        keyframe: the model's keyframe with the initial posture in qpos and its targets in ctrl;
+            empty for ``stand``, ``standing`` or ``home`` if the model has one of them.
+        posture: angles of (HAA, HFE, KFE) in rad, if the model has no such keyframe: HAA outwards,
+            the other two of a fore leg about y, mirrored for hind legs. The trunk's height is set
+            so that the feet touch the ground.
+        action_scale: offsets of the targets of (HAA, HFE, KFE) for an action of 1, in rad.
+        fall_height: in m.
+        fall_cost: of a fall.
+        reset_noise_scale: largest deviation of the initial joint angles (rad) and velocities (m/s,
+            rad/s) from the posture at rest.
+        exclude_current_positions_from_observation: omit x and y, which leave the range of earlier
+            observations as a policy learns to run farther.
 
     Raises:
-        UsageError: the model is no such robot, or has no such keyframe.
+        UsageError: the model is no quadruped, or has no such keyframe.
     """
 
     model_file = "quadruped.xml"
@@ -68,7 +70,7 @@ class Quadruped(MujocoTask):
     ) -> None:
         self._fall_height = fall_height
         self._fall_cost = fall_cost
-        self._skipped = 2 if exclude_current_positions_from_observation else 0
+        self._omitted = 2 if exclude_current_positions_from_observation else 0
         self._reward = np.zeros(num_simulations)
         self._fallen = np.zeros(num_simulations, np.bool_)
         super().__init__(
@@ -80,54 +82,54 @@ class Quadruped(MujocoTask):
         )
         self.legs = find_legs(self.model)
         self._scale = np.array(action_scale)[self.legs.level]
-        self.survey()
+        self.find_terrain()
         key = self._keyframe(keyframe)
         if key >= 0:
-            self._standing = self.model.key_qpos[key].copy()
-            self._centre = self.model.key_ctrl[key].copy()
+            self._posture = self.model.key_qpos[key].copy()
+            self._targets = self.model.key_ctrl[key].copy()
         else:
-            self._centre = np.array(posture)[self.legs.level] * self.legs.mirror
-            self._standing = self._on_the_ground(self._centre)
+            self._targets = np.array(posture)[self.legs.level] * self.legs.mirror
+            self._posture = self._lowest_posture(self._targets)
         self.action_space = Box(-1.0, 1.0, (self.model.nu,), np.float32)
 
     def draw_state(
         self, generator: np.random.Generator
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         scale = self._reset_noise_scale
-        qpos = self._standing.copy()
+        qpos = self._posture.copy()
         qpos[self.legs.qpos] += generator.uniform(-scale, scale, len(self.legs.qpos))
         return qpos, generator.uniform(-scale, scale, self.model.nv)
 
     def observe(self) -> NDArray[np.float64]:
-        return np.concatenate((self.qpos[:, self._skipped :], self.qvel), axis=1)
+        return np.concatenate((self.qpos[:, self._omitted :], self.qvel), axis=1)
 
     def velocities(self) -> NDArray[np.bool_]:
-        positions = self.model.nq - self._skipped
+        positions = self.model.nq - self._omitted
         return np.repeat([False, True], [positions, self.model.nv])
 
     def apply(self, action: NDArray[Any]) -> None:
-        self.ctrl[...] = self._centre + self._scale * action
+        self.ctrl[...] = self._targets + self._scale * action
 
     def advance(self, ids: Ids | None) -> None:
-        # Recorded substeps cost less than single ones, and the sum of heights needs them all.
+        # The reward needs every substep; recording them is faster than single steps.
         record = self.batch.rollout(self.frame_skip, record=("qpos", "qvel"), ids=ids)
         x, z = record["qpos"][:, :, 0], record["qpos"][:, :, 2]
         height = z - self.ground(x)
         fallen = np.logical_or.accumulate(height < self._fall_height, axis=1)
-        paid = np.where(fallen, 0.0, record["qvel"][:, :, 0] + (height - 0.5))
+        rewards = np.where(fallen, 0.0, record["qvel"][:, :, 0] + (height - 0.5))
         rows = slice(None) if ids is None else ids
         self._fallen[rows] = fallen[:, -1]
-        self._reward[rows] = paid.sum(axis=1) - self._fall_cost * fallen[:, -1]
+        self._reward[rows] = rewards.sum(axis=1) - self._fall_cost * fallen[:, -1]
 
     def find_model(self, xml_file: str) -> str:
-        """The model to load where the user asks for ``xml_file``."""
+        """Return the model to load for an argument ``xml_file``."""
         return xml_file or self.model_file
 
-    def survey(self) -> None:
-        """Find in the model what ``ground`` needs; flat ground needs nothing."""
+    def find_terrain(self) -> None:
+        """Read from the model what ``ground`` needs; nothing for flat ground."""
 
     def ground(self, x: NDArray[np.float64]) -> NDArray[np.float64] | float:
-        """Height in metres of the ground under a trunk at ``x``, of any shape."""
+        """Return the height of the ground under a trunk at ``x``, in m; ``x`` has any shape."""
         return 0.0
 
     def reward(self, action: NDArray[Any]) -> NDArray[np.float64]:
@@ -137,7 +139,7 @@ class Quadruped(MujocoTask):
         return self._fallen.copy()
 
     def _keyframe(self, name: str) -> int:
-        """Number of the keyframe that is asked for, -1 for none."""
+        """Return the index of the keyframe to use, -1 for none."""
         known = [self.model.key(i).name for i in range(self.model.nkey)]
         if name and name not in known:
             raise UsageError(
@@ -147,8 +149,8 @@ class Quadruped(MujocoTask):
         wanted = [name] if name else ["stand", "standing", "home"]
         return next((known.index(each) for each in wanted if each in known), -1)
 
-    def _on_the_ground(self, joints: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The lowest qpos with these joint angles in which nothing touches."""
+    def _lowest_posture(self, joints: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the lowest qpos with these joint angles and without contacts, to 0.1 mm."""
         data = mujoco.MjData(self.model)
         data.qpos[self.legs.qpos] = joints
         low, high = 0.0, 5.0
@@ -165,14 +167,14 @@ class Quadruped(MujocoTask):
 class QuadrupedStep(Quadruped):
     """The quadruped before a step, with the spaces of ``Quadruped``, so that a walker can go on.
 
-    The step is the box named ``step`` of the model. Heights count from the ground under the trunk,
-    which rises in a line over the distance between fore and hind hips, half of it on either side of
-    the edge, as the mean ground under the trunk does; with a jump the edge would be a fall.
+    The step is the box named ``step`` of the model. Heights are relative to the ground under the
+    trunk, which rises linearly over the distance between fore and hind hips, centred at the edge,
+    as the mean ground under the trunk does. With a jump, crossing the edge would count as a fall.
     """
 
     model_file = "quadruped_step.xml"
 
-    def survey(self) -> None:
+    def find_terrain(self) -> None:
         step = mujoco.mj_name2id(self.model, mujoco.mjtObj.mjOBJ_GEOM, "step")
         if step < 0 or self.model.geom_type[step] != mujoco.mjtGeom.mjGEOM_BOX:
             raise UsageError("task.kwargs.xml_file: the model has no box named 'step'")

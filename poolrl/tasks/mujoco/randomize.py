@@ -1,4 +1,4 @@
-"""Domain randomisation: values of the model that are drawn anew for every episode."""
+"""Domain randomisation: values of the model that are drawn for every episode."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from poolrl.config.schema import Randomization
 from poolrl.errors import UsageError
 from poolrl.tasks.base import Ids
 
-# What a field's rows belong to, by the beginning of its name, and how many the model has.
+# Prefix of a field -> the type of the objects that its rows belong to, and their count's field.
 _OBJECTS = {
     "actuator_": (mujoco.mjtObj.mjOBJ_ACTUATOR, "nu"),
     "body_": (mujoco.mjtObj.mjOBJ_BODY, "nbody"),
@@ -28,35 +28,34 @@ _OBJECTS = {
     "tendon_": (mujoco.mjtObj.mjOBJ_TENDON, "ntendon"),
 }
 
-# Where the model has something above zero, a simulation must not have less.
+# Values that are positive in the model must stay positive.
 _POSITIVE = ("body_mass", "body_inertia", "geom_size")
 
 _INPUTS = frozenset(mujoco.MjModel._setconst_inputs)
 
 
 class Randomizer:
-    """Draws values of the model for the simulations of a batch.
+    """Draw values of the model for the simulations of a batch.
 
-    Always from the model's own values, so that nothing that was played before in a simulation
-    matters. A factor (``scale``) is drawn for each row of a field, that is for each body, geom, …;
-    what is added (``add``) or put in place (``value``) for each number. With a body's mass its
-    inertia is scaled by the same factor, as if its density had changed, unless ``body_inertia`` is
-    drawn too.
+    Draws are relative to the model's own values, so that they do not depend on earlier episodes. A
+    factor (``scale``) is drawn for each row of a field, that is for each body, geom, …; an offset
+    (``add``) or a new value (``value``) for each number. A body's inertia is scaled by the factor
+    of its mass, as if its density had changed, unless ``body_inertia`` is drawn too.
 
     Args:
-        model: what the batch was made of.
+        model: the model of the batch.
         batch: the simulations.
-        fields: what to draw, by field of the model; options have names as in ``opt.gravity``.
+        fields: field of the model -> how it is drawn; options are named as in ``opt.gravity``.
 
     Raises:
-        UsageError: names the field that is unknown or cannot be drawn, or the name in it.
+        UsageError: names the field that is unknown or cannot be drawn, or the object in it.
     """
 
     def __init__(
         self, model: mujoco.MjModel, batch: Batch, fields: Mapping[str, Randomization]
     ) -> None:
         self._batch = batch
-        # In order of their names: a pool's file keeps no order of tables.
+        # Sorted, since a pool's file does not keep the order of tables.
         self._draws = [_Draw(model, batch, name, fields[name]) for name in sorted(fields)]
         self._mass = self._inertia = None
         self._masses, self._inertias = model.body_mass.copy(), model.body_inertia.copy()
@@ -65,10 +64,10 @@ class Randomizer:
         self._constants = any(name in _INPUTS or name.startswith("opt.") for name in fields)
 
     def draw(self, ids: Ids, generators: Sequence[np.random.Generator]) -> None:
-        """Draw for the simulations ``ids``, the i-th from ``generators[i]``."""
+        """Draw values for the simulations ``ids``, the i-th from ``generators[i]``."""
         for simulation, generator in zip(ids, generators, strict=True):
-            for each in self._draws:
-                each.draw(simulation, generator)
+            for field in self._draws:
+                field.draw(simulation, generator)
         if self._mass is not None and self._inertia is not None:
             ratio = np.ones_like(self._mass[ids])
             np.divide(self._mass[ids], self._masses, out=ratio, where=self._masses > 0)
@@ -78,13 +77,13 @@ class Randomizer:
 
 
 class _Draw:
-    """One field: the model's values of the chosen rows, and where those of simulations stand."""
+    """Draws of one field: the model's values of the selected rows, and the simulations' values."""
 
     def __init__(self, model: mujoco.MjModel, batch: Batch, field: str, how: Randomization) -> None:
         own = _own_values(model, field)
         self._how = how
         self._rows = _rows(model, field, how.names)
-        if field.startswith("opt."):  # a row of its own, be it a number or a vector
+        if field.startswith("opt."):  # a scalar or vector option becomes one row
             own = own[None]
             self._values = batch.expand(field)[:, None]
         else:
@@ -94,7 +93,8 @@ class _Draw:
         self._factors = (count, *[1] * (own.ndim - 1))
         self._numbers = (count, *own.shape[1:])
         if field in _POSITIVE:
-            least = min(float(self._new(at).min(initial=1.0, where=self._own > 0)) for at in (0, 1))
+            bounds = self._new(0.0), self._new(1.0)
+            least = min(float(each.min(initial=1.0, where=self._own > 0)) for each in bounds)
             if least <= 0:
                 raise UsageError(f"task.randomize.{field}: must stay above 0, could be {least:g}")
 
@@ -103,7 +103,7 @@ class _Draw:
         self._values[simulation, self._rows] = self._new(generator.random(shape))
 
     def _new(self, at: NDArray[np.float64] | float) -> NDArray[np.float64]:
-        """The values at a place between 0, the lower bounds, and 1, the upper ones."""
+        """Interpolate between the lowest values, at 0, and the highest, at 1."""
         how = self._how
         if how.scale is not None:
             return self._own * _between(how.scale, at)
@@ -120,7 +120,7 @@ def _between(
 
 
 def _own_values(model: mujoco.MjModel, field: str) -> NDArray[np.float64]:
-    """A copy of the model's values of a field.
+    """Return a copy of the model's values of a field.
 
     Raises:
         UsageError: there is no such field, or it cannot be drawn.
@@ -135,7 +135,7 @@ def _own_values(model: mujoco.MjModel, field: str) -> NDArray[np.float64]:
     values = np.array(getattr(own, field.removeprefix("opt.")))
     if values.dtype.kind != "f":
         raise UsageError(f"{key}: is no real number and cannot be drawn")
-    # MuJoCo ends the names of constants that it derives from the rest with a 0.
+    # Names of constants that MuJoCo derives end with these, most with 0.
     derived = field not in _INPUTS and field.endswith(("0", "_subtreemass", "_rbound", "_length"))
     if derived or field == "opt.timestep" or not field.startswith((*_OBJECTS, "opt.")):
         raise UsageError(f"{key}: cannot be drawn; it follows from the rest or has no effect")
@@ -143,7 +143,12 @@ def _own_values(model: mujoco.MjModel, field: str) -> NDArray[np.float64]:
 
 
 def _rows(model: mujoco.MjModel, field: str, names: Iterable[str]) -> NDArray[np.intp]:
-    """The rows of a field that belong to some objects; all rows where none is named.
+    """Return the rows of a field that belong to some objects.
+
+    Args:
+        model: with the field.
+        field: of the model, or an option.
+        names: of the objects; all rows are returned if there are none.
 
     Raises:
         UsageError: no object has such a name, or the field has no rows.
@@ -172,7 +177,13 @@ def _rows(model: mujoco.MjModel, field: str, names: Iterable[str]) -> NDArray[np
 
 
 def _rows_of(model: mujoco.MjModel, field: str, number: int) -> list[int]:
-    """The rows of a field that belong to the object of a number."""
+    """Return the rows of a field that belong to an object.
+
+    Args:
+        model: with the field.
+        field: of the model.
+        number: index of the object.
+    """
     if field.startswith("dof_"):
         return [int(row) for row in np.flatnonzero(model.dof_jntid == number)]
     if field.startswith("qpos"):

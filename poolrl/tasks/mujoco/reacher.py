@@ -17,7 +17,7 @@ class Reacher(MujocoTask):
 
     The observation is (cosines and sines of the angles, the target's position, angular velocities,
     the way from the target to the fingertip in x and y), the reward minus their distance less a
-    control cost; an episode ends at its time limit alone. The keyword arguments are Gymnasium's.
+    control cost; episodes end only at the time limit. The keyword arguments are Gymnasium's.
     """
 
     def __init__(

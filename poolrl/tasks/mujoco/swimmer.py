@@ -1,4 +1,4 @@
-"""Gymnasium's Swimmer-v5: three links in a viscous fluid, paid for the speed of their tip."""
+"""Gymnasium's Swimmer-v5: three links in a viscous fluid that swim."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ class Swimmer(Locomotion):
     """The task of Coulom (2002) as Gymnasium defines it in ``Swimmer-v5``.
 
     The observation is (qpos without x and y, qvel), the reward the x velocity of the front tip
-    over the control step less a control cost; an episode ends at its time limit alone. The keyword
+    over the control step less a control cost; episodes end only at the time limit. The keyword
     arguments are Gymnasium's.
     """
 

@@ -8,7 +8,7 @@ from poolrl.tasks.mujoco.locomotion import PlanarBalancing
 class Walker2d(PlanarBalancing):
     """The task of Erez, Tassa and Todorov (2011) as Gymnasium defines it in ``Walker2d-v5``.
 
-    The observation is (qpos without x, qvel cut to ±10), the reward the x velocity over the
+    The observation is (qpos without x, qvel clipped to ±10), the reward the x velocity over the
     control step plus a reward for being healthy less a control cost. It is healthy while the torso
     is neither too low nor too high nor bent too far. The keyword arguments are Gymnasium's.
     """

@@ -1,5 +1,5 @@
-"""A stand-in for ANYmal C's scene: what matters of its structure, of primitives, without a file of
-the collection that it comes from."""
+"""A substitute for ANYmal C's scene: the same structure, of primitives, without a file of MuJoCo
+Menagerie."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all tasks of MuJoCo share."""
+"""The base class of MuJoCo tasks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_only_the_given_simulations_advance() -> None:
     assert not np.array_equal(after[0], before[0])
 
 
-def test_an_unstable_simulation_is_told() -> None:
+def test_an_unstable_simulation_is_reported() -> None:
     task = Swimmer(2)
     task.reset(np.arange(2), [np.random.default_rng(i) for i in range(2)])
     task.qpos[1, 0] = np.nan
@@ -46,7 +46,7 @@ def test_an_unstable_simulation_is_told() -> None:
 
 @pytest.mark.parametrize("task_id", ["Ant-v5", "Humanoid-v5"])
 def test_a_simulation_of_external_forces_does_not_depend_on_its_neighbours(task_id: str) -> None:
-    def play(seeds: list[int], ids: np.ndarray | None) -> np.ndarray:
+    def run_episode(seeds: list[int], ids: np.ndarray | None) -> np.ndarray:
         task = tasks.make(task_id, len(seeds))
         task.reset(np.arange(len(seeds)), [np.random.default_rng(seed) for seed in seeds])
         action = np.full((len(seeds), *task.action_space.shape), 0.3, np.float32)
@@ -54,16 +54,16 @@ def test_a_simulation_of_external_forces_does_not_depend_on_its_neighbours(task_
             observation = task.step(action, ids).observation
         return observation
 
-    alone = play([1], None)[0]
-    assert np.array_equal(play([0, 1, 2], None)[1], alone)
-    assert np.array_equal(play([0, 1, 2], np.array([1])).take(1, axis=0), alone)
+    alone = run_episode([1], None)[0]
+    assert np.array_equal(run_episode([0, 1, 2], None)[1], alone)
+    assert np.array_equal(run_episode([0, 1, 2], np.array([1])).take(1, axis=0), alone)
 
 
 @pytest.mark.parametrize("task_id", ["Hopper-v5", "Ant-v5", "Humanoid-v5"])
 def test_nothing_of_an_episode_stays_after_a_reset(task_id: str) -> None:
-    """An episode is the same in a simulation that others were played in before."""
+    """An episode is the same in a simulation that ran other episodes before."""
 
-    def play(task: MujocoTask, seed: int) -> list[np.ndarray]:
+    def run_episode(task: MujocoTask, seed: int) -> list[np.ndarray]:
         task.reset(np.arange(2), [np.random.default_rng([seed, i]) for i in range(2)])
         space, random = task.action_space, np.random.default_rng(seed)
         assert isinstance(space, Box)
@@ -76,10 +76,10 @@ def test_nothing_of_an_episode_stays_after_a_reset(task_id: str) -> None:
     assert isinstance(used, MujocoTask)
     assert isinstance(fresh, MujocoTask)
     for seed in range(3):
-        play(used, seed)
+        run_episode(used, seed)
     used.qpos[0, 3] = np.nan  # ends with the simulation unstable, and reset by MuJoCo
     used.step(np.zeros((2, *used.action_space.shape), np.float32))
-    for one, other in zip(play(used, 9), play(fresh, 9), strict=True):
+    for one, other in zip(run_episode(used, 9), run_episode(fresh, 9), strict=True):
         assert np.array_equal(one, other)
     assert not used.diverged().any()
 
@@ -90,7 +90,7 @@ def velocities(task_id: str, **kwargs: object) -> list[int]:
     return np.flatnonzero(mask).tolist()
 
 
-def test_velocities_are_told_apart() -> None:
+def test_velocities_are_distinguished() -> None:
     assert velocities("InvertedPendulum-v5") == [2, 3]
     assert velocities("InvertedDoublePendulum-v5") == [5, 6, 7]
     assert velocities("Reacher-v5") == [6, 7]

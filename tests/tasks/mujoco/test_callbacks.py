@@ -1,4 +1,4 @@
-"""What MuJoCo calls back: a process that has a task of ours neither reads a clock nor logs."""
+"""Callbacks of MuJoCo: in a process with a native task it neither reads a clock nor logs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is left out of a model changes nothing."""
+"""Stages that are disabled in a model have no effect on its states."""
 
 from __future__ import annotations
 
@@ -60,23 +60,23 @@ def walker(
 
 
 def left_out(model: mujoco.MjModel) -> int:
-    """What is disabled in the quick model alone."""
-    quick = without_idle_stages(model)
-    assert quick.opt.disableflags & model.opt.disableflags == model.opt.disableflags
-    return int(quick.opt.disableflags ^ model.opt.disableflags)
+    """The stages that only the reduced model disables."""
+    reduced = without_idle_stages(model)
+    assert reduced.opt.disableflags & model.opt.disableflags == model.opt.disableflags
+    return int(reduced.opt.disableflags ^ model.opt.disableflags)
 
 
 def states(model: mujoco.MjModel, steps: int = 200) -> np.ndarray:
-    """(steps, 3, size): random controls, with episodes begun anew on the way."""
-    noise = np.random.default_rng(7)
+    """(steps, 3, size): random controls, with resets every 50 steps."""
+    generator = np.random.default_rng(7)
     batch = Batch(model, 3, 1)
     ctrl, qvel = batch.bind("ctrl"), batch.bind("qvel")
     seen = []
     for k in range(steps):
         if k % 50 == 0:
             batch.reset()
-            qvel[...] = noise.normal(size=qvel.shape)
-        ctrl[...] = noise.uniform(-1, 1, ctrl.shape)
+            qvel[...] = generator.normal(size=qvel.shape)
+        ctrl[...] = generator.uniform(-1, 1, ctrl.shape)
         batch.step(None, 3)
         seen.append(batch.state.copy())
     return np.array(seen)
@@ -121,7 +121,7 @@ def test_what_could_have_an_effect_stays() -> None:
 
 
 def test_a_task_keeps_its_model_as_it_was_read() -> None:
-    """Its hash stands in pools, and whoever computes with it may want all stages."""
+    """Its hash is stored in pools, and users may compute with it."""
     for name in ("Swimmer-v5", "Hopper-v5"):
         task = tasks.make(name, 1)
         assert isinstance(task, MujocoTask)

@@ -1,4 +1,4 @@
-"""The quadruped: what it is paid, when it has fallen, and what stands in for ANYmal C."""
+"""The quadrupeds: rewards, falls, postures, and a substitute for ANYmal C."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values of the model that are drawn for every episode."""
+"""Domain randomisation: values of the model that are drawn for every episode."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def generators(seeds: list[int]) -> list[np.random.Generator]:
     return [np.random.default_rng(seed) for seed in seeds]
 
 
-def played(task: MujocoTask, ids: list[int], seeds: list[int], steps: int = 30) -> np.ndarray:
+def observations(task: MujocoTask, ids: list[int], seeds: list[int], steps: int = 30) -> np.ndarray:
     """(steps, simulations, …): observations, with rewards, of the simulations ``ids``."""
     task.reset(np.array(ids), generators(seeds))
     action = np.random.default_rng(9).uniform(-1, 1, (steps, task.model.nu))
@@ -49,24 +49,24 @@ def test_factors_of_one_change_no_bit(task_id: str) -> None:
     one = Randomization(scale=(1.0, 1.0))
     fields = dict.fromkeys(["body_mass", "geom_friction", "dof_armature", "opt.gravity"], one)
     plain, drawn = made({}, 2, task_id), made(fields, 2, task_id)
-    assert np.array_equal(played(plain, [0, 1], [3, 4]), played(drawn, [0, 1], [3, 4]))
+    assert np.array_equal(observations(plain, [0, 1], [3, 4]), observations(drawn, [0, 1], [3, 4]))
 
 
 def test_initial_states_are_those_without_it() -> None:
     plain, drawn = made({}, 2), made(MANY, 2)
-    before, after = played(plain, [0, 1], [3, 4]), played(drawn, [0, 1], [3, 4])
+    before, after = observations(plain, [0, 1], [3, 4]), observations(drawn, [0, 1], [3, 4])
     assert np.array_equal(before[0], after[0])
     assert not np.array_equal(before[-1], after[-1])
 
 
 def test_an_episode_depends_on_its_generator_alone() -> None:
     alone = made(MANY)
-    expected = played(alone, [0], [5])
-    assert np.array_equal(played(alone, [0], [5]), expected)
+    expected = observations(alone, [0], [5])
+    assert np.array_equal(observations(alone, [0], [5]), expected)
     crowd = made(MANY, 3)
-    played(crowd, [0, 1, 2], [1, 2, 3])
-    assert np.array_equal(played(crowd, [0, 2], [6, 5])[:, 1:], expected)
-    assert not np.array_equal(played(crowd, [2], [6]), expected)
+    observations(crowd, [0, 1, 2], [1, 2, 3])
+    assert np.array_equal(observations(crowd, [0, 2], [6, 5])[:, 1:], expected)
+    assert not np.array_equal(observations(crowd, [2], [6]), expected)
 
 
 def test_the_batch_steps_the_model_that_was_drawn() -> None:
@@ -96,7 +96,7 @@ def values(task: MujocoTask, field: str) -> np.ndarray:
 
 def test_contact_forces_are_those_of_the_drawn_model() -> None:
     task = made({"body_mass": Randomization(scale=(0.5, 2.0))}, 2, "Ant-v5")
-    seen = played(task, [0, 1], [3, 4], steps=40)
+    seen = observations(task, [0, 1], [3, 4], steps=40)
     assert np.abs(task.cfrc_ext).max() > 0
     for i in range(2):
         model, data = task.batch.get_model(i), mujoco.MjData(task.model)

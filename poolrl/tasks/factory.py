@@ -1,0 +1,121 @@
+"""Create tasks: by id, from worlds, with their variants and randomization."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from poolrl.config.schema import World
+from poolrl.errors import UsageError, one_line
+from poolrl.tasks.base import Task
+from poolrl.tasks.model_paths import MODEL_PATHS, ModelPaths
+from poolrl.tasks.permissions import USER_TASKS, blamed, needs_permission, permitted
+from poolrl.tasks.registry import (
+    REGISTRY,
+    keyword_arguments,
+    like,
+    takes,
+    task_class,
+    unknown_argument,
+)
+from poolrl.tasks.variants import with_variants
+from poolrl.trusted_code import TrustedCode
+
+
+def make(
+    task: str | World,
+    num_simulations: int,
+    *,
+    code: TrustedCode = USER_TASKS,
+    model_paths: ModelPaths = MODEL_PATHS,
+    **fields: Any,
+) -> Task:
+    """Create a batch of simulations of a task.
+
+    Args:
+        task: a world, or an id with the other fields of one: ``max_episode_steps``, ``kwargs``, …
+            An id is one of ``REGISTRY``, any of Gymnasium's, or a user's own that was permitted
+            (``poolrl.tasks.permit``).
+        num_simulations: number of episodes that are simulated side by side.
+        code: holds the permissions to run users' code.
+        model_paths: maps the paths of models that have moved.
+        fields: of the world where ``task`` is an id.
+
+    Raises:
+        UsageError: the id, a keyword, or the type of a value is wrong, or a package is missing.
+    """
+    world = World(id=task, **fields) if isinstance(task, str) else task
+    with blamed(world, code=code):
+        made = _make_plain(world, num_simulations, code, model_paths)
+        if world.randomize:
+            randomize = getattr(made, "randomize", None)
+            if randomize is None:
+                raise UsageError(
+                    f"task.randomize: {world.id} has no MuJoCo model of poolrl's to draw"
+                )
+            randomize(world.randomize)
+        return with_variants(made, world)
+
+
+def fingerprint(task: Task) -> str:
+    """Compute the SHA-256 of a task's compiled model; empty where the task has no model."""
+    model = getattr(task, "model", None)
+    if model is None:
+        return ""
+    from poolrl.tasks.mujoco.model import model_sha256
+
+    return model_sha256(model)
+
+
+def _make_plain(
+    world: World, num_simulations: int, code: TrustedCode, model_paths: ModelPaths
+) -> Task:
+    """Create a world's task without variants and randomization."""
+    if world.id in REGISTRY:
+        cls, limit = task_class(world.id), REGISTRY[world.id][1]
+        return _instantiate(cls, limit, world, num_simulations, model_paths)
+    entry = permitted(world, code=code).entry if needs_permission(world) else None
+    if isinstance(entry, type) and issubclass(entry, Task):
+        parameter = inspect.signature(entry).parameters.get("max_episode_steps")
+        default = getattr(parameter, "default", None)
+        limit = default if isinstance(default, int) else 0
+        return _instantiate(entry, limit, world, num_simulations, model_paths)
+    from poolrl.tasks.gymnasium_ids import environment_spec
+    from poolrl.tasks.gymnasium_task import GymnasiumTask
+
+    return GymnasiumTask(
+        num_simulations,
+        spec=environment_spec(world.id, entry),
+        max_episode_steps=world.max_episode_steps,
+        kwargs=world.kwargs,
+    )
+
+
+def _instantiate(
+    cls: type[Task],
+    default_limit: int,
+    world: World,
+    num_simulations: int,
+    model_paths: ModelPaths,
+) -> Task:
+    kwargs = dict(world.kwargs)
+    known = keyword_arguments(cls)
+    for name, value in kwargs.items():
+        if name not in known:
+            raise unknown_argument(world.id, name, known)
+        example = value if takes(known[name].annotation, value) else known[name].default
+        kwargs[name] = like(example, value, f"task.kwargs.{name}")
+    if isinstance(file := kwargs.get("xml_file"), str):
+        kwargs["xml_file"] = model_paths.resolve(file)
+    limit = world.max_episode_steps or default_limit
+    if not limit:
+        raise UsageError(f"task.max_episode_steps: {world.id} has no time limit of its own; set it")
+    try:
+        return cls(num_simulations, max_episode_steps=limit, **kwargs)  # type: ignore[call-arg]
+    except UsageError:
+        raise
+    except Exception as error:
+        if world.id not in REGISTRY:
+            raise  # blamed() names the user's line
+        text = one_line(error)
+        raise UsageError(f"task: {world.id} with these arguments: {text}") from error
