@@ -1,4 +1,4 @@
-"""A pool and its frozen specification, ``pool.toml``."""
+"""Making and opening pools, and their frozen specification, ``pool.toml``."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ import msgspec
 import tomli_w
 
 from poolrl import files
-from poolrl.config import schema as config
 from poolrl.config import tables
-from poolrl.config.schema import RunOptions, Spec
-from poolrl.doctor import examination as doctor
+from poolrl.config.loading import differing_keys
+from poolrl.config.schema import RunOptions, Section, Spec
+from poolrl.config.validation import convert
+from poolrl.doctor.examination import check_briefly
 from poolrl.errors import IncompatiblePool, UsageError
 from poolrl.provenance import versions
 from poolrl.records.records import SCHEMA, Word
 from poolrl.records.work_units import Unit
-from poolrl.storage import store
+from poolrl.storage.deposits import DepositStore
 from poolrl.storage.layout import Layout
-from poolrl.storage.links import guard
+from poolrl.storage.store import Store
 
 _COMMENT = """\
 # A pool of poolrl: its specification, frozen when the pool was made. What affects results is in
@@ -34,39 +35,54 @@ class Pool:
     """A pool directory that has been opened.
 
     Attributes:
-        layout: where its files are.
+        store: its files.
         spec: its specification.
-        run: the options of its last run, the defaults of whoever joins it.
+        run: options of its last run, the defaults of workers that join it.
         made_with: versions of the software that made it.
-        spec_sha256: the identity of the pool, repeated in every record: of the specification as it
-            stands in the file, so that options that later versions add do not change it.
+        spec_sha256: identity of the pool, repeated in every record: SHA-256 of the specification
+            as written in the file, so that options that later versions add do not change it.
     """
 
-    layout: Layout
+    store: Store
     spec: Spec
     run: RunOptions
     made_with: dict[str, str]
     spec_sha256: str
 
+    @property
+    def layout(self) -> Layout:
+        """The paths of its files."""
+        return Layout(self.store.root)
+
+    def deposit_store(self) -> DepositStore:
+        """Deposits, merges and agents of this pool."""
+        return DepositStore(
+            self.store,
+            spec_sha256=self.spec_sha256,
+            evaluate_episodes=self.spec.pool.evaluate_episodes,
+            closing_episodes=self.spec.pool.closing_episodes,
+            initial_agent_sha256=self.spec.initial_agent_sha256,
+        )
+
     def refuse_another(self, spec: Spec) -> None:
-        """See that a specification is this pool's.
+        """Check that a specification is this pool's.
 
         Raises:
             IncompatiblePool: it is not; names the keys that differ.
         """
-        differences = config.differing_keys(self.spec, spec)
+        differences = differing_keys(self.spec, spec)
         if differences:
             raise IncompatiblePool(
                 f"{self.layout.root}: a pool of another specification: {'; '.join(differences)}"
             )
 
     def model_difference(self, model_sha256: str) -> str | None:
-        """What to warn of where the task's model is another here; ``None`` where it is the same.
+        """A warning if the task's compiled model differs here; ``None`` if it is the same.
 
-        Compiled models differ between versions of MuJoCo, and so do results.
+        Compiled models, and results, differ between versions of MuJoCo.
 
         Raises:
-            IncompatiblePool: it is another although the version is the same.
+            IncompatiblePool: the model differs although the version is the same.
         """
         own = self.spec.task.model_sha256
         if own in ("", model_sha256):
@@ -80,21 +96,25 @@ class Pool:
         return f"the pool was made with mujoco {there}, this is {here}: results will differ"
 
 
-class _File(config.Section, frozen=True):
+class _File(Section, frozen=True):
     schema: int
     spec: Spec
-    made_with: dict[Word, Word]  # workers tell in their records what differs
+    made_with: dict[Word, Word]  # records of workers name the differing ones
 
 
-def open_pool(root: Path) -> Pool:
+def open_pool(root: Path, store: Store | None = None) -> Pool:
     """Open a pool.
+
+    Args:
+        root: its directory.
+        store: its files, if they are not on disk.
 
     Raises:
         UsageError: the directory is not a pool.
         IncompatiblePool: the pool is of a newer schema, or its specification is damaged.
     """
+    store = store or Store(root)
     layout = Layout(root)
-    guard(root)
     data = store.read_if_there(layout.spec, files.SPECIFICATION)
     if data is None:
         there = os.path.isdir(root)
@@ -110,36 +130,48 @@ def open_pool(root: Path) -> Pool:
             f"{layout.spec}: schema {schema} is newer than this version of poolrl reads ({SCHEMA})"
         )
     try:
-        file = tables.convert(table, _File, str(layout.spec))
+        file = convert(table, _File, str(layout.spec))
         sha256 = tables.sha256(table["spec"])
     except UsageError as error:
         raise IncompatiblePool(str(error)) from error
-    return Pool(layout, file.spec, _last_run(layout), file.made_with, sha256)
+    return Pool(store, file.spec, _last_run(store), file.made_with, sha256)
 
 
-def make_pool(root: Path, spec: Spec, run: RunOptions, initial_agent: bytes | None = None) -> Pool:
-    """Make a pool, or open the one that is there if it has the same specification.
+def make_pool(
+    root: Path,
+    spec: Spec,
+    run: RunOptions,
+    initial_agent: bytes | None = None,
+    store: Store | None = None,
+) -> Pool:
+    """Make a pool, or open the existing one if it has the same specification.
 
     Args:
-        root: the directory; made where it is missing.
-        spec: what is frozen.
-        run: remembered, in an old pool too, as the defaults of whoever joins.
-        initial_agent: the agent file to start from, whose SHA-256 the specification holds.
+        root: the directory; created if missing.
+        spec: the specification to freeze.
+        run: options to store as the defaults of workers that join; replaced in an existing pool.
+        initial_agent: content of the agent file to start from, of which the specification holds
+            the SHA-256.
+        store: its files, if they are not on disk; its file system is not checked then.
 
     Raises:
         UsageError: the directory holds something else, cannot be written to, or its file system
             cannot hold a pool.
         IncompatiblePool: it holds a pool of another specification; names the keys that differ.
     """
+    check_file_system = store is None
+    store = store or Store(root)
     layout = Layout(root)
-    guard(root)
-    tables.sha256(msgspec.to_builtins(spec))  # before anything is made of what cannot be hashed
+    tables.sha256(
+        msgspec.to_builtins(spec)
+    )  # refuse what cannot be hashed before anything is written
     names = store.names_in(root)
     if layout.spec.name not in names:
         own = {layout.iterations.name, layout.logs.name}
         if any(name not in own and not name.startswith(".") for name in names):
             raise UsageError(f"{root}: not a pool, and not empty")
-        doctor.brief(root)
+        if check_file_system:
+            check_briefly(root)
         store.make_folder(layout.iteration(0).folder)
         store.make_folder(layout.logs)
         if initial_agent is not None:
@@ -147,22 +179,23 @@ def make_pool(root: Path, spec: Spec, run: RunOptions, initial_agent: bytes | No
             store.publish(layout.iteration(0).agent(unit, spec.initial_agent_sha256), initial_agent)
         file = _File(schema=SCHEMA, spec=spec, made_with=versions())
         store.publish(layout.spec, (_COMMENT + "\n").encode() + _to_toml(file))
-    pool = open_pool(root)
+    pool = open_pool(root, store)
     pool.refuse_another(spec)
     if pool.run != run:
         store.replace(layout.run, _to_toml(run))
     return replace(pool, run=run)
 
 
-def _last_run(layout: Layout) -> RunOptions:
+def _last_run(store: Store) -> RunOptions:
+    layout = Layout(store.root)
     data = store.read_if_there(layout.run, files.SPECIFICATION)
     try:
         table = tables.parse_toml(data or b"", str(layout.run))
-        return tables.convert(table, RunOptions, str(layout.run))
+        return convert(table, RunOptions, str(layout.run))
     except UsageError as error:
         raise IncompatiblePool(str(error)) from error
 
 
-def _to_toml(structure: config.Section) -> bytes:
+def _to_toml(structure: Section) -> bytes:
     table: dict[str, Any] = tables.without_none(msgspec.to_builtins(structure))
     return tomli_w.dumps(table).encode()

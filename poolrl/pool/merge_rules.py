@@ -1,18 +1,18 @@
-"""The merge: a pure function from an iteration's deposits to its champion. No file is touched."""
+"""The merge: a pure function from the deposits of an iteration to its champion."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 from msgspec.structs import replace
 
 from poolrl.config.schema import SelectionSpec
 from poolrl.records.records import (
-    AgentRef,
-    Candidate,
     Champion,
     Difference,
+    MergedDeposit,
     MergeRecord,
     UnitRecord,
     paired_difference,
@@ -33,16 +33,17 @@ def merge(
     selection: SelectionSpec,
     spec_sha256: str,
 ) -> MergeRecord:
-    """Name the champion of an iteration.
+    """Select the champion of an iteration.
 
-    The order of the deposits does not matter, nor who made them and when. The highest score wins,
-    of equal ones the lowest index; what failed, or whose score is not finite, never does.
+    The result does not depend on the order of the deposits, nor on who made them and when. The
+    branch with the highest score wins, the lowest index among equal scores. Deposits that failed,
+    or have a score that is not finite, never win.
 
     Args:
-        previous: the merge of the iteration before; ``None`` for iteration 0.
-        deposits: the records of the iteration's units.
+        previous: merge of the previous iteration; ``None`` for iteration 0.
+        deposits: records of the iteration's units.
         iteration: its number.
-        branches: how many branches it has.
+        branches: number of branches of an iteration.
         selection: the rule.
         spec_sha256: identity of the pool.
 
@@ -50,18 +51,23 @@ def merge(
         NothingToSelect: iteration 0 has no agent.
     """
     deposits = sorted(deposits, key=lambda record: (record.kind, record.index))
+    parent = next((r for r in deposits if r.kind == "parent" and _succeeded(r)), None)
     ranked = sorted(
         (record for record in deposits if record.kind != "parent" and _succeeded(record)),
         key=lambda record: (-_score(record), record.index),
     )
-    parent = next((r for r in deposits if r.kind == "parent" and _succeeded(r)), None)
-    common = MergeRecord(
+    choice = _choose(previous, ranked, parent, selection)
+    return MergeRecord(
         spec_sha256=spec_sha256,
         iteration=iteration,
-        champion=_champion(ranked[0]) if ranked else _standing(previous, parent),
-        rule="no branch succeeded",
-        deposits=tuple(_candidate(record) for record in deposits),
+        champion=choice.champion,
+        rule=choice.rule,
+        deposits=tuple(_listed(record) for record in deposits),
         parent_score=parent.score if parent else None,
+        parent_kept=choice.parent_kept,
+        failed_iterations=choice.failed_iterations,
+        to_parent=choice.to_parent,
+        to_runner_up=choice.to_runner_up,
         timing_dependent=len(deposits) < len(units_of(iteration, branches))
         or any(record.status == "abandoned" for record in deposits),
         environment_steps=sum(record.environment_steps for record in deposits)
@@ -69,34 +75,59 @@ def merge(
         training_steps=sum(r.training.environment_steps for r in deposits if r.training)
         + (previous.training_steps if previous else 0),
     )
-    kept_before = previous.parent_kept if previous else 0
+
+
+class _Choice(NamedTuple):
+    """The fields of a merge that depend on the rule."""
+
+    rule: Literal["initial", "best branch", "parent kept", "patience", "no branch succeeded"]
+    champion: Champion
+    parent_kept: int = 0
+    failed_iterations: int = 0
+    to_parent: Difference | None = None
+    to_runner_up: Difference | None = None
+
+
+def _choose(
+    previous: MergeRecord | None,
+    ranked: Sequence[UnitRecord],
+    parent: UnitRecord | None,
+    selection: SelectionSpec,
+) -> _Choice:
+    """Apply the rule.
+
+    Args:
+        previous: merge of the previous iteration; ``None`` for iteration 0.
+        ranked: deposits that succeeded, the best one first, without the parent's.
+        parent: the parent's deposit; ``None`` if it is missing or failed.
+        selection: the rule.
+    """
     if previous is None:
-        return replace(common, rule="initial")
+        if not ranked:
+            raise NothingToSelect("there is no initial agent")
+        return _Choice("initial", _champion(ranked[0]))
+    # A score belongs to its seeds: that of a kept champion is the one on this iteration's seeds.
+    kept = replace(previous.champion, score=parent.score if parent else None)
     if not ranked:
-        return replace(
-            common,
-            parent_kept=kept_before + 1,
+        return _Choice(
+            "no branch succeeded",
+            kept,
+            parent_kept=previous.parent_kept + 1,
             failed_iterations=previous.failed_iterations + 1,
         )
-
     best, runner_up = ranked[0], (ranked[1] if len(ranked) > 1 else None)
     beaten = parent is None or _score(best) > _score(parent)
-    if beaten or not selection.keep_parent:
-        rule = "best branch"
-    elif kept_before >= selection.patience:
-        rule = "patience"
-    else:
-        return replace(
-            common,
-            champion=_standing(previous, parent),
-            rule="parent kept",
-            parent_kept=kept_before + 1,
+    if selection.keep_parent and not beaten and previous.parent_kept < selection.patience:
+        return _Choice(
+            "parent kept",
+            kept,
+            parent_kept=previous.parent_kept + 1,
             to_parent=Difference(mean=0.0, standard_error=0.0),
             to_runner_up=_difference(parent, best),
         )
-    return replace(
-        common,
-        rule=rule,
+    return _Choice(
+        "best branch" if beaten or not selection.keep_parent else "patience",
+        _champion(best),
         to_parent=_difference(best, parent),
         to_runner_up=_difference(best, runner_up),
     )
@@ -112,7 +143,7 @@ def _score(record: UnitRecord) -> float:
 
 
 def _champion(record: UnitRecord) -> Champion:
-    agent: AgentRef | None = record.agent
+    agent = record.agent
     assert agent is not None
     return Champion(
         path=agent.path,
@@ -124,15 +155,8 @@ def _champion(record: UnitRecord) -> Champion:
     )
 
 
-def _standing(previous: MergeRecord | None, parent: UnitRecord | None) -> Champion:
-    if previous is None:
-        raise NothingToSelect("there is no initial agent")
-    # A score belongs to its seeds, so the standing champion's is the one on this iteration's.
-    return replace(previous.champion, score=parent.score if parent else None)
-
-
-def _candidate(record: UnitRecord) -> Candidate:
-    return Candidate(
+def _listed(record: UnitRecord) -> MergedDeposit:
+    return MergedDeposit(
         kind=record.kind,
         index=record.index,
         status=record.status,

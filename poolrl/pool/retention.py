@@ -1,7 +1,7 @@
-"""What of a pool may go: agents that lost, and what killed processes left behind.
+"""Retention: removal of agents that lost, and of temporary files of killed processes.
 
-Never a merge, a record, an attempt, an agent that a merge named champion, or the agent that the
-pool was given; and nothing outside the pool's own folders.
+Merges, records, attempts, champions and the initial agent of the pool are never removed, nor is
+anything outside the pool's own folders.
 """
 
 from __future__ import annotations
@@ -14,90 +14,101 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from poolrl.config.retention_rule import Keep
+from poolrl.config.retention_rule import RetentionRule
 from poolrl.pool.directory import Pool
 from poolrl.records.records import MergeRecord
-from poolrl.storage.deposits import Archive
-from poolrl.storage.plain_files import plain_files, remove_files
-from poolrl.storage.store import StoreError
+from poolrl.storage.deposits import DepositStore
+from poolrl.storage.plain_files import StoreError
 
 log = logging.getLogger("poolrl.pool")
 
 STALE_SECONDS = 86_400.0
-"""Age of a temporary file that nobody is writing any more; far above any difference of clocks."""
+"""Age at which a temporary file counts as abandoned; far above any difference of clocks."""
 
 _TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{32}")
 _SET_ASIDE = re.compile(
     r"[a-z]+(-\d{3,6}(-[0-9a-f]{16})?)?\.(json|safetensors)\.corrupt-[0-9a-f]{32}"
 )
 
-What = Literal["agents that lost", "temporary files", "files set aside"]
+Category = Literal["agents that lost", "temporary files", "files set aside"]
 
 
 @dataclass(frozen=True)
 class Removable:
-    """A file that may go.
+    """A file that may be removed.
 
     Attributes:
-        folder: from the pool's root.
-        name: in the folder.
+        folder: path relative to the pool's root.
+        name: file name.
         size: bytes.
-        what: why it may go.
+        category: kind of file, as reported to the user.
     """
 
     folder: str
     name: str
     size: int
-    what: What
+    category: Category
 
 
-def clean_up(archive: Archive, newest: MergeRecord, keep: Keep) -> None:
-    """Remove the agents whose time has come with a merge; a file system that refuses is no reason
-    to end, since all that it costs is space."""
-    expired = keep.expired(newest.iteration)
+def remove_expired(deposit_store: DepositStore, newest: MergeRecord, rule: RetentionRule) -> None:
+    """Remove the losing agents of the iteration that expires with a merge.
+
+    Refusals of the file system are logged, not raised: a file that stays costs only space.
+
+    Args:
+        deposit_store: files of the pool.
+        newest: the newest merge.
+        rule: retention rule.
+    """
+    expired = rule.newest_expired(newest.iteration)
     if expired >= 0:
-        _remove_losers(archive, newest if expired == newest.iteration else archive.merge(expired))
+        _remove_losers(
+            deposit_store, newest if expired == newest.iteration else deposit_store.merge(expired)
+        )
 
 
-def clean_up_again(archive: Archive, iteration: int, keep: Keep) -> None:
-    """Remove an agent that came when its iteration had been merged, and cleaned up."""
-    newest = archive.newest_merge()
-    if newest is not None and iteration <= keep.expired(newest.iteration):
-        _remove_losers(archive, archive.merge(iteration))
+def remove_late_agents(deposit_store: DepositStore, iteration: int, rule: RetentionRule) -> None:
+    """Remove the losing agents of an iteration again, after an agent was deposited too late.
+
+    Args:
+        deposit_store: files of the pool.
+        iteration: number of the iteration.
+        rule: retention rule.
+    """
+    newest = deposit_store.newest_merge()
+    if newest is not None and iteration <= rule.newest_expired(newest.iteration):
+        _remove_losers(deposit_store, deposit_store.merge(iteration))
 
 
-def _remove_losers(archive: Archive, merged: MergeRecord) -> None:
+def _remove_losers(deposit_store: DepositStore, merged: MergeRecord) -> None:
     try:
-        archive.remove_losers(merged)
+        deposit_store.remove_losers(merged)
     except StoreError as error:
         log.warning("%s", error)
 
 
-def removable(pool: Pool, keep: Keep, *, set_aside: bool = False) -> list[Removable]:
-    """What may go from a pool, which may be at work meanwhile.
+def removable(pool: Pool, rule: RetentionRule, *, set_aside: bool = False) -> list[Removable]:
+    """List the files that may be removed; workers may run meanwhile.
 
     Args:
-        pool: whose files.
-        keep: the rule for the agents of merged iterations.
-        set_aside: whether damaged files that were set aside may go too.
+        pool: the pool.
+        rule: retention rule of the agents of merged iterations.
+        set_aside: whether damaged files that were set aside are listed too.
 
     Raises:
         IncompatiblePool: a merge is damaged or belongs to another pool.
         StoreError: the file system refused, or a folder is a symbolic link.
     """
-    layout, archive = pool.layout, Archive(pool)
-    numbers = archive.iterations()
-    files = {
-        number: plain_files(layout.root, layout.relative(layout.iteration(number).folder))
-        for number in numbers
-    }
+    layout, deposit_store = pool.layout, pool.deposit_store()
+    numbers = deposit_store.iterations()
+    files = {number: pool.store.files_in(layout.iteration(number).folder) for number in numbers}
     merges = [
-        archive.merge(number)
+        deposit_store.merge(number)
         for number in numbers
         if layout.iteration(number).merge.name in files[number]
     ]
     champions = {merged.champion.path for merged in merges}
-    expired = keep.expired(merges[-1].iteration) if merges else -1
+    expired = rule.newest_expired(merges[-1].iteration) if merges else -1
     found: list[Removable] = []
     for merged in merges:
         if merged.iteration > expired:
@@ -106,18 +117,18 @@ def removable(pool: Pool, keep: Keep, *, set_aside: bool = False) -> list[Remova
         own = files[merged.iteration]
         found += [
             Removable(folder, name, own[name].size, "agents that lost")
-            for name in archive.losers(merged)
+            for name in deposit_store.losers(merged)
             if name in own and f"{folder}/{name}" not in champions
         ]
     folders = [layout.relative(layout.iteration(number).folder) for number in numbers]
     for folder in [".", "workers", *folders]:
-        found += _left_behind(pool, folder, set_aside=set_aside)
+        found += _abandoned_files(pool, folder, set_aside=set_aside)
     return found
 
 
-def _left_behind(pool: Pool, folder: str, *, set_aside: bool) -> Iterator[Removable]:
+def _abandoned_files(pool: Pool, folder: str, *, set_aside: bool) -> Iterator[Removable]:
     now = time.time()
-    for name, file in plain_files(pool.layout.root, folder).items():
+    for name, file in pool.store.files_in(pool.layout.root / folder).items():
         if _TEMPORARY.fullmatch(name) and now - file.changed > STALE_SECONDS:
             yield Removable(folder, name, file.size, "temporary files")
         elif set_aside and _SET_ASIDE.fullmatch(name):
@@ -125,10 +136,10 @@ def _left_behind(pool: Pool, folder: str, *, set_aside: bool) -> Iterator[Remova
 
 
 def remove(pool: Pool, files: list[Removable]) -> list[Removable]:
-    """Remove what may go.
+    """Remove files of a pool.
 
     Returns:
-        What was removed; less than was asked for where another process was first.
+        The files that this call removed; those that another process removed first are missing.
 
     Raises:
         StoreError: the file system refused.
@@ -136,5 +147,5 @@ def remove(pool: Pool, files: list[Removable]) -> list[Removable]:
     removed: list[Removable] = []
     for folder in Counter(file.folder for file in files):
         own = {file.name: file for file in files if file.folder == folder}
-        removed += [own[name] for name in remove_files(pool.layout.root, folder, own)]
+        removed += [own[name] for name in pool.store.remove_files(pool.layout.root / folder, own)]
     return removed

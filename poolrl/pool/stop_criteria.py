@@ -1,35 +1,38 @@
-"""When a pool is over."""
+"""Criteria by which a run of a pool ends."""
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from poolrl.clock import SYSTEM_CLOCK, Clock
 from poolrl.config.schema import RunOptions
 from poolrl.records.records import MergeRecord
 
 
 @dataclass(frozen=True)
-class Ending:
-    """What a run may end on; a later run may go on with the same pool.
+class StopCriteria:
+    """Criteria of one run; a later run may continue the same pool.
 
     Attributes:
-        iterations: the iteration after which the pool ends.
-        target_return: end with the iteration in which the re-evaluation of the standing champion,
-            an unbiased measurement, reaches this; that iteration's champion is the result.
-        deadline: Unix time after which no new unit is begun.
+        iterations: number of the last iteration.
+        target_return: stop after the iteration in which the re-evaluation of the previous
+            champion, an unbiased measurement, reaches this; the champion of that iteration is the
+            result.
+        deadline: Unix time after which no new unit is started.
+        clock: of the deadline.
     """
 
     iterations: int
     target_return: float | None = None
     deadline: float | None = None
+    clock: Clock = field(default=SYSTEM_CLOCK, repr=False, compare=False)
 
     def time_is_up(self) -> bool:
         """Whether the deadline has passed."""
-        return self.deadline is not None and time.time() > self.deadline
+        return self.deadline is not None and self.clock.time() > self.deadline
 
     def reason(self, last: MergeRecord) -> str | None:
-        """Why nothing follows a merge; ``None`` where another iteration does."""
+        """Why no iteration follows a merge; ``None`` if another one does."""
         if last.iteration >= self.iterations:
             return f"{last.iteration} iterations are done"
         score = last.parent_score
@@ -41,6 +44,6 @@ class Ending:
 
 
 def is_last(merge: MergeRecord, run: RunOptions) -> bool:
-    """Whether nothing follows a merge by a pool's own options; its time budget counts from each
-    run's start, and so says nothing of the pool."""
-    return Ending(run.iterations, run.target_return).reason(merge) is not None
+    """Whether no iteration follows a merge by a pool's own run options. Their time budget counts
+    from the start of each run, so it is no property of the pool."""
+    return StopCriteria(run.iterations, run.target_return).reason(merge) is not None

@@ -1,37 +1,40 @@
-"""How long is too long: by these a worker acts on others, and ``poolrl status`` foretells it."""
+"""Timeouts for heartbeats, straggler detection and backup copies, shared by workers and status."""
 
 from __future__ import annotations
 
-TICK_SECONDS = 1.0
-"""How soon a worker's change of state is told by its heartbeat, at the latest."""
+HEARTBEAT_CHECK_SECONDS = 1.0
+"""Interval in which a worker checks whether a heartbeat is due: a change of state is reported
+after this time at the latest."""
 
-BEAT_SECONDS = 10.0
-"""How often a worker that goes on with the same thing says that it lives."""
+HEARTBEAT_SECONDS = 10.0
+"""Interval of the heartbeats while the state of a worker stays the same."""
 
-TOUCHES = 3
-"""How often the holder of a lease touches it in the lease's duration."""
+LEASE_TOUCHES = 3
+"""Number of times that the holder of a lease touches it within the duration of the lease."""
 
-UNYIELDING = 1.5
-"""Durations of a lease after which its unit is done without it, where it cannot be taken over."""
+STRAGGLER_FACTOR = 3.0
+"""A unit is a straggler once it takes this many times as long as the longest of its siblings."""
 
-TIMES_LONGER = 3.0
-"""How many times as long as the longest of its siblings a unit may take before it is doubled."""
+STRAGGLER_LEASES = 10.0
+"""The same in durations of a lease, while no sibling has been deposited."""
 
-LEASES = 10.0
-"""The same where no sibling has been deposited, in durations of a lease."""
+MIN_STRAGGLER_SECONDS = 1.0
+"""No unit is a straggler before this time."""
 
-LEAST_SECONDS = 1.0
-"""Units are never doubled sooner."""
+MAX_BACKUP_COPIES = 2
+"""Backup copies of a straggler: more would meet the same obstacle as the first ones."""
 
-MOST_COPIES = 2
-"""How often a unit is doubled: a third and fourth worker would meet what holds the others."""
-
-SAMPLE = 8
-"""How many siblings' records are read: looking costs the same in a large pool as in a small one."""
+MAX_SIBLING_RECORDS = 8
+"""Records of siblings that are read, so that the cost does not grow with the number of branches."""
 
 
-def doubling_seconds(longest_sibling: float, lease_duration: float) -> float:
-    """Seconds after which a unit is doubled; 0 stands for no sibling that has been deposited."""
+def straggler_seconds(longest_sibling: float, lease_duration: float) -> float:
+    """Seconds after which a claimed unit counts as a straggler.
+
+    Args:
+        longest_sibling: seconds of the longest unit that was deposited; 0 if there is none.
+        lease_duration: seconds.
+    """
     if not longest_sibling:
-        return LEASES * lease_duration
-    return max(LEAST_SECONDS, TIMES_LONGER * longest_sibling)
+        return STRAGGLER_LEASES * lease_duration
+    return max(MIN_STRAGGLER_SECONDS, STRAGGLER_FACTOR * longest_sibling)

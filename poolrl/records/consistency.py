@@ -1,26 +1,29 @@
-"""What cannot be true in a record, whatever the pool; ``None`` where all of it may be.
+"""Contradictions within a record, and differences between records and what is expected of them.
 
-A record that contradicts itself was damaged, or written by something else than a worker. Cheap, as
-records are checked whenever they are read; nothing is computed anew.
+A record that contradicts itself was damaged, or was not written by a worker. These checks are
+cheap, since records are checked whenever they are read; no unit is computed again.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
+import msgspec
+
+from poolrl.records.records import AgentRef, Evaluation, MergeRecord, UnitRecord
 from poolrl.records.work_units import AGENT_PATH, HASH_LENGTH, Unit
-
-if TYPE_CHECKING:
-    from poolrl.records.records import AgentRef, Evaluation, MergeRecord, UnitRecord
 
 
 def of_unit(record: UnitRecord) -> str | None:
-    """What in a unit's record cannot be true."""
+    """The first contradiction in a unit's record; ``None`` if there is none."""
     unit, agent, evaluation = record.unit, record.agent, record.evaluation
     done, kind = record.status == "done", unit.kind
-    whole = agent is not None and evaluation is not None
-    nothing = agent is None and evaluation is None
+    complete = agent is not None and evaluation is not None
+    empty = agent is None and evaluation is None
     for wrong, what in (
         (
             kind != "closing" and (unit.iteration == 0) != (kind == "initial"),
@@ -29,8 +32,8 @@ def of_unit(record: UnitRecord) -> str | None:
         (kind != "branch" and (unit.index != 0), f"there is one {kind} unit, not {unit.index}"),
         (kind != "branch" and record.training is not None, f"a {kind} unit does not train"),
         ((record.parent_sha256 == "") != (kind == "initial"), "its champion is another kind's"),
-        (done and not whole, "done, without an agent or an evaluation"),
-        (not done and not nothing, f"{record.status}, with an agent or an evaluation"),
+        (done and not complete, "done, without an agent or an evaluation"),
+        (not done and not empty, f"{record.status}, with an agent or an evaluation"),
     ):
         if wrong:
             return what
@@ -40,7 +43,7 @@ def of_unit(record: UnitRecord) -> str | None:
 
 
 def of_merge(record: MergeRecord) -> str | None:
-    """What in a merge cannot be true."""
+    """The first contradiction in a merge; ``None`` if there is none."""
     champion = record.champion
     named = Unit(champion.iteration, champion.kind, champion.index)
     units = {(each.kind, each.index): each.sha256 for each in record.deposits}
@@ -83,3 +86,61 @@ def _is_agent_of(record: UnitRecord, agent: AgentRef) -> bool:
     match = AGENT_PATH.fullmatch(agent.path)
     named = match is not None and match[1] == agent.sha256[:HASH_LENGTH]
     return named and agent.sha256 == record.parent_sha256
+
+
+_ABSENT = "nothing"
+
+
+@dataclass(frozen=True)
+class Discrepancy:
+    """Something in a pool that violates its rules.
+
+    Attributes:
+        path: of the file, relative to the root of the pool.
+        key: in the file, as in ``evaluation.returns[3]``; empty for the file as a whole.
+        message: what is wrong.
+    """
+
+    path: str
+    key: str
+    message: str
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.path, self.key, self.message) if part)
+
+
+def compare(path: str, recorded: Any, expected: Any, by: str) -> Iterator[Discrepancy]:
+    """Compare two structures key by key.
+
+    Of each list, only the first difference is yielded, with the number of the others.
+
+    Args:
+        path: of the file that holds ``recorded``.
+        recorded: plain data, or a structure.
+        expected: the same.
+        by: the origin of ``expected``, for the message, as in "by the rules".
+    """
+    own, other = _flat(msgspec.to_builtins(recorded)), _flat(msgspec.to_builtins(expected))
+    keys = [key for key in {**own, **other} if own.get(key, _ABSENT) != other.get(key, _ABSENT)]
+    lists = Counter(key.partition("[")[0] for key in keys)
+    for key in keys:
+        more = lists.pop(name := key.partition("[")[0], 0) - 1
+        if more < 0:
+            continue  # the list has been reported
+        left, right = own.get(key, _ABSENT), other.get(key, _ABSENT)
+        also = f"; {more} more of {name}" if more else ""
+        yield Discrepancy(path, key, f"{left} recorded, {right} {by}{also}")
+
+
+def _flat(value: Any, key: str = "") -> dict[str, Any]:
+    """Flatten nested plain data to keys such as ``evaluation.returns[3]``."""
+    flat: dict[str, Any] = {}
+    if isinstance(value, Mapping) and value:
+        for name, inner in value.items():
+            flat |= _flat(inner, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, Sequence) and not isinstance(value, str) and value:
+        for index, inner in enumerate(value):
+            flat |= _flat(inner, f"{key}[{index}]")
+    else:
+        flat[key] = value
+    return flat

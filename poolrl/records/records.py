@@ -1,25 +1,22 @@
-"""What is deposited, as typed JSON. No file is touched here."""
+"""Structures of everything that is written into a pool; ``codec`` has their JSON form."""
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
 from collections.abc import Sequence
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta, Struct
 
-from poolrl.records import consistency as contradictions
 from poolrl.records.work_units import KindName, Unit
 
 SCHEMA = 1
 """Version of the formats of records and of ``pool.toml``; readers refuse newer ones."""
 
 
-# What stands in a record may have been written by anyone: numbers that nothing overflows with, and
-# words that stay on their line.
+# A record may have been written by anyone: numbers are bounded so that no sum overflows, and words
+# contain neither control characters nor line breaks.
 Natural = Annotated[int, Meta(ge=0, le=2**53)]
 Index = Annotated[int, Meta(ge=0, le=999_999)]
 Iteration = Annotated[int, Meta(ge=0, le=999_999_999)]
@@ -31,7 +28,7 @@ Number = Annotated[float, Meta(ge=-1e300, le=1e300)]
 
 
 class Record(Struct, frozen=True, forbid_unknown_fields=True):
-    """Plain data that knows its keys."""
+    """Base of all structures; unknown keys are refused."""
 
 
 class AgentRef(Record, frozen=True):
@@ -52,10 +49,10 @@ class Evaluation(Record, frozen=True):
     """Undiscounted returns of episodes without updates.
 
     Attributes:
-        deterministic: whether mean actions were played, or samples.
+        deterministic: whether actions were the mode of their distribution, or samples.
         returns: of each episode, in the order of the seeds, so that differences are paired.
         lengths: control steps of each episode.
-        score: their mean.
+        score: mean return.
         standard_error: of the mean; 0 for a single episode.
     """
 
@@ -73,6 +70,13 @@ class Evaluation(Record, frozen=True):
     def of(
         cls, returns: Sequence[float], lengths: Sequence[int], *, deterministic: bool
     ) -> Evaluation:
+        """Compute score and standard error from the returns.
+
+        Args:
+            returns: of each episode.
+            lengths: control steps of each episode.
+            deterministic: as the attribute.
+        """
         return cls(
             deterministic=deterministic,
             returns=tuple(returns),
@@ -83,7 +87,7 @@ class Evaluation(Record, frozen=True):
 
 
 class TrainingRecord(Record, frozen=True):
-    """What a branch trained."""
+    """Training of a branch."""
 
     episodes: Natural
     environment_steps: Natural
@@ -93,19 +97,19 @@ class TrainingRecord(Record, frozen=True):
 
 
 class WorkerInfo(Record, frozen=True):
-    """Who did it; nothing here enters a result."""
+    """The worker that made a record; nothing here affects a result."""
 
     id: Word
     host: Word
     pid: Natural
     versions: dict[Word, Word]
     differs: tuple[Word, ...] = ()
-    """In which versions, processor or BLAS settings it differs from what the pool was made with:
-    its results may differ in their last bits."""
+    """Versions, processor or BLAS settings that differ from those that made the pool; results may
+    differ in their last bits."""
     job: Word = ""
-    """The launcher's job, ``123`` or ``123_4``; empty where nobody launched it."""
+    """Job of the launcher, ``123`` or ``123_4``; empty if there is none."""
     restarts: Natural = 0
-    """How often that job was begun anew."""
+    """How often that job was requeued."""
 
 
 class UnitRecord(Record, frozen=True, kw_only=True):
@@ -129,10 +133,10 @@ class UnitRecord(Record, frozen=True, kw_only=True):
     training: TrainingRecord | None = None
     evaluation: Evaluation | None = None
     seconds: dict[Word, Seconds] = {}
-    """training, evaluation, waiting, and the pool's own cost by kind, all since the worker's
-    previous deposit."""
+    """Seconds by phase since the worker's previous deposit: training, evaluation, waiting, and the
+    overhead of the pool by kind."""
     finished: Duration = 0.0
-    """Unix time at which the deposit was written."""
+    """Unix time of the deposit."""
     worker: WorkerInfo
 
     @property
@@ -141,7 +145,7 @@ class UnitRecord(Record, frozen=True, kw_only=True):
 
     @property
     def score(self) -> float | None:
-        """The mean return; ``None`` for what did not succeed."""
+        """Mean return; ``None`` unless the unit is done."""
         return self.evaluation.score if self.status == "done" and self.evaluation else None
 
     @property
@@ -152,7 +156,7 @@ class UnitRecord(Record, frozen=True, kw_only=True):
 
 
 class Attempt(Record, frozen=True, kw_only=True):
-    """A try that failed for reasons of its worker."""
+    """A failure that does not follow from the specification: out of memory, a bug that raises."""
 
     schema: int = SCHEMA
     iteration: int
@@ -181,8 +185,8 @@ class Difference(Record, frozen=True):
     standard_error: float
 
 
-class Candidate(Record, frozen=True):
-    """A deposit that a merge looked at."""
+class MergedDeposit(Record, frozen=True):
+    """A deposit as a merge lists it."""
 
     kind: KindName
     index: Index
@@ -192,17 +196,17 @@ class Candidate(Record, frozen=True):
 
 
 class MergeRecord(Record, frozen=True, kw_only=True):
-    """The one decision of an iteration."""
+    """The decision of an iteration: its champion, and the deposits that it was chosen from."""
 
     schema: int = SCHEMA
     spec_sha256: Sha256
     iteration: Iteration
     champion: Champion
     rule: Literal["initial", "best branch", "parent kept", "patience", "no branch succeeded"]
-    deposits: tuple[Candidate, ...]
+    deposits: tuple[MergedDeposit, ...]
     parent_score: Number | None = None
-    """The standing champion's score on this iteration's seeds: an unbiased second measurement of
-    the previous merge's choice."""
+    """Score of the previous champion on the seeds of this iteration: an unbiased second measurement
+    of the previous merge's choice."""
     parent_kept: Natural = 0
     """For how many iterations in a row the parent has been kept, this one included."""
     failed_iterations: Natural = 0
@@ -219,14 +223,14 @@ class MergeRecord(Record, frozen=True, kw_only=True):
 
 
 class Heartbeat(Record, frozen=True, kw_only=True):
-    """What a worker says of itself every few seconds, for whoever looks.
+    """State that a worker reports every few seconds, for the status; no decision depends on it.
 
     Attributes:
         state: ``working`` on a unit, ``merging``, ``waiting`` for others, ``starting``.
-        doing: the unit that it works on, as in ``branch-003``; empty where it has none.
+        doing: stem of the unit that it computes, as in ``branch-003``; empty if there is none.
         since: Unix time at which the state began.
         beat: Unix time of this heartbeat.
-        started: Unix time at which the worker began.
+        started: Unix time at which the worker started.
     """
 
     schema: int = SCHEMA
@@ -244,9 +248,9 @@ class Submission(Record, frozen=True, kw_only=True):
 
     Attributes:
         jobs: their ids, in the order in which they run.
-        tasks: of each array.
+        tasks: number of tasks of each array.
         submitted: Unix time.
-        host: from which.
+        host: that submitted them.
     """
 
     schema: int = SCHEMA
@@ -257,59 +261,6 @@ class Submission(Record, frozen=True, kw_only=True):
     tasks: Natural
     submitted: Duration
     host: Word
-
-
-R = TypeVar("R", bound=Record)
-
-
-class Unreadable(ValueError):
-    """The bytes are no record of the kind that was expected."""
-
-
-class NewerSchema(ValueError):
-    """A later version of poolrl wrote the record; it is not damaged."""
-
-
-class _Schema(Struct):
-    schema: int = SCHEMA
-
-
-def encode(record: Record) -> bytes:
-    """A record as a line of JSON.
-
-    Raises:
-        ValueError: it holds NaN or infinity, which JSON cannot.
-    """
-    table = msgspec.to_builtins(record)
-    return json.dumps(table, allow_nan=False, separators=(",", ":")).encode() + b"\n"
-
-
-def decode(data: bytes, kind: type[R]) -> R:
-    """Read a record.
-
-    Raises:
-        Unreadable: it is torn, of another kind, holds NaN or infinity, or contradicts itself.
-        NewerSchema: a later version wrote it.
-    """
-    try:
-        schema = msgspec.json.decode(data, type=_Schema).schema
-        if schema > SCHEMA:
-            raise NewerSchema(
-                f"schema {schema} is newer than this version of poolrl reads ({SCHEMA})"
-            )
-        record = msgspec.json.decode(data, type=kind)
-    except NewerSchema:
-        raise
-    except (ValueError, RecursionError) as error:  # not UTF-8 is no DecodeError
-        raise Unreadable(str(error)) from error
-    wrong = None
-    if isinstance(record, UnitRecord):
-        wrong = contradictions.of_unit(record)
-    elif isinstance(record, MergeRecord):
-        wrong = contradictions.of_merge(record)
-    if wrong is not None:
-        raise Unreadable(wrong)
-    return record
 
 
 def paired_difference(a: Evaluation, b: Evaluation) -> Difference:

@@ -1,4 +1,4 @@
-"""Units of work: (iteration, kind, index), and what each kind does."""
+"""Units of work: (iteration, kind, index), and the table of their kinds."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ KindName = Literal["branch", "parent", "closing", "initial"]
 
 
 class Kind(NamedTuple):
-    """A line in the table of kinds; all kinds share claim, deposit, takeover and record.
+    """A row in the table of kinds; all kinds share claim, deposit, takeover and record.
 
     Attributes:
-        number: its place in seed streams; never changes.
+        number: its part of the keys of seed streams; never changes.
         trains: whether it trains before it evaluates.
-        reserved_seeds: whether it evaluates on streams of its own, not on its iteration's.
+        reserved_seeds: whether it is evaluated on streams of its own, not on those of its
+            iteration.
     """
 
     number: int
@@ -38,7 +39,7 @@ AGENT_PATH = re.compile(
     r"iterations/[0-9]{6,9}/(?:branch|parent|closing|initial)-[0-9]{3,6}-"
     rf"([0-9a-f]{{{HASH_LENGTH}}})\.safetensors"
 )
-"""What the path of an agent looks like from a pool's root; the group is of its SHA-256."""
+"""Path of an agent, relative to the root; the group is the start of its SHA-256."""
 
 
 @dataclass(frozen=True)
@@ -51,25 +52,25 @@ class Unit:
 
     @property
     def stem(self) -> str:
-        """What the names of its files begin with, as in ``branch-003``."""
+        """Common start of the names of its files, as in ``branch-003``."""
         return f"{self.kind}-{self.index:03d}"
 
     def agent_name(self, sha256: str) -> str:
-        """The name of an agent that it deposits; equal content is equal name."""
+        """File name of an agent that it deposits; equal content has an equal name."""
         return f"{self.stem}-{sha256[:HASH_LENGTH]}.safetensors"
 
     def agent_path(self, sha256: str) -> str:
-        """The same with its folders, from the pool's root."""
+        """Path of the same file, relative to the root."""
         return f"iterations/{self.iteration:06d}/{self.agent_name(sha256)}"
 
     @property
     def training_key(self) -> tuple[int, int, int]:
-        """The key of the streams that it trains on, its own."""
+        """Key of the streams that it trains on."""
         return (self.iteration, KINDS[self.kind].number, self.index)
 
     @property
     def evaluation_key(self) -> tuple[int, int, int]:
-        """The key of the streams that it is evaluated on; common to an iteration's units."""
+        """Key of the streams that it is evaluated on; common to the units of an iteration."""
         if KINDS[self.kind].reserved_seeds:
             return self.training_key
         return (self.iteration, KINDS["parent"].number, 0)

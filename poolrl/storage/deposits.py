@@ -1,81 +1,96 @@
-"""The typed files of one pool: deposits, merges, champions."""
+"""Typed files of one pool: deposits, merges, champions, and the jobs submitted for it."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
+import os
+import re
 from pathlib import Path
 
 from poolrl import files
 from poolrl.errors import IncompatiblePool
-from poolrl.pool.directory import Pool
-from poolrl.records.records import (
-    AgentRef,
-    Attempt,
-    MergeRecord,
-    NewerSchema,
-    UnitRecord,
-    Unreadable,
-    decode,
-    encode,
-)
+from poolrl.records.codec import NewerSchema, Unreadable, decode, encode
+from poolrl.records.records import AgentRef, Attempt, MergeRecord, Submission, UnitRecord
 from poolrl.records.work_units import Unit
-from poolrl.storage import plain_files as plain
-from poolrl.storage import store
 from poolrl.storage.layout import Layout
+from poolrl.storage.store import Store, UnusableFile
 
-log = logging.getLogger("poolrl.pool")
+log = logging.getLogger("poolrl.storage")
+
+MAX_SET_ASIDE = 5
+"""Number of times that the deposit of one unit may be set aside as damaged."""
 
 
-MOST_SET_ASIDE = 5
-"""How often one unit's deposit may be found damaged before that is the pool's failure."""
-
-
-def iterations_in(layout: Layout) -> list[int]:
-    """The numbers of a pool's iterations that have a folder, in order."""
+def iterations_in(store: Store, layout: Layout) -> list[int]:
+    """Numbers of the iterations that have a folder, in ascending order."""
     numbers = map(layout.iteration_number, store.names_in(layout.iterations))
     return sorted(number for number in numbers if number is not None)
 
 
-class Archive:
-    """Reads and writes what a pool has deposited; nothing here decides or computes."""
+class DepositStore:
+    """Reads and writes the deposits, merges and agents of a pool."""
 
-    def __init__(self, pool: Pool) -> None:
-        self._layout = pool.layout
-        self._spec_sha256 = pool.spec_sha256
-        self._spec = pool.spec
-        self._initial_sha256 = pool.spec.initial_agent_sha256
+    def __init__(
+        self,
+        store: Store,
+        *,
+        spec_sha256: str,
+        evaluate_episodes: int,
+        closing_episodes: int,
+        initial_agent_sha256: str = "",
+    ) -> None:
+        """
+        Args:
+            store: files of the pool.
+            spec_sha256: identity of the pool, which every record repeats.
+            evaluate_episodes: number of episodes of an evaluation.
+            closing_episodes: number of episodes of the closing evaluation.
+            initial_agent_sha256: of the agent file that the pool starts from; empty if the initial
+                agent is drawn from the seed.
+        """
+        self._store = store
+        self._layout = Layout(store.root)
+        self._spec_sha256 = spec_sha256
+        self._evaluate_episodes = evaluate_episodes
+        self._closing_episodes = closing_episodes
+        self._initial_sha256 = initial_agent_sha256
 
     # Deposits
 
     def publish_agent(self, unit: Unit, data: bytes) -> AgentRef:
-        """Deposit an agent; its record, which comes after it, names it."""
+        """Publish an agent, which the unit's record then names."""
         sha256 = hashlib.sha256(data).hexdigest()
         path = self._layout.iteration(unit.iteration).agent(unit, sha256)
-        if not store.publish(path, data):
-            # The name says what the content should be, and it is not.
-            store.set_aside(path)
-            store.publish(path, data)
+        if not self._store.publish(path, data):
+            # The content is not what the hash in the name says.
+            self._store.set_aside(path)
+            self._store.publish(path, data)
         return AgentRef(path=self._layout.relative(path), sha256=sha256)
 
     def publish_record(self, record: UnitRecord) -> bool:
-        """Deposit a record; whether it was the first one of its unit, which is what counts."""
+        """Publish a record; whether it is the first one of its unit, which alone counts."""
         path = self._layout.iteration(record.iteration).record(record.unit)
-        return store.publish(path, encode(record))
+        return self._store.publish(path, encode(record))
 
     def publish_attempt(self, attempt: Attempt) -> None:
-        """Note a try that failed for reasons of its worker; one a worker and unit."""
+        """Publish the record of an attempt; one per worker and unit."""
         unit = Unit(attempt.iteration, attempt.kind, attempt.index)
         path = self._layout.iteration(unit.iteration).attempt(unit, attempt.worker.id)
-        store.publish(path, encode(attempt))
+        self._store.publish(path, encode(attempt))
 
     def deposit(self, unit: Unit, parent_sha256: str | None = None) -> UnitRecord | None:
-        """A unit's record; ``None`` where there is none. One that does not parse, belongs
-        elsewhere, or started from another agent, is set aside, so that its unit is done again.
+        """Read a unit's record; ``None`` if there is none.
+
+        A record that does not parse, belongs to another unit or pool, or started from another
+        agent, is set aside, so that its unit is computed again.
 
         Args:
-            unit: whose record it is.
-            parent_sha256: of the champion that it must have started from, where that is known.
+            unit: the unit.
+            parent_sha256: of the champion that it must have started from; not checked by default.
+
+        Raises:
+            IncompatiblePool: a later version wrote it, or it was set aside too often.
         """
         try:
             record = self.record(unit)
@@ -90,23 +105,23 @@ class Archive:
             return None
 
     def record(self, unit: Unit) -> UnitRecord | None:
-        """A unit's record, read without changing anything; ``None`` where there is none.
+        """Read a unit's record without changing anything; ``None`` if there is none.
 
         Raises:
             Unreadable: it is damaged, or belongs to another unit or pool.
             NewerSchema: a later version wrote it.
         """
         try:
-            data = store.read_if_there(self._layout.iteration(unit.iteration).record(unit))
-        except store.Strange as error:
+            data = self._store.read_if_there(self._layout.iteration(unit.iteration).record(unit))
+        except UnusableFile as error:
             raise Unreadable(error.reason) from error
         if data is None:
             return None
         record = decode(data, UnitRecord)
         if record.unit != unit or record.spec_sha256 != self._spec_sha256:
             raise Unreadable("it belongs to another unit or another pool")
-        pool, evaluation = self._spec.pool, record.evaluation
-        episodes = pool.closing_episodes if unit.kind == "closing" else pool.evaluate_episodes
+        evaluation, closing = record.evaluation, unit.kind == "closing"
+        episodes = self._closing_episodes if closing else self._evaluate_episodes
         if evaluation is not None and len(evaluation.returns) != episodes:
             raise Unreadable(f"{len(evaluation.returns)} episodes of evaluation, not {episodes}")
         return record
@@ -114,26 +129,26 @@ class Archive:
     # Merges
 
     def newest_merge(self) -> MergeRecord | None:
-        """The last merge; the search begins at the newest folder."""
+        """The last merge, searched from the newest folder on; ``None`` if there is none."""
         for number in reversed(self.iterations()):
             folder = self._layout.iteration(number)
-            if folder.merge.name in store.names_in(folder.folder):
+            if folder.merge.name in self._store.names_in(folder.folder):
                 return self.merge(number)
         return None
 
     def iterations(self) -> list[int]:
-        """The numbers of the iterations that have a folder, in order."""
-        return iterations_in(self._layout)
+        """Numbers of the iterations that have a folder, in ascending order."""
+        return iterations_in(self._store, self._layout)
 
     def merge(self, iteration: int) -> MergeRecord:
-        """The merge that is published, whoever wrote it.
+        """Read the published merge of an iteration.
 
         Raises:
             IncompatiblePool: it is missing or damaged, or belongs to another pool.
         """
         path = self._layout.iteration(iteration).merge
         try:
-            record = decode(store.read(path, files.MERGE), MergeRecord)
+            record = decode(self._store.read(path, files.MERGE), MergeRecord)
         except (Unreadable, NewerSchema, FileNotFoundError) as error:
             raise IncompatiblePool(f"{path}: {error}") from error
         if record.spec_sha256 != self._spec_sha256 or record.iteration != iteration:
@@ -141,11 +156,12 @@ class Archive:
         return record
 
     def publish_merge(self, record: MergeRecord) -> bool:
-        """Publish a merge, unless its champion's agent is missing or damaged: then the deposit
-        that named it is set aside, so that its unit is done again.
+        """Publish a merge, unless its champion's agent is missing or damaged.
+
+        Then the deposit that named the agent is set aside, so that its unit is computed again.
 
         Returns:
-            Whether there is a merge now, this one or an earlier one.
+            Whether the iteration has a merge now, this one or an earlier one.
 
         Raises:
             IncompatiblePool: the agent of a champion that an earlier merge named is lost.
@@ -157,38 +173,38 @@ class Archive:
             unit = Unit(champion.iteration, champion.kind, champion.index)
             self._set_aside(unit, "its agent is missing or damaged")
             return False
-        store.publish(self._layout.iteration(record.iteration).merge, encode(record))
+        self._store.publish(self._layout.iteration(record.iteration).merge, encode(record))
         return True
 
     def losers(self, merged: MergeRecord) -> list[str]:
-        """The names of an iteration's agents that its merge did not name; never the agent that
-        the pool was given."""
+        """File names of the agents of an iteration that its merge did not name champion; never the
+        initial agent file of the pool."""
         layout = self._layout.iteration(merged.iteration)
-        stay = {merged.champion.path}
+        kept = {merged.champion.path}
         if self._initial_sha256:
-            stay.add(self._layout.relative(self._given_path()))
+            kept.add(self._layout.relative(self._initial_path()))
         return [
             name
-            for name in sorted(store.names_in(layout.folder))
-            if layout.is_agent(name) and self._layout.relative(layout.folder / name) not in stay
+            for name in sorted(self._store.names_in(layout.folder))
+            if layout.is_agent(name) and self._layout.relative(layout.folder / name) not in kept
         ]
 
     def remove_losers(self, merged: MergeRecord) -> None:
-        """Remove the agents of an iteration that its merge did not name.
+        """Remove the agents of an iteration that its merge did not name champion.
 
         Raises:
             StoreError: the file system refused.
         """
-        folder = self._layout.relative(self._layout.iteration(merged.iteration).folder)
-        plain.remove_files(self._layout.root, folder, self.losers(merged))
+        folder = self._layout.iteration(merged.iteration).folder
+        self._store.remove_files(folder, self.losers(merged))
 
     # Agents
 
     def champion(self, merged: MergeRecord) -> bytes:
-        """The file of a champion.
+        """Read the agent file of a champion.
 
         Raises:
-            IncompatiblePool: it is missing, or its hash is another.
+            IncompatiblePool: it is missing, or has another hash.
         """
         data = self._read_agent(merged.champion.path, merged.champion.sha256)
         if data is None:
@@ -197,36 +213,74 @@ class Archive:
         return data
 
     def given_agent(self) -> bytes | None:
-        """The file that the pool was made from; ``None`` where its seed draws the first agent.
+        """Read the initial agent file of the pool; ``None`` if the agent is drawn from the seed.
 
         Raises:
-            IncompatiblePool: it is missing, or its hash is another.
+            IncompatiblePool: it is missing, or has another hash.
         """
         sha256 = self._initial_sha256
         if not sha256:
             return None
-        path = self._given_path()
+        path = self._initial_path()
         data = self._read_agent(self._layout.relative(path), sha256)
         if data is None:
             raise IncompatiblePool(f"{path}: the agent to start from is missing or damaged")
         return data
 
-    def _given_path(self) -> Path:
+    def _initial_path(self) -> Path:
         return self._layout.iteration(0).agent(Unit(0, "initial", 0), self._initial_sha256)
 
     def _read_agent(self, relative: str, sha256: str) -> bytes | None:
         try:
-            data = store.read_if_there(self._layout.resolve(relative), files.AGENT)
-        except store.Strange:
+            data = self._store.read_if_there(self._layout.resolve(relative), files.AGENT)
+        except UnusableFile:
             return None
         return data if data is not None and hashlib.sha256(data).hexdigest() == sha256 else None
 
     def _set_aside(self, unit: Unit, reason: str) -> None:
         path = self._layout.iteration(unit.iteration).record(unit)
-        before = [n for n in store.names_in(path.parent) if n.startswith(f"{path.name}.corrupt-")]
-        if len(before) >= MOST_SET_ASIDE:
+        prefix = f"{path.name}.corrupt-"
+        before = [name for name in self._store.names_in(path.parent) if name.startswith(prefix)]
+        if len(before) >= MAX_SET_ASIDE:
             raise IncompatiblePool(
                 f"{path}: {reason}, as {len(before)} times before; something damages this file"
             )
-        aside = store.set_aside(path)
+        aside = self._store.set_aside(path)
         log.warning("%s: %s; set aside as %s", path, reason, aside.name)
+
+
+def save_submission(store: Store, submission: Submission) -> None:
+    """Write the record of a submission, or replace it.
+
+    Raises:
+        StoreError: the file system refused.
+    """
+    layout = Layout(store.root)
+    store.make_folder(layout.jobs)
+    store.replace(layout.submission(submission.jobs[0]), encode(submission))
+
+
+def submissions(store: Store) -> list[Submission]:
+    """All submissions, the oldest first; records that cannot be read are skipped.
+
+    Raises:
+        StoreError: the file system refused.
+    """
+    layout, found = Layout(store.root), []
+    for name in store.names_in(layout.jobs):
+        if not layout.is_submission(name):
+            continue
+        try:
+            data = store.read_if_there(layout.jobs / name)
+            if data is not None:
+                found.append(decode(data, Submission))
+        except (UnusableFile, Unreadable, NewerSchema):
+            continue
+    return sorted(found, key=lambda each: (each.submitted, each.jobs))
+
+
+def job_name(layout: Layout) -> str:
+    """Name of a pool's jobs: name of its folder, and a hash of its path."""
+    path = os.path.realpath(layout.root)
+    folder = re.sub(r"[^\w.-]+", "-", os.path.basename(path), flags=re.ASCII)[:40]
+    return f"poolrl-{folder}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"

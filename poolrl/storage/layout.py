@@ -1,4 +1,4 @@
-"""Where everything in a pool directory is: every path a property, every name by one pattern."""
+"""Paths and file names of a pool directory: one property per path, one pattern per name."""
 
 from __future__ import annotations
 
@@ -34,43 +34,42 @@ class IterationLayout:
         return self.folder / "merge.lease"
 
     def record(self, unit: Unit) -> Path:
-        """The record, whose appearance is the deposit."""
+        """The record; the unit is deposited once it exists."""
         return self.folder / f"{unit.stem}.json"
 
     def lease(self, unit: Unit, copy: int = 0) -> Path:
-        """Who is on it: advice. A unit that takes far longer than its siblings is done by a second
-        worker too, whose lease is that of copy 1, and so on."""
+        """The lease of a unit, or of a backup copy of a straggler: 1 for the first copy."""
         return self.folder / f"{unit.stem}{f'.copy-{copy}' if copy else ''}.lease"
 
     def agent(self, unit: Unit, sha256: str) -> Path:
-        """The agent that the record names; equal content is equal name."""
+        """The agent that the record names; equal content has an equal name."""
         return self.folder / unit.agent_name(sha256)
 
     def attempt(self, unit: Unit, identifier: str) -> Path:
-        """A try that failed for reasons of its worker."""
+        """The record of an attempt, by the identifier of its worker."""
         return self.folder / f"{unit.stem}.attempt-{identifier}.json"
 
     @staticmethod
     def attempt_stem(name: str) -> str | None:
-        """The stem of the unit that a file is an attempt at; ``None`` where it is no attempt."""
+        """Stem of the unit of an attempt; ``None`` if the file is no attempt."""
         match = _ATTEMPT.fullmatch(name)
         return match[1] if match else None
 
     @staticmethod
     def is_branch(name: str) -> bool:
-        """Whether a file name is that of a branch's record."""
+        """Whether a file is the record of a branch."""
         return _BRANCH.fullmatch(name) is not None
 
     @staticmethod
     def taken(names: Iterable[str]) -> set[str]:
-        """The stems of units that somebody has claimed and nobody deposited."""
+        """Stems of units that are claimed and not deposited."""
         names = set(names)
         leased = {match[1] for name in names if (match := _LEASE.fullmatch(name))}
         return {stem for stem in leased if f"{stem}.json" not in names}
 
     @staticmethod
     def is_agent(name: str) -> bool:
-        """Whether a file name is that of a deposited agent."""
+        """Whether a file is a deposited agent."""
         return _AGENT.fullmatch(name) is not None
 
 
@@ -87,7 +86,7 @@ class Layout:
 
     @property
     def run(self) -> Path:
-        """The options of the last run, for whoever joins it."""
+        """Options of the last run, the defaults of workers that join it."""
         return self.root / "run.toml"
 
     @property
@@ -96,7 +95,7 @@ class Layout:
 
     @property
     def workers(self) -> Path:
-        """Heartbeats, for whoever looks at the pool; no decision hangs on them."""
+        """Folder of the heartbeats, for the status only."""
         return self.root / "workers"
 
     def heartbeat(self, worker: str) -> Path:
@@ -105,26 +104,26 @@ class Layout:
 
     @staticmethod
     def is_heartbeat(name: str) -> bool:
-        """Whether a file name is that of a worker's heartbeat."""
+        """Whether a file is the heartbeat of a worker."""
         return _HEARTBEAT.fullmatch(name) is not None
 
     @property
     def jobs(self) -> Path:
-        """What was submitted to a cluster for the pool."""
+        """Folder of the submissions to a cluster."""
         return self.root / "jobs"
 
     def submission(self, job: str) -> Path:
-        """What is known of a submission, by the id of its first job."""
+        """The record of a submission, by the id of its first job."""
         return self.jobs / f"{job}.json"
 
     @staticmethod
     def is_submission(name: str) -> bool:
-        """Whether a file name is that of a submission."""
+        """Whether a file is the record of a submission."""
         return _SUBMISSION.fullmatch(name) is not None
 
     @property
     def script(self) -> Path:
-        """The batch script of the last submission."""
+        """Batch script of the last submission."""
         return self.root / "submit.sh"
 
     @property
@@ -133,12 +132,12 @@ class Layout:
 
     @property
     def plot(self) -> Path:
-        """Where a run leaves its plot."""
+        """Plot of a finished run."""
         return self.root / "history.png"
 
     @property
     def history(self) -> Path:
-        """Where a run leaves its history as a table."""
+        """History of a finished run as a table."""
         return self.root / "history.csv"
 
     def iteration(self, number: int) -> IterationLayout:
@@ -146,18 +145,18 @@ class Layout:
 
     @staticmethod
     def iteration_number(name: str) -> int | None:
-        """The number of an iteration's folder; ``None`` where the name is not one."""
+        """Number of an iteration's folder; ``None`` if the name is not one."""
         return int(name) if _ITERATION.fullmatch(name) else None
 
     def relative(self, path: Path) -> str:
-        """A path as records name it: from the pool's root, with forward slashes."""
+        """A path as records contain it: relative to the root, with forward slashes."""
         return path.relative_to(self.root).as_posix()
 
     def resolve(self, relative: str) -> Path:
-        """The file of an agent that a record names.
+        """The absolute path of an agent that a record names.
 
         Raises:
-            IncompatiblePool: the name is none of an agent's, and may lead anywhere.
+            IncompatiblePool: it is no path of an agent, and might be outside of the pool.
         """
         if AGENT_PATH.fullmatch(relative) is None:
             raise IncompatiblePool(f"{self.root}: {relative!r} is no path of an agent")

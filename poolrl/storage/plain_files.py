@@ -1,7 +1,7 @@
-"""Plain files in a pool's own folders, looked at and removed without following a link.
+"""File-system calls that the store is built on: retries, their errors, and plain files of folders.
 
-A pool may have been unpacked from somebody's archive: a folder in it that is a symbolic link leads
-out of the pool, and nothing there is ours to remove.
+A pool may come from an archive: a folder in it that is a symbolic link leads out of the pool, and
+files outside of the pool must not be removed.
 """
 
 from __future__ import annotations
@@ -9,12 +9,58 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from poolrl.storage.store import StoreError
+from poolrl.errors import PoolrlError, UsageError
+
+T = TypeVar("T")
+
+TRANSIENT = frozenset({errno.ESTALE, errno.EIO, errno.EACCES})
+"""Errors that a file server may return once and not again."""
+
+TRIES = 4
+
+
+class StoreError(PoolrlError):
+    """The file system refused a call; the message names the file and the reason."""
+
+
+def retry(call: Callable[[], T], transient: Collection[int]) -> T:
+    """Make a call up to ``TRIES`` times, with growing pauses from 10 ms on.
+
+    Args:
+        call: raises OSError where the file system refuses.
+        transient: error numbers after which the call is repeated.
+
+    Raises:
+        OSError: of the last try, or the first one that is not transient.
+    """
+    for attempt in range(TRIES - 1):
+        try:
+            return call()
+        except OSError as error:
+            if error.errno not in transient:
+                raise
+        time.sleep(0.01 * 4**attempt)
+    return call()
+
+
+def refused(verb: str, path: Path, error: OSError) -> PoolrlError:
+    """The error for a refused call: a ``UsageError`` if the path cannot be written to.
+
+    Args:
+        verb: what was tried, as in "cannot write".
+        path: of the file or folder.
+        error: of the call.
+    """
+    message = f"{path}: cannot {verb}: {error.strerror or error}"
+    if error.errno in (errno.EROFS, errno.EACCES, errno.ENOTDIR):
+        return UsageError(message)
+    return StoreError(message)
 
 
 class PlainFile(NamedTuple):
@@ -25,11 +71,11 @@ class PlainFile(NamedTuple):
 
 
 def plain_files(root: Path, folder: str) -> dict[str, PlainFile]:
-    """The plain files of a folder; none where there is no folder.
+    """List the plain files of a folder; empty if there is no folder.
 
     Args:
         root: the pool's directory, which itself may be a symbolic link.
-        folder: by its path from there.
+        folder: path relative to it.
 
     Raises:
         StoreError: the file system refused, or the folder is reached through a symbolic link.
@@ -46,13 +92,18 @@ def plain_files(root: Path, folder: str) -> dict[str, PlainFile]:
 
 
 def remove_files(root: Path, folder: str, names: Iterable[str]) -> list[str]:
-    """Remove plain files of a folder; what is gone already, or is no plain file, is passed over.
+    """Remove plain files of a folder; names without a plain file are skipped.
 
-    Args, Raises:
-        as for ``plain_files``.
+    Args:
+        root: the pool's directory, which itself may be a symbolic link.
+        folder: path relative to it.
+        names: of the files.
 
     Returns:
-        The names of what was removed.
+        The names of the files that this call removed.
+
+    Raises:
+        StoreError: as for ``plain_files``.
     """
     removed = []
     with _opened(root, folder, "remove from") as descriptor:
@@ -69,7 +120,7 @@ def remove_files(root: Path, folder: str, names: Iterable[str]) -> list[str]:
 
 @contextmanager
 def _opened(root: Path, folder: str, verb: str) -> Iterator[int | None]:
-    """A descriptor of a folder; ``None`` where there is none."""
+    """A descriptor of a folder; ``None`` if there is no folder."""
     path, descriptors = root, []
     try:
         try:
@@ -90,12 +141,12 @@ def _opened(root: Path, folder: str, verb: str) -> Iterator[int | None]:
         raise StoreError(f"{path}: cannot {verb}: {reason}") from error
     finally:
         for descriptor in reversed(descriptors):
-            with suppress(OSError):  # of a folder that was only looked at: nothing is lost
+            with suppress(OSError):  # the folder was only read: nothing is lost
                 os.close(descriptor)
 
 
 def _status(name: str, descriptor: int | None) -> os.stat_result | None:
-    """Of a plain file; ``None`` for anything else, and where it is gone."""
+    """Status of a plain file; ``None`` if there is none."""
     _check_name(name)
     try:
         status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)

@@ -1,8 +1,8 @@
-"""Files in a shared directory: publish whole or not at all, read with patience.
+"""Files of a pool in a shared directory: published whole or not at all, read with retries.
 
-The directory may be on NFS: a folder is listed once and names are opened, since polling
-``exists()`` can be stale for half a minute there, and an error that a server's hiccup may cause is
-tried again a few times.
+The directory may be on NFS: a folder is listed once and the names are opened, since polling
+``exists()`` may return stale answers for half a minute there, and calls that a server's hiccup may
+fail are repeated a few times.
 """
 
 from __future__ import annotations
@@ -12,33 +12,29 @@ import errno
 import logging
 import os
 import stat
-import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO, NamedTuple, TypeVar
 
 from poolrl import files
-from poolrl.errors import IncompatiblePool, PoolrlError, UsageError
-from poolrl.storage.links import refuse_links
+from poolrl.errors import IncompatiblePool
+from poolrl.storage import plain_files
+from poolrl.storage.plain_files import TRANSIENT, TRIES, PlainFile, StoreError, refused, retry
 
-log = logging.getLogger("poolrl.pool")
+log = logging.getLogger("poolrl.storage")
 
 T = TypeVar("T")
 
-PASSING = {errno.ESTALE, errno.EIO, errno.EACCES}
-"""Errors that a server's hiccup may cause."""
+MAX_SMALL_BYTES = 2**16
+"""Bytes of a heartbeat or a lease at most."""
 
-_TRIES = 4
 _NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
-class StoreError(PoolrlError):
-    """The file system refused; the message names the file and the reason."""
-
-
-class Strange(IncompatiblePool):
-    """No plain file is where one should be, or it is far too large.
+class UnusableFile(IncompatiblePool):
+    """A path is no plain file, or the file is far too large.
 
     Attributes:
         reason: without the file's name.
@@ -49,156 +45,291 @@ class Strange(IncompatiblePool):
         self.reason = reason
 
 
-def publish(path: Path, data: bytes) -> bool:
-    """Make a file appear whole and durably, unless it is there already.
+class DatedFile(NamedTuple):
+    """Content of a file, and Unix time of its last change by the file server's clock."""
 
-    The data is on disk before the name is: temporary file, fsync, hard link, fsync of the folder.
+    data: bytes
+    changed: float
 
-    Returns:
-        Whether the file now holds ``data``; ``False`` where another content was first.
 
-    Raises:
-        StoreError: the file system refused, or has no hard links.
+class Store:
+    """The files below one directory.
+
+    Paths are absolute. Folders below the root that are symbolic links are refused, since what is
+    written or removed there would lie outside of the pool; the root itself may be reached by one,
+    and paths outside of the root are not checked.
+
+    Attributes:
+        root: the directory.
     """
-    refuse_links(path.parent)
-    try:
-        # Again with a new file: what an fsync that failed has left of the old one is unknown.
-        return again(lambda: _publish(path, data), PASSING)
-    except OSError as error:
-        if error.errno in _NO_HARD_LINKS:
-            raise StoreError(
-                f"{path.parent}: this file system has no hard links, which a pool needs"
-            ) from error
-        raise refused("write", path, error) from error
 
+    def __init__(self, root: Path) -> None:
+        self.root = root
 
-def _publish(path: Path, data: bytes) -> bool:
-    temporary = path.with_name(f".tmp-{uuid.uuid4().hex}")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        for attempt in range(_TRIES):
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and other.root == self.root
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.root))
+
+    def publish(self, path: Path, data: bytes) -> bool:
+        """Create a file whole and durably, unless it exists.
+
+        The data is on disk before the name is: temporary file, fsync, hard link, fsync of the
+        folder.
+
+        Returns:
+            Whether the file now contains ``data``; ``False`` if other content was published first.
+
+        Raises:
+            StoreError: the file system refused, or has no hard links.
+        """
+        self.refuse_links(path.parent)
+        try:
+            # With a new temporary file: after a failed fsync the state of the old one is unknown.
+            return retry(lambda: self._publish(path, data), TRANSIENT)
+        except OSError as error:
+            if error.errno in _NO_HARD_LINKS:
+                raise StoreError(
+                    f"{path.parent}: this file system has no hard links, which a pool needs"
+                ) from error
+            raise refused("write", path, error) from error
+
+    def replace(self, path: Path, data: bytes) -> None:
+        """Write a file that no decision depends on; readers see either the old or the new content.
+
+        Raises:
+            StoreError: the file system refused.
+        """
+        self.refuse_links(path.parent)
+        try:
+            retry(lambda: _replace(path, data), {*TRANSIENT, errno.ENOENT})
+        except OSError as error:
+            raise refused("write", path, error) from error
+
+    def read(self, path: Path, most: int = files.RECORD) -> bytes:
+        """Read a file that should exist.
+
+        Args:
+            path: of the file.
+            most: bytes that it may have.
+
+        Raises:
+            FileNotFoundError: it does not exist, after a few tries.
+            UnusableFile: it is no plain file, or larger.
+            StoreError: the file system refused.
+        """
+        return self._read(path, most, {*TRANSIENT, errno.ENOENT})
+
+    def read_if_there(self, path: Path, most: int = files.RECORD) -> bytes | None:
+        """Read a file, or return ``None`` at once where there is none; otherwise as ``read``.
+
+        Raises:
+            UnusableFile: it is no plain file, or larger.
+            StoreError: the file system refused.
+        """
+        try:
+            return self._read(path, most, TRANSIENT)
+        except FileNotFoundError:
+            return None
+
+    def read_dated(self, path: Path) -> DatedFile | None:
+        """Read a small file and the time of its change through one descriptor: on NFS that is fresh
+        where ``stat`` is not.
+
+        Returns:
+            ``None`` if there is no readable plain file of at most ``MAX_SMALL_BYTES`` bytes.
+        """
+        with _opened(path) as (descriptor, status):
+            if status is None or status.st_size > MAX_SMALL_BYTES:
+                return None
             try:
-                os.link(temporary, path)
+                return DatedFile(os.read(descriptor, MAX_SMALL_BYTES), status.st_mtime)
+            except OSError:
+                return None
+
+    def modification_time(self, path: Path) -> float | None:
+        """Unix time of a file's last change; ``None`` where there is no plain file."""
+        with _opened(path) as (_, status):
+            return status.st_mtime if status is not None else None
+
+    def names_in(self, folder: Path) -> set[str]:
+        """The names in a folder; none where there is no folder.
+
+        Raises:
+            StoreError: the file system refused.
+        """
+        self.refuse_links(folder)
+        try:
+            return _retried("list", folder, lambda: set(os.listdir(folder)), TRANSIENT)
+        except FileNotFoundError:
+            return set()
+
+    def files_in(self, folder: Path) -> dict[str, PlainFile]:
+        """The plain files of a folder by name; none where there is no folder.
+
+        Raises:
+            StoreError: the file system refused, or the folder is reached through a symbolic link.
+        """
+        return plain_files.plain_files(self.root, self._relative(folder))
+
+    def remove_files(self, folder: Path, names: Iterable[str]) -> list[str]:
+        """Remove plain files of a folder; what is gone already, or is no plain file, is skipped.
+
+        Returns:
+            The names that were removed.
+
+        Raises:
+            StoreError: as for ``files_in``.
+        """
+        return plain_files.remove_files(self.root, self._relative(folder), names)
+
+    def remove(self, path: Path) -> None:
+        """Remove a file; one that is gone already is no error.
+
+        Raises:
+            StoreError: the file system refused.
+        """
+        self.refuse_links(path.parent)
+        try:
+            retry(lambda: path.unlink(missing_ok=True), TRANSIENT)
+        except OSError as error:
+            raise refused("remove", path, error) from error
+
+    def set_aside(self, path: Path) -> Path:
+        """Rename a file that cannot be used, so that its name is free and nothing is lost.
+
+        Returns:
+            The new path.
+
+        Raises:
+            StoreError: the file system refused.
+        """
+        self.refuse_links(path.parent)
+        aside = path.with_name(f"{path.name}.corrupt-{uuid.uuid4().hex}")
+        try:
+            retry(lambda: os.rename(path, aside), TRANSIENT)
+        except FileNotFoundError:
+            pass  # another worker was first
+        except OSError as error:
+            raise refused("rename", path, error) from error
+        return aside
+
+    def make_folder(self, folder: Path, *, parents: bool = True) -> None:
+        """Make a folder durably, unless it exists.
+
+        Args:
+            folder: its path.
+            parents: whether missing folders above it are made too. A worker must not: where its
+                pool has been moved away, it would continue in a directory of its own.
+
+        Raises:
+            StoreError: the file system refused.
+        """
+        self.refuse_links(folder)
+        try:
+            retry(lambda: _make_folder(folder, parents=parents), TRANSIENT)
+        except OSError as error:
+            raise refused("make", folder, error) from error
+
+    def open_log(self, path: Path) -> BinaryIO:
+        """Open a file to append to.
+
+        Raises:
+            UnusableFile: the path is no plain file.
+            StoreError: the file system refused.
+        """
+        self.refuse_links(path.parent)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        try:
+            descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW, 0o666)
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENXIO):
+                raise UnusableFile(path, "no plain file") from error
+            raise refused("write", path, error) from error
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise UnusableFile(path, "no plain file")
+        return open(descriptor, "ab")
+
+    def refuse_links(self, folder: Path) -> None:
+        """Check that neither a folder below the root nor one on the way to it is a symbolic link.
+
+        A folder that is swapped for a link after this check is not noticed: who can do that in a
+        pool's directory at the right instant is trusted.
+
+        Raises:
+            IncompatiblePool: one of them is a symbolic link.
+        """
+        below = []
+        for each in (folder, *folder.parents[:3]):
+            if each == self.root:
                 break
-            except FileExistsError:
-                # A retried NFS request may report this for our own success.
+            below.append(each)
+        else:
+            return
+        for each in reversed(below):
+            try:
+                mode = os.lstat(each).st_mode
+            except OSError:
+                return  # the call that follows meets the error too
+            if stat.S_ISLNK(mode):
+                raise IncompatiblePool(f"{each}: a symbolic link, which no folder of a pool may be")
+
+    def _publish(self, path: Path, data: bytes) -> bool:
+        temporary = _temporary(path)
+        try:
+            with open(temporary, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            for attempt in range(TRIES):
                 try:
-                    found = read_if_there(path, len(data))
-                except Strange:
-                    return False
-                if found is not None and found != data:
-                    return False
-                if found is not None:
+                    os.link(temporary, path)
                     break
-                # Somebody removed it since; there is room again.
-                if attempt == _TRIES - 1:
-                    raise
-    finally:
-        _discard(temporary)
-    _sync_folder(path.parent)
-    return True
+                except FileExistsError:
+                    # A repeated NFS request may report this for its own success.
+                    try:
+                        found = self.read_if_there(path, len(data))
+                    except UnusableFile:
+                        return False
+                    if found is not None and found != data:
+                        return False
+                    if found is not None:
+                        break
+                    # The file was removed since; the name is free again.
+                    if attempt == TRIES - 1:
+                        raise
+        finally:
+            _discard(temporary)
+        _sync_folder(path.parent)
+        return True
+
+    def _read(self, path: Path, most: int, transient: Collection[int]) -> bytes:
+        self.refuse_links(path.parent)
+        try:
+            return _retried(
+                "read", path, lambda: files.read_plain(path, most, follow=False), transient
+            )
+        except files.NotAPlainFile as error:
+            raise UnusableFile(path, str(error)) from error
+
+    def _relative(self, folder: Path) -> str:
+        return folder.relative_to(self.root).as_posix()
 
 
-def replace(path: Path, data: bytes) -> None:
-    """Write a file that nobody's decision hangs on; readers see the old or the new content.
-
-    Raises:
-        StoreError: the file system refused.
-    """
-    refuse_links(path.parent)
-    try:
-        again(lambda: _replace(path, data), {*PASSING, errno.ENOENT})
-    except OSError as error:
-        raise refused("write", path, error) from error
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".tmp-{uuid.uuid4().hex}")
 
 
 def _replace(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".tmp-{uuid.uuid4().hex}")
+    temporary = _temporary(path)
     try:
         temporary.write_bytes(data)
         os.replace(temporary, path)
     except BaseException:
         _discard(temporary)
         raise
-
-
-def read(path: Path, most: int = files.RECORD) -> bytes:
-    """Read a file that should be there, of so many bytes at most.
-
-    Raises:
-        FileNotFoundError: it is not, after a few tries.
-        Strange: it is no plain file, or larger.
-        StoreError: the file system refused.
-    """
-    return _read(path, most, {*PASSING, errno.ENOENT})
-
-
-def read_if_there(path: Path, most: int = files.RECORD) -> bytes | None:
-    """Read a file of so many bytes at most, or say at once that there is none.
-
-    Raises:
-        Strange: it is no plain file, or larger.
-        StoreError: the file system refused.
-    """
-    try:
-        return _read(path, most, PASSING)
-    except FileNotFoundError:
-        return None
-
-
-def open_log(path: Path) -> BinaryIO:
-    """Open a file to append to.
-
-    Raises:
-        Strange: no plain file is there.
-        StoreError: the file system refused.
-    """
-    refuse_links(path.parent)
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
-    try:
-        descriptor = os.open(path, flags, 0o666)
-    except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENXIO):
-            raise Strange(path, "no plain file") from error
-        raise refused("write", path, error) from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise Strange(path, "no plain file")
-    return open(descriptor, "ab")
-
-
-def names_in(folder: Path) -> set[str]:
-    """The names in a folder; none where there is no folder.
-
-    Raises:
-        StoreError: the file system refused.
-    """
-    refuse_links(folder)
-    try:
-        return _patiently("list", folder, lambda: set(os.listdir(folder)), PASSING)
-    except FileNotFoundError:
-        return set()
-
-
-def make_folder(folder: Path, *, parents: bool = True) -> None:
-    """Make a folder, durably, unless it is there.
-
-    Args:
-        folder: its path.
-        parents: whether what lies above it is made too. A worker must not: where its pool has been
-            moved away, it would go on in a directory of its own.
-
-    Raises:
-        StoreError: the file system refused.
-    """
-    refuse_links(folder)
-    try:
-        again(lambda: _make_folder(folder, parents=parents), PASSING)
-    except OSError as error:
-        raise refused("make", folder, error) from error
 
 
 def _make_folder(folder: Path, *, parents: bool) -> None:
@@ -212,60 +343,13 @@ def _make_folder(folder: Path, *, parents: bool) -> None:
             _sync_folder(path.parent)
 
 
-def set_aside(path: Path) -> Path:
-    """Rename a file that cannot be used, so that its place is free and nothing is lost.
-
-    Returns:
-        The new path.
-    """
-    refuse_links(path.parent)
-    aside = path.with_name(f"{path.name}.corrupt-{uuid.uuid4().hex}")
+def _retried(verb: str, path: Path, call: Callable[[], T], transient: Collection[int]) -> T:
     try:
-        again(lambda: os.rename(path, aside), PASSING)
-    except FileNotFoundError:
-        pass  # another worker was first
-    except OSError as error:
-        raise refused("rename", path, error) from error
-    return aside
-
-
-def remove(path: Path) -> None:
-    """Remove a file; one that is gone already is no error."""
-    refuse_links(path.parent)
-    try:
-        again(lambda: path.unlink(missing_ok=True), PASSING)
-    except OSError as error:
-        raise refused("remove", path, error) from error
-
-
-def _read(path: Path, most: int, passing: set[int]) -> bytes:
-    refuse_links(path.parent)
-    try:
-        return _patiently("read", path, lambda: files.read_plain(path, most, follow=False), passing)
-    except files.Strange as error:
-        raise Strange(path, str(error)) from error
-
-
-def _patiently(verb: str, path: Path, call: Callable[[], T], passing: set[int]) -> T:
-    """Make a call, again a few times where its error may pass."""
-    try:
-        return again(call, passing)
+        return retry(call, transient)
     except FileNotFoundError:
         raise
     except OSError as error:
         raise refused(verb, path, error) from error
-
-
-def again(call: Callable[[], T], passing: set[int]) -> T:
-    """Make a call, again a few times where its error may pass; raises what the last try raised."""
-    for attempt in range(_TRIES - 1):
-        try:
-            return call()
-        except OSError as error:
-            if error.errno not in passing:
-                raise
-        time.sleep(0.01 * 4**attempt)
-    return call()
 
 
 def _discard(temporary: Path) -> None:
@@ -284,8 +368,17 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def refused(verb: str, path: Path, error: OSError) -> PoolrlError:
-    message = f"{path}: cannot {verb}: {error.strerror or error}"
-    if error.errno in (errno.EROFS, errno.EACCES, errno.ENOTDIR):
-        return UsageError(message)
-    return StoreError(message)
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[int, os.stat_result | None]]:
+    """A descriptor of a plain file with its status, which is ``None`` where there is none."""
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
+    try:
+        descriptor = os.open(path, flags)
+    except OSError:
+        yield -1, None
+        return
+    try:
+        status = os.fstat(descriptor)
+        yield descriptor, status if stat.S_ISREG(status.st_mode) else None
+    finally:
+        os.close(descriptor)

@@ -1,86 +1,96 @@
-"""What one listing of an iteration's folder says."""
+"""State of an iteration as one listing of its folder shows it."""
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from poolrl.clock import SYSTEM_CLOCK, Clock
 from poolrl.records.work_units import Unit
-from poolrl.storage import store
 from poolrl.storage.layout import IterationLayout
+from poolrl.storage.store import Store
 
-SHARE = 0.02
-"""The part of its time that a worker may spend on looking again while it has work."""
+MAX_LISTING_SHARE = 0.02
+"""Share of its time that a worker spends on listings while it has work."""
 
 
 @dataclass(frozen=True)
-class Listing:
-    """An iteration as one listing of its folder showed it.
+class IterationSnapshot:
+    """One listing of an iteration's folder.
 
     Attributes:
         merged: whether there is a merge.
         deposited: units with a deposit.
-        free: units without a deposit that nobody has claimed.
-        taken: those that somebody has claimed.
-        copies: by a unit that has been claimed, how many workers have claimed it as a copy.
-        attempts: by a unit's stem, how many tries at it have failed.
-        made: when, on the monotonic clock.
-        cost: seconds that it took.
+        free: units without a deposit and without a claim.
+        claimed: units without a deposit that a worker has claimed.
+        copies: number of backup copies of each claimed unit.
+        attempts: number of attempts by a unit's stem.
+        taken_at: time of the listing on the monotonic clock.
+        cost: seconds that the listing took.
     """
 
     merged: bool
     deposited: list[Unit]
     free: list[Unit]
-    taken: list[Unit]
+    claimed: list[Unit]
     copies: dict[Unit, int]
     attempts: Counter[str]
-    made: float
+    taken_at: float
     cost: float
 
     @property
     def complete(self) -> bool:
         """Whether every unit has been deposited."""
-        return not self.free and not self.taken
+        return not self.free and not self.claimed
 
-    def is_stale(self) -> bool:
-        """Whether looking again is worth it: old enough that the cost is a small part."""
-        return time.monotonic() - self.made > self.cost / SHARE
+    def is_stale(self, now: float) -> bool:
+        """Whether the snapshot is so old that a new one costs a small share of the time.
+
+        Args:
+            now: time on the monotonic clock.
+        """
+        return now - self.taken_at > self.cost / MAX_LISTING_SHARE
 
 
-def look(layout: IterationLayout, units: Sequence[Unit]) -> Listing:
+def take_snapshot(
+    store: Store, layout: IterationLayout, units: Sequence[Unit], clock: Clock = SYSTEM_CLOCK
+) -> IterationSnapshot:
     """List an iteration's folder once.
 
     Args:
+        store: files of the pool.
         layout: of the iteration.
-        units: its units, in the order in which this worker would do them.
+        units: units of the iteration, in the order in which this worker computes them.
+        clock: of the snapshot's age.
     """
-    start = time.monotonic()
+    start = clock.monotonic()
     names = store.names_in(layout.folder)
     deposited: list[Unit] = []
     free: list[Unit] = []
-    taken: list[Unit] = []
+    claimed: list[Unit] = []
     for unit in units:
         if layout.record(unit).name in names:
             deposited.append(unit)
+        elif layout.lease(unit).name in names:
+            claimed.append(unit)
         else:
-            (taken if layout.lease(unit).name in names else free).append(unit)
+            free.append(unit)
     copies = {}
-    for unit in taken:
+    for unit in claimed:
         copy = 1
         while layout.lease(unit, copy).name in names:
             copy += 1
         copies[unit] = copy - 1
     attempts = Counter(stem for name in names if (stem := layout.attempt_stem(name)) is not None)
-    now = time.monotonic()
-    return Listing(
+    now = clock.monotonic()
+    return IterationSnapshot(
         merged=layout.merge.name in names,
         deposited=deposited,
         free=free,
-        taken=taken,
+        claimed=claimed,
         copies=copies,
         attempts=attempts,
-        made=now,
+        taken_at=now,
         cost=now - start,
     )

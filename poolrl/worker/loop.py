@@ -1,95 +1,96 @@
-"""The loop of a worker: find work, claim it, do it, deposit it; merge; follow the merge."""
+"""The loop of a worker: snapshot, claim, compute, deposit; merge; follow the merge."""
 
 from __future__ import annotations
 
 import logging
-import os
 import random
-import time
-import uuid
+from collections.abc import Callable, Sequence
 
 from poolrl.algorithms.training import prepare
-from poolrl.config.retention_rule import Keep
+from poolrl.clock import SYSTEM_CLOCK, Clock
+from poolrl.config.retention_rule import RetentionRule
 from poolrl.config.schema import RunOptions
 from poolrl.errors import IncompatiblePool, PoolrlError
-from poolrl.interrupts import Stop
-from poolrl.job_environment import detect
+from poolrl.interrupts import InterruptHandler
 from poolrl.pool.directory import Pool
-from poolrl.pool.stop_criteria import Ending
-from poolrl.provenance import differences, versions
-from poolrl.records.records import MergeRecord, WorkerInfo
+from poolrl.pool.stop_criteria import StopCriteria
+from poolrl.records.records import MergeRecord
 from poolrl.records.work_units import Unit, units_of
-from poolrl.storage import store
 from poolrl.storage.claims import Claims
-from poolrl.storage.deposits import Archive
-from poolrl.storage.layout import IterationLayout
-from poolrl.worker.depositor import Depositor
-from poolrl.worker.iteration_snapshot import Listing, look
+from poolrl.worker.iteration_snapshot import IterationSnapshot
 from poolrl.worker.merging import merge_deposits
-from poolrl.worker.phase_timer import Clock
-from poolrl.worker.stragglers import Patience
-from poolrl.worker.unit_computation import Computer
-from poolrl.worker.unit_runner import Bench
-from poolrl.worker.watchdog import Pulse
+from poolrl.worker.open_iteration import OpenIteration, rotated
+from poolrl.worker.unit_computation import PhaseTimer, UnitComputation
+from poolrl.worker.unit_runner import UnitRunner, describe_worker
+from poolrl.worker.watchdog import Watchdog
 
 log = logging.getLogger("poolrl.worker")
 
-WATCHED = 8
-"""How many units of others a worker without work tries to take over, so that looking costs each
-worker the same in a large pool as in a small one."""
+MAX_TAKEOVER_TRIES = 8
+"""Claimed units that a worker tries to take over per snapshot, so that a snapshot costs each worker
+the same in a large pool as in a small one."""
 
 
 class Worker:
-    """A process that works on units of a pool until the pool is over.
+    """A process that computes units of a pool until the pool is over.
 
-    Any number of workers serve a pool; they come and go, and nothing waits for one of them by
-    name. All they know of each other stands in the pool's directory.
+    Any number of workers serve a pool, and may come and go at any time. They communicate only by
+    the files of the pool, and none waits for a particular other one.
     """
 
     def __init__(
         self,
         pool: Pool,
-        ending: Ending,
+        stop_criteria: StopCriteria,
         *,
         run: RunOptions | None = None,
         prefer: int | None = None,
-        stop: Stop | None = None,
+        interrupts: InterruptHandler | None = None,
+        after_merge: Sequence[Callable[[MergeRecord], None]] = (),
+        clock: Clock = SYSTEM_CLOCK,
+        claims: Claims | None = None,
     ) -> None:
         """
         Args:
-            pool: what to work on.
-            ending: when to stop.
-            run: what stays on disk, and how patient to be; the pool's last by default.
-            prefer: the branch to look at first; a random one by default.
-            stop: how this worker is asked to end.
+            pool: the pool.
+            stop_criteria: when to stop.
+            run: retention and timeouts; those of the pool's last run by default.
+            prefer: index of the branch to try first; random by default.
+            interrupts: requests to stop this worker.
+            after_merge: called with each merge that this worker has followed; their errors are
+                logged.
+            clock: of all waits and timeouts.
+            claims: of this worker; leases on disk by default.
 
         Raises:
             UsageError: the pool's task cannot be made here.
-            IncompatiblePool: its model is another here.
+            IncompatiblePool: its model differs here.
         """
         self.pool = pool
-        self.ending = ending
+        self.stop_criteria = stop_criteria
         self._run = run or pool.run
         self._prefer = prefer
-        self._stop = stop or Stop()
-        self._clock = Clock()
-        computer = Computer(pool.spec, self._clock)
-        if (difference := pool.model_difference(computer.model_sha256)) is not None:
+        self._interrupts = interrupts or InterruptHandler()
+        self._after_merge = after_merge
+        self._clock = clock
+        self._claims = claims or Claims(pool.store, pool.spec.pool.lease_duration, clock)
+        self._timer = PhaseTimer(clock)
+        computation = UnitComputation(pool.spec, self._timer)
+        if (difference := pool.model_difference(computation.model_sha256)) is not None:
             log.warning("%s", difference)
         prepare(pool.spec.learner)
-        self.info = _introduce(pool)
-        self._archive = Archive(pool)
-        self._bench = Bench(
+        self.info = describe_worker(pool)
+        self._deposit_store = pool.deposit_store()
+        self._runner = UnitRunner(
             pool,
-            self._archive,
-            computer,
-            Depositor(self._archive, pool.spec_sha256, self.info, self._clock),
-            self._clock,
-            self._stop,
-            keep=Keep.parse(self._run.keep),
+            computation,
+            self.info,
+            self._timer,
+            self._interrupts,
+            RetentionRule.parse(self._run.keep),
+            clock,
         )
-        self._claims = Claims(pool.spec.pool.lease_duration)
-        self._pulse = Pulse(pool.layout, self.info, self._stop, self._run)
+        self._watchdog = Watchdog(pool.store, self.info, self._interrupts, self._run, clock)
         self._random = random.Random()
 
     def run(self) -> MergeRecord:
@@ -99,16 +100,16 @@ class Worker:
             The last merge.
 
         Raises:
-            PoolrlError: the pool cannot go on, or not with this worker.
-            Stopped: somebody asked for the end, or the pool has stalled; claims are given back.
+            PoolrlError: the pool cannot continue, or not with this worker.
+            Stopped: a stop was requested, or the pool has stalled; claims are released.
         """
-        self._pulse.start()
+        self._watchdog.start()
         try:
-            last = self._archive.newest_merge() or self._iterate(0, None)
-            while last is not None and self.ending.reason(last) is None:
+            last = self._deposit_store.newest_merge() or self._next_merge(0, None)
+            while last is not None and self.stop_criteria.reason(last) is None:
                 if last.failed_iterations >= self._run.max_failed_iterations:
-                    raise self._fruitless(last)
-                following = self._iterate(last.iteration + 1, last)
+                    raise self._no_branch_succeeds(last)
+                following = self._next_merge(last.iteration + 1, last)
                 if following is None:
                     break
                 last = following
@@ -117,238 +118,225 @@ class Worker:
             return last
         finally:
             self._claims.forget()
-            self._pulse.end()
+            self._watchdog.end()
 
-    def _iterate(self, iteration: int, previous: MergeRecord | None) -> MergeRecord | None:
-        """Work on an iteration until it is merged; ``None`` where time is up before."""
-        layout = self.pool.layout.iteration(iteration)
-        with self._clock.phase("look"):
-            if store.read_if_there(self.pool.layout.spec) is None:
+    def _next_merge(self, number: int, previous: MergeRecord | None) -> MergeRecord | None:
+        """Work on an iteration, and run the hooks after its merge."""
+        merged = self._iterate(number, previous)
+        if merged is not None:
+            for hook in self._after_merge:
+                try:
+                    hook(merged)
+                except Exception:
+                    log.exception("iteration %d: a hook failed after the merge", number)
+        return merged
+
+    # An iteration
+
+    def _iterate(self, number: int, previous: MergeRecord | None) -> MergeRecord | None:
+        """Work on an iteration until it is merged; ``None`` if the deadline passes before."""
+        with self._timer.phase("look"):
+            if self.pool.store.read_if_there(self.pool.layout.spec) is None:
                 raise IncompatiblePool(f"{self.pool.layout.spec}: gone; was the pool moved?")
-            store.make_folder(layout.folder, parents=False)
-        units = self._in_own_order(units_of(iteration, self.pool.spec.pool.count))
-        patience = self._patience()
+            folder = self.pool.layout.iteration(number).folder
+            self.pool.store.make_folder(folder, parents=False)
+        units = units_of(number, self.pool.spec.pool.count)
+        iteration = self._open(number, rotated(units, self._first_branch()), previous)
         pause = since = 0.0
         while True:
-            self._stop.check()
-            listing = self._look(layout, units, patience)
-            if listing.merged:
-                with self._clock.phase("look"):
-                    return self._follow(iteration)
-            if listing.complete or self._may_go_on(listing, patience):
-                merged = self._merge(layout, previous, units)
+            self._interrupts.check()
+            snapshot = self._take_snapshot(iteration)
+            if snapshot.merged:
+                with self._timer.phase("look"):
+                    return self._follow(number)
+            if snapshot.complete or iteration.may_merge_early(snapshot):
+                merged = self._merge(iteration)
                 if merged is not None:
                     return merged
-            if not listing.complete:
-                if previous is not None and self.ending.time_is_up():
+            if not snapshot.complete:
+                if previous is not None and self.stop_criteria.time_is_up():
                     return None
-                if self._work_through(listing, layout, previous, patience):
+                if self._compute_units(snapshot, iteration):
                     pause = 0.0
                     continue
             if not pause:
-                since = time.monotonic()
-            pause = self._wait(layout, pause, time.monotonic() - since)
+                since = self._clock.monotonic()
+            pause = self._wait_for_others(iteration, pause, self._clock.monotonic() - since)
 
-    def _patience(self) -> Patience:
-        lease_duration = self.pool.spec.pool.lease_duration
-        return Patience(self._archive, lease_duration, self._run.branch_timeout)
+    def _open(self, number: int, units: list[Unit], previous: MergeRecord | None) -> OpenIteration:
+        return OpenIteration(self.pool, self._run, number, units, previous, self._clock)
 
-    def _look(self, layout: IterationLayout, units: list[Unit], patience: Patience) -> Listing:
-        with self._clock.phase("look"):
-            listing = look(layout, units)
-            patience.see(listing)
-            return listing
+    def _first_branch(self) -> int:
+        count = self.pool.spec.pool.count
+        return self._random.randrange(count) if self._prefer is None else self._prefer
 
-    def _may_go_on(self, listing: Listing, patience: Patience) -> bool:
-        """Whether all that is missing has been missing for too long, and enough is there."""
-        branches = sum(unit.kind == "branch" for unit in listing.deposited)
-        return branches >= self._run.min_deposits and all(
-            patience.overdue(unit) for unit in [*listing.free, *listing.taken]
-        )
+    def _take_snapshot(self, iteration: OpenIteration) -> IterationSnapshot:
+        with self._timer.phase("look"):
+            return iteration.take_snapshot()
 
-    def _work_through(
-        self,
-        listing: Listing,
-        layout: IterationLayout,
-        previous: MergeRecord | None,
-        patience: Patience,
-    ) -> bool:
-        """Do what is open, as long as the listing is worth trusting; whether anything was done."""
-        done = False
-        # What failed here comes last: a listing may be stale before the end is reached.
-        units = [*listing.free, *listing.taken[:WATCHED]]
-        for unit in sorted(units, key=lambda unit: unit in self._bench.failed):
-            self._stop.check()
-            lease = layout.lease(unit)
-            if unit in self._bench.failed:
-                if unit in listing.taken and self._claim(unit, layout, 0):
-                    self._claims.release(lease)  # whoever had it is gone
-                    self._give_way(unit)
-            elif self._claim(unit, layout, 0):
-                self._do(unit, layout, 0, previous, listing, patience)
-                done = True
-            if listing.is_stale():
+    # Units: claim, compute, deposit
+
+    def _compute_units(self, snapshot: IterationSnapshot, iteration: OpenIteration) -> bool:
+        """Compute the units that can be claimed, until the snapshot is stale.
+
+        Returns:
+            Whether any unit was computed.
+
+        Raises:
+            PoolrlError: only units are left that this worker failed to compute.
+        """
+        computed = False
+        failed = self._runner.failed
+        units = [*snapshot.free, *snapshot.claimed[:MAX_TAKEOVER_TRIES]]
+        # Units that failed here come last: the snapshot may be stale before their turn.
+        for unit in sorted(units, key=lambda unit: unit in failed):
+            self._interrupts.check()
+            if unit in failed:
+                if unit in snapshot.claimed and self._claim(unit, iteration, 0):
+                    self._claims.release(iteration.layout.lease(unit))  # its last holder is gone
+                    self._leave_to_others(unit)
+            elif self._claim(unit, iteration, 0):
+                self._run_unit(unit, iteration, 0, snapshot.attempts[unit.stem])
+                computed = True
+            if snapshot.is_stale(self._clock.monotonic()):
                 break
-        if done:
+        if computed:
             return True
-        for unit, copy in patience.slow(listing)[:WATCHED]:
-            if unit not in self._bench.failed and self._claim(unit, layout, copy):
-                log.info("iteration %d %s: takes long; doubled", unit.iteration, unit.stem)
-                self._do(unit, layout, copy, previous, listing, patience)
+        for unit, copy in iteration.stragglers.stragglers(snapshot)[:MAX_TAKEOVER_TRIES]:
+            if unit not in failed and self._claim(unit, iteration, copy):
+                log.info(
+                    "iteration %d %s: straggler; computing backup copy %d",
+                    unit.iteration,
+                    unit.stem,
+                    copy,
+                )
+                self._run_unit(unit, iteration, copy, snapshot.attempts[unit.stem])
                 return True
-        if listing.free and not listing.taken and set(listing.free) <= self._bench.failed.keys():
-            self._give_way(listing.free[0])
+        if snapshot.free and not snapshot.claimed and set(snapshot.free) <= failed.keys():
+            self._leave_to_others(snapshot.free[0])
         return False
 
-    def _do(
-        self,
-        unit: Unit,
-        layout: IterationLayout,
-        copy: int,
-        previous: MergeRecord | None,
-        listing: Listing,
-        patience: Patience,
-    ) -> None:
-        """Do a unit that this worker has claimed, and give the claim back."""
-        self._pulse.tell("working", unit.iteration, unit.stem)
-        patience.claimed(unit)
-        try:
-            seconds = self._bench.do(unit, layout, previous, listing.attempts[unit.stem])
-            if seconds is not None and unit.kind == "branch":
-                patience.note(seconds)
-        finally:
-            with self._clock.phase("claim"):
-                self._claims.release(layout.lease(unit, copy))
+    def _claim(self, unit: Unit, iteration: OpenIteration, copy: int) -> bool:
+        """Claim a unit, or a backup copy of it; whether this worker may compute it."""
+        lease = iteration.layout.lease(unit, copy)
+        with self._timer.phase("claim"):
+            # Silent workers are counted only where the pool may be merged without a unit.
+            taken_over = self._run.branch_timeout is not None and self._claims.is_marked(lease)
+            if not self._claims.claim(lease):
+                return False
+            if self.pool.store.read_if_there(iteration.layout.record(unit)) is not None:
+                self._claims.release(lease)  # deposited since the snapshot
+                return False
+        if taken_over:
+            self._runner.record_silent_worker(unit)
+        return True
 
-    def _give_way(self, unit: Unit) -> None:
-        """End where all that is left is what this worker failed at, once the others have had time
-        to claim it: a worker started anew may have more luck, or give it up.
+    def _run_unit(self, unit: Unit, iteration: OpenIteration, copy: int, attempts: int) -> None:
+        """Compute and deposit a claimed unit, and release the claim."""
+        self._watchdog.report("working", unit.iteration, unit.stem)
+        iteration.stragglers.note_own_claim(unit)
+        try:
+            seconds = self._runner.run(unit, iteration.previous, attempts)
+            if seconds is not None and unit.kind == "branch":
+                iteration.stragglers.note_duration(seconds)
+        finally:
+            with self._timer.phase("claim"):
+                self._claims.release(iteration.layout.lease(unit, copy))
+
+    def _leave_to_others(self, unit: Unit) -> None:
+        """End this worker if all that is left is a unit that it failed to compute, once the others
+        have had time to claim it. A new worker may succeed, or abandon the unit.
 
         Raises:
             PoolrlError: with the reason of the failure.
         """
-        reason, since = self._bench.failed[unit]
-        if time.monotonic() - since > self.pool.spec.pool.lease_duration / 10:
+        reason, since = self._runner.failed[unit]
+        if self._clock.monotonic() - since > self.pool.spec.pool.lease_duration / 10:
             raise PoolrlError(f"iteration {unit.iteration} {unit.stem}: {reason}")
 
-    def _in_own_order(self, units: list[Unit]) -> list[Unit]:
-        """Workers begin at different branches, so that they rarely want the same claim; the
-        parent stays last, since the shortest unit fills the gap before the barrier best."""
-        *branches, last = units
-        if not branches:
-            return units
-        start = self._random.randrange(len(branches)) if self._prefer is None else self._prefer
-        start %= len(branches)
-        return [*branches[start:], *branches[:start], last]
+    # Barrier and merge
 
-    def _claim(self, unit: Unit, layout: IterationLayout, copy: int) -> bool:
-        """Whether a unit is this worker's to do."""
-        lease = layout.lease(unit, copy)
-        with self._clock.phase("claim"):
-            # Only where the pool may go on without a unit does it matter who fell silent over it.
-            silent = self._run.branch_timeout is not None and os.path.lexists(lease)
-            if not self._claims.claim(lease):
-                return False
-            if store.read_if_there(layout.record(unit)) is not None:
-                self._claims.release(lease)  # somebody deposited it since we looked
-                return False
-        if silent:
-            self._bench.note_silence(unit)
-        return True
-
-    def _wait(self, layout: IterationLayout, pause: float, waited: float) -> float:
-        """Wait for others, each time a little longer, and look for the merge alone meanwhile.
+    def _wait_for_others(self, iteration: OpenIteration, pause: float, waited: float) -> float:
+        """Wait with a growing back-off, and poll only the merge in the meantime.
 
         Args:
-            layout: of the iteration.
-            pause: what the last call returned; 0 at first.
-            waited: seconds since then.
+            iteration: the open one.
+            pause: result of the last call; 0 at first.
+            waited: seconds since the first call.
 
         Returns:
-            The pause to begin with the next time.
+            The pause to begin the next call with.
         """
-        self._pulse.tell("waiting", int(layout.folder.name))
-        # At most two percent of a unit, or of the wait, so that a barrier costs little and polls
+        self._watchdog.report("waiting", iteration.number)
+        # At most two percent of a unit, or of the wait, so that the barrier costs little and polls
         # are few.
-        longest = min(2.0, max(0.02, 0.02 * max(self._bench.longest_unit, waited)))
+        longest = min(2.0, max(0.02, 0.02 * max(self._runner.longest_unit, waited)))
         pause = min(longest, max(0.002, 1.5 * pause))
-        watch = self.pool.spec.pool.lease_duration / 10 if pause == longest else 0.0
-        with self._clock.phase("waiting"):
-            until = time.monotonic() + watch
+        polling = self.pool.spec.pool.lease_duration / 10 if pause == longest else 0.0
+        with self._timer.phase("waiting"):
+            until = self._clock.monotonic() + polling
             while True:
-                self._stop.sleep(pause * self._random.uniform(0.5, 1.0))
-                if time.monotonic() >= until or store.read_if_there(layout.merge) is not None:
+                self._sleep(pause * self._random.uniform(0.5, 1.0))
+                if self._clock.monotonic() >= until:
+                    return pause
+                if self.pool.store.read_if_there(iteration.layout.merge) is not None:
                     return pause
 
-    def _merge(
-        self, layout: IterationLayout, previous: MergeRecord | None, units: list[Unit]
-    ) -> MergeRecord | None:
-        """Merge an iteration, unless somebody else is on it or it turns out not to be complete."""
-        self._pulse.tell("merging", units[0].iteration)
-        with self._clock.phase("merge"):
-            if not self._claims.claim(layout.merge_lease):
+    def _sleep(self, seconds: float) -> None:
+        with self._interrupts.interruptible():
+            self._clock.sleep(seconds)
+
+    def _merge(self, iteration: OpenIteration) -> MergeRecord | None:
+        """Merge an iteration; ``None`` if another worker merges it or a deposit is missing."""
+        self._watchdog.report("merging", iteration.number)
+        with self._timer.phase("merge"):
+            if not self._claims.claim(iteration.layout.merge_lease):
                 return None
             try:
                 merged = merge_deposits(
                     self.pool,
-                    self._archive,
-                    previous,
-                    units,
+                    iteration.previous,
+                    iteration.units,
                     self.info,
-                    least=self._run.min_deposits if self._run.branch_timeout else None,
+                    self._run.min_deposits if self._run.branch_timeout else None,
+                    self._clock,
                 )
-                return self._follow(units[0].iteration) if merged else None
+                return self._follow(iteration.number) if merged else None
             finally:
-                self._claims.release(layout.merge_lease)
+                self._claims.release(iteration.layout.merge_lease)
 
-    def _follow(self, iteration: int) -> MergeRecord:
-        """Read the iteration's merge, whoever wrote it, and forget what was before."""
-        merged = self._archive.merge(iteration)
+    def _follow(self, number: int) -> MergeRecord:
+        """Read the published merge of an iteration, and drop the state of its units."""
+        merged = self._deposit_store.merge(number)
         self._claims.forget()
-        self._bench.failed.clear()
+        self._runner.failed.clear()
         return merged
 
+    # The end of the pool
+
     def _close(self, last: MergeRecord) -> None:
-        """Have the pool's result measured on reserved seeds, by this worker or another."""
-        layout = self.pool.layout.iteration(last.iteration)
-        closing = [Unit(last.iteration, "closing", 0)]
-        patience = self._patience()
+        """Wait for the closing evaluation, or compute it."""
+        closing = Unit(last.iteration, "closing", 0)
+        iteration = self._open(last.iteration, [closing], last)
         pause = 0.0
         while True:
-            self._stop.check()
-            listing = self._look(layout, closing, patience)
-            if listing.complete:
-                if self._archive.deposit(closing[0], last.champion.sha256) is not None:
+            self._interrupts.check()
+            snapshot = self._take_snapshot(iteration)
+            if snapshot.complete:
+                if self._deposit_store.deposit(closing, last.champion.sha256) is not None:
                     return
                 continue  # it was damaged, and is set aside now
-            if not self._work_through(listing, layout, last, patience):
-                self._pulse.tell("waiting", last.iteration)
+            if not self._compute_units(snapshot, iteration):
+                self._watchdog.report("waiting", last.iteration)
                 pause = min(0.5, max(0.01, 1.5 * pause))
-                with self._clock.phase("waiting"):
-                    self._stop.sleep(pause)
+                with self._timer.phase("waiting"):
+                    self._sleep(pause)
 
-    def _fruitless(self, last: MergeRecord) -> PoolrlError:
-        deposits = map(self._archive.deposit, units_of(last.iteration, self.pool.spec.pool.count))
+    def _no_branch_succeeds(self, last: MergeRecord) -> PoolrlError:
+        units = units_of(last.iteration, self.pool.spec.pool.count)
+        deposits = map(self._deposit_store.deposit, units)
         reason = next((d.reason for d in deposits if d is not None and d.reason), "unknown")
         return PoolrlError(
             f"{self.pool.layout.root}: no branch succeeded in the last {last.failed_iterations} "
             f"iterations: {reason}"
         )
-
-
-def _introduce(pool: Pool) -> WorkerInfo:
-    """Who this worker is, with a warning where its results may differ from the pool's."""
-    differing = differences(pool.made_with)
-    if differing:
-        told = ", ".join(f"{name}: {there} → {here}" for name, (there, here) in differing.items())
-        log.warning("the last bits of results may differ from those of the pool's maker: %s", told)
-    here = detect()
-    return WorkerInfo(
-        id=uuid.uuid4().hex,
-        host=here.host,
-        pid=os.getpid(),
-        versions=versions(),
-        differs=tuple(differing),
-        job=here.job,
-        restarts=here.restarts,
-    )

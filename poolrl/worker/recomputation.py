@@ -1,4 +1,4 @@
-"""Units computed again, and held against what was deposited."""
+"""Recomputation of units, and comparison with their deposits."""
 
 from __future__ import annotations
 
@@ -9,41 +9,40 @@ import msgspec
 
 from poolrl.agent import Agent
 from poolrl.algorithms.training import prepare
-from poolrl.errors import IncompatiblePool, PoolrlError, UsageError
-from poolrl.monitoring.discrepancies import Finding, compare
+from poolrl.errors import IncompatiblePool, PoolrlError, UsageError, one_line
 from poolrl.pool.directory import Pool
 from poolrl.provenance import differences
+from poolrl.records.consistency import Discrepancy, compare
 from poolrl.records.records import MergeRecord, UnitRecord
-from poolrl.storage.deposits import Archive
-from poolrl.worker.phase_timer import Clock
-from poolrl.worker.unit_computation import Computer, Result
+from poolrl.worker.unit_computation import Result, UnitComputation
 
 
 class Recomputer:
-    """Does units as a worker does, from the same champions, and compares.
+    """Computes units as a worker does, from the same champions, and compares.
 
     Attributes:
-        warning: why results may differ on this machine; ``None`` where no reason is known.
+        warning: why results may differ on this machine; ``None`` if no reason is known.
     """
 
     def __init__(self, pool: Pool) -> None:
         """
         Raises:
             UsageError: the pool's task cannot be made here.
-            IncompatiblePool: its model is another here.
+            IncompatiblePool: its model differs here.
         """
         self._pool = pool
-        self._archive = Archive(pool)
-        self._computer = Computer(pool.spec, Clock())
-        self.warning = pool.model_difference(self._computer.model_sha256)
+        self._deposit_store = pool.deposit_store()
+        self._computation = UnitComputation(pool.spec)
+        self.warning = pool.model_difference(self._computation.model_sha256)
         prepare(pool.spec.learner)
 
-    def differences(self, record: UnitRecord, start: MergeRecord | None) -> list[Finding]:
-        """Where a unit's record is not what comes out here; the last one may say that the
-        deposit was made with other versions or on another processor.
+    def differences(self, record: UnitRecord, start: MergeRecord | None) -> list[Discrepancy]:
+        """Differences between a unit's record and the result here.
+
+        The last one may say that the deposit was made with other versions or on another processor.
 
         Args:
-            record: of the unit, which is not an abandoned one.
+            record: of the unit, which must not be abandoned.
             start: the merge that it starts from; ``None`` for the initial unit.
 
         Raises:
@@ -54,14 +53,13 @@ class Recomputer:
         try:
             champion = self._start_agent(start)
         except (UsageError, IncompatiblePool) as error:
-            return [Finding(path, "", f"cannot be computed again: {error}")]
+            return [Discrepancy(path, "", f"cannot be computed again: {error}")]
         try:
-            result = self._computer.compute(record.unit, champion)
+            result = self._computation.compute(record.unit, champion)
         except PoolrlError:
             raise
         except Exception as error:
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            raise PoolrlError(f"{path}: cannot be computed again: {reason}") from error
+            raise PoolrlError(f"{path}: cannot be computed again: {one_line(error)}") from error
         found = list(compare(path, _recorded(record), _computed(result, start), "computed here"))
         others = [
             f"{name} {there} ({here} here)"
@@ -69,16 +67,16 @@ class Recomputer:
         ]
         if found and others:
             message = f"the deposit was made with {', '.join(others)}"
-            found.append(Finding(path, "worker.versions", message))
+            found.append(Discrepancy(path, "worker.versions", message))
         return found
 
     def _start_agent(self, start: MergeRecord | None) -> Agent | None:
         if start is None:
-            given = self._archive.given_agent()
+            given = self._deposit_store.given_agent()
             return None if given is None else Agent.from_bytes(given, "the agent to start from")
-        data = self._archive.champion(start)
+        data = self._deposit_store.champion(start)
         agent = Agent.from_bytes(data, start.champion.path)
-        self._computer.check(agent)
+        self._computation.check(agent)
         return agent
 
 

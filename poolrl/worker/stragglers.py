@@ -1,76 +1,85 @@
-"""How long a worker has seen others at their units, on its own clock, and when that is too long.
+"""Detection of stragglers and of overdue units, on the clock of one worker.
 
-Clocks of different machines disagree and file times are the server's, so a worker judges by nothing
-but the time that passes while it watches.
+Clocks of different machines disagree and file times are the server's, so a worker measures only
+the time that passes while it observes a claim itself.
 """
 
 from __future__ import annotations
 
-import time
-
-from poolrl.pool.timeouts import MOST_COPIES, SAMPLE, doubling_seconds
+from poolrl.clock import SYSTEM_CLOCK, Clock
+from poolrl.pool.timeouts import MAX_BACKUP_COPIES, MAX_SIBLING_RECORDS, straggler_seconds
 from poolrl.records.work_units import Unit
-from poolrl.storage.deposits import Archive
-from poolrl.worker.iteration_snapshot import Listing
+from poolrl.storage.deposits import DepositStore
+from poolrl.worker.iteration_snapshot import IterationSnapshot
 
 
-class Patience:
-    """What one worker has seen of one iteration."""
+class StragglerDetector:
+    """What one worker has observed of the claims of one iteration."""
 
-    def __init__(self, archive: Archive, lease_duration: float, timeout: float | None) -> None:
+    def __init__(
+        self,
+        deposit_store: DepositStore,
+        lease_duration: float,
+        timeout: float | None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
         """
         Args:
-            archive: the pool's.
+            deposit_store: deposits of the pool.
             lease_duration: seconds.
-            timeout: seconds after which a claimed unit counts as overdue; never by default.
+            timeout: seconds after which a claimed unit is overdue; ``None`` for never.
+            clock: of all times.
         """
-        self._archive = archive
+        self._deposit_store = deposit_store
         self._lease_duration = lease_duration
         self._timeout = timeout
-        self._claimed: dict[tuple[Unit, int], float] = {}
-        self._sibling_seconds = 0.0
-        self._sampled: set[Unit] = set()
+        self._clock = clock
+        self._claimed_at: dict[tuple[Unit, int], float] = {}
+        self._longest_sibling = 0.0
+        self._read: set[Unit] = set()
 
-    def see(self, listing: Listing) -> None:
-        """Note who is at work."""
-        for unit in listing.taken:
-            for copy in range(listing.copies[unit] + 1):
-                self._claimed.setdefault((unit, copy), listing.made)
+    def observe(self, snapshot: IterationSnapshot) -> None:
+        """Note the claims of others."""
+        for unit in snapshot.claimed:
+            for copy in range(snapshot.copies[unit] + 1):
+                self._claimed_at.setdefault((unit, copy), snapshot.taken_at)
 
-    def claimed(self, unit: Unit) -> None:
-        """Note that this worker itself is at work."""
-        self._claimed.setdefault((unit, 0), time.monotonic())
+    def note_own_claim(self, unit: Unit) -> None:
+        """Note that this worker itself has claimed a unit."""
+        self._claimed_at.setdefault((unit, 0), self._clock.monotonic())
 
-    def note(self, seconds: float) -> None:
-        """Learn how long a unit of this iteration took this worker."""
-        self._sibling_seconds = max(self._sibling_seconds, seconds)
+    def note_duration(self, seconds: float) -> None:
+        """Note how long a branch of this iteration took."""
+        self._longest_sibling = max(self._longest_sibling, seconds)
 
-    def slow(self, listing: Listing) -> list[tuple[Unit, int]]:
-        """Units that take far longer than their siblings, each with the copy to claim next."""
-        now, limit, slow = time.monotonic(), self._limit(listing), []
-        for unit in listing.taken:
-            copies = listing.copies[unit]
-            if copies < MOST_COPIES and now - self._claimed[unit, copies] > limit:
-                slow.append((unit, copies + 1))
-        return slow
+    def stragglers(self, snapshot: IterationSnapshot) -> list[tuple[Unit, int]]:
+        """Units that take far longer than their siblings, each with the number of the backup copy
+        to claim next."""
+        now, limit, found = self._clock.monotonic(), self._limit(snapshot), []
+        for unit in snapshot.claimed:
+            copies = snapshot.copies[unit]
+            # Each copy gets the same time as the one before.
+            if copies < MAX_BACKUP_COPIES and now - self._claimed_at[unit, copies] > limit:
+                found.append((unit, copies + 1))
+        return found
 
-    def overdue(self, unit: Unit) -> bool:
-        """Whether a unit was claimed longer ago than the timeout, whoever is on it now."""
-        since = self._claimed.get((unit, 0))
+    def is_overdue(self, unit: Unit) -> bool:
+        """Whether a unit was claimed longer ago than the timeout, by any worker."""
+        since = self._claimed_at.get((unit, 0))
         if self._timeout is None or since is None:
             return False
-        return time.monotonic() - since > self._timeout
+        return self._clock.monotonic() - since > self._timeout
 
-    def _limit(self, listing: Listing) -> float:
-        """Seconds after which a unit is doubled."""
-        for unit in listing.deposited:
-            if len(self._sampled) >= SAMPLE:
+    def _limit(self, snapshot: IterationSnapshot) -> float:
+        """Seconds after which a unit is a straggler."""
+        for unit in snapshot.deposited:
+            if len(self._read) >= MAX_SIBLING_RECORDS:
                 break
-            # The parent only evaluates: it says nothing of how long a branch may train.
-            if unit.kind == "branch" and unit not in self._sampled:
-                self._sampled.add(unit)
-                record = self._archive.deposit(unit)
+            # The parent is only evaluated: its duration says nothing about a branch's.
+            if unit.kind == "branch" and unit not in self._read:
+                self._read.add(unit)
+                record = self._deposit_store.deposit(unit)
                 if record is not None:
                     phases = (record.seconds.get(p) for p in ("training", "evaluation"))
-                    self.note(sum(seconds.wall for seconds in phases if seconds))
-        return doubling_seconds(self._sibling_seconds, self._lease_duration)
+                    self.note_duration(sum(seconds.wall for seconds in phases if seconds))
+        return straggler_seconds(self._longest_sibling, self._lease_duration)

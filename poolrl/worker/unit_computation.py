@@ -1,9 +1,12 @@
-"""What a unit of work computes: a function of the specification and the champion alone."""
+"""Computation of a unit of work: a function of the specification and the champion alone."""
 
 from __future__ import annotations
 
 import math
 import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -12,27 +15,68 @@ import msgspec
 from poolrl import tasks
 from poolrl.agent import Agent, AgentMetadata
 from poolrl.algorithms.training import initial_agent, train
-from poolrl.algorithms.types import Budget
+from poolrl.clock import SYSTEM_CLOCK, Clock
 from poolrl.config.schema import Spec
 from poolrl.errors import Divergence, IncompatiblePool, UsageError
-from poolrl.records.records import Evaluation, TrainingRecord
+from poolrl.records.records import Evaluation, Seconds, TrainingRecord
 from poolrl.records.work_units import KINDS, Unit
 from poolrl.rollouts.evaluation import evaluate
+from poolrl.rollouts.sampler import Budget
 from poolrl.seeding import Purpose, Streams
 from poolrl.tasks import Task
 from poolrl.tasks.check import try_task
-from poolrl.worker.phase_timer import Clock
+
+_NO_SECONDS = {"training": [0.0, 0.0], "evaluation": [0.0, 0.0], "waiting": [0.0, 0.0]}
+
+
+class PhaseTimer:
+    """Wall-clock and CPU seconds of a worker by phase, since they were last taken.
+
+    Phases: ``training``, ``evaluation`` and ``waiting`` for others, which are always reported; and
+    the overhead of the pool: ``load`` of the champion, ``look`` at the directory, ``claim``,
+    ``publish``, ``merge``.
+    """
+
+    def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._clock = clock
+        self._spent: dict[str, list[float]] = {}
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Add the time within to a phase; phases do not nest."""
+        wall, cpu = self._clock.monotonic(), time.process_time()
+        try:
+            yield
+        finally:
+            spent = self._spent.setdefault(name, [0.0, 0.0])
+            spent[0] += self._clock.monotonic() - wall
+            spent[1] += time.process_time() - cpu
+
+    def discard(self) -> None:
+        """Discard training and evaluation without a result, so that the next deposit does not
+        contain them."""
+        for name in ("training", "evaluation"):
+            self._spent.pop(name, None)
+
+    def take(self) -> dict[str, Seconds]:
+        """Return the seconds since the last call."""
+        taken = {
+            name: Seconds(wall=round(wall, 6), cpu=round(cpu, 6))
+            for name, (wall, cpu) in (_NO_SECONDS | self._spent).items()
+        }
+        self._spent.clear()
+        return taken
 
 
 class Result(NamedTuple):
-    """What a unit gave; where it failed, the reason, and what came before it.
+    """Result of a unit; of one that diverged, the reason and what was computed before.
 
     Attributes:
-        agent: of a branch that was trained, or a new one; ``None`` where there is no new agent.
-        hyperparameters: the learner's values on a branch.
+        agent: trained by a branch, or the initial one; ``None`` if the unit makes no new agent.
+        hyperparameters: of a branch.
         training: of a branch.
-        evaluation: of every unit that did not fail.
-        failure: why it diverged; empty where it did not.
+        evaluation: of a unit that did not diverge.
+        failure: reason of the divergence; empty if there was none.
     """
 
     agent: Agent | None
@@ -42,28 +86,42 @@ class Result(NamedTuple):
     failure: str
 
 
-class Computer:
-    """Does units of a specification, keeping the tasks that it has made."""
+class UnitComputation:
+    """Computes the units of a specification, and keeps the tasks that it has made.
 
-    def __init__(self, spec: Spec, clock: Clock) -> None:
-        """Raises ``UsageError`` where the task cannot be made, or cannot make a step."""
+    Attributes:
+        model_sha256: of the task's compiled model; empty if it has none.
+    """
+
+    def __init__(self, spec: Spec, timer: PhaseTimer | None = None) -> None:
+        """
+        Args:
+            spec: of the pool.
+            timer: of training and evaluation.
+
+        Raises:
+            UsageError: the task cannot be made, or cannot make a step.
+        """
         self._spec = spec
-        self._clock = clock
+        self._timer = timer or PhaseTimer()
         self._tasks: dict[int, Task] = {}
         self._task = self.make_task(1)
         self.model_sha256 = tasks.fingerprint(self._task)
         try_task(self._task, spec.task)
 
     def make_task(self, episodes: int) -> Task:
-        """A task for a number of episodes; how many simulations it has follows from the
-        specification, since batch shapes affect the last bits of matrix products."""
+        """A task for a number of episodes.
+
+        Its number of simulations follows from the specification alone, since batch shapes affect
+        the last bits of matrix products.
+        """
         simulations = min(episodes, self._spec.task.max_simulations)
         if simulations not in self._tasks:
             self._tasks[simulations] = tasks.make(self._spec.task, simulations)
         return self._tasks[simulations]
 
     def initial_agent(self) -> Agent:
-        """The agent that a pool without another one starts from."""
+        """The agent that the seed of the pool draws."""
         streams = Streams(self._spec.pool.seed, Unit(0, "initial", 0).training_key)
         return initial_agent(self._spec, self._task, streams)
 
@@ -72,10 +130,10 @@ class Computer:
         return self.initial_agent().metadata
 
     def check(self, agent: Agent) -> None:
-        """Refuse an agent that this specification cannot go on training.
+        """Check that this specification can continue to train an agent.
 
         Raises:
-            UsageError: names what does not fit.
+            UsageError: it cannot; names what does not fit.
         """
         own = self._own
         for name in ("observation_space", "action_space", "network"):
@@ -87,10 +145,14 @@ class Computer:
         agent.check()
 
     def read(self, data: bytes, source: str) -> Agent:
-        """An agent of this pool's.
+        """Decode an agent of this pool.
+
+        Args:
+            data: content of the agent file.
+            source: name of the file, for errors.
 
         Raises:
-            IncompatiblePool: it is none that this specification can go on training.
+            IncompatiblePool: it is damaged, or this specification cannot continue to train it.
         """
         try:
             agent = Agent.from_bytes(data, source)
@@ -101,23 +163,23 @@ class Computer:
         return agent
 
     def compute(self, unit: Unit, champion: Agent | None) -> Result:
-        """Do a unit.
+        """Compute a unit.
 
         Args:
-            unit: what to do.
-            champion: the agent to start from; ``None`` for a new one.
+            unit: the unit.
+            champion: the agent to start from; ``None`` for the one that the seed draws.
         """
         spec, kind = self._spec, KINDS[unit.kind]
         agent = champion if champion is not None else self.initial_agent()
         if unit.kind == "initial":
-            agent = self._adopted(agent)
+            agent = self._with_own_task(agent)
         hyperparameters: dict[str, Any] = {}
         training = None
         try:
             if kind.trains:
                 values = spec.hyperparameters(unit.index)
                 hyperparameters = msgspec.to_builtins(values)
-                with self._clock.phase("training"), tasks.blamed(spec.task):
+                with self._timer.phase("training"), tasks.blamed(spec.task):
                     trained = train(
                         agent,
                         self.make_task,
@@ -125,7 +187,7 @@ class Computer:
                         values,
                         Streams(spec.pool.seed, unit.training_key),
                     )
-                # Before it is recorded: JSON has neither NaN nor infinity.
+                # JSON can hold neither NaN nor infinity.
                 for name, value in trained.metrics.items():
                     if not math.isfinite(value):
                         raise Divergence(f"{name} is not finite")
@@ -137,15 +199,15 @@ class Computer:
                     mean_return=statistics.fmean(trained.returns) if trained.returns else None,
                     metrics=trained.metrics,
                 )
-            with self._clock.phase("evaluation"), tasks.blamed(spec.task):
+            with self._timer.phase("evaluation"), tasks.blamed(spec.task):
                 evaluation = self._evaluate(unit, agent)
         except Divergence as error:
             return Result(None, hyperparameters, training, None, str(error))
         new = agent if kind.trains or unit.kind == "initial" else None
         return Result(new, hyperparameters, training, evaluation, "")
 
-    def _adopted(self, agent: Agent) -> Agent:
-        """An agent, maybe of another pool, that says of its task what this pool's is."""
+    def _with_own_task(self, agent: Agent) -> Agent:
+        """A copy of an agent, maybe of another pool, with the metadata of this pool's task."""
         return Agent(agent.arrays, agent.metadata.in_world(self._own.world))
 
     def _evaluate(self, unit: Unit, agent: Agent) -> Evaluation:
@@ -154,19 +216,21 @@ class Computer:
         episodes = spec.pool.closing_episodes if reserved else spec.pool.evaluate_episodes
         streams = Streams(spec.pool.seed, unit.evaluation_key)
         deterministic = spec.evaluation.deterministic
-        played = evaluate(
+        episodes_run = evaluate(
             agent.policy,
             self.make_task(episodes),
             streams.generators(Purpose.EVALUATE_RESET, 0, episodes),
             None if deterministic else streams.generator(Purpose.EVALUATE_ACTION),
         )
         return Evaluation.of(
-            played.returns.tolist(), played.lengths.tolist(), deterministic=deterministic
+            episodes_run.returns.tolist(),
+            episodes_run.lengths.tolist(),
+            deterministic=deterministic,
         )
 
 
 def budget(spec: Spec) -> Budget:
-    """How long a branch trains."""
+    """The training budget of a branch."""
     pool = spec.pool
     if pool.iterate_steps:
         return Budget(steps=pool.iterate_steps)

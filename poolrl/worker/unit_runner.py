@@ -1,34 +1,34 @@
-"""The workbench: one unit at a time, from the champion's file to the deposit."""
+"""Run of one claimed unit: load the champion, compute, publish the deposit or an attempt."""
 
 from __future__ import annotations
 
 import logging
-import time
+import os
+import traceback
+import uuid
 
 from poolrl.agent import Agent
-from poolrl.config.retention_rule import Keep
-from poolrl.errors import PoolrlError, TooLong
-from poolrl.interrupts import Stop
+from poolrl.clock import SYSTEM_CLOCK, Clock
+from poolrl.config.retention_rule import RetentionRule
+from poolrl.errors import PoolrlError, TooLong, one_line
+from poolrl.interrupts import InterruptHandler
+from poolrl.job_environment import detect
 from poolrl.pool.directory import Pool
-from poolrl.pool.retention import clean_up, clean_up_again
-from poolrl.records.records import MergeRecord
+from poolrl.pool.retention import remove_expired, remove_late_agents
+from poolrl.provenance import differences, versions
+from poolrl.records.records import AgentRef, Attempt, MergeRecord, UnitRecord, WorkerInfo
 from poolrl.records.work_units import KindName, Unit
-from poolrl.storage import store
-from poolrl.storage.deposits import Archive
-from poolrl.storage.layout import IterationLayout
-from poolrl.worker.depositor import Depositor
-from poolrl.worker.phase_timer import Clock
-from poolrl.worker.unit_computation import Computer
+from poolrl.worker.unit_computation import PhaseTimer, Result, UnitComputation
 
 log = logging.getLogger("poolrl.worker")
 
-MOST_FAILURES = 3
-"""Units in a row that a worker may fail for reasons of its own before it ends: a machine without
-memory must not eat up every unit's attempts."""
+MAX_CONSECUTIVE_FAILURES = 3
+"""Units in a row that may fail for reasons of this worker before it ends: a machine without memory
+must not use up the attempts of every unit."""
 
 
-class Bench:
-    """Does units that its worker has claimed.
+class UnitRunner:
+    """Runs units that its worker has claimed, and publishes what comes of them.
 
     Attributes:
         failed: units of this iteration that failed here, each with the reason and the time on the
@@ -38,24 +38,34 @@ class Bench:
     def __init__(
         self,
         pool: Pool,
-        archive: Archive,
-        computer: Computer,
-        depositor: Depositor,
-        clock: Clock,
-        stop: Stop,
-        *,
-        keep: Keep,
+        computation: UnitComputation,
+        info: WorkerInfo,
+        timer: PhaseTimer,
+        interrupts: InterruptHandler,
+        retention: RetentionRule,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
+        """
+        Args:
+            pool: the pool.
+            computation: of its units.
+            info: identity of the worker, repeated in every record.
+            timer: of the worker's phases.
+            interrupts: may end a computation early.
+            retention: rule of the agents that stay on disk.
+            clock: of durations and records.
+        """
         self.failed: dict[Unit, tuple[str, float]] = {}
         self._pool = pool
-        self._archive = archive
-        self._computer = computer
-        self._depositor = depositor
+        self._deposit_store = pool.deposit_store()
+        self._computation = computation
+        self._info = info
+        self._timer = timer
+        self._interrupts = interrupts
+        self._retention = retention
         self._clock = clock
-        self._stop = stop
-        self._keep = keep
         self._champion: tuple[str, Agent] | None = None
-        self._failures_in_a_row = 0
+        self._consecutive_failures = 0
         self._longest: dict[KindName, float] = {}
 
     @property
@@ -63,82 +73,171 @@ class Bench:
         """Seconds of the longest unit so far."""
         return max(self._longest.values(), default=0.0)
 
-    def do(
-        self, unit: Unit, layout: IterationLayout, previous: MergeRecord | None, attempts: int
-    ) -> float | None:
-        """Compute a unit and deposit it.
+    def run(self, unit: Unit, previous: MergeRecord | None, attempts: int) -> float | None:
+        """Compute a unit and publish its deposit, or the record of a failed attempt.
 
         Args:
-            unit: what to do.
-            layout: of its iteration.
-            previous: the merge to start from.
-            attempts: how many tries at it have failed.
+            unit: the unit.
+            previous: the merge to start from; ``None`` in iteration 0.
+            attempts: number of failed attempts so far.
 
         Returns:
-            Seconds that it took; ``None`` where it was not computed to its end.
+            Seconds of the computation; ``None`` if it was not completed.
 
         Raises:
-            PoolrlError: the pool cannot go on, or not with this worker.
-            Stopped: somebody asked for the end; the unit is lost.
+            PoolrlError: the pool cannot continue, or not with this worker.
+            Stopped: a stop was requested; the unit is lost.
         """
-        started = time.monotonic()
-        if unit.kind in ("parent", "closing") and previous:
-            with self._clock.phase("merge"):
-                clean_up(self._archive, previous, self._keep)
+        started = self._clock.monotonic()
+        if unit.kind in ("parent", "closing") and previous is not None:
+            with self._timer.phase("merge"):
+                remove_expired(self._deposit_store, previous, self._retention)
         if attempts >= self._pool.spec.pool.max_attempts and unit.kind != "initial":
             reason = f"{attempts} attempts failed; see {unit.stem}.attempt-*.json"
-            self._depositor.deposit(unit, previous, None, reason)
+            self._publish(unit, previous, Result(None, {}, None, None, reason), abandoned=True)
             return None
-        with self._clock.phase("load"):
+        result = self._compute(unit, previous)
+        if result is None:
+            return None
+        seconds = self._clock.monotonic() - started
+        self._longest[unit.kind] = max(self._longest.get(unit.kind, 0.0), seconds)
+        if self._is_merged(unit):
+            log.info("iteration %d %s: already merged; result dropped", unit.iteration, unit.stem)
+            self._timer.discard()
+            return seconds
+        self._publish(unit, previous, result)
+        if self._is_merged(unit):
+            # Merged between the check and the deposit, and its agents may have been removed.
+            remove_late_agents(self._deposit_store, unit.iteration, self._retention)
+        return seconds
+
+    def record_silent_worker(self, unit: Unit) -> None:
+        """Publish an attempt for a unit whose claim was taken over from a silent worker."""
+        self._publish_attempt(unit, "the worker that had claimed it fell silent", "")
+
+    # Computation
+
+    def _compute(self, unit: Unit, previous: MergeRecord | None) -> Result | None:
+        """The result of a unit; ``None`` if it failed for reasons of this worker."""
+        with self._timer.phase("load"):
             champion = self._start_agent(previous)
         try:
-            with self._stop.interruptible(self._longest.get(unit.kind)):
-                result = self._computer.compute(unit, champion)
+            with self._interrupts.interruptible(self._longest.get(unit.kind)):
+                result = self._computation.compute(unit, champion)
         except PoolrlError:
             raise
         except (Exception, TooLong) as error:
-            self._clock.drop()
-            self._fail(unit, error)
+            self._timer.discard()
+            self._record_failure(unit, error)
             return None
-        self._failures_in_a_row = 0
-        seconds = time.monotonic() - started
-        self._longest[unit.kind] = max(self._longest.get(unit.kind, 0.0), seconds)
-        if self._is_late(unit, layout):
-            log.info("iteration %d %s: merged without us; dropped", unit.iteration, unit.stem)
-            self._clock.drop()
-            return seconds
-        self._depositor.deposit(unit, previous, result)
-        if self._is_late(unit, layout):
-            # Merged, and maybe cleaned up, between our look and our deposit.
-            clean_up_again(self._archive, unit.iteration, self._keep)
-        return seconds
-
-    def note_silence(self, unit: Unit) -> None:
-        """Count it as a try that the worker before this one fell silent over a unit."""
-        self._depositor.note_silence(unit)
-
-    def _is_late(self, unit: Unit, layout: IterationLayout) -> bool:
-        return unit.kind != "closing" and store.read_if_there(layout.merge) is not None
+        self._consecutive_failures = 0
+        return result
 
     def _start_agent(self, previous: MergeRecord | None) -> Agent | None:
-        """The agent that a unit starts from; ``None`` where the seed draws it."""
+        """The agent that a unit starts from; ``None`` if the seed draws it."""
         if previous is None:
-            given = self._archive.given_agent()
-            return None if given is None else self._computer.read(given, "the agent to start from")
+            given = self._deposit_store.given_agent()
+            if given is None:
+                return None
+            return self._computation.read(given, "the agent to start from")
         sha256 = previous.champion.sha256
         if self._champion is None or self._champion[0] != sha256:
-            data = self._archive.champion(previous)
-            self._champion = (sha256, self._computer.read(data, previous.champion.path))
+            data = self._deposit_store.champion(previous)
+            self._champion = (sha256, self._computation.read(data, previous.champion.path))
         return self._champion[1]
 
-    def _fail(self, unit: Unit, error: Exception | TooLong) -> None:
-        """Note a try that failed for reasons of this worker, and leave the unit to others.
+    def _record_failure(self, unit: Unit, error: Exception | TooLong) -> None:
+        """Publish an attempt, and leave the unit to other workers.
 
         Raises:
-            PoolrlError: too many in a row.
+            PoolrlError: too many units in a row have failed here.
         """
-        reason = self._depositor.note_attempt(unit, error)
-        self.failed[unit] = (reason, time.monotonic())
-        self._failures_in_a_row += 1
-        if self._failures_in_a_row >= MOST_FAILURES:
+        reason = one_line(error)
+        log.warning("iteration %d %s: %s", unit.iteration, unit.stem, reason)
+        self._publish_attempt(unit, reason, "".join(traceback.format_exception(error)))
+        self.failed[unit] = (reason, self._clock.monotonic())
+        self._consecutive_failures += 1
+        if self._consecutive_failures >= MAX_CONSECUTIVE_FAILURES:
             raise PoolrlError(f"iteration {unit.iteration} {unit.stem}: {reason}")
+
+    def _is_merged(self, unit: Unit) -> bool:
+        """Whether a deposit would be too late."""
+        merge = self._pool.layout.iteration(unit.iteration).merge
+        return unit.kind != "closing" and self._pool.store.read_if_there(merge) is not None
+
+    # Deposits
+
+    def _publish(
+        self,
+        unit: Unit,
+        previous: MergeRecord | None,
+        result: Result,
+        *,
+        abandoned: bool = False,
+    ) -> None:
+        """Publish the agent, if the unit made one, and then the record.
+
+        Args:
+            unit: the unit.
+            previous: the merge that it started from.
+            result: its result, or the reason for abandoning it.
+            abandoned: whether no worker could compute it.
+        """
+        reference = None
+        if result.agent is not None:
+            with self._timer.phase("publish"):
+                reference = self._deposit_store.publish_agent(unit, result.agent.to_bytes())
+        elif not result.failure and previous is not None:
+            reference = AgentRef(path=previous.champion.path, sha256=previous.champion.sha256)
+        record = UnitRecord(
+            spec_sha256=self._pool.spec_sha256,
+            iteration=unit.iteration,
+            kind=unit.kind,
+            index=unit.index,
+            status="abandoned" if abandoned else "failed" if result.failure else "done",
+            reason=result.failure,
+            parent_sha256=previous.champion.sha256 if previous else "",
+            hyperparameters=result.hyperparameters,
+            agent=reference,
+            training=result.training,
+            evaluation=result.evaluation,
+            seconds=self._timer.take(),
+            finished=self._clock.time(),
+            worker=self._info,
+        )
+        with self._timer.phase("publish"):
+            is_first = self._deposit_store.publish_record(record)
+        outcome = record.reason if record.score is None else f"score {record.score:.3f}"
+        if not is_first:
+            outcome = "already deposited by another worker"
+        log.info("iteration %d %s: %s", unit.iteration, unit.stem, outcome)
+
+    def _publish_attempt(self, unit: Unit, reason: str, details: str) -> None:
+        attempt = Attempt(
+            iteration=unit.iteration,
+            kind=unit.kind,
+            index=unit.index,
+            reason=reason,
+            details=details,
+            worker=self._info,
+        )
+        with self._timer.phase("publish"):
+            self._deposit_store.publish_attempt(attempt)
+
+
+def describe_worker(pool: Pool) -> WorkerInfo:
+    """Describe a new worker of this process; warn if its results may differ from the pool's."""
+    differing = differences(pool.made_with)
+    if differing:
+        listed = ", ".join(f"{name}: {there} → {here}" for name, (there, here) in differing.items())
+        log.warning("the last bits of results may differ from those of the pool: %s", listed)
+    here = detect()
+    return WorkerInfo(
+        id=uuid.uuid4().hex,
+        host=here.host,
+        pid=os.getpid(),
+        versions=versions(),
+        differs=tuple(differing),
+        job=here.job,
+        restarts=here.restarts,
+    )

@@ -1,146 +1,200 @@
-"""What a worker does besides its work: say that it lives, leave a unit that the others go on
-without, and notice a pool in which nothing moves.
+"""Background thread of a worker: heartbeat, unit timeout, stall detection.
 
-It does so in a thread, so that a unit that never ends is noticed too.
+It is a thread so that a unit that never ends is detected too.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-import time
+from dataclasses import dataclass
 from typing import Literal
 
+from poolrl.clock import SYSTEM_CLOCK, Clock
 from poolrl.config.schema import RunOptions
 from poolrl.errors import PoolrlError, Stopped, TooLong
-from poolrl.interrupts import Stop
-from poolrl.pool.timeouts import BEAT_SECONDS, TICK_SECONDS
-from poolrl.records.records import Heartbeat, WorkerInfo, encode
-from poolrl.storage import store
+from poolrl.interrupts import InterruptHandler
+from poolrl.pool.timeouts import HEARTBEAT_CHECK_SECONDS, HEARTBEAT_SECONDS
+from poolrl.records.codec import encode
+from poolrl.records.records import Heartbeat, WorkerInfo
 from poolrl.storage.layout import IterationLayout, Layout
+from poolrl.storage.store import Store
 
 log = logging.getLogger("poolrl.worker")
 
 State = Literal["starting", "working", "merging", "waiting"]
 
-LOOKS = 20
-"""How often a pool is looked at in the time after which it counts as stalled."""
+STALL_CHECKS = 20
+"""Number of checks for progress within the stall timeout."""
 
 
-class Pulse:
-    """The thread beside a worker."""
+@dataclass(frozen=True)
+class _Activity:
+    """What the worker does, as its heartbeat reports it; ``since`` is Unix time."""
 
-    def __init__(self, layout: Layout, info: WorkerInfo, stop: Stop, run: RunOptions) -> None:
+    state: State
+    iteration: int
+    doing: str
+    since: float
+
+
+class Watchdog:
+    """Reports and supervises one worker."""
+
+    def __init__(
+        self,
+        store: Store,
+        info: WorkerInfo,
+        interrupts: InterruptHandler,
+        run: RunOptions,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
         """
         Args:
-            layout: of the pool.
-            info: whose heartbeats they are.
-            stop: where to interrupt the worker.
-            run: how patient to be.
+            store: files of the pool.
+            info: identity of the worker.
+            interrupts: where to interrupt or stop the worker.
+            run: its timeouts.
+            clock: of all intervals.
         """
-        self._layout = layout
+        self._store = store
+        self._layout = Layout(store.root)
         self._info = info
-        self._stop = stop
+        self._interrupts = interrupts
         self._run = run
-        self._started = time.time()
-        self._state: tuple[State, int, str, float] = ("starting", -1, "", self._started)
+        self._clock = clock
+        self._thread = threading.Thread(target=self._loop, name="watchdog", daemon=True)
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._go_on, name="pulse", daemon=True)
-        self._told: tuple[State, int, str, float] | None = None
-        self._seen: tuple[int, frozenset[str]] = (-1, frozenset())
+        self._started = clock.time()
+        self._activity = _Activity("starting", -1, "", self._started)
+        # Heartbeat
+        self._reported: _Activity | None = None
+        self._last_heartbeat = clock.monotonic()
+        # Unit timeout: the section of work that was seen last, and since when.
         self._section: tuple[int | None, float] = (None, 0.0)
+        # Stall detection
+        self._last_check = clock.monotonic()
+        self._seconds_without_progress = 0.0
+        self._seen: tuple[int, frozenset[str]] = (-1, frozenset())
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
+        self._last_check = self._last_heartbeat = self._clock.monotonic()
         self._thread.start()
 
     def end(self) -> None:
-        """Take the heartbeat away: this worker leaves, and nobody need wonder where it is."""
+        """End the thread and remove the heartbeat, so that the worker does not count as silent."""
         self._ended.set()
         if self._thread.is_alive():
-            self._thread.join(timeout=TICK_SECONDS)
+            self._thread.join(timeout=HEARTBEAT_CHECK_SECONDS)
         try:
-            store.remove(self._layout.heartbeat(self._info.id))
+            self._store.remove(self._layout.heartbeat(self._info.id))
         except PoolrlError as error:
             log.warning("%s", error)
 
-    def tell(self, state: State, iteration: int, doing: str = "") -> None:
-        """Say what the worker does from now on."""
-        if self._state[:3] != (state, iteration, doing):
-            self._state = (state, iteration, doing, time.time())
+    def report(self, state: State, iteration: int, doing: str = "") -> None:
+        """Set what the worker does from now on.
 
-    def _go_on(self) -> None:
-        beaten = looked = time.monotonic()
-        still = 0.0
-        interval = max(TICK_SECONDS, self._run.stall_timeout / LOOKS)
-        while not self._ended.wait(TICK_SECONDS):
-            now = time.monotonic()
-            if self._told != self._state or now - beaten >= BEAT_SECONDS:
-                beaten = now
-                self._beat()
-            self._leave_overdue(now)
-            if now - looked >= interval:
-                # Not the whole of it where this process itself had been stopped.
-                still = 0.0 if self._moved() else still + min(now - looked, 2 * interval)
-                looked = now
-                if still >= self._run.stall_timeout:
-                    self._stop.request(Stopped(3, self._reason()))
-                    return
+        Args:
+            state: as in a heartbeat.
+            iteration: its number.
+            doing: stem of the unit that is computed.
+        """
+        now = self._activity
+        if (now.state, now.iteration, now.doing) != (state, iteration, doing):
+            self._activity = _Activity(state, iteration, doing, self._clock.time())
 
-    def _beat(self) -> None:
-        state = self._state
-        kind, iteration, doing, since = state
-        beat = Heartbeat(
+    def check(self) -> bool:
+        """Make one round: heartbeat, unit timeout, stall detection.
+
+        Returns:
+            Whether the pool has stalled; the worker was then asked to stop.
+        """
+        now = self._clock.monotonic()
+        if self._reported != self._activity or now - self._last_heartbeat >= HEARTBEAT_SECONDS:
+            self._last_heartbeat = now
+            self._write_heartbeat()
+        self._interrupt_overdue(now)
+        if not self._has_stalled(now):
+            return False
+        self._interrupts.request_stop(Stopped(3, self._stall_reason()))
+        return True
+
+    def _loop(self) -> None:
+        while not self._ended.wait(HEARTBEAT_CHECK_SECONDS):
+            if self.check():
+                return
+
+    def _write_heartbeat(self) -> None:
+        activity = self._activity
+        heartbeat = Heartbeat(
             worker=self._info,
-            state=kind,
-            iteration=iteration,
-            doing=doing,
-            since=since,
-            beat=time.time(),
+            state=activity.state,
+            iteration=activity.iteration,
+            doing=activity.doing,
+            since=activity.since,
+            beat=self._clock.time(),
             started=self._started,
         )
         try:
-            if self._told is None:
-                store.make_folder(self._layout.workers, parents=False)
-            store.replace(self._layout.heartbeat(self._info.id), encode(beat))
+            if self._reported is None:
+                self._store.make_folder(self._layout.workers, parents=False)
+            self._store.replace(self._layout.heartbeat(self._info.id), encode(heartbeat))
         except PoolrlError as error:
-            if self._told is None:
+            if self._reported is None:
                 log.warning("no heartbeats: %s", error)
-        self._told = state
+        self._reported = activity
 
-    def _leave_overdue(self, now: float) -> None:
-        """Have the worker leave a unit that takes longer than the timeout, if the iteration can go
-        on without it: it may be the last worker there is."""
-        timeout, section = self._run.branch_timeout, self._stop.section
+    def _interrupt_overdue(self, now: float) -> None:
+        """Interrupt a unit that takes longer than the timeout, if the iteration can be merged
+        without it: this may be the only worker."""
+        timeout, section = self._run.branch_timeout, self._interrupts.section
         if timeout is None or section is None or section != self._section[0]:
             self._section = (section, now)
             return
-        state, iteration, doing, _ = self._state
-        if state != "working" or doing.startswith("closing") or now - self._section[1] <= timeout:
+        activity = self._activity
+        if activity.state != "working" or activity.doing.startswith("closing"):
+            return
+        if now - self._section[1] <= timeout:
             return
         try:
-            names = store.names_in(self._layout.iteration(iteration).folder)
+            names = self._store.names_in(self._layout.iteration(activity.iteration).folder)
         except PoolrlError:
             return
         if sum(IterationLayout.is_branch(name) for name in names) >= self._run.min_deposits:
-            self._stop.interrupt(section, TooLong(f"not done after {timeout:g} s"))
+            self._interrupts.interrupt(section, TooLong(f"not done after {timeout:g} s"))
 
-    def _moved(self) -> bool:
-        """Whether anything was deposited, tried or merged since the last look."""
-        iteration = max(0, self._state[1])
+    def _has_stalled(self, now: float) -> bool:
+        interval = max(HEARTBEAT_CHECK_SECONDS, self._run.stall_timeout / STALL_CHECKS)
+        elapsed = now - self._last_check
+        if elapsed < interval:
+            return False
+        self._last_check = now
+        if self._has_progressed():
+            self._seconds_without_progress = 0.0
+        else:
+            # Not all of the time if this process itself was stopped.
+            self._seconds_without_progress += min(elapsed, 2 * interval)
+        return self._seconds_without_progress >= self._run.stall_timeout
+
+    def _has_progressed(self) -> bool:
+        """Whether a record, an attempt or a merge is new since the last check."""
+        iteration = max(0, self._activity.iteration)
         try:
-            names = store.names_in(self._layout.iteration(iteration).folder)
+            names = self._store.names_in(self._layout.iteration(iteration).folder)
         except PoolrlError:
             return False
         seen = (iteration, frozenset(name for name in names if name.endswith(".json")))
-        moved, self._seen = seen != self._seen, seen
-        return moved
+        progressed, self._seen = seen != self._seen, seen
+        return progressed
 
-    def _reason(self) -> str:
+    def _stall_reason(self) -> str:
         iteration, _ = self._seen
-        state, _, doing, since = self._state
-        own = f"{state} {doing}".strip() + f" for {time.time() - since:.0f} s"
-        taken = IterationLayout.taken(store.names_in(self._layout.iteration(iteration).folder))
+        activity = self._activity
+        seconds = self._clock.time() - activity.since
+        own = f"{activity.state} {activity.doing}".strip() + f" for {seconds:.0f} s"
+        folder = self._layout.iteration(iteration).folder
+        taken = IterationLayout.taken(self._store.names_in(folder))
         others = f"; claimed and not deposited: {', '.join(sorted(taken)[:5])}" if taken else ""
         return (
             f"{self._layout.root}: stalled: nothing new in iteration {iteration} for "

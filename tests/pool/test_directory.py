@@ -11,12 +11,7 @@ from poolrl.config.schema import RunOptions
 from poolrl.errors import IncompatiblePool, UsageError
 from poolrl.pool.directory import Pool, make_pool, open_pool
 from tests.conftest import tiny_spec
-
-
-def snapshot(root: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()
-    }
+from tests.helpers.pools import snapshot
 
 
 def test_a_pool_opens_as_it_was_made(tiny_pool: Pool) -> None:
@@ -33,7 +28,7 @@ def test_making_it_again_opens_it_whatever_the_run_options(tiny_pool: Pool) -> N
     assert make_pool(root, tiny_spec(), RunOptions(iterations=3)) == tiny_pool
     assert snapshot(root) == before
     assert make_pool(root, tiny_spec(), RunOptions(iterations=9)).run.iterations == 9
-    assert open_pool(root).run.iterations == 9  # for whoever joins
+    assert open_pool(root).run.iterations == 9  # for workers that join
     before.pop("run.toml")
     assert before.items() <= snapshot(root).items()
 
@@ -51,11 +46,11 @@ def test_another_specification_is_refused_by_key(tiny_pool: Pool) -> None:
 
 def test_an_option_that_a_later_version_adds_does_not_change_an_old_pool(tiny_pool: Pool) -> None:
     path = tiny_pool.layout.spec
-    old = path.read_text().replace("patience = 3\n", "")  # as if it had been unknown then
+    old = path.read_text().replace("patience = 3\n", "")  # as an earlier version wrote it
     path.write_text(old)
     opened = open_pool(tiny_pool.layout.root)
     assert opened.spec == tiny_pool.spec
-    assert opened.spec_sha256 != tiny_pool.spec_sha256  # that of what stands in the file
+    assert opened.spec_sha256 != tiny_pool.spec_sha256  # of the file as it is
     assert make_pool(tiny_pool.layout.root, tiny_spec(), opened.run) == opened
 
 

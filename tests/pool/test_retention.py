@@ -8,32 +8,31 @@ from pathlib import Path
 
 import pytest
 
-from poolrl.config.retention_rule import Keep
+from poolrl.config.retention_rule import RetentionRule
 from poolrl.config.schema import RunOptions
 from poolrl.errors import IncompatiblePool
 from poolrl.pool.directory import Pool, make_pool, open_pool
 from poolrl.pool.retention import STALE_SECONDS, removable, remove
-from poolrl.pool.stop_criteria import Ending
-from poolrl.storage.deposits import Archive
+from poolrl.pool.stop_criteria import StopCriteria
 from poolrl.worker.loop import Worker
-from tests.cli.test_errors import poolrl
 from tests.conftest import tiny_spec
 from tests.faults.checker import check, examine
+from tests.helpers.command_line import poolrl
 
 ITERATIONS = 5
-ALL = Keep.parse("all")
+ALL = RetentionRule.parse("all")
 
 
 def agents(pool: Pool) -> dict[int, int]:
     """How many agents each iteration has."""
     return {
         number: len(list(pool.layout.iteration(number).folder.glob("*.safetensors")))
-        for number in Archive(pool).iterations()
+        for number in pool.deposit_store().iterations()
     }
 
 
 def work(pool: Pool, keep: str) -> Pool:
-    Worker(pool, Ending(ITERATIONS), run=RunOptions(keep=keep)).run()
+    Worker(pool, StopCriteria(ITERATIONS), run=RunOptions(keep=keep)).run()
     return pool
 
 
@@ -46,9 +45,9 @@ def full(tiny_pool: Pool) -> Pool:
 @pytest.mark.parametrize("keep", ["champions", "last:1", "last:3", "last:99", "all"])
 def test_a_worker_and_prune_leave_the_same_agents(tmp_path: Path, full: Pool, keep: str) -> None:
     cleaned = work(make_pool(tmp_path / "cleaned", tiny_spec(), RunOptions()), keep)
-    remove(full, removable(full, Keep.parse(keep)))
+    remove(full, removable(full, RetentionRule.parse(keep)))
     assert agents(full) == agents(cleaned)
-    iterations = Keep.parse(keep).iterations
+    iterations = RetentionRule.parse(keep).iterations
     kept = ITERATIONS if iterations is None else iterations
     whole = [number for number, count in agents(full).items() if number and count == 3]
     assert whole == list(range(max(1, ITERATIONS - kept + 1), ITERATIONS + 1))
@@ -56,11 +55,11 @@ def test_a_worker_and_prune_leave_the_same_agents(tmp_path: Path, full: Pool, ke
 
 
 def test_another_rule_from_run_to_run(full: Pool) -> None:
-    Worker(full, Ending(ITERATIONS + 1), run=RunOptions(keep="champions")).run()
+    Worker(full, StopCriteria(ITERATIONS + 1), run=RunOptions(keep="champions")).run()
     left = agents(full)
     assert all(count == 3 for number, count in left.items() if 0 < number < ITERATIONS)
     assert left[ITERATIONS] <= 1  # from here on the new rule holds; prune does the rest
-    remove(full, removable(full, Keep.parse("champions")))
+    remove(full, removable(full, RetentionRule.parse("champions")))
     assert max(agents(full).values()) == 1
     assert check(full.layout.root, iterations=ITERATIONS + 1) == []
 
@@ -69,21 +68,21 @@ def test_an_iteration_that_is_not_merged_keeps_its_agents(full: Pool) -> None:
     last = full.layout.iteration(ITERATIONS)
     last.merge.unlink()
     (last.folder / "closing-000.json").unlink()
-    remove(full, removable(full, Keep.parse("champions")))
+    remove(full, removable(full, RetentionRule.parse("champions")))
     assert agents(full)[ITERATIONS] == 3
     assert check(full.layout.root) == []
 
 
 def test_the_given_agent_stays(tmp_path: Path, full: Pool) -> None:
-    last = Archive(full).newest_merge()
+    last = full.deposit_store().newest_merge()
     assert last is not None
     spec = tiny_spec(task__max_episode_steps=5, initial_agent_sha256=last.champion.sha256)
-    given = Archive(full).champion(last)
+    given = full.deposit_store().champion(last)
     pool = work(make_pool(tmp_path / "other", spec, RunOptions(), given), "champions")
     # The agent that begins says of its task what this pool's is, and so is another file.
     assert agents(pool)[0] == 2
-    remove(pool, removable(pool, Keep.parse("champions")))
-    assert Archive(pool).given_agent() == given
+    remove(pool, removable(pool, RetentionRule.parse("champions")))
+    assert pool.deposit_store().given_agent() == given
     assert check(pool.layout.root, iterations=ITERATIONS) == []
 
 
@@ -91,7 +90,7 @@ def test_a_damaged_merge_leaves_everything(full: Pool) -> None:
     full.layout.iteration(2).merge.write_bytes(b"{")
     before = agents(full)
     with pytest.raises(IncompatiblePool, match=r"000002/merge\.json"):
-        removable(full, Keep.parse("champions"))
+        removable(full, RetentionRule.parse("champions"))
     assert agents(full) == before
 
 
@@ -124,7 +123,7 @@ def test_links_out_of_the_pool_are_left_alone(full: Pool, tmp_path: Path) -> Non
     precious.write_bytes(b"precious")
     folder = full.layout.iteration(1).folder
     (folder / precious.name).symlink_to(precious)
-    remove(full, removable(full, Keep.parse("champions")))
+    remove(full, removable(full, RetentionRule.parse("champions")))
     assert (folder / precious.name).is_symlink()
     assert precious.read_bytes() == b"precious"
 
@@ -138,7 +137,7 @@ def test_a_linked_folder_is_refused_by_prune_and_by_workers(full: Pool, tmp_path
     assert said.returncode == 1
     assert said.stderr == f"poolrl: {folder}: a symbolic link or no folder; it is left alone\n"
     with pytest.raises(IncompatiblePool, match="a symbolic link"):
-        Worker(full, Ending(ITERATIONS + 1)).run()
+        Worker(full, StopCriteria(ITERATIONS + 1)).run()
     assert sorted(os.listdir(elsewhere)) == before
 
 
@@ -146,12 +145,12 @@ def test_the_command_says_what_goes(full: Pool, tmp_path: Path) -> None:
     root = full.layout.root
     stray(root, f".tmp-{'0' * 32}", STALE_SECONDS + 60)
     before = agents(full)
-    would = removable(full, Keep.parse("last:2"))
+    would = removable(full, RetentionRule.parse("last:2"))
     assert poolrl("prune", root, "--keep", "all", cwd=tmp_path).stdout == (
         "removed 1 file, 5 bytes (temporary files: 1, 5 bytes)\n"
     )
     dry = poolrl("prune", root, "--keep", "last:2", "--dry-run", cwd=tmp_path)
-    losers = [file for file in would if file.what == "agents that lost"]
+    losers = [file for file in would if file.category == "agents that lost"]
     assert dry.stdout.startswith(f"would remove {len(losers)} files, ")
     assert agents(full) == before
     done = poolrl("prune", root, "--keep", "last:2", cwd=tmp_path)

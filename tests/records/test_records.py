@@ -9,18 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from poolrl.records.codec import NewerSchema, Unreadable, decode, encode
 from poolrl.records.records import (
     Evaluation,
     MergeRecord,
-    NewerSchema,
     UnitRecord,
-    Unreadable,
-    decode,
-    encode,
     paired_difference,
     standard_error,
 )
-from tests.pool.test_merge_rules import choose, deposit, first
+from tests.helpers.deposits import choose, deposit, first
 
 
 def test_records_survive() -> None:

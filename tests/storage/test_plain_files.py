@@ -1,4 +1,4 @@
-"""Plain files of a pool's folders: nothing is looked at or removed through a link."""
+"""Plain files of a pool's folders: nothing is listed or removed through a link."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from poolrl.storage.plain_files import plain_files, remove_files
-from poolrl.storage.store import StoreError
+from poolrl.storage.plain_files import StoreError, plain_files, remove_files
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Publishing, reading and claiming on a real file system."""
+"""The store and the claims on a real file system: fsync, hard links, errors, processes."""
 
 from __future__ import annotations
 
@@ -15,32 +15,28 @@ from typing import Any
 import pytest
 
 from poolrl.errors import UsageError
-from poolrl.storage import store
 from poolrl.storage.claims import Claims
-from poolrl.storage.store import StoreError
+from poolrl.storage.plain_files import StoreError
+from poolrl.storage.store import Store
 
 
-def test_the_first_to_publish_wins(tmp_path: Path) -> None:
-    path = tmp_path / "record.json"
-    assert store.publish(path, b"one")
-    assert not store.publish(path, b"two")
-    assert store.publish(path, b"one")  # as a retried request that had succeeded
-    assert store.read(path) == b"one"
-    assert os.listdir(tmp_path) == ["record.json"]
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path)
 
 
-def test_no_reader_sees_a_torn_file(tmp_path: Path) -> None:
+def test_no_reader_sees_a_torn_file(tmp_path: Path, store: Store) -> None:
     big = os.urandom(3_000_000)
     seen: list[int] = []
     done = threading.Event()
 
-    def look() -> None:
+    def read() -> None:
         while not done.is_set():
             for name in store.names_in(tmp_path):
                 if not name.startswith("."):
                     seen.append(len((tmp_path / name).read_bytes()))
 
-    thread = threading.Thread(target=look)
+    thread = threading.Thread(target=read)
     thread.start()
     for i in range(10):
         store.publish(tmp_path / f"{i}.safetensors", big)
@@ -50,11 +46,12 @@ def test_no_reader_sees_a_torn_file(tmp_path: Path) -> None:
     assert set(seen) == {len(big)}
 
 
-def test_exactly_one_of_many_processes_wins(tmp_path: Path) -> None:
+def test_exactly_one_of_many_processes_wins(tmp_path: Path, store: Store) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from poolrl.storage import store\n"
+        "import sys, time; from pathlib import Path; from poolrl.storage.store import Store\n"
         "while time.time() < float(sys.argv[2]): pass\n"
         "folder, data = Path(sys.argv[1]), sys.argv[3].encode()\n"
+        "store = Store(folder)\n"
         "print([store.publish(folder / str(i), data) for i in range(20)])"
     )
     start = str(time.time() + 2)
@@ -72,7 +69,7 @@ def test_exactly_one_of_many_processes_wins(tmp_path: Path) -> None:
 
 
 def test_a_file_system_without_hard_links_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def link(*_: object) -> None:
         raise OSError(errno.EPERM, "Operation not permitted")
@@ -84,7 +81,7 @@ def test_a_file_system_without_hard_links_is_refused(
 
 
 def test_a_name_that_comes_and_goes_is_no_success(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def link(*_: object) -> None:
         raise FileExistsError(errno.EEXIST, "File exists")
@@ -95,7 +92,9 @@ def test_a_name_that_comes_and_goes_is_no_success(
     assert os.listdir(tmp_path) == []
 
 
-def test_a_passing_error_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_passing_error_is_tried_again(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "x"
     path.write_bytes(b"here")
     real, failures = os.open, [errno.ESTALE, errno.EIO]
@@ -111,7 +110,7 @@ def test_a_passing_error_is_tried_again(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_what_an_fsync_refused_is_written_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, failed = os.fsync, []
 
@@ -129,7 +128,9 @@ def test_what_an_fsync_refused_is_written_anew(
     assert os.listdir(tmp_path) == ["x"]
 
 
-def test_a_full_disk_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_said_at_once(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls = []
 
     def full(descriptor: int) -> None:
@@ -144,7 +145,7 @@ def test_a_full_disk_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_temporary_file_that_stays_is_no_failure(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def unlink(self: Path, missing_ok: bool = False) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
@@ -155,7 +156,7 @@ def test_a_temporary_file_that_stays_is_no_failure(
     assert "cannot remove: Input/output error" in caplog.text
 
 
-def test_refusals_name_the_file(tmp_path: Path) -> None:
+def test_refusals_name_the_file(tmp_path: Path, store: Store) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(UsageError, match=r"file/x: cannot write: Not a directory"):
         store.publish(tmp_path / "file" / "x", b"")
@@ -165,33 +166,12 @@ def test_refusals_name_the_file(tmp_path: Path) -> None:
     assert store.names_in(tmp_path / "absent") == set()
 
 
-def test_what_is_set_aside_is_not_lost(tmp_path: Path) -> None:
-    path = tmp_path / "branch-000.json"
-    path.write_bytes(b"torn")
-    aside = store.set_aside(path)
-    assert not path.exists()
-    assert aside.read_bytes() == b"torn"
-    assert aside.name.startswith("branch-000.json.corrupt-")
-    store.set_aside(path)  # another worker was first
-
-
-def test_a_claim_excludes_until_it_is_released(tmp_path: Path) -> None:
-    path = tmp_path / "branch-000.lease"
-    mine, other = Claims(5.0), Claims(5.0)
-    assert mine.claim(path)
-    assert not other.claim(path)
-    mine.release(path)
-    assert other.claim(path)
-    other.forget()
-    assert not path.exists()
-
-
 @pytest.mark.parametrize("name", ["unlink", "close"])
 def test_a_claim_that_cannot_be_given_back_is_no_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     path = tmp_path / "branch-000.lease"
-    mine, other = Claims(0.2), Claims(0.2)
+    mine, other = Claims(Store(tmp_path), 0.2), Claims(Store(tmp_path), 0.2)
     assert mine.claim(path)
     close = os.close
 
@@ -212,7 +192,9 @@ def test_a_claim_that_cannot_be_given_back_is_no_failure(
 
 HOLD = (
     "import sys, time; from pathlib import Path; from poolrl.storage.claims import Claims\n"
-    "claims = Claims(2.0); print(claims.claim(Path(sys.argv[1])), flush=True); time.sleep(60)"
+    "from poolrl.storage.store import Store; path = Path(sys.argv[1])\n"
+    "claims = Claims(Store(path.parent), 2.0); print(claims.claim(path), flush=True)\n"
+    "time.sleep(60)"
 )
 
 
@@ -221,7 +203,7 @@ def test_a_dead_workers_claim_is_taken_over(tmp_path: Path) -> None:
     holder = subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE)
     assert holder.stdout is not None
     assert holder.stdout.readline() == b"True\n"
-    claims = Claims(2.0)
+    claims = Claims(Store(tmp_path), 2.0)
     for _ in range(25):
         assert not claims.claim(path)  # its heartbeat goes on past the lease's duration
         time.sleep(0.1)
@@ -239,8 +221,8 @@ def test_a_marker_that_never_yields_is_ignored_after_its_duration(
 ) -> None:
     path = tmp_path / "branch-000.lease"
     path.write_bytes(content)
-    os.utime(path, (2**32, 2**32))  # from the future, so that it never looks old either
-    claims = Claims(0.2)
+    os.utime(path, (2**32, 2**32))  # from the future, so that its age never expires either
+    claims = Claims(Store(tmp_path), 0.2)
     start = time.monotonic()
     while not claims.claim(path):
         assert time.monotonic() - start < 5
@@ -267,10 +249,12 @@ def is_gone_round(kind: str, lease: Path) -> None:
     code = (
         "import ctypes, os, sys, time; from pathlib import Path\n"
         "from poolrl.storage.claims import Claims\n"
-        "Claims(0.2).claim(Path(sys.argv[1]).with_name('x'))\n"  # all that is imported late
+        "from poolrl.storage.store import Store\n"
+        "path = Path(sys.argv[1]); store = Store(path.parent)\n"
+        "Claims(store, 0.2).claim(path.with_name('x'))\n"  # all that is imported late
         "if os.geteuid() == 0: os.setuid(65534)\n"
-        "claims, start = Claims(0.2), time.monotonic()\n"
-        "while not claims.claim(Path(sys.argv[1])): time.sleep(0.01)\n"
+        "claims, start = Claims(store, 0.2), time.monotonic()\n"
+        "while not claims.claim(path): time.sleep(0.01)\n"
         "print(time.monotonic() - start)"
     )
     waited = subprocess.run(
@@ -283,7 +267,7 @@ def is_gone_round(kind: str, lease: Path) -> None:
 
 
 def test_a_folder_is_durable_with_what_lies_above_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: set[int] = set()
     real = os.fsync

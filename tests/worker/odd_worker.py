@@ -14,16 +14,16 @@ import time
 from poolrl.cli.main import main as command_line
 from poolrl.errors import Divergence
 from poolrl.records.work_units import Unit
-from poolrl.storage.deposits import Archive
-from poolrl.worker.unit_computation import Computer
+from poolrl.storage.deposits import DepositStore
+from poolrl.worker.unit_computation import UnitComputation
 
 POINTS = {
-    "in a unit": (Computer, "_evaluate"),
-    "in branch 1": (Computer, "_evaluate"),
-    "in every branch": (Computer, "_evaluate"),
-    "between agent and record": (Archive, "publish_record"),
-    "before the merge": (Archive, "publish_merge"),
-    "while removing losers": (Archive, "remove_losers"),
+    "in a unit": (UnitComputation, "_evaluate"),
+    "in branch 1": (UnitComputation, "_evaluate"),
+    "in every branch": (UnitComputation, "_evaluate"),
+    "between agent and record": (DepositStore, "publish_record"),
+    "before the merge": (DepositStore, "publish_merge"),
+    "while removing losers": (DepositStore, "remove_losers"),
 }
 
 
@@ -77,8 +77,7 @@ def main(behaviour: str, point: str, count: int, arguments: list[str]) -> None:
         return real(*args, **kwargs)
 
     setattr(owner, name, odd)
-    sys.argv = ["poolrl", "worker", "--pool-directory", *arguments]
-    command_line()
+    sys.exit(command_line(["worker", "--pool-directory", *arguments]))
 
 
 if __name__ == "__main__":

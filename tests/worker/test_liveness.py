@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,8 +15,18 @@ from poolrl.monitoring.history import History
 from poolrl.pool.directory import Pool, make_pool
 from poolrl.records.work_units import Unit
 from tests.conftest import tiny_spec
-from tests.waiting import until
-from tests.worker.test_processes import ITERATIONS, PATIENCE, champions, leftovers, odd, run, start
+from tests.helpers.pools import champions
+from tests.helpers.processes import (
+    ITERATIONS,
+    at_work_on,
+    ended,
+    leftovers,
+    odd,
+    run,
+    said_by,
+    start,
+)
+from tests.helpers.waiting import until
 
 Started = subprocess.Popen[bytes]
 
@@ -33,33 +41,12 @@ def pool(tmp_path: Path) -> Pool:
     return make_pool(tmp_path / "pool", tiny_spec(), RunOptions())
 
 
-@contextlib.contextmanager
-def ended(*workers: Started) -> Iterator[None]:
-    """No worker outlives its test."""
-    try:
-        yield
-    finally:
-        for worker in workers:
-            worker.kill()
-            worker.communicate()
-
-
-def said_by(worker: Started, code: int = 0) -> str:
-    _, said = worker.communicate(timeout=PATIENCE)
-    assert worker.returncode == code, said.decode()
-    return said.decode()
-
-
-def at_work_on(pool: Pool, unit: Unit) -> Callable[[], bool]:
-    return pool.layout.iteration(unit.iteration).lease(unit).exists
-
-
 def test_a_unit_whose_worker_hangs_is_doubled(pool: Pool, undisturbed: list[str]) -> None:
     hung = odd(pool, "hang natively", "in branch 1")
     with ended(hung):
         until(at_work_on(pool, Unit(1, "branch", 1)))
         said = said_by(start(pool))
-        assert "iteration 1 branch-001: takes long; doubled" in said
+        assert "iteration 1 branch-001: straggler; computing backup copy 1" in said
         assert hung.poll() is None
         assert at_work_on(pool, Unit(1, "branch", 1))()  # and its lease is kept alive
     assert champions(pool) == undisturbed
@@ -73,7 +60,7 @@ def test_an_initial_unit_whose_worker_hangs_is_doubled(
     hung = odd(pool, "hang", "in a unit")
     with ended(hung):
         until(at_work_on(pool, Unit(0, "initial", 0)))
-        assert "initial-000: takes long; doubled" in said_by(start(pool))
+        assert "initial-000: straggler; computing backup copy 1" in said_by(start(pool))
     assert len(champions(pool)) == ITERATIONS + 1
 
 
@@ -87,7 +74,7 @@ def test_a_stopped_worker_that_wakes_finds_its_pool_merged_and_leaves_nothing(
         assert champions(pool) == undisturbed
         before = {path for path in pool.layout.root.rglob("*") if "workers" not in path.parts}
         os.kill(asleep.pid, signal.SIGCONT)
-        assert "iteration 1 branch-001: merged without us; dropped" in said_by(asleep)
+        assert "iteration 1 branch-001: already merged; result dropped" in said_by(asleep)
     after = {path for path in pool.layout.root.rglob("*") if "workers" not in path.parts}
     # The stale lease that was taken over may be gone; nothing else is, and nothing is new.
     assert after <= before
@@ -103,7 +90,7 @@ def test_a_stopped_worker_that_wakes_between_agent_and_record_leaves_nothing(
         until(lambda: list(pool.layout.root.glob("iterations/000001/branch-*.safetensors")))
         said_by(start(pool))
         os.kill(asleep.pid, signal.SIGCONT)
-        assert "deposited by another worker before" in said_by(asleep)
+        assert "already deposited by another worker" in said_by(asleep)
     history = History(pool)
     history.refresh()
     agents = {str(path) for path in pool.layout.root.rglob("*.safetensors")}
@@ -112,8 +99,8 @@ def test_a_stopped_worker_that_wakes_between_agent_and_record_leaves_nothing(
 
 
 def test_a_unit_that_nobody_can_finish_is_left_behind(pool: Pool) -> None:
-    patience = ["--branch-timeout", "3s", "--min-deposits", "2"]
-    workers = [odd(pool, "hang", "in branch 1", 1, *patience) for _ in range(2)]
+    options = ["--branch-timeout", "3s", "--min-deposits", "2"]
+    workers = [odd(pool, "hang", "in branch 1", 1, *options) for _ in range(2)]
     with ended(*workers):
         said = [said_by(worker) for worker in workers]
     assert "iteration 1: merged without 1 deposits" in "".join(said)
@@ -137,8 +124,8 @@ def test_a_unit_that_nobody_can_finish_is_left_behind(pool: Pool) -> None:
 
 
 def test_too_few_deposits_are_not_merged_however_late_it_is(pool: Pool) -> None:
-    patience = ["--branch-timeout", "1s", "--min-deposits", "3", "--stall-timeout", "4s"]
-    worker = odd(pool, "hang", "in branch 1", 1, *patience)
+    options = ["--branch-timeout", "1s", "--min-deposits", "3", "--stall-timeout", "4s"]
+    worker = odd(pool, "hang", "in branch 1", 1, *options)
     with ended(worker):
         said = said_by(worker, code=3)
     assert "stalled: nothing new in iteration 1 for 4 s" in said
@@ -181,7 +168,7 @@ def test_a_pool_without_a_branch_that_succeeds_ends(pool: Pool) -> None:
         "not finite"
     ) in said
     assert not pool.layout.iteration(3).folder.exists()
-    # The same again changes nothing, and more patience goes on.
+    # The same again changes nothing, and a higher limit continues.
     said_by(odd(pool, "diverge", "in every branch", 1, "--max-failed-iterations", "2"), code=1)
     said_by(start(pool, 3, "--max-failed-iterations", "3"))
     history = History(pool)

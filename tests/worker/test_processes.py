@@ -4,68 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from poolrl.config.schema import RunOptions, Spec
+from poolrl.config.schema import RunOptions
 from poolrl.monitoring.history import History
-from poolrl.pool.directory import Pool, make_pool, open_pool
-from poolrl.storage.deposits import Archive
+from poolrl.pool.directory import Pool, make_pool
 from tests.conftest import tiny_spec
-from tests.waiting import until
-
-ITERATIONS = 4
-PATIENCE = 90
-
-
-def start(pool: Pool, iterations: int = ITERATIONS, *options: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "poolrl", "worker", "--iterations", str(iterations)]
-    return subprocess.Popen(
-        [*command, "--pool-directory", str(pool.layout.root), *options], stderr=subprocess.PIPE
-    )
-
-
-def doomed(pool: Pool, point: str, count: int) -> subprocess.Popen[bytes]:
-    return odd(pool, "die", point, count)
-
-
-def odd(
-    pool: Pool, behaviour: str, point: str, count: int = 1, *options: str
-) -> subprocess.Popen[bytes]:
-    """A worker that behaves oddly; see odd_worker.py."""
-    script = Path(__file__).with_name("odd_worker.py")
-    command = [sys.executable, str(script), behaviour, point, str(count), str(pool.layout.root)]
-    command += ["--iterations", str(ITERATIONS), *options]
-    return subprocess.Popen(command, stderr=subprocess.PIPE)
-
-
-def champions(pool: Pool) -> list[str]:
-    """SHA-256 of every iteration's champion; each of them must be there and whole."""
-    archive = Archive(open_pool(pool.layout.root))
-    merges = [archive.merge(iteration) for iteration in archive.iterations()]
-    for merge in merges:
-        archive.champion(merge)
-    return [merge.champion.sha256 for merge in merges]
-
-
-def run(root: Path, workers: int, spec: Spec | None = None) -> Pool:
-    pool = make_pool(root, spec or tiny_spec(), RunOptions())
-    for worker in [start(pool) for _ in range(workers)]:
-        _, said = worker.communicate(timeout=PATIENCE)
-        assert worker.returncode == 0, said.decode()
-    return pool
-
-
-def leftovers(pool: Pool) -> list[str]:
-    return [
-        path.name
-        for path in pool.layout.root.rglob("*")
-        if path.name.startswith(".tmp") or path.suffix == ".lease"
-    ]
+from tests.helpers.pools import champions
+from tests.helpers.processes import ITERATIONS, doomed, leftovers, run, start
+from tests.helpers.waiting import TIMEOUT_SECONDS, until
 
 
 @pytest.fixture(scope="module")
@@ -99,11 +49,11 @@ def test_a_killed_workers_unit_is_taken_over(
 ) -> None:
     pool = make_pool(tmp_path / "pool", tiny_spec(), RunOptions())
     victim = doomed(pool, point, count=3)
-    victim.communicate(timeout=PATIENCE)
+    victim.communicate(timeout=TIMEOUT_SECONDS)
     assert victim.returncode == -signal.SIGKILL
     assert len(champions_so_far(pool)) < len(undisturbed)
     survivor = start(pool)
-    _, said = survivor.communicate(timeout=PATIENCE)
+    _, said = survivor.communicate(timeout=TIMEOUT_SECONDS)
     assert survivor.returncode == 0, said.decode()
     assert champions(pool) == undisturbed
 
@@ -111,7 +61,7 @@ def test_a_killed_workers_unit_is_taken_over(
 def champions_so_far(pool: Pool) -> list[int]:
     return [
         iteration
-        for iteration in Archive(pool).iterations()
+        for iteration in pool.deposit_store().iterations()
         if pool.layout.iteration(iteration).merge.exists()
     ]
 
@@ -122,10 +72,10 @@ def test_workers_are_killed_while_another_lives(tmp_path: Path) -> None:
     pool = make_pool(tmp_path / "pool", spec, RunOptions())
     victims = [doomed(pool, "in a unit", 1), doomed(pool, "between agent and record", 1)]
     survivor = start(pool)
-    _, said = survivor.communicate(timeout=PATIENCE)
+    _, said = survivor.communicate(timeout=TIMEOUT_SECONDS)
     assert survivor.returncode == 0, said.decode()
     for victim in victims:
-        victim.communicate(timeout=PATIENCE)
+        victim.communicate(timeout=TIMEOUT_SECONDS)
         assert victim.returncode == -signal.SIGKILL
     assert champions(pool) == champions(calm)
 
@@ -136,7 +86,7 @@ def test_a_finished_pool_is_extended_and_a_finished_one_left_alone(
     pool = make_pool(tmp_path / "pool", tiny_spec(), RunOptions())
     for iterations in (2, 2, ITERATIONS):
         worker = start(pool, iterations)
-        worker.communicate(timeout=PATIENCE)
+        worker.communicate(timeout=TIMEOUT_SECONDS)
         assert worker.returncode == 0
     assert champions(pool) == undisturbed
 
@@ -150,7 +100,7 @@ def test_a_worker_that_is_asked_to_stop_leaves_its_claim(tmp_path: Path) -> None
     until(lease.exists)
     time.sleep(0.2)
     worker.terminate()
-    worker.communicate(timeout=PATIENCE)
+    worker.communicate(timeout=TIMEOUT_SECONDS)
     assert worker.returncode == 75
     assert not lease.exists()
     assert os.listdir(lease.parent) == []

@@ -10,37 +10,36 @@ import pytest
 from poolrl.agent import Agent
 from poolrl.config.schema import RunOptions
 from poolrl.errors import Divergence, PoolrlError
-from poolrl.monitoring.verify import examine, recomputable, start_of
+from poolrl.monitoring.verify import verify_files
 from poolrl.pool.directory import Pool, make_pool
-from poolrl.pool.stop_criteria import Ending
+from poolrl.pool.stop_criteria import StopCriteria
 from poolrl.records.records import UnitRecord
 from poolrl.records.work_units import Unit
-from poolrl.storage.deposits import Archive
 from poolrl.worker.loop import Worker
 from poolrl.worker.recomputation import Recomputer
-from poolrl.worker.unit_computation import Computer
+from poolrl.worker.unit_computation import UnitComputation
 from tests.conftest import tiny_spec
-from tests.faults.test_checker import edit, relist
+from tests.helpers.damage import edit, relist
 
 ITERATIONS = 2
 
 
 def finished(root: Path, given: bytes | None = None, **spec: object) -> Pool:
     pool = make_pool(root, tiny_spec(**spec), RunOptions(keep="all"), given)
-    Worker(pool, Ending(ITERATIONS)).run()
+    Worker(pool, StopCriteria(ITERATIONS)).run()
     return pool
 
 
 def differences(pool: Pool, *units: Unit) -> list[str]:
     """Of some units, or all of them."""
-    examined = examine(pool)
-    assert examined.findings == []
+    verified = verify_files(pool)
+    assert verified.discrepancies == []
     recomputer = Recomputer(pool)
     return [
-        str(finding)
-        for record in recomputable(examined)
+        str(discrepancy)
+        for record in verified.recomputable_records()
         if record.unit in units or not units
-        for finding in recomputer.differences(record, start_of(examined, record.unit))
+        for discrepancy in recomputer.differences(record, verified.starting_merge(record.unit))
     ]
 
 
@@ -49,15 +48,15 @@ def record_of(pool: Pool, unit: Unit) -> Path:
 
 
 def a_loser(pool: Pool) -> Unit:
-    """A branch of the last iteration whose agent nothing comes from."""
-    champion = Archive(pool).merge(ITERATIONS).champion
+    """A branch of the last iteration that is not its champion."""
+    champion = pool.deposit_store().merge(ITERATIONS).champion
     index = 0 if (champion.iteration, champion.index) != (ITERATIONS, 0) else 1
     return Unit(ITERATIONS, "branch", index)
 
 
 def test_every_unit_comes_out_the_same(tmp_path: Path) -> None:
     pool = finished(tmp_path / "pool")
-    assert len(recomputable(examine(pool))) == 1 + 4 * ITERATIONS + 1
+    assert len(verify_files(pool).recomputable_records()) == 1 + 4 * ITERATIONS + 1
     assert differences(pool) == []
 
 
@@ -76,9 +75,9 @@ def test_what_a_real_learner_gives_comes_out_the_same(tmp_path: Path) -> None:
 
 def test_a_pool_that_was_given_its_agent(tmp_path: Path) -> None:
     first = finished(tmp_path / "first")
-    archive = Archive(first)
-    last = archive.merge(ITERATIONS)
-    given = archive.champion(last)
+    deposit_store = first.deposit_store()
+    last = deposit_store.merge(ITERATIONS)
+    given = deposit_store.champion(last)
     second = finished(
         tmp_path / "second",
         given,
@@ -103,7 +102,7 @@ def test_a_metric_that_no_rule_can_check(tmp_path: Path) -> None:
 
 def forge(pool: Pool, unit: Unit) -> None:
     """Put another agent in the place of a unit's, with right names and hashes everywhere."""
-    archive, path = Archive(pool), record_of(pool, unit)
+    deposit_store, path = pool.deposit_store(), record_of(pool, unit)
     old = json.loads(path.read_bytes())["agent"]
     data = (pool.layout.root / old["path"]).read_bytes()
     agent = Agent.from_bytes(data)
@@ -111,7 +110,7 @@ def forge(pool: Pool, unit: Unit) -> None:
         name: array + 1 if name.startswith("actor") else array
         for name, array in agent.arrays.items()
     }
-    reference = archive.publish_agent(unit, Agent(arrays, agent.metadata).to_bytes())
+    reference = deposit_store.publish_agent(unit, Agent(arrays, agent.metadata).to_bytes())
     new = {"path": reference.path, "sha256": reference.sha256}
     edit(path, lambda record: record.update(agent=new))
     relist(pool.layout.root, path)
@@ -125,10 +124,10 @@ def test_a_forged_agent_is_found_and_other_versions_are_told(tmp_path: Path) -> 
     (found,) = differences(pool, unit)
     assert found.startswith(f"{path}: agent.sha256: ")
     edit(record_of(pool, unit), lambda r: r["worker"]["versions"].update(numpy="1.0", cpu="Z80"))
-    _, told = differences(pool, unit)
-    assert told.startswith(f"{path}: worker.versions: the deposit was made with ")
-    assert "numpy 1.0 (" in told
-    assert "cpu Z80 (" in told
+    _, versions = differences(pool, unit)
+    assert versions.startswith(f"{path}: worker.versions: the deposit was made with ")
+    assert "numpy 1.0 (" in versions
+    assert "cpu Z80 (" in versions
     # Other versions alone are no difference.
     other = Unit(ITERATIONS, "parent", 0)
     edit(record_of(pool, other), lambda r: r["worker"]["versions"].update(numpy="1.0"))
@@ -136,19 +135,19 @@ def test_a_forged_agent_is_found_and_other_versions_are_told(tmp_path: Path) -> 
 
 
 def test_a_failed_branch_fails_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, unit = Computer._evaluate, Unit(1, "branch", 1)
+    real, unit = UnitComputation._evaluate, Unit(1, "branch", 1)
 
-    def evaluate(self: Computer, unit_: Unit, agent: Agent) -> object:
+    def evaluate(self: UnitComputation, unit_: Unit, agent: Agent) -> object:
         if unit_ == unit:
             raise Divergence("a return is not finite")
         return real(self, unit_, agent)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Computer, "_evaluate", evaluate)
+        patch.setattr(UnitComputation, "_evaluate", evaluate)
         pool = finished(tmp_path / "pool")
         assert differences(pool) == []
     found = differences(pool, unit)
-    assert any("status: failed recorded, done computed here" in finding for finding in found)
+    assert any("status: failed recorded, done computed here" in difference for difference in found)
 
 
 def test_what_cannot_be_computed_here_is_no_difference(
@@ -159,17 +158,17 @@ def test_what_cannot_be_computed_here_is_no_difference(
     def compute(*_: object) -> object:
         raise MemoryError("no memory")
 
-    monkeypatch.setattr(Computer, "compute", compute)
+    monkeypatch.setattr(UnitComputation, "compute", compute)
     with pytest.raises(PoolrlError, match=r"initial-000\.json: cannot be computed again: Mem"):
         differences(pool)
 
 
-def test_a_champion_that_is_no_agent_is_a_finding(tmp_path: Path) -> None:
+def test_a_champion_that_is_no_agent_is_a_discrepancy(tmp_path: Path) -> None:
     pool = finished(tmp_path / "pool")
-    examined = examine(pool)
-    start = examined.merges[0]
+    verified = verify_files(pool)
+    start = verified.merges[0]
     (pool.layout.root / start.champion.path).write_bytes(b"nothing of the kind")
-    record: UnitRecord = examined.units[Unit(1, "branch", 0)]
+    record: UnitRecord = verified.units[Unit(1, "branch", 0)]
     (found,) = Recomputer(pool).differences(record, start)
     assert "cannot be computed again" in str(found)
     assert "missing or damaged" in str(found)
