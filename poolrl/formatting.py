@@ -1,13 +1,33 @@
-"""Durations as people say them."""
+"""Durations and file sizes as text."""
 
 from __future__ import annotations
 
+from rich.filesize import pick_unit_and_suffix
+
 
 def duration(seconds: float) -> str:
-    """A duration as people say it: 45s, 3m20s, 2h05m."""
+    """Format a duration in seconds: 45s, 3m20s, 2h05m."""
     whole = max(0, round(seconds))
     if whole < 60:
         return f"{whole}s"
     if whole < 3600:
         return f"{whole // 60}m{whole % 60:02d}s"
     return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+
+
+def file_size(size: int, *, binary: bool = False) -> str:
+    """Format a number of bytes.
+
+    Args:
+        size: in bytes.
+        binary: use powers of 1024 (``12 KiB``, ``1.5 GiB``) instead of 1000 (``12.0 kB``,
+            ``1.5 GB``).
+    """
+    if binary:
+        suffixes = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"]
+        unit, suffix = pick_unit_and_suffix(size, suffixes, 1024)
+        whole = suffix == "B" or (size >= 10 * unit and suffix != "PiB")
+    else:
+        unit, suffix = pick_unit_and_suffix(size, ["bytes", "kB", "MB", "GB"], 1000)
+        whole = suffix == "bytes"
+    return f"{size / unit:.{0 if whole else 1}f} {suffix}"

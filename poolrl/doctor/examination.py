@@ -1,4 +1,4 @@
-"""Whether the file system of a directory can hold a pool: tried, not guessed from its name."""
+"""Checks whether the file system of a directory can hold a pool."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import contextlib
 import os
 from pathlib import Path
 
-from poolrl.doctor import checks as calls
-from poolrl.doctor import mounts, room
-from poolrl.doctor.check_result import Finding, refusal, tried
+from poolrl.doctor import checks, mounts
+from poolrl.doctor.checks import CheckResult, refusal, run_check
 from poolrl.doctor.scratch import scratch
-from poolrl.doctor.two_process_checks import pair_findings
+from poolrl.doctor.two_process_checks import run_two_process_checks
 from poolrl.errors import UsageError
 
-__all__ = ["Finding", "brief", "examine"]
 
-
-def examine(directory: Path) -> list[Finding]:
-    """Try everything that a pool needs of a file system, with a second process; a few seconds.
+def check_file_system(directory: Path) -> list[CheckResult]:
+    """Run all checks, with a second process; takes a few seconds.
 
     Args:
-        directory: a pool, another folder, or a path that a folder can be made at.
+        directory: a pool, another folder, or a path at which a folder can be created.
+
+    Returns:
+        One result per check, in the order in which they ran.
 
     Raises:
-        UsageError: there is no such folder, nor one above it.
+        UsageError: neither the folder nor its parent exists.
     """
     if directory.is_dir():
         base = directory
@@ -31,40 +31,44 @@ def examine(directory: Path) -> list[Finding]:
         base = directory.parent
     else:
         raise UsageError(f"{directory}: no such directory, and none can be made there")
-    findings = [mounts.kind(base)]
+    results = [mounts.kind(base)]
     try:
         with scratch(base) as folder:
-            findings += [
-                Finding("write", "ok", "folders and files can be made"),
-                tried("exclusive create", calls.exclusive_create, folder),
-                tried("hard link", calls.hard_link, folder),
-                tried("rename", calls.rename, folder),
-                tried("exchange", calls.exchange, folder),
-                tried("fsync", calls.flush, folder),
-                tried("long names", calls.long_names, folder),
-                tried("clock", room.clock, folder),
-                tried("space", room.space, folder),
-                tried("inodes", room.inodes, folder),
-                tried("permissions", room.permissions, folder),
+            results += [
+                CheckResult("write", "ok", "folders and files can be made"),
+                run_check("exclusive create", checks.exclusive_create, folder),
+                run_check("hard link", checks.hard_link, folder),
+                run_check("rename", checks.rename, folder),
+                run_check("exchange", checks.exchange, folder),
+                run_check("fsync", checks.flush, folder),
+                run_check("long names", checks.long_names, folder),
+                run_check("clock", checks.clock, folder),
+                run_check("space", checks.space, folder),
+                run_check("inodes", checks.inodes, folder),
+                run_check("permissions", checks.permissions, folder),
             ]
-            if not any(finding.level == "refused" for finding in findings):
-                findings += pair_findings(folder)
+            if not any(result.level == "refused" for result in results):
+                results += run_two_process_checks(folder)
     except OSError as error:
-        findings.append(refusal("write", error))
-        findings += [tried("space", room.space, base), tried("inodes", room.inodes, base)]
-    return findings
+        results.append(refusal("write", error))
+        results += [
+            run_check("space", checks.space, base),
+            run_check("inodes", checks.inodes, base),
+        ]
+    return results
 
 
-def brief(root: Path) -> None:
-    """Refuse a directory in which no pool can be safe, by the few calls that everything hangs on;
-    a few milliseconds. The directory is made, unless it is refused, and nothing is left in it.
+def check_briefly(root: Path) -> None:
+    """Refuse a directory in which no pool can be safe, by the most important checks.
+
+    Takes a few milliseconds. The directory is created unless it is refused; nothing is left in it.
 
     Args:
-        root: where a pool is to be made; what lies above it may be missing too.
+        root: where to create a pool; its parents may be missing too.
 
     Raises:
-        UsageError: exclusive creation, hard links or fsync do not work, it cannot be written to,
-            or it is full.
+        UsageError: exclusive creation, hard links or fsync do not work, the directory is not
+            writable, or the file system is full.
     """
     made = []
     try:
@@ -76,18 +80,18 @@ def brief(root: Path) -> None:
             each.mkdir(exist_ok=True)
         with scratch(root) as folder:
             for name, check in (
-                ("space", room.space),
-                ("inodes", room.inodes),
-                ("exclusive create", calls.exclusive_create),
-                ("hard link", calls.hard_link),
-                ("fsync", calls.flush),
+                ("space", checks.space),
+                ("inodes", checks.inodes),
+                ("exclusive create", checks.exclusive_create),
+                ("hard link", checks.hard_link),
+                ("fsync", checks.flush),
             ):
-                finding = tried(name, check, folder)
-                if finding.level == "refused":
-                    raise UsageError(f"{root}: no pool can be made here: {finding.found}")
+                result = run_check(name, check, folder)
+                if result.level == "refused":
+                    raise UsageError(f"{root}: no pool can be made here: {result.found}")
     except (OSError, UsageError) as error:
         for each in made:
-            with contextlib.suppress(OSError):  # not made, or no longer empty
+            with contextlib.suppress(OSError):  # not created, or no longer empty
                 each.rmdir()
         if isinstance(error, UsageError):
             raise

@@ -1,4 +1,4 @@
-"""The name of a directory's file system, and what is known of its kind."""
+"""Type of the file system of a directory, and known properties of that type."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ import re
 import subprocess
 from pathlib import Path
 
-from poolrl.doctor.check_result import Finding, Level
+from poolrl.doctor.checks import CheckResult, Level
 
-_FRESH = "other machines see what is published within seconds, as their caches let them"
+_CACHED = "other machines see what is published within seconds, as their caches let them"
 _KNOWN: dict[str, tuple[Level, str]] = {
-    "nfs": ("note", _FRESH),
-    "nfs4": ("note", _FRESH),
-    "cifs": ("note", _FRESH),
-    "smb3": ("note", _FRESH),
-    "smbfs": ("note", _FRESH),
+    "nfs": ("note", _CACHED),
+    "nfs4": ("note", _CACHED),
+    "cifs": ("note", _CACHED),
+    "smb3": ("note", _CACHED),
+    "smbfs": ("note", _CACHED),
     "fuse.sshfs": ("warning", "sshfs caches folders and flushes late; prefer NFS"),
     "tmpfs": ("note", "in memory: a pool here is gone with the next start of the machine"),
     "ramfs": ("note", "in memory: a pool here is gone with the next start of the machine"),
 }
 
 
-def kind(folder: Path) -> Finding:
-    """The file system's type, where the system tells it."""
+def kind(folder: Path) -> CheckResult:
+    """Return the type of the file system, if the operating system reports it."""
     found = name_of(folder)
     if found is None:
-        return Finding("file system", "ok", "the system does not tell its type")
+        return CheckResult("file system", "ok", "the system does not tell its type")
     name, options = found
     level, advice = _KNOWN.get(name, ("ok", ""))
     if name.startswith("nfs") and "soft" in options:
@@ -34,12 +34,12 @@ def kind(folder: Path) -> Finding:
             "mounted soft: when the server is away, workers fail instead of waiting; mount hard"
         )
         level = "warning"
-    return Finding("file system", level, name, advice)
+    return CheckResult("file system", level, name, advice)
 
 
 def name_of(folder: Path) -> tuple[str, set[str]] | None:
-    """The type of the file system that a folder is on, and its mount's options; ``None`` where
-    the system does not tell."""
+    """Return the type of the file system of a folder and its mount options; ``None`` if the
+    operating system does not report them."""
     real = os.path.realpath(folder)
     try:
         text = Path("/proc/self/mountinfo").read_text(errors="replace")
@@ -49,7 +49,12 @@ def name_of(folder: Path) -> tuple[str, set[str]] | None:
 
 
 def from_mountinfo(text: str, real: str) -> tuple[str, set[str]] | None:
-    """Find a path in Linux's table of mounts."""
+    """Look up a path in ``/proc/self/mountinfo`` of Linux.
+
+    Args:
+        text: content of the file.
+        real: absolute path without symbolic links.
+    """
     best: tuple[int, str, set[str]] = (-1, "", set())
     for line in text.splitlines():
         fields, _, rest = line.partition(" - ")
@@ -57,14 +62,14 @@ def from_mountinfo(text: str, real: str) -> tuple[str, set[str]] | None:
         if len(words) < 6 or len(tail) < 1:
             continue
         point = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), words[4])
-        # The last of several mounts on one point hides the others.
+        # The last of several mounts on one mount point hides the others.
         if _lies_in(real, point) and len(point) >= best[0]:
             best = (len(point), tail[0], {*words[5].split(","), *tail[-1].split(",")})
     return None if best[0] < 0 else best[1:]
 
 
 def from_mount_command(text: str, real: str) -> tuple[str, set[str]] | None:
-    """Find a path in what ``mount`` prints on macOS and the BSDs."""
+    """Look up a path in the output of ``mount`` on macOS and the BSDs."""
     best: tuple[int, str, set[str]] = (-1, "", set())
     for line in text.splitlines():
         match = re.fullmatch(r".* on (.+) \(([^()]*)\)", line)

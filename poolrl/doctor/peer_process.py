@@ -1,7 +1,8 @@
-"""The doctor's second process: sees what the first one does, and cleans up when that is gone.
+"""Second process of the two-process checks; removes the scratch folder if the first one dies.
 
-It reads one request a line from standard input, in JSON, and answers each with a line, after a
-line ``{}`` where the first process waits for it to be ready.
+It reads requests from standard input, one JSON object per line, and writes one line of JSON as the
+answer to each. Before the answer it writes a line ``{}`` if the first process waits for it to be
+ready.
 """
 
 from __future__ import annotations
@@ -18,18 +19,29 @@ from typing import Any
 
 from poolrl.doctor.scratch import clear
 from poolrl.storage.claims import Claims
+from poolrl.storage.store import Store
 
-PATIENCE = 20.0
-"""Seconds after which a file that does not appear is given up."""
+TIMEOUT_SECONDS = 20.0
+"""Seconds after which the wait for a file ends."""
 
 _PARENT = os.getppid()
 
 
 def race(folder: Path, *, side: str, how: str, count: int) -> list[int]:
-    """Make the same names as another process does at the same time; which ones this one made."""
+    """Create names that another process creates at the same time.
+
+    Args:
+        folder: scratch folder.
+        side: name of this process.
+        how: ``create`` (exclusive creation) or ``link`` (hard link).
+        count: number of names.
+
+    Returns:
+        Indices of the names that this process created.
+    """
     own = folder / f"racer-{how}-{side}"
     own.write_text(side)
-    won = []
+    created = []
     for index in range(count):
         name = folder / f"race-{how}-{index}"
         try:
@@ -39,14 +51,14 @@ def race(folder: Path, *, side: str, how: str, count: int) -> list[int]:
                 os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
         except FileExistsError:
             continue
-        won.append(index)
-    return won
+        created.append(index)
+    return created
 
 
 def _watch(folder: Path, request: dict[str, Any]) -> dict[str, Any]:
-    """When a file was first listed, or could first be opened, and whether it was whole then."""
+    """Return when a file was first listed or opened (Unix time), and if it was complete then."""
     path = folder / request["name"]
-    for _ in _patiently():
+    for _ in _until_timeout():
         if request["how"] == "open" or path.name in os.listdir(folder):
             try:
                 data = path.read_bytes()
@@ -60,10 +72,10 @@ def _watch(folder: Path, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _reread(folder: Path, request: dict[str, Any]) -> dict[str, Any]:
-    """Read a file that is being replaced, until it has its last content."""
+    """Read a file that is being replaced, until it has its last content; count the failures."""
     path = folder / request["name"]
     size, reads, missing, torn = request["size"], 0, 0, 0
-    for _ in _patiently():
+    for _ in _until_timeout():
         reads += 1
         try:
             data = path.read_bytes()
@@ -76,19 +88,20 @@ def _reread(folder: Path, request: dict[str, Any]) -> dict[str, Any]:
     return {"reads": 0, "missing": missing, "torn": torn}
 
 
-def _patiently() -> Iterator[None]:
-    """Go on until patience is at its end, or the first process is."""
-    until = time.monotonic() + PATIENCE
+def _until_timeout() -> Iterator[None]:
+    """Yield until the timeout, or until the first process ends."""
+    until = time.monotonic() + TIMEOUT_SECONDS
     while time.monotonic() < until and os.getppid() == _PARENT:
         yield
 
 
 def main(folder: Path) -> None:
+    """Answer requests until standard input is closed."""
     claims: dict[float, Claims] = {}
 
     def claim(request: dict[str, Any]) -> bool:
         duration = request["duration"]
-        claims.setdefault(duration, Claims(duration))
+        claims.setdefault(duration, Claims(Store(folder), duration))
         return claims[duration].claim(folder / request["name"])
 
     commands: dict[str, Callable[[dict[str, Any]], object]] = {
@@ -109,10 +122,10 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    place = Path(sys.argv[1])
+    scratch_folder = Path(sys.argv[1])
     try:
-        main(place)
+        main(scratch_folder)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     finally:
-        clear(place)
+        clear(scratch_folder)

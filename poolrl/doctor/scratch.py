@@ -1,4 +1,4 @@
-"""The folder in which the file system is tried, and its removal."""
+"""Scratch folder of the checks, and its removal."""
 
 from __future__ import annotations
 
@@ -11,43 +11,43 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 STALE_SECONDS = 3600.0
-"""Older folders are of a doctor that was killed together with the process that cleans up."""
+"""Age of a folder that was left by killed processes, in seconds."""
 
-_OURS = re.compile(r"\.doctor-[0-9a-f]{32}")
+_NAME = re.compile(r"\.doctor-[0-9a-f]{32}")
 
 
 @contextmanager
 def scratch(base: Path) -> Iterator[Path]:
-    """A new folder in ``base``, removed at the end with all that is in it.
+    """Create a folder in ``base``, and remove it with its content at the end.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: the folder cannot be created.
     """
     folder = base / f".doctor-{uuid.uuid4().hex}"
     folder.mkdir()
     try:
-        _sweep(base, folder)
+        _remove_stale(base, folder)
         yield folder
     finally:
         clear(folder)
 
 
 def clear(folder: Path) -> None:
-    """Remove a scratch folder, whoever else does so at the same time."""
-    assert _OURS.fullmatch(folder.name)
+    """Remove a scratch folder; other processes may do so at the same time."""
+    assert _NAME.fullmatch(folder.name)
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _sweep(base: Path, own: Path) -> None:
-    """Remove what a killed doctor has left; ages are told by the file system's own clock."""
-    ours: list[os.DirEntry[str]] = []
-    # What cannot be swept now is swept the next time.
+def _remove_stale(base: Path, own: Path) -> None:
+    """Remove folders of killed processes; ages are by the clock of the file system."""
+    folders: list[os.DirEntry[str]] = []
+    # The next call removes what cannot be removed now.
     with suppress(OSError):
         now = own.lstat().st_mtime
         with os.scandir(base) as entries:
-            ours += [entry for entry in entries if _OURS.fullmatch(entry.name)]
-    for entry in ours:
-        # Ten workers may look at once, and each removes its own.
+            folders += [entry for entry in entries if _NAME.fullmatch(entry.name)]
+    for entry in folders:
+        # Other workers may remove the same folders at the same time.
         with suppress(OSError):
             age = now - entry.stat(follow_symlinks=False).st_mtime
             if entry.is_dir(follow_symlinks=False) and age > STALE_SECONDS:

@@ -1,4 +1,4 @@
-"""The iteration in flight, unit by unit."""
+"""Status of the current iteration, unit by unit."""
 
 from __future__ import annotations
 
@@ -8,132 +8,143 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from poolrl.monitoring.heartbeats import Crew
-from poolrl.monitoring.server_clock import ServerClock
+from poolrl.monitoring.heartbeats import HeartbeatReader, ServerClock
+from poolrl.monitoring.history import WORK
 from poolrl.monitoring.status_types import AttemptStatus, UnitStatus
 from poolrl.pool.directory import Pool
-from poolrl.pool.timeouts import TOUCHES
-from poolrl.records.records import Attempt, NewerSchema, UnitRecord, Unreadable, WorkerInfo, decode
+from poolrl.pool.timeouts import LEASE_TOUCHES
+from poolrl.records.codec import NewerSchema, Unreadable, decode
+from poolrl.records.records import Attempt, UnitRecord, WorkerInfo
 from poolrl.records.work_units import Unit
-from poolrl.storage import store
-from poolrl.storage.deposits import Archive
-from poolrl.storage.small_files import changed_at, lease_owner, read_small
+from poolrl.storage.claims import lease_owner
+from poolrl.storage.deposits import DepositStore
+from poolrl.storage.store import UnusableFile
 
-WORK = ("training", "evaluation")
-
-MOST_ATTEMPTS = 100
-"""Tries that are told one by one."""
+MAX_ATTEMPTS_LISTED = 100
+"""Number of failed attempts that are read and listed."""
 
 
-class Flight:
-    """One iteration, looked at again and again; a record is read once.
+class CurrentIteration:
+    """Reads one iteration repeatedly; each record is read once.
 
     Attributes:
-        planned: its units.
+        planned: the units of the iteration.
         iteration: its number.
-        merging: whether somebody has claimed its merge.
-        begun: whether anything at all has been done in it.
-        set_aside: how many damaged files workers have set aside in it.
+        merging: whether a worker has claimed the merge.
+        started: whether the folder of the iteration has any file.
+        set_aside: number of damaged files that workers have set aside in it.
         records: the deposits, by unit.
-        newest: when something new came last, by the file server's clock; ``None`` where nothing
-            ever did.
+        last_change: time of the last deposit or failed attempt, or else of the merge before (Unix
+            time, file server's clock); ``None`` if there is none.
     """
 
     def __init__(
         self,
         pool: Pool,
-        archive: Archive,
-        crew: Crew,
+        deposit_store: DepositStore,
+        heartbeats: HeartbeatReader,
         clock: ServerClock,
         units: Sequence[Unit],
     ) -> None:
+        """
+        Args:
+            pool: that the iteration belongs to.
+            deposit_store: of the pool.
+            heartbeats: read by the caller.
+            clock: updated from the files that are read.
+            units: of the iteration, at least one.
+        """
         self.planned = list(units)
         self.iteration = units[0].iteration
         self.merging = False
-        self.begun = False
+        self.started = False
         self.set_aside = 0
         self.records: dict[Unit, UnitRecord] = {}
-        self.newest: float | None = None
+        self.last_change: float | None = None
+        self._store = pool.store
         self._layout = pool.layout.iteration(self.iteration)
-        self._archive = archive
-        self._crew = crew
+        self._deposit_store = deposit_store
+        self._heartbeats = heartbeats
         self._clock = clock
         self._names: set[str] = set()
-        self._tries: dict[str, AttemptStatus] = {}
-        self._tried: Counter[str] = Counter()
+        self._attempts: dict[str, AttemptStatus] = {}
+        self._num_attempts: Counter[str] = Counter()
         closing = units[0].kind == "closing"
         start = self.iteration if closing else self.iteration - 1
-        self._before = pool.layout.iteration(start).merge if start >= 0 else None
-        # A busy machine, or file server, may touch a lease a little later than it should.
-        self._overdue = 1.2 * pool.spec.pool.lease_duration / TOUCHES + 1.0
+        self._merge_before = pool.layout.iteration(start).merge if start >= 0 else None
+        # Under load, a worker or the file server may touch a lease a little late.
+        self._overdue = 1.2 * pool.spec.pool.lease_duration / LEASE_TOUCHES + 1.0
 
-    def look(self) -> None:
+    def read(self) -> None:
         """List the folder, and read the records that are new."""
         layout = self._layout
-        names = store.names_in(layout.folder)
+        names = self._store.names_in(layout.folder)
         for unit in self.planned:
             name = layout.record(unit).name
             if name not in names:
-                self.records.pop(unit, None)  # it was damaged, and is set aside now
+                self.records.pop(unit, None)  # a worker has set it aside as damaged
             elif unit not in self.records:
                 try:
-                    record = self._archive.record(unit)
+                    record = self._deposit_store.record(unit)
                 except (Unreadable, NewerSchema):
                     record = None
                 if record is not None:
                     self.records[unit] = record
         self._names = names
-        self.begun = bool(names)
+        self.started = bool(names)
         self.merging = layout.merge_lease.name in names
         self.set_aside = sum(".corrupt-" in name for name in names)
-        tries = sorted(name for name in names if layout.attempt_stem(name) is not None)
-        self._tried = Counter(layout.attempt_stem(name) or "" for name in tries)
-        del tries[MOST_ATTEMPTS:]
-        self._date(tries)
-        for name in tries:
-            if name not in self._tries:
-                self._tries[name] = self._attempt(name)
+        attempts = sorted(name for name in names if layout.attempt_stem(name) is not None)
+        self._num_attempts = Counter(layout.attempt_stem(name) or "" for name in attempts)
+        del attempts[MAX_ATTEMPTS_LISTED:]
+        self._update_last_change(attempts)
+        for name in attempts:
+            if name not in self._attempts:
+                self._attempts[name] = self._attempt(name)
 
-    def _date(self, tries: list[str]) -> None:
-        """When something new came last: a deposit, a try, or the merge that began all this."""
+    def _update_last_change(self, attempts: list[str]) -> None:
         latest = max(self.records.values(), key=lambda record: record.finished, default=None)
-        paths = [self._layout.folder / name for name in tries if name not in self._tries]
+        paths = [self._layout.folder / name for name in attempts if name not in self._attempts]
         if latest is not None:
             paths.append(self._layout.record(latest.unit))
-        elif self.newest is None and self._before is not None:
-            paths.append(self._before)
+        elif self.last_change is None and self._merge_before is not None:
+            paths.append(self._merge_before)
         for path in paths:
-            if (changed := changed_at(path)) is not None:
-                self._clock.saw(changed)
-                self.newest = max(self.newest or changed, changed)
+            if (changed := self._store.modification_time(path)) is not None:
+                self._clock.observe(changed)
+                self.last_change = max(self.last_change or changed, changed)
 
     def _attempt(self, name: str) -> AttemptStatus:
         stem = self._layout.attempt_stem(name) or ""
         try:
-            data = store.read_if_there(self._layout.folder / name)
+            data = self._store.read_if_there(self._layout.folder / name)
             attempt = decode(data or b"", Attempt)
-        except (store.Strange, Unreadable, NewerSchema):
+        except (UnusableFile, Unreadable, NewerSchema):
             return AttemptStatus(stem, "its record cannot be read", "", "")
         return AttemptStatus(stem, attempt.reason, attempt.worker.host, attempt.worker.job)
 
-    def attempts(self) -> list[AttemptStatus]:
-        """The tries that failed, a hundred at most."""
-        return [self._tries[name] for name in sorted(self._tries)]
+    def failed_attempts(self) -> list[AttemptStatus]:
+        """Return the failed attempts, at most ``MAX_ATTEMPTS_LISTED``."""
+        return [self._attempts[name] for name in sorted(self._attempts)]
 
     @property
-    def longest_sibling(self) -> float:
-        """Seconds of training and evaluation of the longest branch that was deposited."""
+    def longest_branch_seconds(self) -> float:
+        """Seconds of training and evaluation of the longest deposited branch, or 0."""
         return max(
-            (_busy(record) for unit, record in self.records.items() if unit.kind == "branch"),
+            (
+                _work_seconds(record)
+                for unit, record in self.records.items()
+                if unit.kind == "branch"
+            ),
             default=0.0,
         )
 
-    def units(self) -> list[UnitStatus]:
-        """Each of them as it is now."""
+    def unit_statuses(self) -> list[UnitStatus]:
+        """Return the status of each unit, in the order of ``planned``."""
         return [self._unit(unit) for unit in self.planned]
 
     def _unit(self, unit: Unit) -> UnitStatus:
-        tried = self._tried[unit.stem]
+        attempts = self._num_attempts[unit.stem]
         record = self.records.get(unit)
         if record is not None:
             deposit = UnitStatus(
@@ -141,33 +152,36 @@ class Flight:
                 state="deposited" if record.status == "done" else record.status,
                 score=record.score,
                 reason=record.reason,
-                attempts=tried,
+                attempts=attempts,
             )
-            return _by(deposit, record.worker)
+            return _with_worker(deposit, record.worker)
         names, layout = self._names, self._layout
         copies = 0
         while layout.lease(unit, copies + 1).name in names:
             copies += 1
         if layout.lease(unit).name in names:
             return self._claimed(unit, copies, layout.lease(unit))
-        if copies:  # the first one has given up, or was taken over and ended
+        if copies:  # the first worker has left the unit, or lost its lease and ended
             return self._claimed(unit, copies, layout.lease(unit, copies))
-        return UnitStatus(unit=unit.stem, state="free", attempts=tried)
+        return UnitStatus(unit=unit.stem, state="free", attempts=attempts)
 
     def _claimed(self, unit: Unit, copies: int, lease: Path) -> UnitStatus:
-        """A unit that somebody has claimed: the lease tells who at once, and the heartbeat, a
-        second later, since when."""
-        tried = self._tried[unit.stem]
-        small = read_small(lease)
-        if small is None:  # gone since the folder was listed, or nothing that a lease can be
-            return UnitStatus(unit=unit.stem, state="working", copies=copies, attempts=tried)
-        self._clock.saw(small.changed)
-        owner = lease_owner(small.data)
-        beat = self._crew.of(*owner) if owner else None
-        if beat is None:
-            # Where a node's name is not its host's, or nobody could write into the lease.
-            beat = self._crew.at(self.iteration, unit.stem)
-        age = self._clock.age(small.changed)
+        """Return the status of a claimed unit.
+
+        The lease names the worker at once; the heartbeat reports the start of the work up to a
+        second later.
+        """
+        attempts = self._num_attempts[unit.stem]
+        file = self._store.read_dated(lease)
+        if file is None:  # removed since the folder was listed, or unusable
+            return UnitStatus(unit=unit.stem, state="working", copies=copies, attempts=attempts)
+        self._clock.observe(file.changed)
+        owner = lease_owner(file.data)
+        timed = self._heartbeats.of_process(*owner) if owner else None
+        if timed is None:
+            # The lease may be without an owner, or its host name may differ from the heartbeat's.
+            timed = self._heartbeats.of_unit(self.iteration, unit.stem)
+        age = self._clock.age(file.changed)
         status = UnitStatus(
             unit=unit.stem,
             state="silent" if age > self._overdue else "working",
@@ -175,23 +189,23 @@ class Flight:
             pid=owner[1] if owner else None,
             lease_seconds=age,
             copies=copies,
-            attempts=tried,
+            attempts=attempts,
         )
-        if beat is None:
+        if timed is None:
             return status
-        at_it = (beat.told.iteration, beat.told.doing) == (self.iteration, unit.stem)
+        heartbeat = timed.heartbeat
+        on_unit = (heartbeat.iteration, heartbeat.doing) == (self.iteration, unit.stem)
         status = replace(
             status,
-            claimed_seconds=self._crew.seconds(beat) if at_it else None,
-            heartbeat_seconds=self._clock.age(beat.changed),
+            claimed_seconds=self._heartbeats.seconds_in_state(timed) if on_unit else None,
+            heartbeat_seconds=self._clock.age(timed.changed),
         )
-        return _by(status, beat.told.worker)
+        return _with_worker(status, heartbeat.worker)
 
 
-def _by(status: UnitStatus, info: WorkerInfo) -> UnitStatus:
+def _with_worker(status: UnitStatus, info: WorkerInfo) -> UnitStatus:
     return replace(status, worker=info.id, host=info.host, pid=info.pid, job=info.job)
 
 
-def _busy(record: UnitRecord) -> float:
-    """Seconds of training and evaluation."""
+def _work_seconds(record: UnitRecord) -> float:
     return sum(seconds.wall for phase, seconds in record.seconds.items() if phase in WORK)

@@ -1,4 +1,4 @@
-"""Records → a table, one row a unit and iteration."""
+"""History of a pool: its records, and a table with one row per unit and iteration."""
 
 from __future__ import annotations
 
@@ -6,25 +6,24 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from poolrl.pool.directory import Pool
-from poolrl.records.records import MergeRecord, NewerSchema, UnitRecord, Unreadable
+from poolrl.records.codec import NewerSchema, Unreadable
+from poolrl.records.records import MergeRecord, UnitRecord
 from poolrl.records.work_units import KindName, Unit, units_of
-from poolrl.storage import store
-from poolrl.storage.deposits import Archive
 
 if TYPE_CHECKING:
     import pandas as pd
 
 WORK = ("training", "evaluation")
-"""The phases that are not the pool's own cost, nor waiting for others."""
+"""Phases that are neither overhead of the pool nor waiting."""
 
 KIND_ORDER: tuple[KindName, ...] = ("initial", "branch", "parent", "closing")
 
 
 class History:
-    """What a pool has deposited so far, read without changing anything.
+    """Deposits and merges of a pool; reads files, and writes nothing.
 
     Attributes:
-        pool: whose history it is.
+        pool: that the records belong to.
         units: the deposits, by iteration, kind and index.
         merges: the merges, by iteration.
     """
@@ -33,26 +32,30 @@ class History:
         self.pool = pool
         self.units: list[UnitRecord] = []
         self.merges: list[MergeRecord] = []
-        self._archive = Archive(pool)
+        self._deposit_store = pool.deposit_store()
         self._known: set[Unit] = set()
 
     def refresh(self) -> None:
-        """Read what is new.
+        """Read the new records.
 
-        Records that do not parse are passed over: setting them aside is a worker's business.
+        Records that do not parse are skipped: only workers set files aside.
+
+        Raises:
+            IncompatiblePool: a merge is damaged.
+            StoreError: a call of the file system failed.
         """
         # The newest merged iteration may still get its closing record.
         first = self.merges[-1].iteration if self.merges else 0
-        for iteration in self._archive.iterations():
+        for iteration in self._deposit_store.iterations():
             if iteration < first:
                 continue
             folder = self.pool.layout.iteration(iteration)
-            names = store.names_in(folder.folder)
+            names = self.pool.store.names_in(folder.folder)
             for unit in self._possible(iteration):
                 if unit not in self._known and folder.record(unit).name in names:
                     self._read(unit)
             if folder.merge.name in names and not (self.merges and iteration == first):
-                self.merges.append(self._archive.merge(iteration))
+                self.merges.append(self._deposit_store.merge(iteration))
         self.units.sort(key=lambda u: (u.iteration, KIND_ORDER.index(u.kind), u.index))
 
     def _possible(self, iteration: int) -> list[Unit]:
@@ -61,7 +64,7 @@ class History:
 
     def _read(self, unit: Unit) -> None:
         try:
-            record = self._archive.record(unit)
+            record = self._deposit_store.record(unit)
             if record is not None:
                 self.units.append(record)
                 self._known.add(unit)
@@ -70,19 +73,19 @@ class History:
 
     @property
     def closing(self) -> UnitRecord | None:
-        """The pool's result: the last closing evaluation; ``None`` where there is none yet."""
+        """Result of the pool: the last closing evaluation; ``None`` if there is none yet."""
         closings = [unit for unit in self.units if unit.kind == "closing"]
         return closings[-1] if closings else None
 
     def table(self) -> pd.DataFrame:
-        """One row a unit and iteration.
+        """Return a table with one row per unit and iteration.
 
         Columns: iteration, kind, index, status, score, standard_error, training_return,
-        environment_steps, total_environment_steps (of the pool, up to and with this iteration),
-        champion (whether the merge named this agent), finished (Unix time), elapsed (seconds that
-        any worker had been at work, without pauses), wall and CPU seconds of training,
-        evaluation, waiting and the pool's own cost, the hyper-parameters that differ between
-        branches, worker, host.
+        environment_steps, total_environment_steps (of the pool, up to and including this
+        iteration), champion (whether the merge selected this agent), finished (Unix time), elapsed
+        (working time, see ``working_seconds``), wall and CPU seconds of training, evaluation,
+        waiting and overhead of the pool, the hyper-parameters that differ between branches,
+        worker, host.
         """
         import pandas as pd
 
@@ -111,39 +114,53 @@ class History:
                 seconds = unit.seconds.get(phase)
                 row[f"{phase}_wall"] = seconds.wall if seconds else 0.0
                 row[f"{phase}_cpu"] = seconds.cpu if seconds else 0.0
-            own = [s for p, s in unit.seconds.items() if p not in (*WORK, "waiting")]
-            row["pool_wall"] = sum(seconds.wall for seconds in own)
-            row["pool_cpu"] = sum(seconds.cpu for seconds in own)
+            overhead = [s for p, s in unit.seconds.items() if p not in (*WORK, "waiting")]
+            row["pool_wall"] = sum(seconds.wall for seconds in overhead)
+            row["pool_cpu"] = sum(seconds.cpu for seconds in overhead)
             row |= {name: unit.hyperparameters.get(name) for name in differing}
             row |= {"worker": unit.worker.id[:8], "host": unit.worker.host}
             rows.append(row)
         return pd.DataFrame(rows)
 
-    def core_a_branch_seconds(self, up_to: int | None = None) -> float:
-        """Seconds that the merged iterations, or those up to a number, would have taken with a core
-        for each branch and one for the parent: in each iteration the longest unit, by CPU seconds
-        of training, evaluation and the pool's own cost."""
+    def seconds_with_one_core_per_branch(self, last_iteration: int | None = None) -> float:
+        """Return the time of the merged iterations with one core per branch and one for the parent.
+
+        That is the sum of the longest unit of each iteration, by CPU seconds of training,
+        evaluation and overhead of the pool.
+
+        Args:
+            last_iteration: leave out later iterations.
+        """
         longest: dict[int, float] = {}
-        merged = {m.iteration for m in self.merges if up_to is None or m.iteration <= up_to}
+        merged = {
+            m.iteration
+            for m in self.merges
+            if last_iteration is None or m.iteration <= last_iteration
+        }
         for unit in self.units:
             if unit.iteration in merged and unit.kind != "closing":
-                spent = sum(s.cpu for phase, s in unit.seconds.items() if phase != "waiting")
-                longest[unit.iteration] = max(longest.get(unit.iteration, 0.0), spent)
+                seconds = sum(s.cpu for phase, s in unit.seconds.items() if phase != "waiting")
+                longest[unit.iteration] = max(longest.get(unit.iteration, 0.0), seconds)
         return sum(longest.values())
 
 
 def working_seconds(units: Sequence[UnitRecord]) -> list[float]:
-    """Until each unit was finished, the seconds in which anybody was at work on one: the union of
-    the times that they took, in which neither a standstill nor a second worker counts."""
+    """Return, for each unit, the working time of the pool until the unit was finished, in seconds.
+
+    That is the length of the union of the units' intervals: pauses do not count, and the time of
+    several workers counts once.
+    """
     import numpy as np
 
     spans = []
     for unit in units:
-        took = sum(seconds.wall for phase, seconds in unit.seconds.items() if phase != "waiting")
-        spans.append((unit.finished - took, unit.finished))
+        duration = sum(
+            seconds.wall for phase, seconds in unit.seconds.items() if phase != "waiting"
+        )
+        spans.append((unit.finished - duration, unit.finished))
     times, worked = [min(spans, default=(0.0, 0.0))[0]], [0.0]
     for start, end in sorted(spans):
-        new = max(start, times[-1])  # what came before is counted already
+        new = max(start, times[-1])  # the time before is already counted
         if new < end:
             times += [new, end]
             worked += [worked[-1], worked[-1] + end - new]

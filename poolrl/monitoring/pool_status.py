@@ -1,4 +1,4 @@
-"""From a pool's files to its status."""
+"""Status of a pool, computed from its files."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import statistics
 from collections import Counter
 
 from poolrl.errors import IncompatiblePool
-from poolrl.monitoring.current_iteration import Flight
-from poolrl.monitoring.heartbeats import Crew
-from poolrl.monitoring.server_clock import ServerClock
+from poolrl.monitoring.current_iteration import CurrentIteration
+from poolrl.monitoring.heartbeats import HeartbeatReader, ServerClock
 from poolrl.monitoring.status_types import (
     ChampionStatus,
     PoolState,
@@ -20,49 +19,50 @@ from poolrl.monitoring.status_types import (
     UnitStatus,
     WorkerStatus,
 )
-from poolrl.monitoring.waiting_reasons import why
+from poolrl.monitoring.waiting_reasons import waiting_reasons
 from poolrl.pool.directory import Pool
 from poolrl.pool.stop_criteria import is_last
-from poolrl.records.records import AgentRef, MergeRecord, NewerSchema, UnitRecord, Unreadable
+from poolrl.records.codec import NewerSchema, Unreadable
+from poolrl.records.records import AgentRef, MergeRecord, UnitRecord
 from poolrl.records.work_units import Unit, units_of
-from poolrl.storage.deposits import Archive
 
 WINDOW = 10
 """Iterations over which speed is averaged."""
 
 PAUSE = 10.0
-"""Times the usual seconds of an iteration: what took longer had nobody at work."""
+"""Multiple of the median seconds of an iteration from which an iteration counts as a pause."""
 
 
-class Observer:
-    """Looks at a pool, again and again; each look reads what is new, and changes nothing."""
+class StatusReader:
+    """Reads the status of a pool repeatedly; each call reads the new files, and writes nothing."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._archive = Archive(pool)
+        self._deposit_store = pool.deposit_store()
         self._clock = ServerClock()
-        self._crew = Crew(pool.layout, self._clock)
-        self._flight: Flight | None = None
+        self._heartbeats = HeartbeatReader(pool.store, self._clock)
+        self._iteration: CurrentIteration | None = None
         self._merges: dict[int, MergeRecord] = {}
 
-    def look(self) -> Status:
-        """The pool as its files show it now.
+    def read(self) -> Status:
+        """Return the current status.
 
         Raises:
-            IncompatiblePool: its last merge is damaged.
-            StoreError: the file system refused.
+            IncompatiblePool: the last merge is damaged.
+            StoreError: a call of the file system failed.
         """
         pool = self._pool
-        self._crew.look()
-        newest = self._archive.newest_merge()
-        workers, forgotten = self._crew.workers()
+        self._heartbeats.read()
+        newest = self._deposit_store.newest_merge()
+        workers, forgotten = self._heartbeats.workers()
         alive = any(worker.state != "silent" for worker in workers)
         closing = self._closing(newest)
-        over = newest is not None and self._is_over(newest, closing, workers)
-        flight = self._in_flight(newest, closing, over)
-        flight.look()
-        units = [] if over else flight.units()
-        state = self._state(newest, flight, over, alive)
+        finished = newest is not None and self._is_finished(newest, closing, workers)
+        current = self._current(newest, closing, finished)
+        current.read()
+        units = [] if finished else current.unit_statuses()
+        reasons = [] if finished else waiting_reasons(pool, current, units, workers, self._clock)
+        state = self._state(newest, current, finished, alive)
         speed = self._speed(newest)
         merged = newest.iteration if newest else None
         return Status(
@@ -72,37 +72,39 @@ class Observer:
             branches=pool.spec.pool.count,
             state=state,
             merged=merged,
-            iteration=flight.iteration,
+            iteration=current.iteration,
             iterations=pool.run.iterations,
             champion=_champion(newest) if newest else None,
             environment_steps=newest.environment_steps if newest else 0,
             speed=speed,
-            seconds_left=self._left(newest, speed, over),
+            seconds_left=self._seconds_left(newest, speed, finished),
             counts=_counts(units),
             units=units,
             workers=workers,
             forgotten_workers=forgotten,
-            waiting=[] if over else why(pool, flight, units, workers, self._clock),
-            attempts=[] if over else flight.attempts(),
-            set_aside=flight.set_aside,
+            waiting=reasons,
+            attempts=[] if finished else current.failed_attempts(),
+            set_aside=current.set_aside,
             result=_result(closing),
-            clock=self._clock.state(),
+            clock=self._clock.offset(),
         )
 
     def _closing(self, newest: MergeRecord | None) -> UnitRecord | None:
-        """The result that belongs to the last merge."""
+        """Return the closing evaluation of the last merge."""
         if newest is None:
             return None
         try:
-            return self._archive.record(Unit(newest.iteration, "closing", 0))
+            return self._deposit_store.record(Unit(newest.iteration, "closing", 0))
         except (Unreadable, NewerSchema):
             return None
 
-    def _is_over(
+    def _is_finished(
         self, newest: MergeRecord, closing: UnitRecord | None, workers: list[WorkerStatus]
     ) -> bool:
-        """Whether there is a result, and nobody goes on: a finished pool may have been extended,
-        and a run whose time was up be gone on with."""
+        """Return whether there is a result and no worker continues the pool.
+
+        A finished pool may be extended, and a run that ended by its time budget be continued.
+        """
         if closing is None:
             return False
         run = self._pool.run
@@ -112,29 +114,31 @@ class Observer:
             worker.state != "silent" and worker.iteration > newest.iteration for worker in workers
         )
 
-    def _in_flight(
-        self, newest: MergeRecord | None, closing: UnitRecord | None, over: bool
-    ) -> Flight:
-        """The iteration in flight; of a pool at its end that is its closing evaluation."""
+    def _current(
+        self, newest: MergeRecord | None, closing: UnitRecord | None, finished: bool
+    ) -> CurrentIteration:
+        """Return the current iteration; at the end of a pool that is its closing evaluation."""
         branches = self._pool.spec.pool.count
         if newest is None:
             units = units_of(0, branches)
-        elif over or (closing is None and is_last(newest, self._pool.run)):
+        elif finished or (closing is None and is_last(newest, self._pool.run)):
             units = [Unit(newest.iteration, "closing", 0)]
         else:
             units = units_of(newest.iteration + 1, branches)
-        if self._flight is None or self._flight.planned != units:
-            self._flight = Flight(self._pool, self._archive, self._crew, self._clock, units)
-        return self._flight
+        if self._iteration is None or self._iteration.planned != units:
+            self._iteration = CurrentIteration(
+                self._pool, self._deposit_store, self._heartbeats, self._clock, units
+            )
+        return self._iteration
 
     def _state(
-        self, newest: MergeRecord | None, flight: Flight, over: bool, alive: bool
+        self, newest: MergeRecord | None, current: CurrentIteration, finished: bool, alive: bool
     ) -> PoolState:
-        if over:
+        if finished:
             return "finished"
         if alive:
             return "running"
-        return "new" if newest is None and not flight.begun else "stopped"
+        return "new" if newest is None and not current.started else "stopped"
 
     def _speed(self, newest: MergeRecord | None) -> Speed | None:
         if newest is None:
@@ -143,17 +147,17 @@ class Observer:
         known, self._merges = self._merges, {newest.iteration: newest}
         for iteration in range(newest.iteration - 1, first - 1, -1):
             try:
-                merge = known.get(iteration) or self._archive.merge(iteration)
+                merge = known.get(iteration) or self._deposit_store.merge(iteration)
             except IncompatiblePool:
-                break  # `poolrl verify` tells of it
+                break  # `poolrl verify` reports it
             self._merges[iteration] = merge
         merges = [self._merges[iteration] for iteration in sorted(self._merges)]
         pairs = list(itertools.pairwise(merges))
         gaps = [max(1e-6, later.finished - earlier.finished) for earlier, later in pairs]
         if not gaps:
             return None
-        usual = PAUSE * statistics.median(gaps)
-        working = [(gap, *pair) for gap, pair in zip(gaps, pairs, strict=True) if gap <= usual]
+        longest = PAUSE * statistics.median(gaps)
+        working = [(gap, *pair) for gap, pair in zip(gaps, pairs, strict=True) if gap <= longest]
         seconds = sum(gap for gap, *_ in working)
         steps = sum(b.environment_steps - a.environment_steps for _, a, b in working)
         return Speed(
@@ -162,8 +166,10 @@ class Observer:
             environment_steps_per_second=steps / seconds,
         )
 
-    def _left(self, newest: MergeRecord | None, speed: Speed | None, over: bool) -> float | None:
-        if over:
+    def _seconds_left(
+        self, newest: MergeRecord | None, speed: Speed | None, finished: bool
+    ) -> float | None:
+        if finished:
             return 0.0
         if newest is None or speed is None:
             return None

@@ -1,6 +1,6 @@
-"""What ``poolrl status --json`` prints: these keys stay, later versions may add others.
+"""Structures of ``poolrl status --json``: their keys stay, later versions may add others.
 
-Durations are in seconds. ``None`` stands for what cannot be told.
+Durations are in seconds. ``None`` means unknown.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ class ChampionStatus(Struct, frozen=True):
     """The champion of the last merge.
 
     Attributes:
-        iteration: whose merge it is.
-        unit: which of its units deposited the agent.
-        score: by which it was selected, biased upward.
-        parent_score: of the champion before it, measured again in this iteration, unbiased.
-        rule: by which it was selected.
+        iteration: of the merge.
+        unit: that deposited the agent.
+        score: by which the agent was selected, biased upward.
+        parent_score: of the previous champion, evaluated again in this iteration, unbiased.
+        rule: by which the agent was selected.
+        agent: file of the agent.
     """
 
     iteration: int
@@ -37,10 +38,12 @@ class ChampionStatus(Struct, frozen=True):
 
 
 class Speed(Struct, frozen=True):
-    """Over the last iterations, without the time in which nobody worked.
+    """Speed over the last iterations, without pauses.
 
     Attributes:
-        iterations: over how many.
+        iterations: number of iterations in the average.
+        iterations_per_hour: of the pool.
+        environment_steps_per_second: of the pool.
     """
 
     iterations: int
@@ -49,20 +52,21 @@ class Speed(Struct, frozen=True):
 
 
 class UnitStatus(Struct, frozen=True, kw_only=True):
-    """A unit of the iteration in flight.
+    """A unit of the current iteration.
 
     Attributes:
         unit: as in ``branch-003``.
-        state: ``free``, nobody has claimed it; ``working``; ``silent``, whoever claimed it has not
-            touched its lease when that was due; or what was deposited.
+        state: ``free``, not claimed; ``working``; ``silent``, the worker is overdue to touch the
+            lease; or the status of the deposit.
         score: of a deposit.
         reason: of a failure.
-        worker, host, pid, job: who did it, or is at it; ``job`` as SLURM names it, 12 or 12_3.
-        claimed_seconds: since it was claimed.
+        worker, host, pid, job: the worker that has deposited or claimed the unit; ``job`` as SLURM
+            names it, 12 or 12_3.
+        claimed_seconds: since the unit was claimed.
         lease_seconds: since its lease was touched.
         heartbeat_seconds: since its worker's last heartbeat.
-        copies: how many workers have claimed it besides the first, since it takes long.
-        attempts: how many tries at it have failed.
+        copies: number of workers that compute a backup copy of the unit, as it is a straggler.
+        attempts: number of failed attempts.
     """
 
     unit: str
@@ -81,15 +85,18 @@ class UnitStatus(Struct, frozen=True, kw_only=True):
 
 
 class WorkerStatus(Struct, frozen=True, kw_only=True):
-    """A worker that has a heartbeat, which all have but those that ended.
+    """A worker with a heartbeat; a worker that ends removes its heartbeat.
 
     Attributes:
-        state: that it told last; ``silent`` where its next heartbeat is overdue: it is stopped,
-            cut off or dead.
-        doing: the unit that it told of last.
+        worker, host, pid, job: as in ``UnitStatus``.
+        restarts: number of times that the launcher has restarted the worker.
+        state: last reported state; ``silent`` if the next heartbeat is overdue: the worker is
+            stopped, disconnected or dead.
+        iteration: last reported iteration.
+        doing: last reported unit.
         seconds: since that state began.
-        heartbeat_seconds: since its last heartbeat.
-        clock_seconds: how far its clock is ahead of the file server's.
+        heartbeat_seconds: since the last heartbeat.
+        clock_seconds: how far the worker's clock is ahead of the file server's.
     """
 
     worker: str
@@ -109,9 +116,9 @@ class Reason(Struct, frozen=True):
     """Something that the pool waits for.
 
     Attributes:
-        unit: empty where it is the pool as a whole.
-        text: for people.
-        within_seconds: until what is told there happens at the latest, as far as one can tell.
+        unit: empty if the reason concerns the whole pool.
+        text: message for the user.
+        within_seconds: upper bound of the time until the pool continues, if known.
     """
 
     unit: str
@@ -120,7 +127,7 @@ class Reason(Struct, frozen=True):
 
 
 class AttemptStatus(Struct, frozen=True):
-    """A try that failed for reasons of its worker."""
+    """An attempt that failed for reasons of its worker."""
 
     unit: str
     reason: str
@@ -137,10 +144,14 @@ class Result(Struct, frozen=True):
     evaluation: Evaluation | None
 
 
-class Clock(Struct, frozen=True):
-    """How far the clock of the file server is ahead of this machine's, and how that is known:
-    from a ``worker`` on this machine, from files that were ``watched`` as they changed, or
-    ``assumed``: 0, or as much as the newest file is in our future."""
+class ClockOffset(Struct, frozen=True):
+    """Estimate of how far the file server's clock is ahead of this machine's.
+
+    Attributes:
+        offset_seconds: the estimate.
+        known_by: source of the estimate: a ``worker`` on this machine, files that changed while
+            they were ``watched``, or ``assumed``: 0, or more if a file is from the future.
+    """
 
     offset_seconds: float
     known_by: Literal["worker", "watched", "assumed"]
@@ -150,20 +161,27 @@ class Status(Struct, frozen=True, kw_only=True):
     """A pool at one instant.
 
     Attributes:
-        state: ``new``, nobody has begun; ``running``, some worker is alive; ``stopped``, none is;
-            ``finished``, there is a result and nothing in flight.
-        merged: the last iteration that is merged.
-        iteration: the one in flight; the last one of a finished pool.
-        iterations: the one after which the pool ends.
+        schema: version of these structures.
+        directory: of the pool.
+        task, seed, branches: from its specification.
+        state: ``new``, no worker has started; ``running``, a worker is alive; ``stopped``, none
+            is; ``finished``, there is a result and no unit left.
+        merged: last merged iteration.
+        iteration: current iteration; the last one of a finished pool.
+        iterations: iteration after which the pool ends.
+        champion: of the last merge.
         environment_steps: of all merged iterations.
-        seconds_left: at the last iterations' speed.
-        counts: how many units of the iteration in flight are in each state.
-        units: of the iteration in flight; none of a finished pool.
-        workers: by host and process, those with a heartbeat within the last hour.
-        forgotten_workers: how many heartbeats are older.
-        waiting: what the pool waits for, the most telling first.
-        attempts: in the iteration in flight.
-        set_aside: how many damaged files workers have set aside in it.
+        speed: over the last iterations.
+        seconds_left: at that speed.
+        counts: number of units of the current iteration in each state.
+        units: of the current iteration; none of a finished pool.
+        workers: with a heartbeat within the last hour, by host and process.
+        forgotten_workers: number of older heartbeats.
+        waiting: what the pool waits for, the most important reason first.
+        attempts: failed attempts in the current iteration.
+        set_aside: number of damaged files that workers have set aside in it.
+        result: of the pool.
+        clock: of the file server.
     """
 
     schema: int = SCHEMA
@@ -187,4 +205,4 @@ class Status(Struct, frozen=True, kw_only=True):
     attempts: list[AttemptStatus]
     set_aside: int
     result: Result | None
-    clock: Clock
+    clock: ClockOffset

@@ -1,58 +1,67 @@
-"""Why a pool waits, and until when: foretold by the limits that its workers act by."""
+"""What a pool waits for, and until when by the timeouts of its workers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 from poolrl.formatting import duration
-from poolrl.monitoring.current_iteration import Flight
-from poolrl.monitoring.server_clock import ServerClock
+from poolrl.monitoring.current_iteration import CurrentIteration
+from poolrl.monitoring.heartbeats import ServerClock
 from poolrl.monitoring.status_types import Reason, UnitStatus, WorkerStatus
 from poolrl.pool.directory import Pool
-from poolrl.pool.timeouts import MOST_COPIES, UNYIELDING, doubling_seconds
+from poolrl.pool.timeouts import MAX_BACKUP_COPIES, straggler_seconds
+from poolrl.storage.claims import LEASE_IGNORED_AFTER
 
 
-def why(
+def waiting_reasons(
     pool: Pool,
-    flight: Flight,
+    current: CurrentIteration,
     units: Sequence[UnitStatus],
     workers: Sequence[WorkerStatus],
     clock: ServerClock,
 ) -> list[Reason]:
-    """What a pool that is not over waits for: silent workers first, then what takes longest."""
+    """Return what an unfinished pool waits for: silent workers first, then the longest units.
+
+    Args:
+        pool: to read the timeouts from.
+        current: the current iteration.
+        units: status of its units.
+        workers: with a heartbeat of the last hour.
+        clock: of the file server.
+    """
     alive = [worker for worker in workers if worker.state != "silent"]
     reasons = []
     if not alive:
-        reasons.append(_nobody(workers))
-    taken = [unit for unit in units if unit.state in ("working", "silent")]
-    taken.sort(key=lambda u: (u.state != "silent", -(u.claimed_seconds or 0.0), u.unit))
+        reasons.append(_no_worker(workers))
+    claimed = [unit for unit in units if unit.state in ("working", "silent")]
+    claimed.sort(key=lambda u: (u.state != "silent", -(u.claimed_seconds or 0.0), u.unit))
     idle = sum(worker.state == "waiting" for worker in alive)
-    reasons += [_unit(pool, flight, unit, len(alive), idle) for unit in taken]
-    if not taken and not any(unit.state == "free" for unit in units):
+    reasons += [_unit(pool, current, unit, len(alive), idle) for unit in claimed]
+    if not claimed and not any(unit.state == "free" for unit in units):
         merging = next((w for w in alive if w.state == "merging"), None)
-        at = f" by the worker on {_name(merging)}" if merging else ""
-        reasons.append(Reason("", f"all is deposited: iteration {flight.iteration} is merged{at}"))
-    if alive and flight.newest is not None:
-        still, limit = clock.age(flight.newest), pool.run.stall_timeout
-        if still > limit / 10:
+        by = f" by the worker on {_name(merging)}" if merging else ""
+        reasons.append(Reason("", f"all is deposited: iteration {current.iteration} is merged{by}"))
+    if alive and current.last_change is not None:
+        unchanged, limit = clock.age(current.last_change), pool.run.stall_timeout
+        if unchanged > limit / 10:
             text = (
-                f"nothing new for {duration(still)}; the workers end with exit code 3 after "
+                f"nothing new for {duration(unchanged)}; the workers end with exit code 3 after "
                 f"{duration(limit)}"
             )
-            reasons.append(Reason("", text, max(0.0, limit - still)))
+            reasons.append(Reason("", text, max(0.0, limit - unchanged)))
     return reasons
 
 
-def _nobody(workers: Sequence[WorkerStatus]) -> Reason:
+def _no_worker(workers: Sequence[WorkerStatus]) -> Reason:
     last = min(workers, key=lambda worker: worker.heartbeat_seconds, default=None)
-    heard = ""
+    last_heard = ""
     if last is not None:
         ago = duration(last.heartbeat_seconds)
-        heard = f"; the last one, on {_name(last)}, was heard {ago} ago"
-    return Reason("", f"no worker is alive{heard}: nothing goes on until one is started")
+        last_heard = f"; the last one, on {_name(last)}, was heard {ago} ago"
+    return Reason("", f"no worker is alive{last_heard}: nothing goes on until one is started")
 
 
-def _unit(pool: Pool, flight: Flight, unit: UnitStatus, alive: int, idle: int) -> Reason:
+def _unit(pool: Pool, current: CurrentIteration, unit: UnitStatus, alive: int, idle: int) -> Reason:
     if unit.state == "silent":
         return _silent(pool, unit, alive, idle)
     parts = [f"{unit.unit}: worker on {_name(unit)} at it"]
@@ -60,7 +69,7 @@ def _unit(pool: Pool, flight: Flight, unit: UnitStatus, alive: int, idle: int) -
     claimed = unit.claimed_seconds
     if claimed is not None:
         parts[0] += f" for {duration(claimed)}"
-        limits = [*_doubling(pool, flight, unit, claimed), *_timeout(pool, flight, claimed)]
+        limits = [*_straggler(pool, current, unit, claimed), *_timeout(pool, current, claimed)]
     if unit.copies:
         parts.append(f"done by {_copies(unit)} too, since it takes long")
     within = min((seconds for _, seconds in limits), default=None)
@@ -68,10 +77,10 @@ def _unit(pool: Pool, flight: Flight, unit: UnitStatus, alive: int, idle: int) -
 
 
 def _silent(pool: Pool, unit: UnitStatus, alive: int, idle: int) -> Reason:
-    """A worker that was stopped, cut off or killed."""
+    """Return the reason for a unit of a worker that was stopped, disconnected or killed."""
     lease = pool.spec.pool.lease_duration
     silent = unit.lease_seconds or 0.0
-    lapses, latest = lease - silent, UNYIELDING * lease - silent
+    lapses, latest = lease - silent, LEASE_IGNORED_AFTER * lease - silent
     text = f"{unit.unit}: worker on {_name(unit)} silent for {duration(silent)}; "
     if not alive:
         return Reason(unit.unit, f"{text}there is nobody to take over")
@@ -95,24 +104,24 @@ def _copies(unit: UnitStatus) -> str:
     return "another worker" if unit.copies == 1 else f"{unit.copies} other workers"
 
 
-def _doubling(
-    pool: Pool, flight: Flight, unit: UnitStatus, claimed: float
+def _straggler(
+    pool: Pool, current: CurrentIteration, unit: UnitStatus, claimed: float
 ) -> Iterator[tuple[str, float]]:
-    if unit.copies >= MOST_COPIES:
+    if unit.copies >= MAX_BACKUP_COPIES:
         return
-    longest = flight.longest_sibling
-    limit = doubling_seconds(longest, pool.spec.pool.lease_duration)
+    longest = current.longest_branch_seconds
+    limit = straggler_seconds(longest, pool.spec.pool.lease_duration)
     if claimed > limit / 3:
         sibling = f"its longest sibling took {duration(longest)}; " if longest else ""
         left = max(0.0, limit - claimed)
         yield f"{sibling}doubled by a free worker after {duration(limit)}", left
 
 
-def _timeout(pool: Pool, flight: Flight, claimed: float) -> Iterator[tuple[str, float]]:
+def _timeout(pool: Pool, current: CurrentIteration, claimed: float) -> Iterator[tuple[str, float]]:
     timeout, least = pool.run.branch_timeout, pool.run.min_deposits
     if timeout is None:
         return
-    done = sum(u.kind == "branch" and r.score is not None for u, r in flight.records.items())
+    done = sum(u.kind == "branch" and r.score is not None for u, r in current.records.items())
     enough = "" if done >= least else f", if {least - done} more branches have succeeded"
     yield (
         f"the iteration goes on without it after {duration(timeout)}{enough}",
@@ -120,8 +129,9 @@ def _timeout(pool: Pool, flight: Flight, claimed: float) -> Iterator[tuple[str, 
     )
 
 
-def _name(who: UnitStatus | WorkerStatus) -> str:
-    """Where a worker is, as people ask for it."""
-    host = who.host or "an unknown host"
-    told = f"job {who.job}" if who.job else f"process {who.pid}" if who.pid else ""
-    return f"{host} ({told})" if told else host
+def _name(status: UnitStatus | WorkerStatus) -> str:
+    """Return the host of a worker with its job or process."""
+    host = status.host or "an unknown host"
+    process = f"process {status.pid}" if status.pid else ""
+    detail = f"job {status.job}" if status.job else process
+    return f"{host} ({detail})" if detail else host

@@ -1,4 +1,4 @@
-"""A pool's history as a picture."""
+"""Plot of the history of a pool."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ from poolrl.monitoring.history import History
 if TYPE_CHECKING:
     import pandas as pd
 
-BRANCH, CHAMPION, AGAIN, CLOSING = "#b8c4ce", "#1f5fa8", "#d9822b", "#2e8540"
+BRANCH, CHAMPION, REEVALUATED, CLOSING = "#b8c4ce", "#1f5fa8", "#d9822b", "#2e8540"
 
 
 def plot_history(history: History, output: Path) -> None:
-    """Draw scores against iteration, environment steps and working time.
+    """Plot scores against iterations, environment steps and working time.
+
+    Args:
+        history: refreshed by the caller.
+        output: a .png, .pdf or .svg file.
 
     Raises:
         UsageError: the pool has no merge yet, or the file cannot be written.
@@ -31,7 +35,7 @@ def plot_history(history: History, output: Path) -> None:
 
 
 def plot_bytes(history: History) -> bytes:
-    """The same as a PNG.
+    """Return the same plot as PNG data.
 
     Raises:
         UsageError: the pool has no merge yet.
@@ -42,8 +46,11 @@ def plot_bytes(history: History) -> bytes:
 
 
 def _figure(history: History) -> Any:
-    """The champion's score is the best of many noisy means and so is biased upward; its
-    re-evaluation as the next iteration's parent is not."""
+    """Draw the plot.
+
+    The score by which a champion is selected is the maximum of noisy means, and biased upward. Its
+    re-evaluation as the parent of the next iteration is not, so both are drawn.
+    """
     if not history.merges:
         raise UsageError(f"{history.pool.layout.root}: the pool has no merged iteration yet")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -67,7 +74,7 @@ def _figure(history: History) -> Any:
         f"{history.pool.layout.root.name}: {spec.task.id}, {spec.pool.count} branches, "
         f"seed {spec.pool.seed}",
         fontsize="medium",
-        parse_math=False,  # a name may hold dollars
+        parse_math=False,  # a name may contain dollar signs
     )
     return figure
 
@@ -76,7 +83,7 @@ def _draw(axis: Any, table: pd.DataFrame, x: str, label: str) -> None:
     branches = table[table["kind"] == "branch"]
     axis.plot(branches[x], branches["score"], ".", color=BRANCH, ms=3, label="branches", zorder=1)
     champions = table[table["champion"] & table["kind"].isin(["initial", "branch", "parent"])]
-    # An agent is the champion from the end of its iteration on.
+    # A champion is drawn at the end of its iteration.
     end = table[table["kind"] != "closing"].groupby("iteration")[x].max()
     axis.plot(
         end.reindex(champions["iteration"]),
@@ -88,9 +95,9 @@ def _draw(axis: Any, table: pd.DataFrame, x: str, label: str) -> None:
     )
     parents = table[table["kind"] == "parent"]
     axis.plot(
-        end.reindex(parents["iteration"] - 1),  # it is the champion of the iteration before
+        end.reindex(parents["iteration"] - 1),  # the parent is the previous champion
         parents["score"],
-        color=AGAIN,
+        color=REEVALUATED,
         lw=1.2,
         label="champion, evaluated again",
         zorder=3,

@@ -1,4 +1,4 @@
-"""A run's progress: a live line on a terminal, plain lines elsewhere."""
+"""Progress of a run: a progress bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from poolrl.monitoring.history import History
 from poolrl.records.records import MergeRecord
 
 WINDOW = 10
-"""Iterations over which speed is averaged."""
+"""Number of iterations over which the speed is averaged."""
 
 
 class RunProgress:
@@ -25,9 +25,9 @@ class RunProgress:
         """
         Args:
             history: refreshed by the caller.
-            iterations: where the run ends.
-            deadline: Unix time at which it ends at the latest.
-            console: where to write.
+            iterations: number of the last iteration of the run.
+            deadline: Unix time at which the run ends at the latest, if there is one.
+            console: to write to.
         """
         self._history = history
         self._iterations = iterations
@@ -63,7 +63,7 @@ class RunProgress:
         self._bar.stop()
 
     def update(self) -> None:
-        """Show what is new since the last call."""
+        """Show the merges since the last call."""
         for merge in self._history.merges:
             if merge.iteration > self._shown:
                 self._shown = merge.iteration

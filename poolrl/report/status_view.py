@@ -1,4 +1,4 @@
-"""A pool's status for people: all of a small pool, and of a large one what is unusual."""
+"""Status of a pool as text: all units of a small pool, the unusual units of a large one."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from poolrl.files import printable
 from poolrl.formatting import duration
 from poolrl.monitoring.status_types import Status, UnitStatus
 
-MOST_UNITS = 24
-"""Units that are listed one by one; of more, only what is unusual."""
+MAX_UNITS_LISTED = 24
+"""Number of units up to which all are listed; of more, only unusual ones are."""
 
-MOST_LINES = 8
-"""Lines of each kind."""
+MAX_LINES = 8
+"""Number of lines of each kind."""
 
 SKEW_SECONDS = 5.0
-"""A difference of clocks that is worth telling."""
+"""Difference of clocks that is reported, in seconds."""
 
 COLOURS = {
     "free": "dim",
@@ -38,7 +38,7 @@ COLOURS = {
 
 
 class QueuedJob(Protocol):
-    """A job as a cluster's queue shows it; see ``poolrl.launch.slurm``."""
+    """A job in the queue of a cluster; see ``poolrl.launch.slurm``."""
 
     @property
     def job(self) -> str: ...
@@ -57,17 +57,17 @@ class QueuedJob(Protocol):
 def view(
     status: Status, jobs: Sequence[QueuedJob] | None = None, *, complete: bool = False
 ) -> RenderableType:
-    """What to print.
+    """Return the text to print.
 
     Args:
         status: of the pool.
-        jobs: of the pool, as the cluster's queue shows them; ``None`` where there is none.
-        complete: whether every unit of a large pool is listed too.
+        jobs: of the pool, in the queue of the cluster; ``None`` if there is no cluster.
+        complete: list all units of a large pool too.
     """
     parts: list[RenderableType] = [_head(status)]
     if status.units:
         shown = status.units
-        if len(shown) > MOST_UNITS and not complete:
+        if len(shown) > MAX_UNITS_LISTED and not complete:
             shown = _unusual(shown)
         parts.append(_counts(status))
         if shown:
@@ -78,17 +78,17 @@ def view(
 
 
 def _head(status: Status) -> Text:
-    head = Text(f"pool {_word(status.directory)}: {_word(status.task)}, ")
+    head = Text(f"pool {_printable(status.directory)}: {_printable(status.task)}, ")
     head.append(f"{status.branches} branches, seed {status.seed}: ")
     head.append(status.state, COLOURS[status.state])
     champion, speed = status.champion, status.speed
     if champion is not None:
         again = champion.parent_score
-        told = f" (the one before it again: {again:.2f})" if again is not None else ""
+        previous = f" (the one before it again: {again:.2f})" if again is not None else ""
         score = "none" if champion.score is None else f"{champion.score:.2f}"
         head.append(
             f"\niteration {status.iteration} of {status.iterations}; champion of iteration "
-            f"{champion.iteration}: score {score}{told}"
+            f"{champion.iteration}: score {score}{previous}"
         )
     else:
         head.append(f"\niteration {status.iteration} of {status.iterations}; no champion yet")
@@ -103,7 +103,7 @@ def _head(status: Status) -> Text:
     if status.result is not None:
         evaluation = status.result.evaluation
         if evaluation is None:
-            head.append(f"\nresult: none: {_word(status.result.reason)}")
+            head.append(f"\nresult: none: {_printable(status.result.reason)}")
         else:
             head.append(
                 f"\nresult: mean return {evaluation.score:.2f} ± {evaluation.standard_error:.2f} "
@@ -118,21 +118,24 @@ def _counts(status: Status) -> Text:
         text.append(", " if position else "")
         text.append(f"{status.counts[state]} {state}", COLOURS[state])
     states = Counter(worker.state for worker in status.workers)
-    told = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
-    text.append(f"; workers: {told or 'none'}")
+    workers = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+    text.append(f"; workers: {workers or 'none'}")
     return text
 
 
 def _unusual(units: Sequence[UnitStatus]) -> list[UnitStatus]:
-    """What is not simply free, at work or done; and those at work for longest."""
-    odd = [
+    """Return the units that are silent, failed, abandoned, retried or copied, and the three units
+    that were claimed for longest."""
+    unusual = [
         unit
         for unit in units
         if unit.state in ("silent", "failed", "abandoned") or unit.attempts or unit.copies
     ]
-    working = [unit for unit in units if unit.state == "working" and unit not in odd[:MOST_UNITS]]
+    working = [
+        unit for unit in units if unit.state == "working" and unit not in unusual[:MAX_UNITS_LISTED]
+    ]
     working.sort(key=lambda unit: -(unit.claimed_seconds or 0.0))
-    return [*odd[:MOST_UNITS], *working[:3]]
+    return [*unusual[:MAX_UNITS_LISTED], *working[:3]]
 
 
 def _table(units: Sequence[UnitStatus]) -> Table:
@@ -147,13 +150,13 @@ def _table(units: Sequence[UnitStatus]) -> Table:
         if unit.copies:
             notes.append(f"doubled {unit.copies} times")
         if unit.reason:
-            notes.append(_word(unit.reason))
+            notes.append(_printable(unit.reason))
         table.add_row(
             Text(unit.unit),
             Text(unit.state, COLOURS[unit.state]),
             Text("" if unit.score is None else f"{unit.score:.2f}"),
-            Text(_word(unit.host, 40)),
-            Text(_word(unit.job, 40)),
+            Text(_printable(unit.host, 40)),
+            Text(_printable(unit.job, 40)),
             *(
                 Text("" if seconds is None else duration(seconds))
                 for seconds in (unit.claimed_seconds, unit.lease_seconds, unit.heartbeat_seconds)
@@ -164,8 +167,8 @@ def _table(units: Sequence[UnitStatus]) -> Table:
 
 
 def _lines(status: Status) -> Iterator[str]:
-    yield from _some("waits: ", [reason.text for reason in status.waiting])
-    yield from _some(
+    yield from _limited("waits: ", [reason.text for reason in status.waiting])
+    yield from _limited(
         "attempt: ",
         [
             f"{attempt.unit} on {attempt.host}{f' (job {attempt.job})' if attempt.job else ''}: "
@@ -173,9 +176,9 @@ def _lines(status: Status) -> Iterator[str]:
             for attempt in status.attempts
         ],
     )
-    at_unit = {unit.worker for unit in status.units if unit.state == "silent"}
-    silent = [w for w in status.workers if w.state == "silent" and w.worker not in at_unit]
-    yield from _some(
+    silent_on_unit = {unit.worker for unit in status.units if unit.state == "silent"}
+    silent = [w for w in status.workers if w.state == "silent" and w.worker not in silent_on_unit]
+    yield from _limited(
         "silent: ",
         [
             f"worker on {w.host}{f' (job {w.job})' if w.job else f' (process {w.pid})'}, for "
@@ -192,7 +195,7 @@ def _lines(status: Status) -> Iterator[str]:
         for w in status.workers
         if w.state != "silent" and abs(w.clock_seconds) > SKEW_SECONDS
     }
-    yield from _some(
+    yield from _limited(
         "clock: ",
         [f"{host} is {seconds:+.0f} s from the file server" for host, seconds in skewed.items()],
     )
@@ -208,10 +211,10 @@ def _queue(jobs: Sequence[QueuedJob]) -> Iterator[str]:
     if not jobs:
         return
     states = Counter(job.state for job in jobs)
-    told = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
-    yield f"SLURM: {told}"
+    counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+    yield f"SLURM: {counts}"
     pending = [job for job in jobs if job.state == "PENDING"]
-    yield from _some(
+    yield from _limited(
         "SLURM: ",
         [
             f"{job.job} {job.state}, {job.reason}"
@@ -221,15 +224,15 @@ def _queue(jobs: Sequence[QueuedJob]) -> Iterator[str]:
     )
 
 
-def _some(label: str, lines: Sequence[str]) -> Iterator[str]:
-    yield from (f"{label}{line}" for line in lines[:MOST_LINES])
-    if len(lines) > MOST_LINES:
-        yield f"{label}… and {len(lines) - MOST_LINES} more"
+def _limited(label: str, lines: Sequence[str]) -> Iterator[str]:
+    yield from (f"{label}{line}" for line in lines[:MAX_LINES])
+    if len(lines) > MAX_LINES:
+        yield f"{label}… and {len(lines) - MAX_LINES} more"
 
 
 def _line(text: str) -> Text:
-    return Text(_word(text, 400))
+    return Text(_printable(text, 400))
 
 
-def _word(text: str, most: int = 200) -> str:
+def _printable(text: str, most: int = 200) -> str:
     return printable(text, most)

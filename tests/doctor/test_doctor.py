@@ -1,4 +1,4 @@
-"""The doctor on real file systems, sound and unsound ones."""
+"""Checks of file systems, on a real one and with failing calls."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from pathlib import Path
 import pytest
 
 from poolrl.config.schema import RunOptions
-from poolrl.doctor import checks as calls
-from poolrl.doctor import examination as doctor
-from poolrl.doctor import mounts, room
+from poolrl.doctor import checks, mounts
+from poolrl.doctor.checks import CheckResult
+from poolrl.doctor.examination import check_briefly, check_file_system
 from poolrl.doctor.scratch import STALE_SECONDS
 from poolrl.errors import UsageError
 from poolrl.pool.directory import Pool, make_pool
-from tests.cli.test_errors import poolrl
 from tests.conftest import tiny_spec
-from tests.waiting import until
+from tests.helpers.command_line import poolrl
+from tests.helpers.waiting import until
 
 CHECKS = {
     "file system",
@@ -46,15 +46,15 @@ CHECKS = {
 }
 
 
-def by_check(findings: list[doctor.Finding]) -> dict[str, doctor.Finding]:
-    return {finding.check: finding for finding in findings}
+def by_check(results: list[CheckResult]) -> dict[str, CheckResult]:
+    return {result.check: result for result in results}
 
 
 def test_a_sound_file_system(tmp_path: Path) -> None:
-    findings = by_check(doctor.examine(tmp_path))
-    assert findings.keys() == CHECKS
-    assert [f for f in findings.values() if f.level == "refused"] == []
-    assert findings["lease"].level in ("ok", "note")
+    results = by_check(check_file_system(tmp_path))
+    assert results.keys() == CHECKS
+    assert [f for f in results.values() if f.level == "refused"] == []
+    assert results["lease"].level in ("ok", "note")
     assert os.listdir(tmp_path) == []
 
 
@@ -78,7 +78,7 @@ def test_what_it_prints(tmp_path: Path) -> None:
         assert re.match(r"(ok|note|warning|refused) +\w|  +→ ", line), line
 
 
-def test_a_place_that_cannot_be(tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path in ("absent/pool", "file/pool"):
         said = poolrl("doctor", path, cwd=tmp_path)
@@ -110,7 +110,7 @@ def test_killed_at_any_time_it_leaves_nothing(tmp_path: Path, sent: signal.Signa
         until(lambda: not os.listdir(tmp_path), "that the second process clears up", left)
 
 
-def test_what_a_killed_doctor_left_is_swept_when_it_is_old(tmp_path: Path) -> None:
+def test_old_folders_of_killed_processes_are_removed(tmp_path: Path) -> None:
     old, young = (tmp_path / f".doctor-{digit * 32}" for digit in "01")
     elsewhere = tmp_path / "elsewhere"
     for folder in (old, young, elsewhere):
@@ -121,16 +121,16 @@ def test_what_a_killed_doctor_left_is_swept_when_it_is_old(tmp_path: Path) -> No
     before = time.time() - STALE_SECONDS - 60
     os.utime(old, (before, before))
     os.utime(link, (before, before), follow_symlinks=False)
-    doctor.brief(tmp_path)
+    check_briefly(tmp_path)
     assert sorted(os.listdir(tmp_path)) == sorted([young.name, elsewhere.name, link.name])
     assert (elsewhere / "file").exists()
 
 
-def test_the_brief_form_is_brief(tmp_path: Path) -> None:
+def test_the_brief_check_is_fast(tmp_path: Path) -> None:
     times = []
     for _ in range(5):
         start = time.perf_counter()
-        doctor.brief(tmp_path / "a" / "b")
+        check_briefly(tmp_path / "a" / "b")
         times.append(time.perf_counter() - start)
     assert min(times) < 0.05
     assert os.listdir(tmp_path / "a" / "b") == []
@@ -146,24 +146,24 @@ while True:
 """
 
 
-def test_the_brief_form_may_be_used_by_many_at_once(tmp_path: Path) -> None:
-    """As by the tasks of an array, which all make the same pool."""
+def test_the_brief_check_may_be_used_by_many_at_once(tmp_path: Path) -> None:
+    """All tasks of an array create the same pool."""
     others = [subprocess.Popen([sys.executable, "-c", CHURN, str(tmp_path)]) for _ in range(2)]
     try:
         for _ in range(200):
-            doctor.brief(tmp_path)
+            check_briefly(tmp_path)
     finally:
         for other in others:
             other.kill()
             other.wait()
 
 
-def test_the_brief_form_leaves_no_folder_where_it_refuses(
+def test_the_brief_check_leaves_no_folder_where_it_refuses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "link", refuse(errno.EPERM))
     with pytest.raises(UsageError, match="no hard links"):
-        doctor.brief(tmp_path / "a" / "b")
+        check_briefly(tmp_path / "a" / "b")
     assert os.listdir(tmp_path) == []
 
 
@@ -194,7 +194,7 @@ def test_a_call_that_fails_is_refused_by_doctor_and_by_run(
     words: str,
 ) -> None:
     monkeypatch.setattr(os, name, refuse(error))
-    found = by_check(doctor.examine(tmp_path))[check]
+    found = by_check(check_file_system(tmp_path))[check]
     assert (found.level, words in found.found) == ("refused", True), found
     with pytest.raises(UsageError, match=re.escape(words)) as refused:
         make_pool(tmp_path / "pool", tiny_spec(), RunOptions())
@@ -203,7 +203,9 @@ def test_a_call_that_fails_is_refused_by_doctor_and_by_run(
     assert os.listdir(tmp_path) == []
 
 
-def test_calls_that_lie_are_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_calls_with_wrong_effects_are_detected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = os.open
 
     def forgiving(path: str, flags: int, *rest: int, **named: int) -> int:
@@ -211,16 +213,16 @@ def test_calls_that_lie_are_found_out(tmp_path: Path, monkeypatch: pytest.Monkey
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "open", forgiving)
-        assert calls.exclusive_create(tmp_path).level == "refused"
+        assert checks.exclusive_create(tmp_path).level == "refused"
     with monkeypatch.context() as patch:
         patch.setattr(os, "link", os.replace)
-        assert calls.hard_link(tmp_path).level == "refused"
+        assert checks.hard_link(tmp_path).level == "refused"
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", lambda *_: None)
-        assert calls.rename(tmp_path).level == "refused"
+        assert checks.rename(tmp_path).level == "refused"
 
 
-def test_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_free_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.statvfs(tmp_path)
 
     def with_free(blocks: int, files: int) -> None:
@@ -231,7 +233,7 @@ def test_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     levels = {}
     for blocks, files in ((10, 10), (10_000, 1000), (10_000_000, 1_000_000)):
         with_free(blocks, files)
-        levels[blocks] = (room.space(tmp_path).level, room.inodes(tmp_path).level)
+        levels[blocks] = (checks.space(tmp_path).level, checks.inodes(tmp_path).level)
     assert levels == {
         10: ("refused", "refused"),
         10_000: ("warning", "warning"),
@@ -244,7 +246,7 @@ def test_clocks_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     for ahead, level in ((0.0, "ok"), (20.0, "note"), (-4000.0, "warning")):
         with monkeypatch.context() as patch:
             patch.setattr(time, "time", lambda ahead=ahead: now() - ahead)
-            found = room.clock(tmp_path)
+            found = checks.clock(tmp_path)
         assert found.level == level
         assert "earlier" in found.found if ahead < 0 else "earlier" not in found.found
 
@@ -258,7 +260,7 @@ def test_clocks_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         (0o2770, 0o077, "warning"),
     ],
 )
-def test_a_group_that_cannot_work_with_what_we_make(
+def test_a_group_that_cannot_use_new_files(
     tmp_path: Path, mode: int, umask: int, level: str
 ) -> None:
     base, before = tmp_path / "shared", os.umask(umask)
@@ -266,7 +268,7 @@ def test_a_group_that_cannot_work_with_what_we_make(
         base.mkdir()
         base.chmod(mode)
         (base / "inner").mkdir()
-        found = room.permissions(base / "inner")
+        found = checks.permissions(base / "inner")
     finally:
         os.umask(before)
     assert found.level == level

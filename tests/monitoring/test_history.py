@@ -6,11 +6,11 @@ from msgspec.structs import replace
 
 from poolrl.monitoring.history import working_seconds
 from poolrl.records.records import Seconds, UnitRecord
-from tests.pool.test_merge_rules import deposit
+from tests.helpers.deposits import deposit
 
 
 def took(seconds: float, finished: float, waited: float = 0.0, index: int = 0) -> UnitRecord:
-    """A unit whose worker worked for so long before it was finished, and waited before that."""
+    """A unit that took some seconds of work, after some seconds of waiting."""
     phases = {
         "training": Seconds(seconds - 1),
         "publish": Seconds(1),
@@ -27,7 +27,7 @@ def test_working_time_is_the_union_of_what_units_took() -> None:
     assert working_seconds([took(10, finished=110, waited=50), took(5, finished=130)]) == [10, 15]
 
 
-def test_a_standstill_in_the_midst_of_an_iteration_does_not_count() -> None:
+def test_a_pause_within_an_iteration_does_not_count() -> None:
     """All workers were stopped, and started again a day later."""
     day = 86_400
     units = [took(10, 100, index=0), took(10, 105, index=1), took(20, 100 + day, index=2)]

@@ -1,4 +1,4 @@
-"""What a pool is at, from its files: real workers, and files that were made old."""
+"""Status of a pool, with real workers, and with files of set modification times."""
 
 from __future__ import annotations
 
@@ -16,72 +16,35 @@ import pytest
 from msgspec.structs import replace
 
 from poolrl.config.schema import RunOptions
-from poolrl.monitoring.pool_status import Observer
-from poolrl.monitoring.server_clock import ServerClock
+from poolrl.monitoring.heartbeats import ServerClock
+from poolrl.monitoring.pool_status import StatusReader
 from poolrl.monitoring.status_types import Status, UnitStatus
 from poolrl.pool.directory import Pool, make_pool, open_pool
-from poolrl.pool.stop_criteria import Ending
-from poolrl.records.records import Attempt, Heartbeat, WorkerInfo, encode
+from poolrl.pool.stop_criteria import StopCriteria
+from poolrl.records.records import Attempt, WorkerInfo
 from poolrl.records.work_units import Unit
-from poolrl.storage.deposits import Archive
-from poolrl.storage.small_files import lease_owner, read_small
+from poolrl.storage.claims import lease_owner
+from poolrl.storage.store import Store
 from poolrl.worker.loop import Worker
 from tests.conftest import tiny_spec
-from tests.waiting import until
-from tests.worker.test_liveness import at_work_on, ended
-from tests.worker.test_processes import odd, start
+from tests.helpers.processes import at_work_on, ended, odd, start
+from tests.helpers.waiting import until
+from tests.helpers.worker_files import beat, claim, made_old
 
 
-def look(pool: Pool) -> Status:
-    return Observer(open_pool(pool.layout.root)).look()
+def status_of(pool: Pool) -> Status:
+    return StatusReader(open_pool(pool.layout.root)).read()
 
 
 def unit_of(status: Status, stem: str) -> UnitStatus:
     return next(unit for unit in status.units if unit.unit == stem)
 
 
-def seen(pool: Pool, condition: Callable[[Status], Any]) -> Status:
-    observer = Observer(open_pool(pool.layout.root))
+def wait_for(pool: Pool, condition: Callable[[Status], Any]) -> Status:
+    reader = StatusReader(open_pool(pool.layout.root))
     found: list[Status] = []
-    until(lambda: found.append(observer.look()) or condition(found[-1]))
+    until(lambda: found.append(reader.read()) or condition(found[-1]))
     return found[-1]
-
-
-def claim(pool: Pool, unit: Unit, host: str, pid: int, seconds: float) -> None:
-    """A lease that a worker touched so many seconds ago."""
-    folder = pool.layout.iteration(unit.iteration)
-    folder.folder.mkdir(exist_ok=True)
-    lease = folder.lease(unit)
-    lease.write_text(
-        f"filelock/2\npid={pid}\nhost={host}\nmode=lease\ntoken={uuid.uuid4().hex}\nduration=30.0\n"
-    )
-    made_old(lease, seconds)
-
-
-def beat(
-    pool: Pool, host: str, pid: int, seconds: float, *, since: float = 0.0, **told: Any
-) -> Path:
-    """A heartbeat of so many seconds ago, of a worker in a state since so long before it."""
-    info = WorkerInfo(id=uuid.uuid4().hex, host=host, pid=pid, versions={}, job=told.pop("job", ""))
-    written = time.time() - seconds
-    heartbeat = Heartbeat(
-        worker=info,
-        state=told.pop("state", "working"),
-        since=written - since,
-        beat=written + told.pop("ahead", 0.0),
-        started=written - 100,
-        **told,
-    )
-    pool.layout.workers.mkdir(exist_ok=True)
-    path = pool.layout.heartbeat(info.id)
-    path.write_bytes(encode(heartbeat))
-    made_old(path, seconds)
-    return path
-
-
-def made_old(path: Path, seconds: float) -> None:
-    changed = time.time() - seconds
-    os.utime(path, (changed, changed))
 
 
 @pytest.fixture
@@ -89,14 +52,14 @@ def pool(tmp_path: Path) -> Pool:
     """Three branches, leases of 30 s, and an iteration that is merged."""
     spec = tiny_spec(pool__lease_duration=30.0)
     made = make_pool(tmp_path / "pool", spec, RunOptions(iterations=4))
-    Worker(made, Ending(1)).run()
+    Worker(made, StopCriteria(1)).run()
     made.layout.iteration(1).record(Unit(1, "closing", 0)).unlink()
     return made
 
 
-def test_a_pool_that_nobody_began(tmp_path: Path) -> None:
+def test_a_pool_without_any_worker_yet(tmp_path: Path) -> None:
     made = make_pool(tmp_path / "pool", tiny_spec(), RunOptions(iterations=4))
-    status = look(made)
+    status = status_of(made)
     assert (status.state, status.iteration, status.merged, status.champion) == (
         "new",
         0,
@@ -107,9 +70,9 @@ def test_a_pool_that_nobody_began(tmp_path: Path) -> None:
     assert status.waiting[0].text.startswith("no worker is alive: nothing goes on")
 
 
-def test_a_finished_pool_tells_its_result(tiny_pool: Pool) -> None:
-    Worker(tiny_pool, Ending(3)).run()
-    status = look(tiny_pool)
+def test_a_finished_pool_has_a_result(tiny_pool: Pool) -> None:
+    Worker(tiny_pool, StopCriteria(3)).run()
+    status = status_of(tiny_pool)
     assert (status.state, status.iteration, status.iterations) == ("finished", 3, 3)
     assert status.units == status.waiting == []
     assert status.result is not None
@@ -123,11 +86,11 @@ def test_a_finished_pool_tells_its_result(tiny_pool: Pool) -> None:
 
 
 def test_a_pool_without_workers_has_stopped(pool: Pool) -> None:
-    status = look(pool)
+    status = status_of(pool)
     assert (status.state, status.iteration, status.merged) == ("stopped", 2, 1)
     assert status.counts == {"free": 4}
     beat(pool, "n1", 7, 100, job="12_3")
-    (reason,) = look(pool).waiting
+    (reason,) = status_of(pool).waiting
     assert "the last one, on n1 (job 12_3), was heard 1m40s ago" in reason.text
 
 
@@ -143,12 +106,12 @@ def test_every_state_of_a_unit(pool: Pool) -> None:
         ("parent-000", {}),
     ):
         table = json.loads((pool.layout.iteration(1).folder / f"{stem}.json").read_bytes())
-        del table["seconds"]  # what is short or long is not asked here
+        del table["seconds"]  # durations do not matter here
         if changed:
             table["agent"] = None
         record = folder.folder / f"{stem}.json"
         record.write_text(json.dumps({**table, **changed, "iteration": 2}))
-    status = look(pool)
+    status = status_of(pool)
     assert status.state == "running"
     assert status.counts == {"working": 1, "silent": 1, "failed": 1, "deposited": 1}
     working = unit_of(status, "branch-000")
@@ -170,13 +133,13 @@ def test_every_state_of_a_unit(pool: Pool) -> None:
     assert states == {"n1": "working", "n2": "silent", "n3": "waiting"}
 
 
-def test_limits_are_foretold(pool: Pool) -> None:
+def test_reasons_name_the_timeouts(pool: Pool) -> None:
     run = RunOptions(iterations=4, branch_timeout=100.0, min_deposits=2, stall_timeout=200.0)
     make_pool(pool.layout.root, pool.spec, run)
     claim(pool, Unit(2, "branch", 0), "n1", 11, 3)
     beat(pool, "n1", 11, 4, since=120, iteration=2, doing="branch-000")
     made_old(pool.layout.iteration(1).merge, 150)
-    texts = [reason.text for reason in look(pool).waiting]
+    texts = [reason.text for reason in status_of(pool).waiting]
     assert texts == [
         "branch-000: worker on n1 (process 11) at it for 2m04s; doubled by a free worker after "
         "5m00s; the iteration goes on without it after 1m40s, if 2 more branches have succeeded",
@@ -184,7 +147,7 @@ def test_limits_are_foretold(pool: Pool) -> None:
     ]
 
 
-def test_attempts_are_told_with_their_reasons(pool: Pool) -> None:
+def test_attempts_are_listed_with_their_reasons(pool: Pool) -> None:
     info = WorkerInfo(id=uuid.uuid4().hex, host="n1", pid=7, versions={}, job="12_3")
     pool.layout.iteration(2).folder.mkdir()
     for reason in ("MemoryError: ", "OSError: no space"):
@@ -196,36 +159,36 @@ def test_attempts_are_told_with_their_reasons(pool: Pool) -> None:
             details="Traceback …",
             worker=replace(info, id=uuid.uuid4().hex),
         )
-        Archive(pool).publish_attempt(attempt)
+        pool.deposit_store().publish_attempt(attempt)
     (pool.layout.iteration(2).folder / f"branch-002.attempt-{info.id}.json").write_text("{")
-    status = look(pool)
+    status = status_of(pool)
     assert unit_of(status, "branch-001").attempts == 2
-    told = {
+    listed = {
         (attempt.unit, attempt.reason, attempt.host, attempt.job) for attempt in status.attempts
     }
-    assert told == {
+    assert listed == {
         ("branch-001", "MemoryError: ", "n1", "12_3"),
         ("branch-001", "OSError: no space", "n1", "12_3"),
         ("branch-002", "its record cannot be read", "", ""),
     }
 
 
-def test_a_worker_that_is_stopped_falls_silent_and_is_told_of(tmp_path: Path) -> None:
+def test_a_stopped_worker_is_reported_as_silent(tmp_path: Path) -> None:
     spec = tiny_spec(pool__lease_duration=6.0)
     pool = make_pool(tmp_path / "pool", spec, RunOptions(iterations=4))
     stopped = odd(pool, "hang", "in branch 1")
     with ended(stopped):
         until(at_work_on(pool, Unit(1, "branch", 1)))
-        status = seen(pool, lambda s: unit_of(s, "branch-001").claimed_seconds is not None)
+        status = wait_for(pool, lambda s: unit_of(s, "branch-001").claimed_seconds is not None)
         assert unit_of(status, "branch-001").pid == stopped.pid
         assert status.state == "running"
         stopped.send_signal(signal.SIGSTOP)
-        status = seen(pool, lambda s: unit_of(s, "branch-001").state == "silent")
+        status = wait_for(pool, lambda s: unit_of(s, "branch-001").state == "silent")
         reason = next(reason for reason in status.waiting if reason.unit)
         assert "silent for" in reason.text
         other = start(pool, 2)
         with ended(other):
-            seen(pool, lambda s: s.iteration > 1)
+            wait_for(pool, lambda s: s.iteration > 1)
             stopped.send_signal(signal.SIGCONT)
 
 
@@ -233,17 +196,17 @@ def test_ages_are_by_the_file_servers_clock(pool: Pool) -> None:
     # This machine is a minute behind: a file that was just written is from the future.
     claim(pool, Unit(2, "branch", 0), "n1", 11, -60)
     beat(pool, "n1", 11, -58, iteration=2, doing="branch-000")
-    status = look(pool)
+    status = status_of(pool)
     assert status.clock.known_by == "assumed"
     assert status.clock.offset_seconds == pytest.approx(60, abs=1)
     assert unit_of(status, "branch-000").lease_seconds == pytest.approx(0, abs=1)
     assert unit_of(status, "branch-000").heartbeat_seconds == pytest.approx(2, abs=1)
 
 
-def test_a_worker_of_this_machine_tells_how_its_clock_goes(pool: Pool) -> None:
+def test_the_clock_offset_comes_from_a_worker_of_this_machine(pool: Pool) -> None:
     host = os.uname().nodename
     beat(pool, host, 11, 20, ahead=15.0, state="waiting", iteration=2)
-    status = look(pool)
+    status = status_of(pool)
     assert status.clock.known_by == "worker"
     assert status.clock.offset_seconds == pytest.approx(-15, abs=1)
     (worker,) = status.workers
@@ -251,23 +214,23 @@ def test_a_worker_of_this_machine_tells_how_its_clock_goes(pool: Pool) -> None:
     assert worker.state == "waiting"
 
 
-def test_files_that_change_while_they_are_watched_tell_the_time() -> None:
+def test_the_clock_offset_comes_from_files_that_change() -> None:
     clock = ServerClock()
     now = time.time()
-    clock.saw(now - 50, since=now - 2)  # the server is behind
-    assert clock.state().known_by == "watched"
-    assert clock.state().offset_seconds == pytest.approx(-45, abs=1)
+    clock.observe(now - 50, since=now - 2)  # the server is behind
+    assert clock.offset().known_by == "watched"
+    assert clock.offset().offset_seconds == pytest.approx(-45, abs=1)
     assert clock.age(now - 50) == pytest.approx(5, abs=1)
 
 
-def test_heartbeats_of_long_ago_are_counted_alone(pool: Pool) -> None:
+def test_old_heartbeats_are_only_counted(pool: Pool) -> None:
     for pid in range(3):
         beat(pool, "n1", pid, 7200, iteration=2)
-    status = look(pool)
+    status = status_of(pool)
     assert (status.workers, status.forgotten_workers) == ([], 3)
 
 
-def test_looking_changes_nothing(pool: Pool) -> None:
+def test_reading_the_status_writes_nothing(pool: Pool) -> None:
     claim(pool, Unit(2, "branch", 1), "n2", 12, 500)
     beat(pool, "n2", 12, 500, iteration=2)
 
@@ -276,7 +239,7 @@ def test_looking_changes_nothing(pool: Pool) -> None:
         return [(str(p), p.lstat().st_mtime_ns, p.lstat().st_size) for p in paths]
 
     before = state()
-    look(pool)
+    status_of(pool)
     assert state() == before
 
 
@@ -306,27 +269,27 @@ def test_hostile_heartbeats_and_leases(pool: Pool, what: str, tmp_path: Path) ->
                 "long host": b"pid=1\nhost=" + b"x" * 9999,
             }
             path.write_bytes(contents[what])
-    status = look(pool)
+    status = status_of(pool)
     assert unit_of(status, "branch-000").state == "working"
     assert status.workers == []
     msgspec.json.encode(status)
 
 
-def test_the_owner_of_a_lease() -> None:
+def test_the_owner_of_a_lease(tmp_path: Path) -> None:
     assert lease_owner(b"filelock/2\npid=12\nhost=n1?pidns-f0000163\n") == ("n1", 12)
     assert lease_owner(b"") is None
     assert lease_owner("pid=١٢\nhost=n1".encode()) is None
-    assert read_small(Path("/nowhere")) is None
+    assert Store(tmp_path).read_dated(tmp_path / "nowhere") is None
 
 
-def test_a_large_pool_is_looked_at_in_a_second(tmp_path: Path) -> None:
+def test_the_status_of_a_large_pool_is_fast(tmp_path: Path) -> None:
     spec = tiny_spec(pool__count=1000)
     pool = make_pool(tmp_path / "pool", spec, RunOptions(iterations=2))
-    Worker(pool, Ending(0)).run()
+    Worker(pool, StopCriteria(0)).run()
     for index in range(300):
         claim(pool, Unit(1, "branch", index), f"n{index}", 9, 0)
         beat(pool, f"n{index}", 9, 1, iteration=1, doing=f"branch-{index:03d}")
-    began = time.process_time()
-    status = look(pool)
-    assert time.process_time() - began < 2.0
+    start_time = time.process_time()
+    status = status_of(pool)
+    assert time.process_time() - start_time < 2.0
     assert status.counts == {"working": 300, "free": 701}

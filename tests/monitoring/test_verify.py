@@ -1,4 +1,4 @@
-"""Files held against the rules: what the checker of the fault tests must find, verify finds too."""
+"""Verification of files: it finds the damage that the checker of the fault tests finds."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ from pathlib import Path
 import pytest
 
 from poolrl.errors import IncompatiblePool
-from poolrl.monitoring import verify
-from poolrl.monitoring.verify import examine
+from poolrl.monitoring.verify import verify_files
 from poolrl.pool.directory import open_pool
-from poolrl.storage import store
-from tests.faults import test_checker as planted
-from tests.faults.test_checker import ITERATIONS, edit, finished, folder, loser
-from tests.pool.test_directory import snapshot
+from poolrl.storage.store import Store
+from tests.helpers import damage
+from tests.helpers.damage import ITERATIONS, edit, finished, folder, loser
+from tests.helpers.pools import snapshot
 
 UNREAD = {"two_merge_files", "a_branch_too_many", "something_unknown"}
 """Plants that change nothing of what poolrl reads."""
 
-PLANTS = [plant for plant in planted.PLANTS if plant.__name__ not in UNREAD]
+PLANTS = [plant for plant in damage.PLANTS if plant.__name__ not in UNREAD]
 
 
 @pytest.fixture(scope="module")
@@ -34,16 +33,16 @@ def pool(sound: Path, tmp_path: Path) -> Path:
     return shutil.copytree(sound, tmp_path / "pool")
 
 
-def findings(pool: Path) -> list[str]:
-    return [str(finding) for finding in examine(open_pool(pool)).findings]
+def discrepancies(pool: Path) -> list[str]:
+    return [str(each) for each in verify_files(open_pool(pool)).discrepancies]
 
 
 def test_a_sound_pool_is_read_whole_and_left_as_it_is(sound: Path) -> None:
     before = snapshot(sound)
-    examined = examine(open_pool(sound))
-    assert examined.findings == []
-    assert len(examined.units) == 1 + 4 * ITERATIONS + 1
-    assert list(examined.merges) == list(range(ITERATIONS + 1))
+    verified = verify_files(open_pool(sound))
+    assert verified.discrepancies == []
+    assert len(verified.units) == 1 + 4 * ITERATIONS + 1
+    assert list(verified.merges) == list(range(ITERATIONS + 1))
     assert snapshot(sound) == before
 
 
@@ -51,17 +50,17 @@ def test_a_sound_pool_is_read_whole_and_left_as_it_is(sound: Path) -> None:
 def test_what_is_planted_is_found(pool: Path, plant: Callable[[Path], str]) -> None:
     iteration = re.match(r"(iterations/)?(\d{6})", plant(pool))
     before = snapshot(pool)
-    found = findings(pool)
+    found = discrepancies(pool)
     assert found
     if iteration is not None:
-        assert any(f"iterations/{iteration[2]}" in finding for finding in found), found
+        assert any(f"iterations/{iteration[2]}" in each for each in found), found
     assert snapshot(pool) == before
 
 
-def test_findings_name_file_and_key(pool: Path) -> None:
+def test_discrepancies_name_file_and_key(pool: Path) -> None:
     edit(folder(pool, 3) / "merge.json", lambda merge: merge.update(environment_steps=1))
-    # The totals of what follows are held against what stands there.
-    first, second = findings(pool)
+    # The totals of later merges are compared with the changed one.
+    first, second = discrepancies(pool)
     assert first == (
         "iterations/000003/merge.json: environment_steps: 1 recorded, 228 by the rules"
     )
@@ -71,27 +70,27 @@ def test_findings_name_file_and_key(pool: Path) -> None:
 def test_a_later_schema_is_no_damage(pool: Path) -> None:
     edit(loser(pool, 2), lambda record: record.update(schema=9))
     with pytest.raises(IncompatiblePool, match="schema 9 is newer"):
-        findings(pool)
+        discrepancies(pool)
 
 
 def test_losers_may_be_gone_and_damaged_files_set_aside(pool: Path) -> None:
-    planted.agent_of(pool, loser(pool, 2)).unlink()
+    damage.agent_of(pool, loser(pool, 2)).unlink()
     (folder(pool, 2) / f"branch-000.json.corrupt-{'a' * 32}").write_bytes(b"")
-    examined = examine(open_pool(pool))
-    assert examined.findings == []
-    assert examined.set_aside == 1
+    verified = verify_files(open_pool(pool))
+    assert verified.discrepancies == []
+    assert verified.set_aside == 1
 
 
-def test_a_pool_may_be_at_work_meanwhile(pool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # The last iteration is merged, and its losers' agents go, after we have listed its folder.
-    real, last = store.names_in, folder(pool, ITERATIONS)
-    planted.agent_of(pool, loser(pool, ITERATIONS)).unlink()
+def test_workers_may_be_running_meanwhile(pool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The last iteration is merged, and its losers' agents go, after its folder was listed.
+    real, last = Store.names_in, folder(pool, ITERATIONS)
+    damage.agent_of(pool, loser(pool, ITERATIONS)).unlink()
 
-    def names_in(path: Path) -> set[str]:
+    def names_in(self: Store, path: Path) -> set[str]:
         late = {"merge.json", "closing-000.json"} if path == last else set()
-        return real(path) - late
+        return real(self, path) - late
 
-    monkeypatch.setattr(verify.store, "names_in", names_in)
-    assert findings(pool) == []
+    monkeypatch.setattr(Store, "names_in", names_in)
+    assert discrepancies(pool) == []
     (last / "merge.json").unlink()
-    assert "missing" in findings(pool)[0]
+    assert "missing" in discrepancies(pool)[0]

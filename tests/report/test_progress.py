@@ -9,21 +9,12 @@ import pytest
 from rich.console import Console
 
 from poolrl.errors import UsageError
-from poolrl.formatting import duration
 from poolrl.monitoring.history import History
 from poolrl.pool.directory import Pool
-from poolrl.pool.stop_criteria import Ending
+from poolrl.pool.stop_criteria import StopCriteria
 from poolrl.report.plot import plot_history
 from poolrl.report.progress import RunProgress
 from poolrl.worker.loop import Worker
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(-3, "0s"), (59.4, "59s"), (60, "1m00s"), (200, "3m20s"), (7500, "2h05m")],
-)
-def test_durations(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
 
 
 def test_a_line_an_iteration_and_none_twice(tiny_pool: Pool) -> None:
@@ -31,7 +22,7 @@ def test_a_line_an_iteration_and_none_twice(tiny_pool: Pool) -> None:
     history = History(tiny_pool)
     with RunProgress(history, 3, None, Console(file=out)) as progress:
         for iterations in (1, 3):
-            Worker(tiny_pool, Ending(iterations)).run()
+            Worker(tiny_pool, StopCriteria(iterations)).run()
             for _ in range(2):
                 history.refresh()
                 progress.update()
@@ -45,7 +36,7 @@ def test_a_terminal_gets_a_bar(tiny_pool: Pool) -> None:
     history = History(tiny_pool)
     console = Console(file=out, force_terminal=True, width=120)
     with RunProgress(history, 3, None, console) as progress:
-        Worker(tiny_pool, Ending(3)).run()
+        Worker(tiny_pool, StopCriteria(3)).run()
         history.refresh()
         progress.update()
     assert "iteration 3/3" in out.getvalue()
@@ -59,7 +50,7 @@ def test_a_pool_without_a_merge_cannot_be_drawn(tiny_pool: Pool, tmp_path: Path)
 def test_a_history_read_in_steps_is_the_whole_history(tiny_pool: Pool) -> None:
     stepwise = History(tiny_pool)
     for iterations in range(4):
-        Worker(tiny_pool, Ending(iterations)).run()
+        Worker(tiny_pool, StopCriteria(iterations)).run()
         stepwise.refresh()
     whole = History(tiny_pool)
     whole.refresh()

@@ -1,0 +1,34 @@
+"""Durations and file sizes as text."""
+
+from __future__ import annotations
+
+import pytest
+
+from poolrl.formatting import duration, file_size
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(-3, "0s"), (59.4, "59s"), (60, "1m00s"), (200, "3m20s"), (7500, "2h05m")],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("size", "decimal", "binary"),
+    [
+        (0, "0 bytes", "0 B"),
+        (999, "999 bytes", "999 B"),
+        (1000, "1.0 kB", "1000 B"),
+        (1500, "1.5 kB", "1.5 KiB"),
+        (12_345, "12.3 kB", "12 KiB"),
+        (999_999, "1000.0 kB", "977 KiB"),
+        (3 * 1024**3, "3.2 GB", "3.0 GiB"),
+        (20 * 1024**4, "21990.2 GB", "20 TiB"),
+        (12 * 1024**5, "13510798.9 GB", "12.0 PiB"),
+    ],
+)
+def test_file_sizes(size: int, decimal: str, binary: str) -> None:
+    assert file_size(size) == decimal
+    assert file_size(size, binary=True) == binary
