@@ -21,8 +21,8 @@ import numpy as np
 import poolrl
 
 
-def play(path: str, seeds: list[int]) -> list[float]:
-    """Returns of one episode a seed."""
+def evaluate(path: str, seeds: list[int]) -> list[float]:
+    """Returns of one episode per seed."""
     agent = poolrl.load(path)
     metadata = agent.metadata
     if metadata.action_repeat > 1 or metadata.mask_velocities or metadata.randomize:
@@ -45,7 +45,7 @@ def play(path: str, seeds: list[int]) -> list[float]:
 
 
 def champion(path: Path) -> Path:
-    """An agent file as it is; of a pool's directory the file that its last merge names."""
+    """The agent file itself, or for a pool's directory the file that its last merge names."""
     if path.is_file():
         return path
     last = max(path.glob("iterations/*/merge.json"))
@@ -64,8 +64,8 @@ def main(agents: tuple[Path, ...], episodes: int, seed: int, processes: int) -> 
     with multiprocessing.get_context("spawn").Pool(len(parts)) as pool:
         for path in agents:
             file = str(champion(path))
-            played = pool.starmap(play, [(file, part) for part in parts])
-            returns = [value for part in played for value in part]
+            results = pool.starmap(evaluate, [(file, part) for part in parts])
+            returns = [value for part in results for value in part]
             error = statistics.stdev(returns) / len(returns) ** 0.5 if len(returns) > 1 else 0.0
             click.echo(
                 f"{path}: {statistics.fmean(returns):.2f} ± {error:.2f} (standard error), "

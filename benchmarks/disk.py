@@ -1,10 +1,12 @@
-"""What a pool takes on disk, by kind of file: `python benchmarks/disk.py POOL [POOL …]`.
+"""Disk usage of a pool, by kind of file: `python benchmarks/disk.py POOL [POOL …]`.
 
 Prints a table in Markdown for each pool: files, bytes, and bytes on disk (whole blocks), for one
 iteration on average and, of records and agents, for one unit. The folder itself is one inode more.
 """
 
 from __future__ import annotations
+
+import report  # isort: skip  (before NumPy is loaded)
 
 import re
 import sys
@@ -48,23 +50,19 @@ def _paths(pool: Path) -> Iterator[Path]:
             yield from folder.iterdir()
 
 
-def report(pool: Path) -> str:
-    """The table of one pool."""
+def table(pool: Path) -> str:
+    """Format the table of one pool."""
     iterations = sum((f / "merge.json").exists() for f in (pool / "iterations").iterdir()) - 1
     sizes = measure(pool)
     total = Size(*map(sum, zip(*sizes.values(), strict=True)))
-    lines = [
-        f"{pool.name}: {iterations} iterations",
-        "",
-        "| an iteration | inodes | bytes | on disk | bytes of one |",
-        "|---|---|---|---|---|",
-    ]
+    rows = []
     for kind, size in [*sizes.items(), ("all", total)]:
         one = f"{size.content / size.files:,.0f}" if kind not in ("all", "folder") else ""
         per = [f"{value / iterations:,.{1 if i == 0 else 0}f}" for i, value in enumerate(size)]
-        lines.append(f"| {kind} | {' | '.join(per)} | {one} |")
-    return "\n".join(lines)
+        rows.append([kind, *per, one])
+    head = ["an iteration", "inodes", "bytes", "on disk", "bytes of one"]
+    return f"{pool.name}: {iterations} iterations\n\n{report.table(head, rows)}"
 
 
 if __name__ == "__main__":
-    print("\n\n".join(report(Path(name)) for name in sys.argv[1:]))
+    print("\n\n".join(table(Path(name)) for name in sys.argv[1:]))

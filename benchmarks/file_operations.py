@@ -1,4 +1,4 @@
-"""What a pool asks of its file system: calls below its directory, counted with strace.
+"""File-system calls of a pool below its directory, counted with strace.
 
     python benchmarks/file_operations.py [--output results/benchmarks/file_operations.md] [--quick]
 
@@ -6,7 +6,7 @@ A task that costs nothing (Plateau-v0, a learner without torch), with 10, 100 an
 served by one worker, and by four; and ten branches with units of about a second. Counted are calls
 by a path in the folder of the last iteration, or by a descriptor of a file there, for each of its
 units. What belongs to the pool as a whole (heartbeats) depends on time and not on branches, and is
-told a worker and minute.
+given per worker and minute.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pathlib import Path
 import click
 from pool import FREE
 
-from poolrl.config import schema as config
+from poolrl.config.loading import load
 from poolrl.config.schema import RunOptions
 from poolrl.pool.directory import make_pool
 
@@ -46,7 +46,7 @@ KINDS = {
     "touch": ("utimensat", "utime"),
 }
 LOCAL = ("close", "fcntl", "ioctl", "lseek", "fstat", "mmap", "dup")
-"""Calls on open files that ask nothing of a file server."""
+"""Calls on open files that need no file server."""
 
 CALL = re.compile(r"(\w+)\((.*)$")
 PART = re.compile(r"^(\d+) +(?:<\.\.\. \w+ resumed>)?(.*?)( <unfinished \.\.\.>)?$")
@@ -54,15 +54,15 @@ PART = re.compile(r"^(\d+) +(?:<\.\.\. \w+ resumed>)?(.*?)( <unfinished \.\.\.>)
 
 def calls_in(trace: Path) -> Iterator[tuple[str, str]]:
     """Name and arguments of every call, put together where another thread's came between."""
-    begun: dict[str, str] = {}
+    started: dict[str, str] = {}
     with open(trace, errors="replace") as lines:
         for line in lines:
             part = PART.match(line.rstrip("\n"))
             if part is None:
                 continue
-            text = begun.pop(part[1], "") + part[2]
+            text = started.pop(part[1], "") + part[2]
             if part[3]:
-                begun[part[1]] = text
+                started[part[1]] = text
             elif (call := CALL.match(text)) is not None:
                 yield call[1], call[2]
 
@@ -101,10 +101,21 @@ def count(trace: Path, folder: str) -> Count:
 def measure(
     root: Path, branches: int, workers: int, steps: int, iterations: int
 ) -> tuple[Count, Count, float]:
-    """The calls of all workers in the last iteration's folder and in that of the heartbeats, and
-    the seconds that the workers ran, summed."""
+    """Run a pool under strace.
+
+    Args:
+        root: directory for the pool and the traces.
+        branches: number of branches.
+        workers: number of workers.
+        steps: length of an episode in control steps.
+        iterations: number of iterations.
+
+    Returns:
+        The calls of all workers in the folder of the last iteration and in that of the heartbeats,
+        and the time that the workers ran, in seconds, summed over workers.
+    """
     keys = {"pool.count": branches, "task.max_episode_steps": steps}
-    spec, _ = config.load(None, FREE | keys)
+    spec, _ = load(None, FREE | keys)
     name = f"{branches}-{workers}-{steps}"
     pool = make_pool(root / name, spec, RunOptions(iterations=iterations))
     layout = pool.layout
@@ -162,14 +173,11 @@ def main(output: Path | None, directory: Path | None, quick: bool) -> None:
         f"{branches:,} by {workers}{', a second each' if steps > 1 else ''}"
         for branches, workers, steps in cases
     ]
-    lines = [f"| calls a unit | {' | '.join(head)} |", f"|---{'|---' * len(cases)}|"]
-    lines += [
-        f"| {label} | {' | '.join(column[row] for column in columns)} |"
-        for row, label in enumerate(labels)
-    ]
-    lines += ["", "*10 by 4*: ten branches served by four workers."]
+    rows = [[label, *(column[row] for column in columns)] for row, label in enumerate(labels)]
+    body = report.table(["calls a unit", *head], rows)
+    body += "\n\n*10 by 4*: ten branches served by four workers."
     command = f"python benchmarks/file_operations.py{' --quick' if quick else ''}"
-    report.keep(output, "What a pool asks of its file system", command, "\n".join(lines))
+    report.keep(output, "What a pool asks of its file system", command, body)
 
 
 if __name__ == "__main__":

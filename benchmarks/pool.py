@@ -1,4 +1,4 @@
-"""What the pool itself costs: claims, files, merges, polling; idleness at the barrier apart.
+"""Overhead of the pool: claims, files, merges, polling; idleness at the barrier is separate.
 
     python benchmarks/pool.py [--output results/benchmarks/pool.md] [--directory D] [--quick]
 
@@ -22,7 +22,7 @@ from pathlib import Path
 
 import click
 
-from poolrl.config import schema as config
+from poolrl.config.loading import load
 from poolrl.config.schema import RunOptions
 from poolrl.monitoring.history import WORK, History
 from poolrl.pool.directory import Pool, make_pool, open_pool
@@ -67,28 +67,27 @@ def spent(history: History) -> dict[str, Seconds]:
     return {phase: Seconds(*both) for phase, both in total.items()}
 
 
-def divide(history: History) -> list[str]:
-    """A table of where workers' time goes."""
+def divide(history: History) -> str:
+    """Format a table of the workers' time by phase."""
     phases = spent(history)
     wall = sum(seconds.wall for seconds in phases.values())
     own = [phase for phase in phases if phase not in (*WORK, "waiting")]
-    rows = ["| phase | wall, s | of worker time | CPU, s |", "|---|---|---|---|"]
 
-    def row(name: str, parts: list[str]) -> str:
+    def row(name: str, parts: list[str]) -> list[str]:
         walls = sum(phases[part].wall for part in parts)
         cpus = sum(phases[part].cpu for part in parts)
-        return f"| {name} | {walls:.2f} | {100 * walls / wall:.2f} % | {cpus:.2f} |"
+        return [name, f"{walls:.2f}", f"{100 * walls / wall:.2f} %", f"{cpus:.2f}"]
 
-    rows += [row(phase, [phase]) for phase in WORK]
+    rows = [row(phase, [phase]) for phase in WORK]
     rows += [row(f"pool: {phase}", [phase]) for phase in sorted(own)]
     rows.append(row("**pool, all kinds**", own))
     rows.append(row("idle at the barrier", ["waiting"] if "waiting" in phases else []))
-    return rows
+    return report.table(["phase", "wall, s", "of worker time", "CPU, s"], rows)
 
 
 def scale(root: Path, branches: int, iterations: int) -> tuple[float, float]:
     """Wall and CPU milliseconds of the pool's own cost, a branch."""
-    spec, _ = config.load(None, FREE | {"pool.count": branches})
+    spec, _ = load(None, FREE | {"pool.count": branches})
     pool = make_pool(root / f"free-{branches}", spec, RunOptions(iterations=iterations))
     history = run(pool, workers=1, iterations=iterations)
     phases = [s for phase, s in spent(history).items() if phase not in (*WORK, "waiting")]
@@ -107,25 +106,25 @@ def main(output: Path | None, directory: Path | None, quick: bool) -> None:
     """Print tables, and write them to a file."""
     with tempfile.TemporaryDirectory(dir=directory) as folder:
         root = Path(folder)
-        spec, _ = config.load(None)
+        spec, _ = load(None)
         iterations = 3 if quick else 8
         pool = make_pool(root / "swimmer", spec, RunOptions(iterations=iterations))
-        lines = [
-            f"## Swimmer, {spec.pool.count} branches, two workers, iterations 2 to {iterations}",
-            "",
-            *divide(run(pool, workers=2, iterations=iterations)),
-            "",
-            "## A task that costs nothing, one worker",
-            "",
-            "| branches | pool's own cost a branch, wall ms | CPU ms |",
-            "|---|---|---|",
-        ]
+        phases = divide(run(pool, workers=2, iterations=iterations))
+        rows = []
         sizes = {10: 30, 100: 5, 1000: 2} if quick else {10: 100, 100: 11, 1000: 3}
         for branches, count in sizes.items():
             wall, cpu = scale(root, branches, count)
-            lines.append(f"| {branches} | {wall:.2f} | {cpu:.2f} |")
+            rows.append([str(branches), f"{wall:.2f}", f"{cpu:.2f}"])
+    body = "\n\n".join(
+        [
+            f"## Swimmer, {spec.pool.count} branches, two workers, iterations 2 to {iterations}",
+            phases,
+            "## A task that costs nothing, one worker",
+            report.table(["branches", "pool's own cost a branch, wall ms", "CPU ms"], rows),
+        ]
+    )
     command = f"python benchmarks/pool.py{' --quick' if quick else ''}"
-    report.keep(output, "What the pool itself costs", command, "\n".join(lines))
+    report.keep(output, "What the pool itself costs", command, body)
 
 
 if __name__ == "__main__":

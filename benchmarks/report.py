@@ -1,27 +1,28 @@
-"""What the benchmarks share: one thread, one core, and a table that is printed and kept.
+"""Shared by the benchmarks: one thread, one core, tables in Markdown, and their files.
 
-Import this first: it says how many threads NumPy and torch may have before they are loaded.
+Import this module first: it limits NumPy and torch to one thread, which must precede their import.
 """
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[_name] = "1"
+from poolrl.threads import use_single_thread
+
+use_single_thread()
 
 
 def one_core() -> None:
-    """Stay on one core, where the system can say so."""
+    """Bind this process to one core, where the system can."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
 def clock(*, running: bool) -> None:
-    """Have MuJoCo read the clock that its Python package comes with, or none, as in poolrl."""
+    """Let MuJoCo read the clock of its Python package, or none, as in poolrl."""
     import mujoco
 
     from poolrl.tasks.mujoco.callbacks import stop_clock
@@ -31,20 +32,27 @@ def clock(*, running: bool) -> None:
         stop_clock()
 
 
-def table(head: list[str], rows: list[list[str]]) -> str:
-    """A table in Markdown."""
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Format a table in Markdown."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def geometric_mean(values: Iterable[float]) -> float:
-    """The mean of ratios."""
+    """Geometric mean of ratios."""
     logs = [math.log(value) for value in values]
     return math.exp(sum(logs) / len(logs))
 
 
 def keep(output: Path | None, title: str, command: str, body: str) -> None:
-    """Print a benchmark's result, and write it to a file with the versions it was seen with."""
+    """Print the result of a benchmark, and write it to a file with the versions that were used.
+
+    Args:
+        output: path of the file; ``None`` to print only.
+        title: heading of the file.
+        command: the command that repeats the benchmark.
+        body: text in Markdown.
+    """
     import click
 
     from poolrl.provenance import versions

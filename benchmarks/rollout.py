@@ -46,10 +46,9 @@ from mujoco.batch import Batch
 from poolrl import tasks
 from poolrl.agent import Agent
 from poolrl.algorithms.training import initial_agent
-from poolrl.algorithms.types import Budget
-from poolrl.config import schema as config
+from poolrl.config.loading import load
 from poolrl.rollouts.rollout import collect
-from poolrl.rollouts.sampler import Player
+from poolrl.rollouts.sampler import Budget, Sampler
 from poolrl.seeding import Purpose, Streams
 from poolrl.tasks.mujoco import MujocoTask
 from poolrl.tasks.registry import REGISTRY
@@ -60,7 +59,7 @@ STEPS = 250
 
 
 class Reset(NamedTuple):
-    """States that simulations were set to after so many control steps."""
+    """The states that simulations were reset to after ``step`` control steps."""
 
     step: int
     ids: np.ndarray
@@ -75,25 +74,25 @@ class Recording(NamedTuple):
     resets: list[Reset]
 
 
-def start(task: MujocoTask, turn: int) -> tuple[Player, np.random.Generator]:
-    """Episodes without end, and the noise to play them with."""
+def start(task: MujocoTask, turn: int) -> tuple[Sampler, np.random.Generator]:
+    """A sampler with a budget beyond STEPS, and the generator of action noise."""
     streams = Streams(turn)
     budget = Budget(steps=10 * STEPS * SIMULATIONS)
-    player = Player(task, streams.onwards(Purpose.RESET), budget)
-    return player, streams.generator(Purpose.ACTION)
+    sampler = Sampler(task, streams.generators_from(Purpose.RESET), budget)
+    return sampler, streams.generator(Purpose.ACTION)
 
 
 def act(task: MujocoTask, agent: Agent, turn: int) -> None:
     """STEPS steps of all simulations with sampled actions."""
-    player, noise = start(task, turn)
-    for _ in player.play(agent.policy, noise, STEPS):
+    sampler, generator = start(task, turn)
+    for _ in sampler.steps(agent.policy, generator, STEPS):
         pass
 
 
 def rollout(task: MujocoTask, agent: Agent, turn: int) -> None:
     """The same, as in training."""
-    player, noise = start(task, turn)
-    collect(player, agent.policy, noise, STEPS)
+    sampler, generator = start(task, turn)
+    collect(sampler, agent.policy, generator, STEPS)
 
 
 def record(task: MujocoTask, agent: Agent, turn: int) -> Recording:
@@ -163,7 +162,7 @@ def step_task(task: MujocoTask, recording: Recording, turn: int) -> Callable[[],
     streams = Streams(turn)
 
     def run() -> None:
-        generators = streams.onwards(Purpose.RESET)
+        generators = streams.generators_from(Purpose.RESET)
         pending = iter(recording.resets)
         following = next(pending, None)
         for k, control in enumerate(recording.controls):
@@ -179,12 +178,12 @@ def step_task(task: MujocoTask, recording: Recording, turn: int) -> Callable[[],
 def step_gymnasium(task_id: str, agent: Agent, turn: int) -> Callable[[], None]:
     """Gymnasium's environment, one by one."""
     env = gymnasium.make(task_id)
-    noise = np.random.default_rng(turn)
+    generator = np.random.default_rng(turn)
 
     def run() -> None:
         observation, _ = env.reset(seed=turn)
         for _ in range(STEPS * SIMULATIONS):
-            action = agent.policy.act(observation[None], generator=noise).action[0]
+            action = agent.policy.act(observation[None], generator=generator).action[0]
             observation, _, terminated, truncated, _ = env.step(action)
             if terminated or truncated:
                 observation, _ = env.reset()
@@ -194,12 +193,12 @@ def step_gymnasium(task_id: str, agent: Agent, turn: int) -> Callable[[], None]:
 
 def step_vector(envs: Any, reset: Callable[[], Any], agent: Agent, turn: int) -> Callable[[], None]:
     """A vector environment with Gymnasium's interface."""
-    noise = np.random.default_rng(turn)
+    generator = np.random.default_rng(turn)
 
     def run() -> None:
         observation, _ = reset()
         for _ in range(STEPS):
-            action = agent.policy.act(observation, generator=noise).action
+            action = agent.policy.act(observation, generator=generator).action
             observation = envs.step(action)[0]
 
     return run
@@ -225,7 +224,7 @@ def measure(task_id: str, rounds: int, *, clocks: bool) -> Times:
     """Seconds of each round, by what was timed; ``clocks``: MuJoCo has one where poolrl is not."""
     task = tasks.make(task_id, SIMULATIONS)
     assert isinstance(task, MujocoTask)
-    spec, _ = config.load(None, {"task.id": task_id})
+    spec, _ = load(None, {"task.id": task_id})
     agent = initial_agent(spec, task, Streams(0))
     sync = gymnasium.vector.SyncVectorEnv([lambda: gymnasium.make(task_id)] * SIMULATIONS)
     pool = envpool_vector(task_id)

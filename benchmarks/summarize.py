@@ -10,6 +10,8 @@ champion that stood then, for benchmarks/check_gymnasium.py.
 
 from __future__ import annotations
 
+import report  # isort: skip  (before NumPy is loaded)
+
 from pathlib import Path
 
 import click
@@ -17,14 +19,12 @@ import click
 from poolrl.monitoring.history import History
 from poolrl.pool.directory import open_pool
 
-HEAD = (
-    "| pool | branches | iterations | M steps | minutes | with a core a branch, min "
-    "| target reached: iteration | M steps | minutes | with a core a branch, min |"
-)
+HEAD = ["pool", "branches", "iterations", "M steps", "minutes", "with a core a branch, min"]
+HEAD += ["target reached: iteration", "M steps", "minutes", "with a core a branch, min"]
 
 
-def row(history: History, target: float) -> str:
-    """One pool as a row."""
+def row(history: History, target: float) -> list[str]:
+    """The cells of one pool."""
     table = history.table()
     ends = table[table["kind"] != "closing"].groupby("iteration")["elapsed"].max()
     last = history.merges[-1]
@@ -37,7 +37,7 @@ def row(history: History, target: float) -> str:
         str(last.iteration),
         f"{last.environment_steps / 1e6:.2f}",
         f"{ends[last.iteration] / 60:.1f}",
-        f"{history.core_a_branch_seconds() / 60:.1f}",
+        f"{history.seconds_with_one_core_per_branch() / 60:.1f}",
     ]
     if reached is None:
         cells += ["–"] * 4
@@ -48,9 +48,9 @@ def row(history: History, target: float) -> str:
             str(champion.iteration),
             f"{champion.environment_steps / 1e6:.2f}",
             f"{ends[champion.iteration] / 60:.1f}",
-            f"{history.core_a_branch_seconds(champion.iteration) / 60:.1f}",
+            f"{history.seconds_with_one_core_per_branch(champion.iteration) / 60:.1f}",
         ]
-    return f"| {' | '.join(cells)} |"
+    return cells
 
 
 @click.command()
@@ -67,10 +67,7 @@ def main(
         history = History(open_pool(path))
         history.refresh()
         histories.append(history)
-    click.echo(HEAD)
-    click.echo("|---" * HEAD.count(" | ") + "|---|")
-    for history in histories:
-        click.echo(row(history, target))
+    click.echo(report.table(HEAD, [row(history, target) for history in histories]))
     for history in histories:
         table = history.table()
         ends = table[table["kind"] != "closing"].groupby("iteration")["elapsed"].max()

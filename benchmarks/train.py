@@ -25,12 +25,11 @@ from typing import Any
 import click
 
 from poolrl import tasks
-from poolrl.algorithms import on_policy as loop
-from poolrl.algorithms import ppo
+from poolrl.algorithms import on_policy, ppo
 from poolrl.algorithms.training import initial_agent, train
-from poolrl.algorithms.types import Budget
-from poolrl.config import schema as config
+from poolrl.config.loading import load
 from poolrl.networks.policy import Policy
+from poolrl.rollouts.sampler import Budget
 from poolrl.seeding import Streams
 from poolrl.tasks.mujoco import MujocoTask
 
@@ -50,7 +49,7 @@ Round = Callable[[], int]
 
 def ours(task_id: str, distribution: str) -> Round:
     """poolrl's PPO."""
-    spec, _ = config.load(None, {"task.id": task_id, "network.distribution": distribution} | EQUAL)
+    spec, _ = load(None, {"task.id": task_id, "network.distribution": distribution} | EQUAL)
     task = tasks.make(task_id, ENVIRONMENTS)
     agent = initial_agent(spec, task, Streams(0))
     turn = 0
@@ -122,7 +121,7 @@ def breakdown(task_id: str, distribution: str) -> list[str]:
         stopwatch(Batch, "step", spent, "physics"),
         stopwatch(MujocoTask, "step", spent, "task"),
         stopwatch(Policy, "act", spent, "acting"),
-        stopwatch(loop, "collect", spent, "collecting"),
+        stopwatch(on_policy, "collect", spent, "collecting"),
         stopwatch(ppo, "update", spent, "update"),
     ):
         start = time.perf_counter()

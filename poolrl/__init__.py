@@ -16,7 +16,7 @@ def load(path: Any) -> Agent:
     """Read an agent file: ``poolrl.load(path).act(observations)``.
 
     Raises:
-        poolrl.errors.UsageError: the file cannot be read or is not an agent's.
+        poolrl.errors.UsageError: the file cannot be read, or is not that of an agent.
     """
     from poolrl.agent import Agent
 

@@ -1,4 +1,4 @@
-"""What can go wrong, and the exit code that says so to a shell.
+"""Exceptions, each with the exit code that it has on the command line.
 
 0 done, 1 failed, 2 usage, 3 stalled (a deadline passed), 4 incompatible or corrupt pool, 75
 preempted (run the same command again), 130 interrupted.
@@ -28,14 +28,16 @@ class IncompatiblePool(PoolrlError):
 
 
 class Stopped(BaseException):
-    """Somebody asked this process to end, or a deadline did. Like KeyboardInterrupt no Exception,
-    so that nothing but the outermost caller takes it for a failure."""
+    """The end of this process was requested, or a deadline passed.
+
+    Like KeyboardInterrupt it is no Exception, so that only the outermost caller handles it.
+    """
 
     def __init__(self, exit_code: int, reason: str) -> None:
         """
         Args:
             exit_code: 75 preempted, 130 interrupted, 3 stalled.
-            reason: who asked, in a few words.
+            reason: the name of the signal, or what happened.
         """
         super().__init__(reason)
         self.exit_code = exit_code
@@ -43,13 +45,15 @@ class Stopped(BaseException):
 
     @classmethod
     def by(cls, number: int) -> Stopped:
-        """By a signal."""
+        """The error for a signal."""
         return cls(130 if number == signal.SIGINT else 75, signal.Signals(number).name)
 
 
 class TooLong(BaseException):
-    """A unit of work took longer than an iteration waits for it. No Exception, so that no task's
-    own code takes it for its failure."""
+    """A unit of work took longer than the timeout of a branch.
+
+    It is no Exception, so that the code of a task does not catch it as a failure of its own.
+    """
 
 
 class Divergence(PoolrlError):
@@ -58,3 +62,8 @@ class Divergence(PoolrlError):
     It follows from the specification and the champion alone, so every worker would meet it: the
     unit of work is deposited as failed instead of being tried again.
     """
+
+
+def one_line(error: BaseException) -> str:
+    """``Type: message`` of an error, with all whitespace collapsed to single spaces."""
+    return " ".join(f"{type(error).__name__}: {error}".split())

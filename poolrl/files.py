@@ -1,4 +1,4 @@
-"""Files that somebody else may have written: read with a limit, and only where they are plain."""
+"""Reading of untrusted files: plain files only, with a limit on their size."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import stat
 from pathlib import Path
 
-# The most bytes that are read, so that no file takes the memory of whoever looks at it.
+# Limits in bytes, so that no file exhausts the memory of its reader.
 SPECIFICATION = 2**20
 """Of a configuration, ``pool.toml`` or ``run.toml``."""
 RECORD = 2**24
@@ -20,37 +20,37 @@ AGENT = 2**31
 _EXPLAINED = {errno.ELOOP: "a symbolic link", errno.ENXIO: "no plain file"}
 
 
-class Strange(ValueError):
-    """What is there cannot be read as a file: a link, a pipe, a device, or far too large."""
+class NotAPlainFile(ValueError):
+    """The path is that of a link, a pipe or a device, or of a file that is too large."""
 
 
 def read_plain(path: str | Path, most: int, *, follow: bool = True) -> bytes:
-    """Read a file whole; a pipe or a device is refused at once instead of being waited for.
+    """Read a whole file; a pipe or a device is refused at once, without blocking.
 
     Args:
-        path: of the file.
-        most: the most bytes that it may have.
+        path: path of the file.
+        most: maximum size in bytes.
         follow: whether the last part of the path may be a symbolic link.
 
     Raises:
-        OSError: the file system refused.
-        Strange: there is no plain file, or it is too large; the path is not named.
+        OSError: the file cannot be opened or read.
+        NotAPlainFile: it is no plain file, or too large; the message does not name the path.
     """
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
     try:
         descriptor = os.open(path, flags)
     except OSError as error:
         if error.errno == errno.ENXIO or (error.errno == errno.ELOOP and not follow):
-            raise Strange(_EXPLAINED[error.errno]) from error
+            raise NotAPlainFile(_EXPLAINED[error.errno]) from error
         raise
     except ValueError as error:  # a NUL, or what is no text for the file system
-        raise Strange("no name of a file") from error
+        raise NotAPlainFile("no name of a file") from error
     try:
         status = os.fstat(descriptor)
         if stat.S_ISDIR(status.st_mode):
-            raise Strange(os.strerror(errno.EISDIR))
+            raise NotAPlainFile(os.strerror(errno.EISDIR))
         if not stat.S_ISREG(status.st_mode):
-            raise Strange(_EXPLAINED[errno.ENXIO])
+            raise NotAPlainFile(_EXPLAINED[errno.ENXIO])
         if status.st_size <= most:
             with open(descriptor, "rb", closefd=False) as file:
                 data = b""
@@ -61,12 +61,11 @@ def read_plain(path: str | Path, most: int, *, follow: bool = True) -> bytes:
                 return data
     finally:
         os.close(descriptor)
-    raise Strange(f"larger than the {most:,} bytes that it may have")
+    raise NotAPlainFile(f"larger than the {most:,} bytes that it may have")
 
 
 def absolute(text: str) -> str:
-    """A path, maybe from ``~``, that means the same from wherever a process stands; what is no path
-    stays as it is."""
+    """Return an absolute path without ``~`` and links; what is no path is returned unchanged."""
     try:
         return os.path.realpath(os.path.expanduser(text))
     except ValueError:
@@ -74,6 +73,11 @@ def absolute(text: str) -> str:
 
 
 def printable(text: str, most: int = 2000) -> str:
-    """Somebody else's words as a part of one line: without what moves a terminal's cursor."""
+    """Make untrusted text safe to print within one line: escape control characters.
+
+    Args:
+        text: any text.
+        most: maximum length in characters; what is longer ends with ``…``.
+    """
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return shown if len(shown) <= most else f"{shown[: most - 1]}…"

@@ -1,8 +1,8 @@
-"""How a process is asked to end: by a signal, by a thread of its own, and where it may act on it.
+"""Requests to end this process, from a signal or from one of its threads.
 
-A signal may arrive between any two instructions, so its handler only notes it; what it asks for
-happens where nothing is lost by it: in a stretch of work that was declared interruptible, or where
-the loop checks.
+A signal may arrive between any two instructions, so its handler only records it. The request takes
+effect where no work is lost by it: in a section of code that was declared interruptible, or where
+the main loop checks.
 """
 
 from __future__ import annotations
@@ -18,103 +18,116 @@ from poolrl.errors import Stopped
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
 
-SAME_SECONDS = 1.0
+SAME_REQUEST_SECONDS = 1.0
 """Signals within this time of the first are the same request: SLURM, a launcher and a terminal may
 each pass on what one person asked for."""
 
 FINISH_SECONDS = 5.0
-"""Work that should be done within this time is finished before a process ends."""
+"""Work that should be done within this time is finished before the process ends."""
 
-PATIENCE_SECONDS = 10.0
-"""How long a process that has been asked to end from within may take before it is ended."""
+REACTION_SECONDS = 10.0
+"""Timeout for a process to end after a request by one of its own threads; then it is killed."""
 
 
-class Stop:
-    """A request to end, made once and acted on where it does no harm.
+class InterruptHandler:
+    """A request to end the process, recorded once and raised where it does no harm.
 
-    The first request is noted. Inside ``interruptible`` it is raised at once, unless what is being
-    done there should be finished within ``FINISH_SECONDS``; elsewhere ``check`` raises it. A
-    second signal ends the process there and then.
+    The first request is recorded. Within ``interruptible`` it is raised at once, unless the work
+    there should be done within ``FINISH_SECONDS``; elsewhere ``check`` raises it. A second signal
+    ends the process immediately.
+
+    Attributes:
+        before_forced_exit: called at a second signal, before the process ends.
     """
 
     def __init__(self) -> None:
+        self.before_forced_exit: Callable[[], None] = lambda: None
         self._error: Stopped | None = None
-        self._listening = False
-        self._asked = 0.0
-        self._open = False
+        self._installed = False
+        self._requested_at = 0.0
+        self._in_section = False
         self._sections = 0
         self._interruption: tuple[int, BaseException] | None = None
-        self._until: float | None = None
-        self.last_words: Callable[[], None] = lambda: None
-        """What to do at a second signal before the process ends."""
+        self._expected_end: float | None = None
 
-    def listen(self) -> None:
-        """Take the signals of this process, from its main thread. A hang-up stays ignored where it
-        was, since that is what ``nohup`` means."""
+    def install(self) -> None:
+        """Install the signal handlers; call it from the main thread.
+
+        SIGHUP stays ignored where it was, since that is what ``nohup`` means.
+        """
         for number in SIGNALS:
             if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._on_signal)
         signal.signal(signal.SIGALRM, self._on_alarm)
-        self._listening = True
+        self._installed = True
 
-    def request(self, error: Stopped) -> None:
-        """Ask for the end from a daemon thread of this process, and see that it comes: a process
-        that listens is ended if it has not reacted within ``PATIENCE_SECONDS``."""
+    def request_stop(self, error: Stopped) -> None:
+        """Request the end of the process from one of its daemon threads.
+
+        Where the handlers are installed, this ends the process with the error's exit code if it has
+        not reacted within ``REACTION_SECONDS``.
+        """
         if self._error is None:
-            self._error, self._asked = error, time.monotonic()
-        if not self._listening:
+            self._error, self._requested_at = error, time.monotonic()
+        if not self._installed:
             return
         os.kill(os.getpid(), signal.SIGALRM)
-        time.sleep(PATIENCE_SECONDS)
+        time.sleep(REACTION_SECONDS)
         os._exit(error.exit_code)
 
     @property
     def section(self) -> int | None:
-        """The number of the stretch of work that may be left just now; ``None`` outside of one."""
-        return self._sections if self._open else None
+        """The number of the current interruptible section; ``None`` outside of one."""
+        return self._sections if self._in_section else None
 
     def interrupt(self, section: int, error: BaseException) -> None:
-        """Raise an error in a stretch of work, from another thread; without effect where it is
-        over, or where this process does not listen."""
-        if self._listening:
+        """Raise an error in an interruptible section, from another thread.
+
+        It has no effect if the section is over, or if the handlers are not installed.
+
+        Args:
+            section: the number that ``section`` returned.
+            error: what to raise there.
+        """
+        if self._installed:
             self._interruption = (section, error)
             os.kill(os.getpid(), signal.SIGALRM)
 
     def check(self) -> None:
-        """Raise what was asked for.
+        """Raise the recorded request, if there is one.
 
         Raises:
-            Stopped: somebody asked for the end.
+            Stopped: the end of the process was requested.
         """
         if self._error is not None:
             raise self._error
 
     @contextmanager
     def interruptible(self, expected: float | None = None) -> Iterator[None]:
-        """A stretch of work that may be left at any instant, everything in it being lost.
+        """A section that may be left at any instruction; its work is lost then.
 
         Args:
-            expected: seconds that it should take, where that is known.
+            expected: duration in seconds, if known.
 
         Raises:
-            Stopped: somebody asked for the end, before or within.
+            Stopped: the end of the process was requested, before or within.
         """
         self.check()
-        self._until = time.monotonic() + expected if expected is not None else None
+        self._expected_end = time.monotonic() + expected if expected is not None else None
         self._sections += 1
-        self._open = True
+        self._in_section = True
         try:
             if self._error is not None:  # between the check and here
                 raise self._error
             yield
         finally:
-            self._open = False
+            self._in_section = False
 
     def sleep(self, seconds: float) -> None:
-        """Sleep, unless somebody asks for the end.
+        """Sleep until the time is over or the end of the process is requested.
 
         Raises:
-            Stopped: somebody did.
+            Stopped: it was requested.
         """
         with self.interruptible():
             time.sleep(seconds)
@@ -122,19 +135,19 @@ class Stop:
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
         if self._error is None:
-            self._error, self._asked = Stopped.by(number), now
-        elif now - self._asked > SAME_SECONDS:
-            self.last_words()
+            self._error, self._requested_at = Stopped.by(number), now
+        elif now - self._requested_at > SAME_REQUEST_SECONDS:
+            self.before_forced_exit()
             os._exit(self._error.exit_code)
-        if not self._open:
+        if not self._in_section:
             return
-        if self._until is not None and 0.0 <= self._until - now <= FINISH_SECONDS:
+        if self._expected_end is not None and 0.0 <= self._expected_end - now <= FINISH_SECONDS:
             signal.setitimer(signal.ITIMER_REAL, FINISH_SECONDS)
             return
         raise self._error
 
     def _on_alarm(self, number: int, frame: FrameType | None) -> None:
-        if not self._open:
+        if not self._in_section:
             return
         if self._error is not None:
             raise self._error

@@ -1,4 +1,4 @@
-"""What a launcher's environment variables mean: one table, a row for each kind of cluster."""
+"""JobEnvironment variables of cluster launchers: one table, with a row for each kind of cluster."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ _NAME = re.compile(r"[\w.,:@\[\]-]{1,200}")
 
 @dataclass(frozen=True)
 class Launcher:
-    """The names of the variables that a launcher sets in its jobs; empty where it has none.
+    """Names of the variables that a launcher sets in its jobs; empty where it has none.
 
     Attributes:
-        name: as users call it.
-        job: the job's id, by whose presence the launcher is known.
-        array: of an array, the id that all its tasks share.
-        task: the number of a task within its array.
-        task_min: the smallest such number.
-        task_step: the distance between two.
-        task_count: how many tasks the array has.
-        node: the machine, as the launcher calls it.
-        cores: the cores that a task was given.
-        restarts: how often the job was begun anew.
+        name: name of the launcher.
+        job: id of the job; its presence identifies the launcher.
+        array: id that all tasks of an array share.
+        task: number of a task within its array.
+        task_min: smallest such number.
+        task_step: distance between two of them.
+        task_count: number of tasks in the array.
+        node: name of the machine.
+        cores: number of cores of a task.
+        restarts: how often the job was restarted.
     """
 
     name: str
@@ -58,18 +58,18 @@ LAUNCHERS = (SLURM,)
 
 
 @dataclass(frozen=True)
-class Environment:
-    """Where a process runs, as its launcher tells.
+class JobEnvironment:
+    """Where a process runs, according to its launcher.
 
     Attributes:
-        launcher: its name; empty for a process that somebody started by hand.
-        host: the machine, by the name that the launcher knows it by.
-        job: the job's id, ``123``, or ``123_4`` for a task of an array; empty where there is none.
-        branch: the place of a task in its array from 0 on, and so the branch that a worker there
-            looks at first; ``None`` outside of arrays.
-        tasks: how many tasks the array has; ``None`` outside of arrays.
-        cores: the cores that the launcher gave; ``None`` where it does not say.
-        restarts: how often the job was begun anew.
+        launcher: name of the launcher; empty for a process that was started by hand.
+        host: name of the machine, as the launcher knows it.
+        job: id of the job, ``123``, or ``123_4`` for a task of an array; empty without a job.
+        branch: index of the task in its array, from 0 on, which is the branch that its worker
+            tries first; ``None`` outside of arrays.
+        tasks: number of tasks in the array; ``None`` outside of arrays.
+        cores: number of cores of the task; ``None`` where the launcher does not set it.
+        restarts: how often the job was restarted.
     """
 
     launcher: str
@@ -83,11 +83,11 @@ class Environment:
 
 def detect(
     variables: Mapping[str, str] | None = None, launchers: Sequence[Launcher] = LAUNCHERS
-) -> Environment:
-    """Where this process runs. A variable that holds nothing sensible counts as absent.
+) -> JobEnvironment:
+    """Read where this process runs. A variable with an invalid value counts as absent.
 
     Args:
-        variables: of the environment; this process's by default.
+        variables: environment variables; by default those of this process.
         launchers: the table.
     """
     variables = os.environ if variables is None else variables
@@ -101,7 +101,7 @@ def detect(
             first = _number(variables, launcher.task_min) or 0
             step = _number(variables, launcher.task_step) or 1
             branch = max(0, task - first) // step
-        return Environment(
+        return JobEnvironment(
             launcher=launcher.name,
             host=_name(variables, launcher.node) or socket.gethostname(),
             job=job,
@@ -110,7 +110,7 @@ def detect(
             cores=_number(variables, launcher.cores) or None,
             restarts=_number(variables, launcher.restarts) or 0,
         )
-    return Environment(launcher="", host=socket.gethostname())
+    return JobEnvironment(launcher="", host=socket.gethostname())
 
 
 def _name(variables: Mapping[str, str], key: str) -> str:

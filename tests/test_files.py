@@ -1,4 +1,4 @@
-"""Reading files that somebody else may have written."""
+"""Reading of untrusted files."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from poolrl.job_environment import LAUNCHERS, Environment, Launcher, detect
+from poolrl.job_environment import LAUNCHERS, JobEnvironment, Launcher, detect
 
 TASK = {
     "SLURM_JOB_ID": "1007",
@@ -22,16 +22,16 @@ TASK = {
 
 
 def test_without_a_launcher_there_is_a_host_and_no_job() -> None:
-    assert detect({"HOME": "/home/me"}) == Environment("", socket.gethostname())
+    assert detect({"HOME": "/home/me"}) == JobEnvironment("", socket.gethostname())
 
 
 def test_a_task_of_an_array() -> None:
-    assert detect(TASK) == Environment("SLURM", "n3", "1000_7", branch=3, tasks=10, cores=2)
+    assert detect(TASK) == JobEnvironment("SLURM", "n3", "1000_7", branch=3, tasks=10, cores=2)
     assert detect(TASK | {"SLURM_RESTART_COUNT": "4"}).restarts == 4
 
 
 def test_a_job_without_an_array_prefers_no_branch() -> None:
-    assert detect({"SLURM_JOB_ID": "12"}) == Environment("SLURM", socket.gethostname(), "12")
+    assert detect({"SLURM_JOB_ID": "12"}) == JobEnvironment("SLURM", socket.gethostname(), "12")
 
 
 @pytest.mark.parametrize("value", ["", "none", "-1", "1e3", "٣", "9" * 30, "1\n"])
@@ -43,7 +43,7 @@ def test_what_is_no_number_counts_as_absent(value: str) -> None:
 
 def test_what_no_record_may_hold_counts_as_absent() -> None:
     assert detect(TASK | {"SLURMD_NODENAME": "a\nb"}).host == socket.gethostname()
-    assert detect(TASK | {"SLURM_JOB_ID": "\x1b[31m"}) == Environment("", socket.gethostname())
+    assert detect(TASK | {"SLURM_JOB_ID": "\x1b[31m"}) == JobEnvironment("", socket.gethostname())
 
 
 def test_another_launcher_is_another_row() -> None:
@@ -52,6 +52,8 @@ def test_another_launcher_is_another_row() -> None:
     )
     variables = {"Q_JOB": "88.server", "Q_ARRAY": "80[].server", "Q_INDEX": "5", "Q_SLOTS": "3"}
     found = detect(variables, (*LAUNCHERS, made_up))
-    assert found == Environment("QUEUE", socket.gethostname(), "80[].server_5", branch=5, cores=3)
+    assert found == JobEnvironment(
+        "QUEUE", socket.gethostname(), "80[].server_5", branch=5, cores=3
+    )
     assert detect(variables).launcher == ""
     assert detect(variables | TASK, (*LAUNCHERS, made_up)).launcher == "SLURM"

@@ -1,4 +1,4 @@
-"""``poolrl cancel``: cancel what was submitted for a pool."""
+"""``poolrl cancel``: cancel the jobs of a pool."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ def command(pool: Path) -> None:
     """
     from poolrl.launch import slurm
     from poolrl.pool.directory import open_pool
-    from poolrl.storage.submissions import job_name, submissions
+    from poolrl.storage.deposits import job_name, submissions
 
-    layout = open_pool(pool).layout
-    jobs = [job for each in submissions(layout) for job in each.jobs]
+    opened = open_pool(pool)
+    jobs = [job for each in submissions(opened.store) for job in each.jobs]
     slurm.needs("scancel")
     if not jobs:
         click.echo(f"{pool}: no job was submitted for this pool")
         return
     queued = slurm.queue(jobs)
-    slurm.cancel(jobs, job_name(layout))
+    slurm.cancel(jobs, job_name(opened.layout))
     left = f", of which {len(queued)} tasks were waiting or at work" if queued else ""
     click.echo(f"cancelled {len(jobs)} jobs{left}: {' '.join(jobs)}")

@@ -1,4 +1,4 @@
-"""``poolrl doctor``: whether a file system can hold a pool."""
+"""``poolrl doctor``: check whether a file system can hold a pool."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 from poolrl.cli.options import DIRECTORY
 
 if TYPE_CHECKING:
-    from poolrl.doctor.check_result import Finding
+    from poolrl.doctor.checks import CheckResult
 
 
 @click.command()
@@ -26,35 +26,35 @@ def command(directory: Path, as_json: bool) -> None:
 
     import msgspec
 
-    from poolrl.doctor.examination import examine
+    from poolrl.doctor.examination import check_file_system
     from poolrl.errors import Stopped, UsageError
 
     def leave(signum: int, frame: FrameType | None) -> None:
-        raise Stopped.by(signum)  # what was made is removed on the way out
+        raise Stopped.by(signum)  # test files are removed while it propagates
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, leave)
-    findings = examine(directory)
-    refused = [finding for finding in findings if finding.level == "refused"]
+    results = check_file_system(directory)
+    refused = [result for result in results if result.level == "refused"]
     if as_json:
-        table = {"directory": str(directory), "safe": not refused, "checks": findings}
+        table = {"directory": str(directory), "safe": not refused, "checks": results}
         click.echo(msgspec.json.encode(table).decode())
     else:
-        click.echo(_table(findings))
+        click.echo(_table(results))
     if refused:
-        found = "; ".join(finding.found for finding in refused)
+        found = "; ".join(result.found for result in refused)
         raise UsageError(f"{directory}: no pool can be safe here: {found}")
 
 
 COLOURS = {"ok": "green", "note": "cyan", "warning": "yellow", "refused": "red"}
 
 
-def _table(findings: list[Finding]) -> str:
+def _table(results: list[CheckResult]) -> str:
     lines = []
-    width = max(len(finding.check) for finding in findings)
-    for finding in findings:
-        level = click.style(f"{finding.level:<7}", fg=COLOURS[finding.level])
-        lines.append(f"{level}  {finding.check:<{width}}  {finding.found}")
-        if finding.advice:
-            lines.append(f"{'':{9 + width}}  → {finding.advice}")
+    width = max(len(result.check) for result in results)
+    for result in results:
+        level = click.style(f"{result.level:<7}", fg=COLOURS[result.level])
+        lines.append(f"{level}  {result.check:<{width}}  {result.found}")
+        if result.advice:
+            lines.append(f"{'':{9 + width}}  → {result.advice}")
     return "\n".join(lines)

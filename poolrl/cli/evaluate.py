@@ -75,13 +75,12 @@ def _champion(directory: Path) -> Agent:
     from poolrl.agent import Agent
     from poolrl.errors import IncompatiblePool, UsageError
     from poolrl.pool.directory import open_pool
-    from poolrl.storage.deposits import Archive
 
-    archive = Archive(open_pool(directory))
-    merged = archive.newest_merge()
+    deposit_store = open_pool(directory).deposit_store()
+    merged = deposit_store.newest_merge()
     if merged is None:
         raise UsageError(f"{directory}: the pool has no champion yet")
-    data, path = archive.champion(merged), directory / merged.champion.path
+    data, path = deposit_store.champion(merged), directory / merged.champion.path
     try:
         return Agent.from_bytes(data, str(path))
     except UsageError as error:

@@ -1,15 +1,17 @@
-"""The command line: commands parse, call and print. Heavy imports wait until a command runs."""
+"""The command line: commands parse, call and print. A command is imported when it runs."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 
 import click
 
-from poolrl import __version__
+from poolrl import __version__, threads
 from poolrl.errors import PoolrlError, Stopped
+from poolrl.files import printable
 
 COMMANDS = {
     "run": "Train with a pool of local workers, or go on with one.",
@@ -26,19 +28,9 @@ COMMANDS = {
     "tasks": "List what there is to train, or describe one.",
 }
 
-# Results must not depend on how many cores a machine has, and the matrices are small: one thread a
-# process, said before NumPy and torch are imported.
-THREADS = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-)
-
 
 class LazyGroup(click.Group):
-    """A group that imports a command's module when it runs, so that help is fast."""
+    """A group that imports the module of a command when it is used, so that help is fast."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -56,30 +48,32 @@ def cli() -> None:
     """Train control policies in MuJoCo with a pool of processes that branch and merge."""
 
 
-def main() -> None:
-    """Run the command line; every failure of a user's making is one line and an exit code."""
-    for name in THREADS:
-        os.environ[name] = "1"
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; an expected failure is one line on standard error.
+
+    Args:
+        argv: arguments without the program's name; by default those of this process.
+
+    Returns:
+        The exit code; see ``poolrl.errors``.
+    """
+    threads.use_single_thread()
     try:
-        code = cli.main(standalone_mode=False)
-    except click.exceptions.Abort:
-        code = 130
+        code = cli.main(None if argv is None else list(argv), standalone_mode=False)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        return 130
     except click.ClickException as error:
         error.show()
-        code = error.exit_code
+        return error.exit_code
     except PoolrlError as error:
-        from poolrl.files import printable
-
         click.echo(f"poolrl: {printable(str(error))}", err=True)
-        code = error.exit_code
-    except KeyboardInterrupt:
-        code = 130
+        return error.exit_code
     except Stopped as stopped:
         if stopped.exit_code not in (75, 130):
             click.echo(f"poolrl: {stopped}", err=True)
-        code = stopped.exit_code
+        return stopped.exit_code
     except BrokenPipeError:
-        # Whoever read our output has seen enough, as in `poolrl history D | head`.
+        # The reader of our output has closed it, as in `poolrl history D | head`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
-    sys.exit(code)
+        return 0
+    return code or 0

@@ -1,4 +1,4 @@
-"""Values that several commands parse."""
+"""Parameter types and options that several commands share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class Duration(click.ParamType[float]):
-    """A number of seconds, or one with a unit: 90, 90s, 10m, 1.5h, 2d."""
+    """A duration in seconds, or with a unit: 90, 90s, 10m, 1.5h, 2d."""
 
     name = "duration"
 
@@ -29,7 +29,7 @@ class Duration(click.ParamType[float]):
 
 
 class Values(click.ParamType[list[float]]):
-    """Numbers with commas between them, one a branch: 1e-5,1e-4,1e-4."""
+    """Comma-separated numbers, one per branch: 1e-5,1e-4,1e-4."""
 
     name = "value[,value…]"
 
@@ -43,7 +43,7 @@ class Values(click.ParamType[list[float]]):
 
 
 class Argument(click.ParamType[tuple[str, Any]]):
-    """A task's own argument: a TOML value, numbers with commas between them, or else a string."""
+    """An argument of a task: a TOML value, comma-separated numbers, or else a string."""
 
     name = "name=value"
 
@@ -65,17 +65,17 @@ class Argument(click.ParamType[tuple[str, Any]]):
         return key, parsed
 
 
-class KeepRule(click.ParamType[str]):
-    """Which agents stay: champions, all, or last:N."""
+class RetentionRuleType(click.ParamType[str]):
+    """Which agents stay on disk: champions, all, or last:N."""
 
     name = "champions|all|last:N"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        from poolrl.config.retention_rule import Keep
+        from poolrl.config.retention_rule import RetentionRule
         from poolrl.errors import UsageError
 
         try:
-            Keep.parse(str(value))
+            RetentionRule.parse(str(value))
         except UsageError as error:
             self.fail(str(error), param, ctx)
         return str(value)
@@ -85,39 +85,6 @@ DIRECTORY = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 pool_argument = click.argument("pool", type=DIRECTORY)
-
-
-def patience_options(command: F) -> F:
-    """Options of `run` and `worker` that say how long to put up with what does not move."""
-    for option in reversed(
-        [
-            click.option(
-                "--branch-timeout",
-                type=Duration(),
-                help="Go on without branches that were claimed so long ago: 90s, 10m, 2h.",
-            ),
-            click.option(
-                "--min-deposits",
-                type=click.IntRange(min=1),
-                help="Branches that must have succeeded before that.",
-            ),
-            click.option(
-                "--stall-timeout",
-                type=Duration(),
-                help="End, with exit code 3, if nothing is new for so long.  [default: 1d]",
-            ),
-            click.option(
-                "--max-failed-iterations",
-                type=click.IntRange(min=1),
-                help="End after so many iterations without a branch that succeeded.  [default: 5]",
-            ),
-        ]
-    ):
-        command = option(command)
-    return command
-
-
-keep_option = click.option("--keep", type=KeepRule(), help="Agents that stay on disk.")
 
 moved_option = click.option(
     "--task-arg",

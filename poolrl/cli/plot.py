@@ -1,4 +1,4 @@
-"""``poolrl plot``: a pool's history as a picture."""
+"""``poolrl plot``: plot a pool's history."""
 
 from __future__ import annotations
 

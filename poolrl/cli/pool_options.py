@@ -1,5 +1,4 @@
-"""The options of a pool that ``run`` and ``submit`` share, and what they mean as keys of a
-configuration."""
+"""The options of a pool that ``run`` and ``submit`` share, and their keys in a configuration."""
 
 from __future__ import annotations
 
@@ -9,24 +8,15 @@ from typing import Any, NamedTuple
 
 import click
 
-from poolrl.cli.options import (
-    DIRECTORY,
-    FILE,
-    Argument,
-    Duration,
-    F,
-    Values,
-    keep_option,
-    patience_options,
-    trust_option,
-)
+from poolrl.cli.options import DIRECTORY, FILE, Argument, F, Values, trust_option
+from poolrl.cli.run_options import FIELDS, WHEN_TO_GIVE_UP, run_option, run_options
 
 
 class Settings(NamedTuple):
-    """What the options of a command line ask for.
+    """The settings that a command line asks for.
 
     Attributes:
-        config: a configuration; ``None`` for the pool's own, or the defaults.
+        config: a configuration file; ``None`` for the pool's own, or the defaults.
         root: the pool's directory.
         keys: dotted key of the configuration -> value.
         from_agent: an agent file to start from.
@@ -41,7 +31,7 @@ class Settings(NamedTuple):
 
 
 def pool_options(command: F) -> F:
-    """Options of `run` and `submit`; give what they are called with to ``settings_of``."""
+    """Options of `run` and `submit`; pass their values to ``settings_of``."""
     for option in reversed(
         [
             click.argument("config", type=FILE, required=False),
@@ -64,18 +54,13 @@ def pool_options(command: F) -> F:
             click.option("--iterate-episodes", type=int, help="Training episodes of a branch."),
             click.option("--iterate-steps", type=int, help="Training steps of a branch, instead."),
             click.option("--evaluate-episodes", type=int, help="Evaluation episodes of a branch."),
-            click.option("--iterations", type=int, help="End after this iteration."),
+            run_option("iterations", bounded=False),
             click.option("--seed", type=int, help="Seed of the pool."),
             click.option(
                 "--learning-rate", type=Values(), help="One value, or one a branch in turn."
             ),
             click.option("--from-agent", type=FILE, help="Start from this agent."),
-            click.option(
-                "--target-return", type=float, help="End once the champion reaches this return."
-            ),
-            click.option("--time-budget", type=Duration(), help="End after 90s, 10m, 2h."),
-            keep_option,
-            patience_options,
+            run_options("target_return", "time_budget", "keep", *WHEN_TO_GIVE_UP),
             click.option(
                 "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Any key, as a.b=c."
             ),
@@ -87,7 +72,7 @@ def pool_options(command: F) -> F:
 
 
 def settings_of(options: dict[str, Any]) -> Settings:
-    """What the options of ``pool_options``, and ``--workers`` where there is one, ask for.
+    """Convert the values of ``pool_options``, and of ``--workers`` where a command has it.
 
     Raises:
         UsageError: they contradict each other, or one does not parse.
@@ -101,7 +86,7 @@ def settings_of(options: dict[str, Any]) -> Settings:
 
 
 def _name(task_id: str) -> str:
-    """A folder's name for a task: its class, or its id."""
+    """The name of a directory for a task: its class, or its id."""
     return re.sub(r"[^\w.-]+", "-", task_id.rpartition(":")[2])
 
 
@@ -112,15 +97,7 @@ OPTION_KEYS = {
     "iterate_steps": "pool.iterate_steps",
     "evaluate_episodes": "pool.evaluate_episodes",
     "seed": "pool.seed",
-    "iterations": "run.iterations",
-    "workers": "run.workers",
-    "target_return": "run.target_return",
-    "time_budget": "run.time_budget",
-    "keep": "run.keep",
-    "branch_timeout": "run.branch_timeout",
-    "min_deposits": "run.min_deposits",
-    "stall_timeout": "run.stall_timeout",
-    "max_failed_iterations": "run.max_failed_iterations",
+    **{name: f"run.{name}" for name in FIELDS},
 }
 
 

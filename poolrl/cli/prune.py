@@ -1,4 +1,4 @@
-"""``poolrl prune``: free the disk of what a pool no longer needs."""
+"""``poolrl prune``: remove agents that a pool no longer needs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from poolrl.cli.options import keep_option, pool_argument
+from poolrl.cli.options import pool_argument
+from poolrl.cli.run_options import run_option
+from poolrl.formatting import file_size
 
 if TYPE_CHECKING:
     from poolrl.pool.retention import Removable
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @pool_argument
-@keep_option
+@run_option("keep")
 @click.option("--dry-run", is_flag=True, help="Say what would go, and remove nothing.")
 @click.option("--corrupt", is_flag=True, help="Damaged files that were set aside go too.")
 def command(pool: Path, keep: str | None, dry_run: bool, corrupt: bool) -> None:
@@ -26,12 +28,12 @@ def command(pool: Path, keep: str | None, dry_run: bool, corrupt: bool) -> None:
     and all leaves every agent; by default the rule is that of the pool's last run. Records, merges,
     champions and the agent that the pool was given always stay. Workers may be at work meanwhile.
     """
-    from poolrl.config.retention_rule import Keep
+    from poolrl.config.retention_rule import RetentionRule
     from poolrl.pool.directory import open_pool
     from poolrl.pool.retention import removable, remove
 
     opened = open_pool(pool)
-    found = removable(opened, Keep.parse(keep or opened.run.keep), set_aside=corrupt)
+    found = removable(opened, RetentionRule.parse(keep or opened.run.keep), set_aside=corrupt)
     if dry_run:
         click.echo(f"would remove {_summary(found)}")
         return
@@ -41,18 +43,12 @@ def command(pool: Path, keep: str | None, dry_run: bool, corrupt: bool) -> None:
 def _summary(files: Iterable[Removable]) -> str:
     sizes: dict[str, list[int]] = {}
     for file in files:
-        sizes.setdefault(file.what, []).append(file.size)
+        sizes.setdefault(file.category, []).append(file.size)
     if not sizes:
         return "nothing"
     total = [size for each in sizes.values() for size in each]
-    parts = "; ".join(f"{what}: {len(each)}, {_bytes(sum(each))}" for what, each in sizes.items())
+    parts = "; ".join(
+        f"{what}: {len(each)}, {file_size(sum(each))}" for what, each in sizes.items()
+    )
     noun = "file" if len(total) == 1 else "files"
-    return f"{len(total)} {noun}, {_bytes(sum(total))} ({parts})"
-
-
-def _bytes(size: float) -> str:
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 1000 or unit == "GB":
-            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
-        size /= 1000
-    raise AssertionError("unreachable")
+    return f"{len(total)} {noun}, {file_size(sum(total))} ({parts})"

@@ -7,11 +7,12 @@ from typing import Any
 import click
 
 from poolrl.cli.pool_options import pool_options, settings_of
+from poolrl.cli.run_options import run_option
 
 
 @click.command()
 @pool_options
-@click.option("--workers", type=int, help="Local workers.  [default: usable cores]")
+@run_option("workers")
 @click.option(
     "--one-worker",
     is_flag=True,
@@ -27,9 +28,9 @@ def command(one_worker: bool, **options: Any) -> None:
         raise click.UsageError("--one-worker and --workers: give one of them")
     config, root, keys, from_agent, trust = settings_of(options)
     if one_worker:
-        from poolrl.launch.array_worker import work_as_one
+        from poolrl.launch.array_worker import run_array_worker
 
-        work_as_one(config, root, keys, from_agent, trust=trust)
+        run_array_worker(config, root, keys, from_agent, trust=trust)
     else:
         from poolrl.launch.run import run_pool
 

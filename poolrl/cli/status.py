@@ -1,4 +1,4 @@
-"""``poolrl status``: what a pool is at, from its files alone."""
+"""``poolrl status``: the state of a pool, read from its files."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from poolrl.cli.options import pool_argument
 
 if TYPE_CHECKING:
     from poolrl.launch.slurm import Job
-    from poolrl.monitoring.pool_status import Observer
+    from poolrl.monitoring.pool_status import StatusReader
     from poolrl.monitoring.status_types import Status
     from poolrl.pool.directory import Pool
 
-LOOK_SECONDS = 1.0
-"""How often a pool is looked at; heartbeats tell of a change within a second too."""
+REFRESH_SECONDS = 1.0
+"""Interval of --watch; heartbeats show a change within a second too."""
 
-SHARE = 0.1
-"""The part of its time that a watch may spend on looking."""
+MAX_LOAD = 0.1
+"""The share of its time that --watch may spend on reading files."""
 
-QUEUE_EVERY = 30.0
-"""Seconds between two questions to SLURM, which many may be asking."""
+QUEUE_INTERVAL_SECONDS = 30.0
+"""Interval of calls of squeue, which loads a server that others share."""
 
 
 @click.command()
@@ -39,15 +39,15 @@ def command(pool: Path, watch: bool, as_json: bool, complete: bool) -> None:
     Reads files alone and changes none, from any machine that sees them. docs/status.md explains
     what is shown, and has the keys of --json.
     """
-    from poolrl.monitoring.pool_status import Observer
+    from poolrl.monitoring.pool_status import StatusReader
     from poolrl.pool.directory import open_pool
 
     opened = open_pool(pool)
-    observer = Observer(opened)
+    reader = StatusReader(opened)
     queue = _Queue(opened)
     if as_json:
-        for status in _looks(observer, watch):
-            _print_json(status, queue.ask(status))
+        for status in _statuses(reader, watch):
+            _print_json(status, queue.jobs(status))
         return
     from rich.console import Console
     from rich.live import Live
@@ -56,24 +56,24 @@ def command(pool: Path, watch: bool, as_json: bool, complete: bool) -> None:
 
     console = Console(highlight=False, soft_wrap=not watch)
     if not watch:
-        status = observer.look()
-        console.print(view(status, queue.ask(status), complete=complete))
+        status = reader.read()
+        console.print(view(status, queue.jobs(status), complete=complete))
         return
     with Live(console=console, auto_refresh=False, vertical_overflow="visible") as live:
-        for status in _looks(observer, watch):
-            live.update(view(status, queue.ask(status), complete=complete), refresh=True)
+        for status in _statuses(reader, watch):
+            live.update(view(status, queue.jobs(status), complete=complete), refresh=True)
 
 
-def _looks(observer: Observer, watch: bool) -> Iterator[Status]:
-    """One look, or one after another until the pool's end."""
+def _statuses(reader: StatusReader, watch: bool) -> Iterator[Status]:
+    """Yield one status, or with ``watch`` one after another until the pool is finished."""
     while True:
         start = time.monotonic()
-        status = observer.look()
+        status = reader.read()
         cost = time.monotonic() - start
         yield status
         if not watch or status.state == "finished":
             return
-        time.sleep(max(LOOK_SECONDS - cost, cost / SHARE))
+        time.sleep(max(REFRESH_SECONDS - cost, cost / MAX_LOAD))
 
 
 def _print_json(status: Status, jobs: list[Job] | None) -> None:
@@ -84,22 +84,22 @@ def _print_json(status: Status, jobs: list[Job] | None) -> None:
 
 
 class _Queue:
-    """What SLURM says of a pool's jobs, not asked more often than it may mind."""
+    """The jobs of a pool in SLURM's queue, with a limit on the rate of queries."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._asked: float | None = None
+        self._queried_at: float | None = None
         self._jobs: list[Job] | None = None
 
-    def ask(self, status: Status) -> list[Job] | None:
-        """The jobs of the pool that SLURM knows; ``None`` where there is no SLURM."""
+    def jobs(self, status: Status) -> list[Job] | None:
+        """The jobs of the pool in SLURM's queue; ``None`` without SLURM."""
         from poolrl.launch import slurm
-        from poolrl.storage.submissions import submissions
+        from poolrl.storage.deposits import submissions
 
         now = time.monotonic()
-        if self._asked is None or now - self._asked > QUEUE_EVERY:
-            self._asked = now
-            ids = [job for each in submissions(self._pool.layout) for job in each.jobs]
+        if self._queried_at is None or now - self._queried_at > QUEUE_INTERVAL_SECONDS:
+            self._queried_at = now
+            ids = [job for each in submissions(self._pool.store) for job in each.jobs]
             ids += [worker.job for worker in status.workers if worker.job]
             self._jobs = slurm.queue(ids)
         return self._jobs

@@ -1,4 +1,4 @@
-"""``poolrl tasks``: what there is to train."""
+"""``poolrl tasks``: list the tasks, or describe one."""
 
 from __future__ import annotations
 

@@ -10,9 +10,9 @@ import click
 from poolrl.cli.options import moved_option, pool_argument, trust_option
 
 if TYPE_CHECKING:
-    from poolrl.monitoring.discrepancies import Finding
-    from poolrl.monitoring.verify import Examined
+    from poolrl.monitoring.verify import VerifiedPool
     from poolrl.pool.directory import Pool
+    from poolrl.records.consistency import Discrepancy
     from poolrl.records.records import UnitRecord
 
 
@@ -42,7 +42,7 @@ def command(
     on the same machine and versions; where those differ, a difference says so.
     """
     from poolrl.errors import IncompatiblePool
-    from poolrl.monitoring.verify import examine
+    from poolrl.monitoring.verify import verify_files
     from poolrl.pool.directory import open_pool
 
     if sum([sample is not None, everything, iteration is not None]) > 1:
@@ -55,32 +55,31 @@ def command(
 
         tasks.permit(opened.spec.task, task_id, trust=trust)
         tasks.move_model(opened.spec.task, dict(arguments))
-    examined = examine(opened)
-    _print(examined.findings)
-    chosen = _choose(examined, 5 if sample is None else sample, everything, iteration, branch)
-    different = _recompute(opened, examined, chosen) if chosen else []
+    verified = verify_files(opened)
+    _print(verified.discrepancies)
+    chosen = _choose(verified, 5 if sample is None else sample, everything, iteration, branch)
+    different = _recompute(opened, verified, chosen) if chosen else []
     click.echo(
-        f"{_count(len(examined.merges), 'merge')} and {_count(len(examined.units), 'record')} "
+        f"{_count(len(verified.merges), 'merge')} and {_count(len(verified.units), 'record')} "
         f"checked, {_count(len(chosen), 'unit')} computed again"
         + (
             f"; set aside as damaged: {_count(aside, 'file')}"
-            if (aside := examined.set_aside)
+            if (aside := verified.set_aside)
             else ""
         )
     )
-    if number := len(examined.findings) + len(different):
+    if number := len(verified.discrepancies) + len(different):
         raise IncompatiblePool(f"{pool}: {_count(number, 'difference')}")
 
 
 def _choose(
-    examined: Examined, sample: int, everything: bool, iteration: int | None, branch: int | None
+    verified: VerifiedPool, sample: int, everything: bool, iteration: int | None, branch: int | None
 ) -> list[UnitRecord]:
     import random
 
     from poolrl.errors import UsageError
-    from poolrl.monitoring.verify import recomputable
 
-    records = recomputable(examined)
+    records = verified.recomputable_records()
     if iteration is not None:
         named = [
             record
@@ -98,19 +97,18 @@ def _choose(
     return [record for index, record in enumerate(records) if index in chosen]
 
 
-def _recompute(pool: Pool, examined: Examined, chosen: list[UnitRecord]) -> list[Finding]:
+def _recompute(pool: Pool, verified: VerifiedPool, chosen: list[UnitRecord]) -> list[Discrepancy]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as TimeColumn
 
-    from poolrl.monitoring.verify import start_of
     from poolrl.worker.recomputation import Recomputer
 
     recomputer = Recomputer(pool)
     if recomputer.warning is not None:
         click.echo(f"warning: {recomputer.warning}", err=True)
     console = Console(stderr=True)
-    found: list[Finding] = []
+    found: list[Discrepancy] = []
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeColumn()
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal
@@ -118,16 +116,16 @@ def _recompute(pool: Pool, examined: Examined, chosen: list[UnitRecord]) -> list
         task = bar.add_task("", total=len(chosen))
         for record in chosen:
             bar.update(task, description=f"iteration {record.iteration} {record.unit.stem}")
-            different = recomputer.differences(record, start_of(examined, record.unit))
+            different = recomputer.differences(record, verified.starting_merge(record.unit))
             _print(different)
             found += different
             bar.advance(task)
     return found
 
 
-def _print(findings: list[Finding]) -> None:
-    for finding in findings:
-        click.echo(str(finding))
+def _print(discrepancies: list[Discrepancy]) -> None:
+    for discrepancy in discrepancies:
+        click.echo(str(discrepancy))
 
 
 def _count(number: int, noun: str) -> str:

@@ -1,4 +1,4 @@
-"""``poolrl worker``: one worker, for anyone to start anywhere."""
+"""``poolrl worker``: one worker on an existing pool."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from poolrl.cli.options import DIRECTORY, keep_option, moved_option, patience_options, trust_option
+from poolrl.cli.options import DIRECTORY, moved_option, trust_option
+from poolrl.cli.run_options import WHEN_TO_GIVE_UP, run_option, run_options
 
 if TYPE_CHECKING:
-    from poolrl.interrupts import Stop
+    from poolrl.interrupts import InterruptHandler
 
 
 @click.command()
 @click.option("--pool-directory", type=DIRECTORY, required=True, help="The pool to work on.")
-@click.option("--iterations", type=click.IntRange(min=0), help="End after this iteration.")
-@click.option("--target-return", type=float, help="End once the champion reaches this return.")
+@run_options("iterations", "target_return")
 @click.option("--deadline", type=float, help="Unix time after which no new unit is begun.")
-@keep_option
-@patience_options
+@run_option("keep")
+@run_options(*WHEN_TO_GIVE_UP)
+@click.option("--run-options", "encoded", hidden=True, help="All options of a run, as JSON.")
 @click.option("--prefer", type=click.IntRange(min=0), help="Branch to look at first.")
 @click.option("--attached", is_flag=True, help="End when standard input is closed.")
 @click.option("--task", "task_id", metavar="ID", help="The pool's task, if it is a user's own.")
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 def command(
     pool_directory: Path,
     deadline: float | None,
+    encoded: str | None,
     prefer: int | None,
     attached: bool,
     task_id: str | None,
@@ -47,38 +49,39 @@ def command(
     from msgspec.structs import replace
 
     from poolrl import tasks
+    from poolrl.config.run_options import decode
     from poolrl.errors import Stopped
-    from poolrl.interrupts import Stop
+    from poolrl.interrupts import InterruptHandler
     from poolrl.job_environment import detect
     from poolrl.pool.directory import open_pool
-    from poolrl.pool.stop_criteria import Ending
+    from poolrl.pool.stop_criteria import StopCriteria
     from poolrl.worker.loop import Worker
 
-    stop = Stop()
-    stop.listen()
+    interrupts = InterruptHandler()
+    interrupts.install()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     if attached:
-        threading.Thread(target=_end_with_stdin, args=(stop,), daemon=True).start()
+        threading.Thread(target=_stop_at_end_of_stdin, args=(interrupts,), daemon=True).start()
     pool = open_pool(pool_directory)
     tasks.permit(pool.spec.task, task_id, trust=trust)
     tasks.move_model(pool.spec.task, dict(arguments))
     given = {name: value for name, value in options.items() if value is not None}
-    run = replace(pool.run, **given)
+    run = replace(decode(encoded) if encoded is not None else pool.run, **given)
     if prefer is None:
         prefer = detect().branch
-    ending = Ending(run.iterations, run.target_return, deadline)
+    stop_criteria = StopCriteria(run.iterations, run.target_return, deadline)
     try:
-        last = Worker(pool, ending, run=run, prefer=prefer, stop=stop).run()
+        last = Worker(pool, stop_criteria, run=run, prefer=prefer, interrupts=interrupts).run()
     except Stopped as stopped:
         logging.info("stopped: %s", stopped)
         raise
-    logging.info("the pool ended: %s", ending.reason(last))
+    logging.info("the pool ended: %s", stop_criteria.reason(last))
 
 
-def _end_with_stdin(stop: Stop) -> None:
-    """Ask for the end once whoever started this worker is gone."""
+def _stop_at_end_of_stdin(interrupts: InterruptHandler) -> None:
+    """Request the end of this process once the process that started it is gone."""
     from poolrl.errors import Stopped
 
     while os.read(0, 1024):
         pass
-    stop.request(Stopped(75, "whoever started this worker is gone"))
+    interrupts.request_stop(Stopped(75, "the process that started this worker has ended"))

@@ -1,4 +1,4 @@
-"""One worker of many that somebody else starts, such as the tasks of an array: no launcher."""
+"""One worker in this process, without a launcher, such as a task of a job array."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from poolrl.errors import Stopped
-from poolrl.interrupts import Stop
-from poolrl.job_environment import Environment, detect
-from poolrl.launch.requeue import Continuation
-from poolrl.launch.run import prepare
-from poolrl.launch.run_result import leave_result
+from poolrl.interrupts import InterruptHandler
+from poolrl.job_environment import JobEnvironment, detect
+from poolrl.launch.pool_setup import make_or_open_pool
+from poolrl.launch.requeue import SlurmRequeue
+from poolrl.launch.run_result import write_result
 from poolrl.monitoring.history import History
-from poolrl.pool.stop_criteria import Ending
+from poolrl.pool.stop_criteria import StopCriteria
 from poolrl.records.work_units import Unit
-from poolrl.storage.deposits import Archive
 from poolrl.worker.loop import Worker
 
 log = logging.getLogger("poolrl.worker")
 
 
-def work_as_one(
+def run_array_worker(
     config_file: Path | None,
     root: Path,
     overrides: Mapping[str, Any],
@@ -34,52 +33,55 @@ def work_as_one(
 ) -> None:
     """Make the pool, or open the one that another worker has made, and work on it in this process.
 
-    All workers of a pool may be given the same arguments, at the same time. The one that measures
-    the pool's result leaves its history and plot too.
+    All workers of a pool may be given the same arguments, at the same time. The worker that
+    computes the closing evaluation writes the pool's history and plot too. The time budget counts
+    from the start of each worker.
 
-    Args and raises as ``launch.run.run_pool``; the time budget counts from each worker's own start.
+    Args and raises as ``launch.run.run_pool``, and
 
     Raises:
-        Stopped: somebody asked for the end; what was claimed is given back.
+        Stopped: the end was requested; the claimed unit is released.
     """
-    stop = Stop()
-    stop.listen()
-    # SLURM's output is one file a task, and what came last there should be what happened last.
+    interrupts = InterruptHandler()
+    interrupts.install()
+    # SLURM writes both streams into one file per task; one stream keeps the lines in order.
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout
     )
-    began = time.time()
-    here = detect()
-    log.info("worker on %s: %s", _where(here), root)
-    pool, run = prepare(config_file, root, overrides, from_agent, trust=trust)
-    ending = Ending(
-        run.iterations, run.target_return, began + run.time_budget if run.time_budget else None
+    start = time.time()
+    environment = detect()
+    log.info("worker on %s: %s", _describe(environment), root)
+    pool, run = make_or_open_pool(config_file, root, overrides, from_agent, trust=trust)
+    stop_criteria = StopCriteria(
+        run.iterations, run.target_return, start + run.time_budget if run.time_budget else None
     )
-    continuation = Continuation(pool.layout)
-    worker = Worker(pool, ending, run=run, prefer=here.branch, stop=stop)
+    requeue = SlurmRequeue(pool.store)
+    worker = Worker(pool, stop_criteria, run=run, prefer=environment.branch, interrupts=interrupts)
     try:
         last = worker.run()
     except Stopped as stopped:
         log.info("stopped: %s", stopped)
-        continuation.stopped(stopped)
+        requeue.on_stopped(stopped)
         raise
-    log.info("the pool ended: %s", ending.reason(last))
-    closing = Archive(pool).deposit(Unit(last.iteration, "closing", 0))
+    log.info("the pool ended: %s", stop_criteria.reason(last))
+    closing = pool.deposit_store().deposit(Unit(last.iteration, "closing", 0))
     closed_here = closing is not None and closing.worker.id == worker.info.id
-    continuation.ended(closed_here)
+    requeue.on_pool_end(closed_here)
     if closed_here:
         history = History(pool)
         history.refresh()
-        for line in leave_result(history, ending):
+        for line in write_result(history, stop_criteria):
             log.info("%s", line)
 
 
-def _where(here: Environment) -> str:
-    words = [here.host]
-    if here.job:
-        words.append(f"{here.launcher} {here.job}")
-    if here.branch is not None and here.tasks is not None:
-        words.append(f"task {here.branch + 1} of {here.tasks}")
-    if here.restarts:
-        words.append(f"begun anew {'once' if here.restarts == 1 else f'{here.restarts} times'}")
+def _describe(environment: JobEnvironment) -> str:
+    words = [environment.host]
+    if environment.job:
+        words.append(f"{environment.launcher} {environment.job}")
+    if environment.branch is not None and environment.tasks is not None:
+        words.append(f"task {environment.branch + 1} of {environment.tasks}")
+    if environment.restarts:
+        words.append(
+            f"restarted {'once' if environment.restarts == 1 else f'{environment.restarts} times'}"
+        )
     return ", ".join(words)

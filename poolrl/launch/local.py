@@ -1,4 +1,4 @@
-"""Workers as processes of this machine."""
+"""Workers as processes on this machine."""
 
 from __future__ import annotations
 
@@ -12,22 +12,21 @@ from pathlib import Path
 
 from poolrl.interrupts import FINISH_SECONDS
 from poolrl.job_environment import detect
-from poolrl.storage import store
+from poolrl.storage.store import Store
 
 RESTARTS = 3
-"""How often a worker that was killed, or failed, is started anew while the pool makes no
-progress."""
+"""How often a worker that was killed, or failed, is restarted while the pool makes no progress."""
 
 FAILED = 1
-"""The exit code of a worker that another one may do better than; see poolrl.errors."""
+"""The exit code of a failure that a restart may cure; see poolrl.errors."""
 
-PATIENCE_SECONDS = FINISH_SECONDS + 10.0
-"""How long a worker that was asked to stop may take."""
+STOP_TIMEOUT_SECONDS = FINISH_SECONDS + 10.0
+"""Timeout for a worker to end after SIGTERM; then it is killed."""
 
 
 def usable_cores() -> int:
-    """The cores that this process may use, which on a shared machine are not all that it has: those
-    that it may run on, and no more than its launcher gave it."""
+    """Number of cores that this process may use: those of its CPU affinity, and no more than its
+    launcher gave it."""
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
     else:
@@ -36,8 +35,8 @@ def usable_cores() -> int:
 
 
 @dataclass
-class _Place:
-    """A worker's place: the process that fills it, and how often it was filled."""
+class _WorkerSlot:
+    """A worker that is restarted when its process fails."""
 
     index: int
     process: subprocess.Popen[bytes]
@@ -47,16 +46,18 @@ class _Place:
 
 @dataclass
 class LocalWorkers:
-    """Starts workers, looks after them and stops them.
+    """Start, supervise and stop worker processes.
 
     Attributes:
-        arguments: what follows ``poolrl worker`` on each one's command line.
-        logs: a folder that gets a file a worker.
+        arguments: arguments of ``poolrl worker``, the same for all.
+        logs: directory of the log files, one per worker.
+        store: the store that contains it.
     """
 
     arguments: Sequence[str]
     logs: Path
-    _places: list[_Place] = field(default_factory=list)
+    store: Store
+    _slots: list[_WorkerSlot] = field(default_factory=list)
     _progress: int = 0
     _old_logs: dict[int, int] = field(default_factory=dict)
 
@@ -64,80 +65,79 @@ class LocalWorkers:
         """Start a number of workers.
 
         Raises:
-            PoolrlError: the folder of logs cannot be written to.
+            PoolrlError: the directory of the logs cannot be written to.
         """
-        store.make_folder(self.logs)
+        self.store.make_folder(self.logs)
         for index in range(count):
-            self._places.append(_Place(index, self._launch(index)))
+            self._slots.append(_WorkerSlot(index, self._launch(index)))
 
-    def look_after(self, progress: int = 0) -> int:
-        """Start anew what was killed or failed, a little later each time.
+    def supervise(self, progress: int = 0) -> int:
+        """Restart workers that were killed or failed, with exponential back-off.
 
         Args:
             progress: a number that grows while the pool makes progress, such as that of its
-                merges; as long as it does there is no limit to restarts.
+                merges; each change resets the number of restarts.
 
         Returns:
-            How many workers run, or will again.
+            Number of workers that run or will be restarted.
         """
         if progress != self._progress:
             self._progress = progress
-            for place in self._places:
-                place.restarts = 0
-        living = 0
-        for place in self._places:
-            code = place.process.poll()
+            for slot in self._slots:
+                slot.restarts = 0
+        num_alive = 0
+        for slot in self._slots:
+            code = slot.process.poll()
             if code is None:
-                living += 1
-            elif (code < 0 or code == FAILED) and place.restarts < RESTARTS:
-                living += 1
+                num_alive += 1
+            elif (code < 0 or code == FAILED) and slot.restarts < RESTARTS:
+                num_alive += 1
                 now = time.monotonic()
-                if place.restart_at is None:
-                    place.restart_at = now + 0.5 * 2**place.restarts
-                elif now >= place.restart_at:
-                    place.restarts += 1
-                    place.restart_at = None
-                    place.process = self._launch(place.index)
-        return living
+                if slot.restart_at is None:
+                    slot.restart_at = now + 0.5 * 2**slot.restarts
+                elif now >= slot.restart_at:
+                    slot.restarts += 1
+                    slot.restart_at = None
+                    slot.process = self._launch(slot.index)
+        return num_alive
 
     def failure(self) -> tuple[int, str] | None:
-        """The exit code of the first worker that failed and what it said; ``None`` where none
-        did."""
-        for place in self._places:
-            code = place.process.poll()
+        """Exit code and last log line of the first worker that failed; ``None`` where none did."""
+        for slot in self._slots:
+            code = slot.process.poll()
             if code:
                 if code < 0:
-                    return code, f"worker {place.index} was killed by signal {-code}"
-                return code, self._last_line(place.index)
+                    return code, f"worker {slot.index} was killed by signal {-code}"
+                return code, self._last_line(slot.index)
         return None
 
     def stop(self) -> None:
-        """Ask all workers to leave their units, and see that they do."""
-        for place in self._places:
-            if place.process.poll() is None:
-                place.process.terminate()
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        for place in self._places:
+        """Send SIGTERM to all workers and wait for them; kill those that reach the timeout."""
+        for slot in self._slots:
+            if slot.process.poll() is None:
+                slot.process.terminate()
+        deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
+        for slot in self._slots:
             try:
-                place.process.wait(max(0.0, deadline - time.monotonic()))
+                slot.process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                place.process.kill()
-                place.process.wait()
+                slot.process.kill()
+                slot.process.wait()
 
     def kill(self) -> None:
-        """End all workers at once."""
-        for place in self._places:
-            if place.process.poll() is None:
-                place.process.kill()
+        """Kill all workers."""
+        for slot in self._slots:
+            if slot.process.poll() is None:
+                slot.process.kill()
 
     def process_ids(self) -> list[int]:
-        """Of the workers that run."""
-        return [place.process.pid for place in self._places if place.process.poll() is None]
+        """Process ids of the running workers."""
+        return [slot.process.pid for slot in self._slots if slot.process.poll() is None]
 
     def _launch(self, index: int) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "poolrl", "worker"]
-        with store.open_log(self._log(index)) as log:
-            # What an earlier run left there says nothing of this one.
+        with self.store.open_log(self._log(index)) as log:
+            # The file may contain the log of an earlier run.
             self._old_logs.setdefault(index, os.fstat(log.fileno()).st_size)
             return subprocess.Popen(
                 [*command, *self.arguments, "--attached", "--prefer", str(index)],
@@ -145,7 +145,7 @@ class LocalWorkers:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                # A terminal's Ctrl-C reaches the launcher alone, which passes it on.
+                # A terminal's Ctrl-C reaches only the launcher, which passes it on.
                 start_new_session=True,
             )
 

@@ -1,36 +1,38 @@
-"""What a pool leaves when it ends: its history as a table, a plot, and a few lines."""
+"""The result of a finished pool: history as CSV, plot, and a summary."""
 
 from __future__ import annotations
 
 from poolrl.formatting import duration
 from poolrl.monitoring.history import History
-from poolrl.pool.stop_criteria import Ending
+from poolrl.pool.stop_criteria import StopCriteria
 from poolrl.report.plot import plot_bytes
-from poolrl.storage import store
 
 
-def leave_result(history: History, ending: Ending, seconds: float | None = None) -> list[str]:
-    """Write history and plot into the pool, and say how it ended.
+def write_result(
+    history: History, stop_criteria: StopCriteria, seconds: float | None = None
+) -> list[str]:
+    """Write history and plot into the pool.
 
     Args:
-        history: of a pool that has ended: it has a merge and a closing record.
-        ending: what it ended on.
-        seconds: that the run took, where one did.
+        history: history of a finished pool, which has a merge and a closing record.
+        stop_criteria: criteria of the run.
+        seconds: duration of the run in seconds, if there was one.
 
     Returns:
-        Lines for the user.
+        A summary for the user, as lines.
     """
     layout = history.pool.layout
     last, closing = history.merges[-1], history.closing
     assert closing is not None
+    store = history.pool.store
     store.replace(layout.history, history.table().to_csv(index=False).encode())
     store.replace(layout.plot, plot_bytes(history))
     took = f"{duration(seconds)}, " if seconds is not None else ""
     lines = [
-        f"ended after iteration {last.iteration}: {ending.reason(last)}; {took}"
+        f"ended after iteration {last.iteration}: {stop_criteria.reason(last)}; {took}"
         f"{last.environment_steps:,} environment steps, {last.training_steps:,} of them in "
         f"training; with a core a branch the pool would have taken "
-        f"{duration(history.core_a_branch_seconds())}"
+        f"{duration(history.seconds_with_one_core_per_branch())}"
     ]
     if closing.evaluation is not None:
         evaluation = closing.evaluation

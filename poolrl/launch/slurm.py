@@ -1,4 +1,4 @@
-"""SLURM's commands, as far as poolrl needs them: sbatch, squeue, scancel and scontrol."""
+"""SLURM's commands: sbatch, squeue, scancel and scontrol."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from poolrl.files import printable
 
 log = logging.getLogger("poolrl.slurm")
 
-QUEUE_SECONDS = 5.0
-"""How long SLURM may take to tell of jobs, which nothing hangs on."""
+QUEUE_TIMEOUT_SECONDS = 5.0
+"""Timeout of squeue; nothing depends on its output, which is only shown."""
 
-PATIENCE_SECONDS = 60.0
-"""How long it may take to do what it was asked for."""
+COMMAND_TIMEOUT_SECONDS = 60.0
+"""Timeout of the other commands."""
 
 JOB = re.compile(r"[1-9][0-9]{0,9}(_[0-9]{1,9})?")
-"""A job's id, or that of a task of an array."""
+"""Id of a job, or of a task of an array."""
 
 _FIELDS = "%i|%T|%N|%r|%L|%S"
 
 
 class Job(Struct, frozen=True):
-    """A job as SLURM shows it.
+    """A job as squeue lists it.
 
     Attributes:
-        job: its id; of tasks that wait, as in ``12_[4-9]``.
-        state: as in PENDING or RUNNING.
-        nodes: where it runs.
-        reason: why it waits.
-        time_left: of its time limit, as SLURM writes it.
-        start: when it began, or should, as SLURM writes it.
+        job: its id; ``12_[4-9]`` for pending tasks of an array.
+        state: PENDING, RUNNING, …
+        nodes: nodes that it runs on.
+        reason: why it is pending.
+        time_left: rest of its time limit, as SLURM writes it.
+        start: actual or expected start, as SLURM writes it.
     """
 
     job: str
@@ -49,21 +49,24 @@ class Job(Struct, frozen=True):
 
 
 def queue(ids: Iterable[str]) -> list[Job] | None:
-    """What SLURM says of jobs; ``None`` where there is no SLURM, or it does not answer.
+    """List jobs with squeue.
 
     Args:
-        ids: of jobs or tasks; what looks like neither is passed over, since files told it.
+        ids: ids of jobs or tasks. Other text is ignored, since the ids come from untrusted files.
+
+    Returns:
+        The jobs that SLURM still knows; ``None`` without SLURM, or if it does not answer.
     """
     wanted = sorted({match[0].partition("_")[0] for i in ids if (match := JOB.fullmatch(i))})
     if not wanted or shutil.which("squeue") is None:
         return None
     command = ["squeue", "--noheader", f"--jobs={','.join(wanted)}", f"--format={_FIELDS}"]
     try:
-        done = _ask(command, QUEUE_SECONDS)
+        done = _ask(command, QUEUE_TIMEOUT_SECONDS)
     except (OSError, subprocess.TimeoutExpired):
         return None
     if done.returncode != 0:
-        # The last of these jobs has been forgotten.
+        # SLURM no longer knows any of these jobs.
         return [] if b"Invalid job id" in done.stderr else None
     return [
         Job(*map(str.strip, fields))
@@ -73,14 +76,14 @@ def queue(ids: Iterable[str]) -> list[Job] | None:
 
 
 def submit(arguments: Sequence[str], script: str) -> str:
-    """Submit a batch script.
+    """Submit a batch script with sbatch.
 
     Returns:
         The id of the job.
 
     Raises:
         UsageError: there is no sbatch.
-        PoolrlError: it refused; says why.
+        PoolrlError: sbatch refused; the message has its reason.
     """
     said = _run(["sbatch", "--parsable", *arguments], script)
     job = said.strip().partition(";")[0]
@@ -90,14 +93,16 @@ def submit(arguments: Sequence[str], script: str) -> str:
 
 
 def cancel(ids: Sequence[str], name: str, *, pending: bool = False) -> None:
-    """Cancel one's own jobs of a name, or those of them that have not begun.
+    """Cancel the user's jobs that have both one of these ids and this name.
 
-    The ids stand in files that somebody else may have written: the name keeps it from being other
-    jobs.
+    Args:
+        ids: ids from untrusted files, for which the name is the safeguard.
+        name: name of the jobs.
+        pending: cancel only jobs that have not started.
 
     Raises:
         UsageError: there is no scancel.
-        PoolrlError: it refused.
+        PoolrlError: scancel failed.
     """
     chosen = [i for i in ids if JOB.fullmatch(i)]
     if chosen:
@@ -106,16 +111,16 @@ def cancel(ids: Sequence[str], name: str, *, pending: bool = False) -> None:
 
 
 def requeue(job: str) -> None:
-    """Put this process's own job back into the queue; it is ended meanwhile.
+    """Requeue the job of this process, which SLURM ends.
 
     Raises:
-        PoolrlError: it cannot be.
+        PoolrlError: scontrol refused.
     """
     _run(["scontrol", "requeue", job])
 
 
 def needs(command: str) -> None:
-    """See that a command of SLURM's is there.
+    """Check that a command of SLURM is on the PATH.
 
     Raises:
         UsageError: it is not.
@@ -124,12 +129,12 @@ def needs(command: str) -> None:
         raise UsageError(f"{command}: not found on the PATH; is this a login node of a SLURM?")
 
 
-def _run(command: Sequence[str], given: str = "") -> str:
+def _run(command: Sequence[str], stdin: str = "") -> str:
     needs(command[0])
     try:
-        done = _ask(command, PATIENCE_SECONDS, given)
+        done = _ask(command, COMMAND_TIMEOUT_SECONDS, stdin)
     except subprocess.TimeoutExpired:
-        raise PoolrlError(f"{command[0]}: no answer after {PATIENCE_SECONDS:g} s") from None
+        raise PoolrlError(f"{command[0]}: no answer after {COMMAND_TIMEOUT_SECONDS:g} s") from None
     except OSError as error:
         raise PoolrlError(f"{command[0]}: {error.strerror}") from error
     if done.returncode != 0:
@@ -141,19 +146,19 @@ def _run(command: Sequence[str], given: str = "") -> str:
 
 
 def _ask(
-    command: Sequence[str], seconds: float, given: str = ""
+    command: Sequence[str], timeout: float, stdin: str = ""
 ) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
         command,
-        input=given.encode(),
+        input=stdin.encode(),
         capture_output=True,
-        timeout=seconds,
+        timeout=timeout,
         check=False,
         env=_plain_environment(),
     )
 
 
 def _plain_environment() -> dict[str, str]:
-    """Without the variables by which users change what these commands print or wait for."""
+    """The environment without variables that change what these commands print or wait for."""
     changing = re.compile(r"(SQUEUE|SCANCEL)_.*|SBATCH_(WAIT|ARRAY_INX|PARSABLE)")
     return {name: value for name, value in os.environ.items() if not changing.fullmatch(name)}

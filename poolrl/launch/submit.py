@@ -1,4 +1,4 @@
-"""A pool on a SLURM cluster: its batch script, its arrays, and how they follow one another."""
+"""Submission of a pool to SLURM: the batch script, and job arrays that follow one another."""
 
 from __future__ import annotations
 
@@ -15,22 +15,20 @@ from typing import Any
 
 import click
 
-from poolrl.doctor import examination as doctor
+from poolrl.doctor.examination import check_file_system
 from poolrl.errors import PoolrlError, UsageError
 from poolrl.launch import slurm
+from poolrl.launch.pool_setup import task_arguments, validate
 from poolrl.launch.requeue import AT_LIMIT
-from poolrl.launch.run import task_arguments, validate
 from poolrl.pool.directory import Pool, make_pool
 from poolrl.pool.stop_criteria import is_last
 from poolrl.records.records import Submission
 from poolrl.records.work_units import Unit
-from poolrl.storage import store
-from poolrl.storage.deposits import Archive
+from poolrl.storage.deposits import job_name, save_submission
 from poolrl.storage.layout import Layout
-from poolrl.storage.submissions import job_name, note
 
 LEAD_SECONDS = 60
-"""How long before its time limit a worker is told, SLURM's own coarseness aside."""
+"""How long before the time limit SLURM signals a worker, up to SLURM's own resolution."""
 
 _TIME = re.compile(r"\d+(:\d{1,2}){0,2}|\d+-\d{1,2}(:\d{1,2}){0,2}")
 _OURS = {
@@ -48,20 +46,20 @@ _OURS = {
 
 @dataclass(frozen=True)
 class Request:
-    """What to ask of a cluster.
+    """Options of a submission.
 
     Attributes:
-        time: limit of a task, as SLURM writes it; the partition's own by default.
-        partition: where to run.
-        account: who pays.
-        tasks: workers; one a branch by default.
-        array_limit: how many of them at the same time.
-        chain: arrays, each after the one before.
+        time: time limit of a task, as SLURM writes it; by default that of the partition.
+        partition: partition of the jobs.
+        account: account that is charged.
+        tasks: number of workers; by default one per branch.
+        array_limit: how many of them may run at the same time.
+        chain: number of arrays, each of which starts after the one before.
         sbatch_arguments: other options of sbatch.
-        before: shell lines that run before the worker.
+        before: shell lines to run before the worker.
 
     Raises:
-        UsageError: one of them is nothing that sbatch could take.
+        UsageError: sbatch could not accept one of them.
     """
 
     time: str | None = None
@@ -105,44 +103,44 @@ def submit_pool(
 
     Args:
         config_file, root, overrides, from_agent, trust: as for ``launch.run.run_pool``.
-        request: what to ask of the cluster.
+        request: options of the submission.
         dry_run: print the batch script, and change nothing.
 
     Raises:
         UsageError: an input is wrong, or there is no sbatch.
         IncompatiblePool: the directory holds a pool of another specification.
-        PoolrlError: sbatch refused; says why, and what had been submitted.
+        PoolrlError: sbatch refused; the message has its reason and what had been submitted.
     """
     if not dry_run:
         slurm.needs("sbatch")
-    root = Path(os.path.abspath(root))  # a job may run elsewhere
+    root = Path(os.path.abspath(root))  # a job may run in another directory
     spec, run, data = validate(config_file, root, overrides, from_agent, trust=trust)
     tasks = request.tasks or spec.pool.count
     text = script(root, request, tasks, task_arguments(spec, overrides))
     if dry_run:
         click.echo(text, nl=False)
         return
-    _examine(root)
+    _check_file_system(root)
     pool = make_pool(root, spec, run, data)
     if _is_over(pool):
         click.echo(f"{root}: finished; --iterations extends it beyond {run.iterations}")
         return
-    store.replace(pool.layout.script, text.encode())
+    pool.store.replace(pool.layout.script, text.encode())
     jobs = _submit(pool, text, request, tasks)
-    click.echo(_told(root, jobs, tasks))
+    click.echo(_summary(root, jobs, tasks))
 
 
 def script(root: Path, request: Request, tasks: int, arguments: Sequence[str] = ()) -> str:
     """The batch script, which is all that is submitted.
 
     Args:
-        root: the pool's directory, absolute.
-        request: what to ask of the cluster.
-        tasks: workers.
-        arguments: of each worker.
+        root: absolute path of the pool's directory.
+        request: options of the submission.
+        tasks: number of workers.
+        arguments: further arguments of each worker.
 
     Raises:
-        UsageError: the directory's name does not fit into a line.
+        UsageError: the path is not one line of text.
     """
     if not str(root).isprintable():
         raise UsageError(f"{str(root)!r}: not one line of text, which a batch script needs")
@@ -175,39 +173,43 @@ def script(root: Path, request: Request, tasks: int, arguments: Sequence[str] = 
     return "\n".join(lines) + "\n"
 
 
-def _examine(root: Path) -> None:
-    """Try the directory, from here; workers on other machines may see another file system."""
+def _check_file_system(root: Path) -> None:
+    """Check the file system from this machine; that of the workers may differ.
+
+    Raises:
+        UsageError: no pool can be safe on it.
+    """
     base = root
     while not os.path.lexists(base) and base != base.parent:
         base = base.parent
-    findings = doctor.examine(base)
-    refused = [finding.found for finding in findings if finding.level == "refused"]
+    results = check_file_system(base)
+    refused = [result.found for result in results if result.level == "refused"]
     if refused:
         raise UsageError(f"{root}: no pool can be safe here: {'; '.join(refused)}")
-    for finding in findings:
-        if finding.level == "warning":
-            advice = f"; {finding.advice}" if finding.advice else ""
-            click.echo(f"warning: {finding.check}: {finding.found}{advice}", err=True)
+    for result in results:
+        if result.level == "warning":
+            advice = f"; {result.advice}" if result.advice else ""
+            click.echo(f"warning: {result.check}: {result.found}{advice}", err=True)
 
 
 def _is_over(pool: Pool) -> bool:
-    """Whether there is nothing left to do, and a result."""
-    archive = Archive(pool)
-    newest = archive.newest_merge()
+    """Whether the pool has its last merge and its closing evaluation."""
+    deposit_store = pool.deposit_store()
+    newest = deposit_store.newest_merge()
     if newest is None or not is_last(newest, pool.run):
         return False
-    return archive.deposit(Unit(newest.iteration, "closing", 0)) is not None
+    return deposit_store.deposit(Unit(newest.iteration, "closing", 0)) is not None
 
 
 def _submit(pool: Pool, text: str, request: Request, tasks: int) -> list[str]:
     jobs: list[str] = []
     for _ in range(request.chain):
-        # Not before every task of the array before has ended, however it did.
+        # Start when every task of the array before has ended, with any exit code.
         after = [f"--dependency=afterany:{jobs[-1]}"] if jobs else []
         try:
             jobs.append(slurm.submit(after, text))
         except PoolrlError as error:
-            if "array specification" in str(error):  # as SLURM says of more than its MaxArraySize
+            if "array specification" in str(error):  # SLURM's message for more than MaxArraySize
                 raise UsageError(
                     f"{error}: {tasks} tasks may be more than this site allows in an array; fewer "
                     "--tasks serve all branches too"
@@ -215,20 +217,20 @@ def _submit(pool: Pool, text: str, request: Request, tasks: int) -> list[str]:
             if not jobs:
                 raise
             raise PoolrlError(f"{error}; submitted before that: {' '.join(jobs)}") from error
-        # After each one: what is submitted must be known, whatever happens to this process.
+        # After each array, so that the jobs are known if this process is killed.
         submission = Submission(
             jobs=tuple(jobs), tasks=tasks, submitted=time.time(), host=socket.gethostname()
         )
-        note(pool.layout, submission)
+        save_submission(pool.store, submission)
     return jobs
 
 
-def _told(root: Path, jobs: Sequence[str], tasks: int) -> str:
-    place = shlex.quote(str(root))
+def _summary(root: Path, jobs: Sequence[str], tasks: int) -> str:
+    directory = shlex.quote(str(root))
     arrays = f"job {jobs[0]}" if len(jobs) == 1 else f"jobs {', '.join(jobs)}, one after another"
     return (
         f"submitted {arrays}: {tasks} workers for {root}\n"
-        f"watch:  poolrl status {place} --watch\n"
-        f"cancel: poolrl cancel {place}\n"
+        f"watch:  poolrl status {directory} --watch\n"
+        f"cancel: poolrl cancel {directory}\n"
         f"logs:   {root / 'logs'}/slurm-{jobs[0]}_*.out"
     )

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -16,8 +15,9 @@ import pytest
 
 from poolrl.monitoring.history import History
 from poolrl.pool.directory import open_pool
-from tests.cli.test_errors import poolrl, settings
-from tests.waiting import until
+from tests.helpers.command_line import in_process, poolrl, settings
+from tests.helpers.processes import workers_of
+from tests.helpers.waiting import TIMEOUT_SECONDS, until
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +42,11 @@ def test_help_is_fast_and_without_torch(tmp_path: Path) -> None:
         "import sys\nfrom poolrl.cli.main import cli\n"
         "try: cli(['run', '--help'])\n"
         "except SystemExit: pass\n"
-        "sys.exit(bool({'torch', 'numpy', 'mujoco', 'pandas'} & set(sys.modules)))"
+        "sys.exit(bool({'torch', 'numpy', 'mujoco', 'pandas', 'threadpoolctl'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert done.returncode == 0
-    listing = poolrl("--help", cwd=tmp_path).stdout
+    listing = in_process("--help", cwd=tmp_path).stdout
     for command in ("run", "worker", "evaluate", "history", "plot"):
         assert command in listing
 
@@ -64,11 +64,13 @@ def test_a_run_says_what_happens_and_where_things_are(place: Path) -> None:
 
 def test_history_in_every_format(place: Path) -> None:
     rows = 1 + 3 * 4 + 1
-    csv = pd.read_csv(io.StringIO(poolrl("history", "pool", "--format", "csv", cwd=place).stdout))
+    csv = pd.read_csv(
+        io.StringIO(in_process("history", "pool", "--format", "csv", cwd=place).stdout)
+    )
     assert len(csv) == rows
-    lines = poolrl("history", "pool", "--format", "json", cwd=place).stdout.splitlines()
+    lines = in_process("history", "pool", "--format", "json", cwd=place).stdout.splitlines()
     assert [json.loads(line)["kind"] for line in lines] == csv["kind"].tolist()
-    assert len(poolrl("history", "pool", cwd=place).stdout.splitlines()) == rows + 1
+    assert len(in_process("history", "pool", cwd=place).stdout.splitlines()) == rows + 1
     branches = csv[csv["kind"] == "branch"]
     assert branches["learning_rate"].tolist() == [0.01, 0.3, 0.01] * 3
     units = csv[csv["kind"] != "closing"]
@@ -86,14 +88,14 @@ def test_a_reader_that_has_seen_enough_is_no_error(place: Path) -> None:
 
 
 def test_plot_writes_a_picture(place: Path) -> None:
-    said = poolrl("plot", "pool", "-o", "mine.png", cwd=place)
+    said = in_process("plot", "pool", "-o", "mine.png", cwd=place)
     assert said.returncode == 0, said.stderr
     assert (place / "mine.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_evaluate_a_pool_and_its_agent(place: Path) -> None:
     keys = ["mean", "std", "ci95_low", "ci95_high", "min", "max", "episodes", "mean_length"]
-    whole = poolrl("evaluate", "pool", "--episodes", "50", "--json", cwd=place)
+    whole = in_process("evaluate", "pool", "--episodes", "50", "--json", cwd=place)
     summary = json.loads(whole.stdout)
     assert list(summary) == [*keys, "deterministic"]
     assert summary["episodes"] == 50
@@ -101,12 +103,12 @@ def test_evaluate_a_pool_and_its_agent(place: Path) -> None:
     assert summary["ci95_low"] < summary["mean"] < summary["ci95_high"]
     last = history(place).merges[-1]
     path = Path("pool") / last.champion.path
-    one = poolrl("evaluate", path, "--episodes", "50", "--json", cwd=place)
+    one = in_process("evaluate", path, "--episodes", "50", "--json", cwd=place)
     assert json.loads(one.stdout) == summary
-    other = poolrl("evaluate", path, "--episodes", "50", "--json", "--stochastic", cwd=place)
+    other = in_process("evaluate", path, "--episodes", "50", "--json", "--stochastic", cwd=place)
     assert json.loads(other.stdout)["deterministic"] is False
     assert json.loads(other.stdout)["mean"] != summary["mean"]
-    assert "mean return" in poolrl("evaluate", path, cwd=place).stdout
+    assert "mean return" in in_process("evaluate", path, cwd=place).stdout
 
 
 def test_the_same_command_again_does_nothing_and_more_iterations_extend(place: Path) -> None:
@@ -138,7 +140,7 @@ def test_an_agent_that_is_taken_over_learns_its_new_task(place: Path) -> None:
     longer = settings(task__max_episode_steps=7)
     said = poolrl("run", "--pool-directory", "longer", *arguments, *longer, cwd=place)
     assert said.returncode == 0, said.stderr
-    summary = json.loads(poolrl("evaluate", "longer", "--json", cwd=place).stdout)
+    summary = json.loads(in_process("evaluate", "longer", "--json", cwd=place).stdout)
     assert summary["mean_length"] == 7
 
 
@@ -146,7 +148,7 @@ def test_a_worker_joins_with_the_last_runs_options(place: Path) -> None:
     before = len(history(place).merges)
     more = str(before + 1)
     poolrl("run", "--pool-directory", "pool", "--iterations", more, cwd=place)
-    worker = poolrl("worker", "--pool-directory", "pool", cwd=place)
+    worker = in_process("worker", "--pool-directory", "pool", cwd=place)
     assert worker.returncode == 0
     assert f"the pool ended: {more} iterations are done" in worker.stderr
 
@@ -179,20 +181,19 @@ def test_budgets_and_targets_end_a_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
 def test_a_stopped_run_resumes(tmp_path: Path, sent: signal.Signals, code: int) -> None:
-    arguments = ["--pool-directory", "pool", *settings(task__max_episode_steps=3000)]
+    root = tmp_path / "pool"
+    arguments = ["--pool-directory", str(root), *settings(task__max_episode_steps=3000)]
     command = [sys.executable, "-m", "poolrl", "run", "--iterations", "100000", *arguments]
     run = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    until((tmp_path / "pool" / "iterations" / "000002").exists, seconds=60)
+    until((root / "iterations" / "000002").exists)
     run.send_signal(sent)
-    said, _ = run.communicate(timeout=60)
+    said, _ = run.communicate(timeout=TIMEOUT_SECONDS)
     assert run.returncode == code, said.decode()
     assert b"the same command goes on from here" in said
     assert b"Traceback" not in said
-    assert list((tmp_path / "pool").rglob("*.lease")) == []
-    time.sleep(0.3)
-    merged = len(list((tmp_path / "pool").rglob("merge.json")))
-    time.sleep(0.5)
-    assert len(list((tmp_path / "pool").rglob("merge.json"))) == merged  # no worker is left
+    assert workers_of(root) == []
+    assert list(root.rglob("*.lease")) == []
+    merged = len(list(root.rglob("merge.json")))
     done = poolrl("run", "--iterations", str(merged + 1), *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert f"going on at iteration {merged}" in done.stdout

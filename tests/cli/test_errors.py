@@ -16,37 +16,23 @@ import pytest
 from poolrl.agent import Agent
 from poolrl.config.schema import RunOptions
 from poolrl.pool.directory import make_pool
-from poolrl.pool.stop_criteria import Ending
-from poolrl.storage.deposits import Archive
+from poolrl.pool.stop_criteria import StopCriteria
 from poolrl.worker.loop import Worker
-from tests.conftest import TINY, as_options, tiny_spec
-from tests.pool.test_directory import snapshot
-
-
-def poolrl(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "poolrl", *map(str, arguments)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
-def settings(**overrides: object) -> list[str]:
-    return as_options(TINY | {key.replace("__", "."): value for key, value in overrides.items()})
+from tests.conftest import tiny_spec
+from tests.helpers.command_line import in_process, poolrl, settings
+from tests.helpers.pools import snapshot
+from tests.helpers.waiting import TIMEOUT_SECONDS
 
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
     """A directory with a finished pool, its champion's file, damaged copies, and other things."""
     pool = make_pool(tmp_path / "pool", tiny_spec(), RunOptions(iterations=1))
-    Worker(pool, Ending(1)).run()
-    archive = Archive(pool)
-    last = archive.newest_merge()
+    Worker(pool, StopCriteria(1)).run()
+    deposit_store = pool.deposit_store()
+    last = deposit_store.newest_merge()
     assert last is not None
-    data = archive.champion(last)
+    data = deposit_store.champion(last)
     (tmp_path / "good.safetensors").write_bytes(data)
     (tmp_path / "truncated.safetensors").write_bytes(data[:-7])
     (tmp_path / "text.safetensors").write_text("hello")
@@ -206,7 +192,7 @@ CASES: dict[str, tuple[tuple[str, ...], int, list[str]]] = {
 def test_bad_input(directory: Path, name: str) -> None:
     arguments, code, words = CASES[name]
     before = snapshot(directory)
-    said = poolrl(*arguments, cwd=directory)
+    said = in_process(*arguments, cwd=directory)
     assert said.returncode == code, said.stderr
     # click puts a line of usage before its own errors
     lines = [
@@ -221,6 +207,15 @@ def test_bad_input(directory: Path, name: str) -> None:
     assert not (directory / "new").exists()
 
 
+@pytest.mark.parametrize("name", ["wrong range", "another specification", "an unknown command"])
+def test_a_process_says_the_same_as_main(directory: Path, name: str) -> None:
+    arguments, code, _ = CASES[name]
+    said = poolrl(*arguments, cwd=directory)
+    assert (said.returncode, said.stdout) == (code, "")
+    last = in_process(*arguments, cwd=directory).stderr.splitlines()[-1]
+    assert said.stderr.splitlines()[-1] == last
+
+
 def test_a_read_only_directory(tmp_path: Path) -> None:
     place = tmp_path / "place"
     place.mkdir()
@@ -233,7 +228,9 @@ def test_a_read_only_directory(tmp_path: Path) -> None:
             pytest.skip("needs a mount namespace or another user than root")
     else:
         place.chmod(0o555)
-    said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    said = subprocess.run(
+        command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False
+    )
     assert said.returncode == 2, said.stderr
     assert said.stderr.count("\n") == 1
     assert "cannot make: " in said.stderr
@@ -243,7 +240,7 @@ def test_a_read_only_directory(tmp_path: Path) -> None:
 def test_a_champion_that_is_missing(directory: Path) -> None:
     for path in (directory / "pool").rglob("*.safetensors"):
         path.unlink()
-    said = poolrl("evaluate", "pool", cwd=directory)
+    said = in_process("evaluate", "pool", cwd=directory)
     assert said.returncode == 4
     assert "missing or damaged" in said.stderr
     assert said.stderr.count("\n") == 1

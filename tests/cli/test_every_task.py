@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from poolrl.tasks.registry import REGISTRY
+from tests.helpers.waiting import TIMEOUT_SECONDS
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -51,7 +52,7 @@ def test_a_pool_trains_it(tmp_path: Path, task_id: str) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=TIMEOUT_SECONDS,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "result: mean return" in done.stdout

@@ -1,4 +1,4 @@
-"""A pool goes on where its task's model has moved, and only with the same model."""
+"""A pool resumes where its task's model has moved, and only with the same model."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pytest
 from poolrl.monitoring.history import History
 from poolrl.pool.directory import open_pool
 from poolrl.tasks.mujoco.model import load_model
-from tests.cli.test_errors import poolrl
 from tests.conftest import TINY, as_options
-from tests.pool.test_directory import snapshot
+from tests.helpers.command_line import in_process, poolrl
+from tests.helpers.pools import snapshot
 
 KEYS = TINY | {"task.id": "Swimmer-v5", "task.kwargs.xml_file": "./mine.xml"}
 
@@ -26,8 +26,8 @@ def champions(pool: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a finished pool of two iterations, one that stands at its first, the model that
-    both were made with, in another place than they say, and another model."""
+    """A folder with a finished pool of two iterations, one that ended after its first, the model of
+    both in another place than they say, and another model."""
     place = tmp_path_factory.mktemp("place")
     mujoco.mj_saveLastXML(str(place / "mine.xml"), load_model("swimmer.xml"))
     arguments = ["--pool-directory", "finished", "--workers", "1", *as_options(KEYS)]
@@ -60,7 +60,7 @@ def test_another_model_is_one_line(place: Path, name: str) -> None:
     before = snapshot(place)
     arguments = ["pool"] if command == "verify" else ["--pool-directory", "pool"]
     arguments += [word for each in argument.split() for word in ("--task-arg", each)]
-    said = poolrl(command, *arguments, cwd=place)
+    said = in_process(command, *arguments, cwd=place)
     assert said.returncode == code, said.stderr
     line = said.stderr.splitlines()[-1]
     assert word in line
@@ -96,6 +96,6 @@ def test_a_pool_goes_on_with_its_model_at_a_new_place(place: Path, command: str)
 
 def test_an_array_is_told_of_the_new_place(place: Path) -> None:
     arguments = ["--pool-directory", "pool", "--dry-run", "--task-arg", "xml_file=./new.xml"]
-    said = poolrl("submit", *arguments, cwd=place)
+    said = in_process("submit", *arguments, cwd=place)
     assert said.returncode == 0, said.stderr
     assert f"--task-arg xml_file={place / 'new.xml'}\n" in said.stdout

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.cli.test_errors import poolrl
+from tests.helpers.command_line import poolrl
 from tests.tasks.mujoco.anymal import write_scene
 
 CONFIGS = Path(__file__).parent.parent.parent / "configs"

@@ -13,15 +13,15 @@ import pytest
 
 from poolrl.config.schema import RunOptions
 from poolrl.pool.directory import Pool, make_pool
-from poolrl.pool.stop_criteria import Ending
+from poolrl.pool.stop_criteria import StopCriteria
 from poolrl.records.work_units import Unit
 from poolrl.worker.loop import Worker
-from tests.cli.test_errors import poolrl
 from tests.conftest import tiny_spec
+from tests.helpers.command_line import in_process
+from tests.helpers.processes import ended, start
+from tests.helpers.waiting import TIMEOUT_SECONDS
+from tests.helpers.worker_files import beat, claim
 from tests.launch.fakes import Fakes
-from tests.monitoring.test_pool_status import beat, claim
-from tests.worker.test_liveness import ended
-from tests.worker.test_processes import start
 
 KEYS = {
     *("schema", "directory", "task", "seed", "branches", "state", "merged", "iteration"),
@@ -34,7 +34,7 @@ KEYS = {
 @pytest.fixture
 def pool(tmp_path: Path) -> Pool:
     made = make_pool(tmp_path / "pool", tiny_spec(), RunOptions(iterations=3))
-    Worker(made, Ending(1)).run()
+    Worker(made, StopCriteria(1)).run()
     made.layout.iteration(1).record(Unit(1, "closing", 0)).unlink()
     return made
 
@@ -42,7 +42,7 @@ def pool(tmp_path: Path) -> Pool:
 def test_a_small_pool_is_shown_unit_by_unit(pool: Pool, tmp_path: Path) -> None:
     claim(pool, Unit(2, "branch", 1), "n2", 12, 0)
     beat(pool, "n2", 12, 1, since=30, iteration=2, doing="branch-001", job="12_1")
-    done = poolrl("status", pool.layout.root, cwd=tmp_path)
+    done = in_process("status", pool.layout.root, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0] == f"pool {pool.layout.root}: Plateau-v0, 3 branches, seed 0: running"
@@ -56,20 +56,20 @@ def test_a_small_pool_is_shown_unit_by_unit(pool: Pool, tmp_path: Path) -> None:
 
 def test_a_large_pool_is_shown_by_what_is_unusual(tmp_path: Path) -> None:
     pool = make_pool(tmp_path / "pool", tiny_spec(pool__count=1000), RunOptions(iterations=3))
-    Worker(pool, Ending(0)).run()
+    Worker(pool, StopCriteria(0)).run()
     for index in range(100):
         claim(pool, Unit(1, "branch", index), f"n{index}", 9, 3600 if index % 50 == 7 else 0)
-    done = poolrl("status", pool.layout.root, cwd=tmp_path)
+    done = in_process("status", pool.layout.root, cwd=tmp_path)
     assert "901 free, 2 silent, 98 working" in done.stdout
     silent = [line for line in done.stdout.splitlines() if line.startswith("branch-")]
     assert [line.split()[0] for line in silent if "silent" in line] == ["branch-007", "branch-057"]
     assert len(done.stdout.splitlines()) < 30
-    complete = poolrl("status", pool.layout.root, "--all", cwd=tmp_path)
+    complete = in_process("status", pool.layout.root, "--all", cwd=tmp_path)
     assert len(complete.stdout.splitlines()) > 1000
 
 
 def test_json_has_the_documented_keys(pool: Pool, tmp_path: Path) -> None:
-    done = poolrl("status", pool.layout.root, "--json", cwd=tmp_path)
+    done = in_process("status", pool.layout.root, "--json", cwd=tmp_path)
     table = json.loads(done.stdout)
     assert set(table) == KEYS
     documented = (Path(__file__).parent.parent.parent / "docs" / "status.md").read_text()
@@ -89,7 +89,9 @@ def test_a_watch_ends_with_its_pool(pool: Pool, tmp_path: Path) -> None:
     assert watch.returncode == 0
     assert states[-1] == "finished"
     assert states.count("finished") == 1
-    shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    shown = subprocess.run(
+        command, capture_output=True, text=True, check=True, timeout=TIMEOUT_SECONDS
+    )
     assert "result: mean return" in shown.stdout
 
 
@@ -99,7 +101,7 @@ def test_an_interrupted_watch_is_no_traceback(pool: Pool) -> None:
     with subprocess.Popen(command, text=True, **pipes) as watch:  # type: ignore[call-overload]
         watch.stdout.readline()
         watch.send_signal(signal.SIGINT)
-        _, said = watch.communicate(timeout=30)
+        _, said = watch.communicate(timeout=TIMEOUT_SECONDS)
     assert (watch.returncode, said.strip()) == (130, "")
 
 
@@ -112,17 +114,17 @@ def test_slurms_view_is_shown_where_there_is_one(
     fakes.answer("squeue", {"out": rows})
     beat(pool, "n2", 12, 1, iteration=2, doing="branch-001", job="12_1")
     monkeypatch.setenv("PATH", fakes.path)
-    done = poolrl("status", pool.layout.root, cwd=tmp_path)
+    done = in_process("status", pool.layout.root, cwd=tmp_path)
     assert "SLURM: 1 PENDING, 1 RUNNING" in done.stdout
     waiting = "SLURM: 12_[2-9] PENDING, Resources, should start at 2026-01-02T00:00:00"
     assert waiting in done.stdout
-    table = json.loads(poolrl("status", pool.layout.root, "--json", cwd=tmp_path).stdout)
+    table = json.loads(in_process("status", pool.layout.root, "--json", cwd=tmp_path).stdout)
     assert [job["state"] for job in table["slurm"]] == ["RUNNING", "PENDING"]
 
 
 def test_markup_and_control_characters_stay_text(pool: Pool, tmp_path: Path) -> None:
     claim(pool, Unit(2, "branch", 0), "[red]x[/red]\x1b[2J", 12, 0)
-    done = poolrl("status", pool.layout.root, cwd=tmp_path)
+    done = in_process("status", pool.layout.root, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "\x1b" not in done.stdout
     assert "[red]x[/red]\\x1b[2J" in done.stdout
@@ -132,12 +134,14 @@ def test_neither_torch_nor_mujoco_is_imported(pool: Pool) -> None:
     code = (
         "import sys; from poolrl.cli.main import cli; "
         f"cli.main(['status', {str(pool.layout.root)!r}], standalone_mode=False); "
-        "sys.exit(bool({'torch', 'mujoco', 'pandas'} & sys.modules.keys()))"
+        "sys.exit(bool({'torch', 'mujoco', 'pandas', 'threadpoolctl'} & sys.modules.keys()))"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, env=os.environ)
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, timeout=TIMEOUT_SECONDS, env=os.environ
+    )
 
 
 def test_what_is_no_pool_is_refused(tmp_path: Path) -> None:
-    done = poolrl("status", tmp_path, cwd=tmp_path)
+    done = in_process("status", tmp_path, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr == f"poolrl: {tmp_path}: not a pool (it has no pool.toml)\n"

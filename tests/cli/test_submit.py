@@ -9,13 +9,14 @@ import pytest
 
 from poolrl.config.schema import RunOptions
 from poolrl.pool.directory import make_pool, open_pool
-from poolrl.pool.stop_criteria import Ending
+from poolrl.pool.stop_criteria import StopCriteria
+from poolrl.storage.deposits import job_name, submissions
 from poolrl.storage.layout import Layout
-from poolrl.storage.submissions import job_name, submissions
+from poolrl.storage.store import Store
 from poolrl.worker.loop import Worker
-from tests.cli.test_errors import poolrl, settings
 from tests.conftest import tiny_spec
 from tests.faults.checker import check
+from tests.helpers.command_line import in_process, settings
 from tests.launch.fakes import Fakes
 
 
@@ -29,12 +30,12 @@ def fakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fakes:
 def test_a_dry_run_prints_what_is_then_submitted(fakes: Fakes, tmp_path: Path) -> None:
     arguments = ["submit", "--pool-directory", "pool", *settings(), "--time", "02:00:00"]
     arguments += ["--array-limit", "2", "--before", "module load python"]
-    dry = poolrl(*arguments, "--dry-run", cwd=tmp_path)
+    dry = in_process(*arguments, "--dry-run", cwd=tmp_path)
     assert (dry.returncode, dry.stderr) == (0, "")
     assert "#SBATCH --array=0-2%2\n" in dry.stdout
     assert not (tmp_path / "pool").exists()
     assert fakes.calls("sbatch") == []
-    done = poolrl(*arguments, cwd=tmp_path)
+    done = in_process(*arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert fakes.calls("sbatch") == [["--parsable", dry.stdout]]
     root = tmp_path / "pool"
@@ -48,7 +49,7 @@ def test_a_dry_run_prints_what_is_then_submitted(fakes: Fakes, tmp_path: Path) -
 
 def test_a_chain_is_known_and_cancelled_as_a_whole(fakes: Fakes, tmp_path: Path) -> None:
     arguments = ["submit", "--pool-directory", "pool", *settings(), "--tasks", "7", "--chain", "3"]
-    done = poolrl(*arguments, cwd=tmp_path)
+    done = in_process(*arguments, cwd=tmp_path)
     assert done.stdout.startswith("submitted jobs 101, 102, 103, one after another: 7 workers")
     options = [call[:-1] for call in fakes.calls("sbatch")]
     assert options == [
@@ -57,9 +58,9 @@ def test_a_chain_is_known_and_cancelled_as_a_whole(fakes: Fakes, tmp_path: Path)
         ["--parsable", "--dependency=afterany:102"],
     ]
     layout = Layout(tmp_path / "pool")
-    (submission,) = submissions(layout)
+    (submission,) = submissions(Store(layout.root))
     assert (submission.jobs, submission.tasks) == (("101", "102", "103"), 7)
-    cancelled = poolrl("cancel", "pool", cwd=tmp_path)
+    cancelled = in_process("cancel", "pool", cwd=tmp_path)
     assert cancelled.stdout == "cancelled 3 jobs: 101 102 103\n"
     name = f"--name={job_name(layout)}"
     assert fakes.calls("scancel") == [["--quiet", name, "101", "102", "103", ""]]
@@ -69,17 +70,17 @@ def test_a_chain_that_breaks_is_known_as_far_as_it_goes(fakes: Fakes, tmp_path: 
     refusal = {"err": "sbatch: error: Job violates accounting policy\n", "code": 1}
     fakes.answer("sbatch", {"out": "101\n"}, refusal)
     arguments = ["submit", "--pool-directory", "pool", *settings(), "--chain", "3"]
-    done = poolrl(*arguments, cwd=tmp_path)
+    done = in_process(*arguments, cwd=tmp_path)
     assert done.returncode == 1
     said = "poolrl: sbatch: Job violates accounting policy; submitted before that: 101\n"
     assert done.stderr.endswith(said)
-    assert [each.jobs for each in submissions(Layout(tmp_path / "pool"))] == [("101",)]
+    assert [each.jobs for each in submissions(Store(tmp_path / "pool"))] == [("101",)]
 
 
 def test_an_array_that_is_too_large(fakes: Fakes, tmp_path: Path) -> None:
     said = "sbatch: error: Batch job submission failed: Invalid job array specification\n"
     fakes.answer("sbatch", {"err": said, "code": 1})
-    done = poolrl(
+    done = in_process(
         "submit", "--pool-directory", "pool", *settings(), "--tasks", "5000", cwd=tmp_path
     )
     assert done.returncode == 2
@@ -90,13 +91,13 @@ def test_without_sbatch_nothing_is_made(tmp_path: Path, monkeypatch: pytest.Monk
     empty = tmp_path / "empty"
     empty.mkdir()
     monkeypatch.setenv("PATH", str(empty))
-    done = poolrl("submit", "--pool-directory", "pool", *settings(), cwd=tmp_path)
+    done = in_process("submit", "--pool-directory", "pool", *settings(), cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr == (
         "poolrl: sbatch: not found on the PATH; is this a login node of a SLURM?\n"
     )
     assert sorted(os.listdir(tmp_path)) == ["empty"]
-    dry = poolrl("submit", "--pool-directory", "pool", *settings(), "--dry-run", cwd=tmp_path)
+    dry = in_process("submit", "--pool-directory", "pool", *settings(), "--dry-run", cwd=tmp_path)
     assert dry.returncode == 0, dry.stderr
 
 
@@ -112,7 +113,7 @@ def test_without_sbatch_nothing_is_made(tmp_path: Path, monkeypatch: pytest.Monk
 def test_wrong_input_is_one_line_and_changes_nothing(
     fakes: Fakes, tmp_path: Path, arguments: list[str], message: str
 ) -> None:
-    done = poolrl("submit", "--pool-directory", "pool", *settings(), *arguments, cwd=tmp_path)
+    done = in_process("submit", "--pool-directory", "pool", *settings(), *arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -124,7 +125,7 @@ def test_another_specification_is_refused_in_a_dry_run_too(fakes: Fakes, tmp_pat
     make_pool(tmp_path / "pool", tiny_spec(), RunOptions())
     arguments = ["--pool-directory", "pool", "--seed", "5"]
     for more in ([], ["--dry-run"]):
-        done = poolrl("submit", *arguments, *more, cwd=tmp_path)
+        done = in_process("submit", *arguments, *more, cwd=tmp_path)
         assert done.returncode == 4
         assert "pool.seed (0 in the pool, 5 now)" in done.stderr
     assert fakes.calls("sbatch") == []
@@ -132,16 +133,16 @@ def test_another_specification_is_refused_in_a_dry_run_too(fakes: Fakes, tmp_pat
 
 def test_a_finished_pool_needs_no_job(fakes: Fakes, tmp_path: Path) -> None:
     pool = make_pool(tmp_path / "pool", tiny_spec(), RunOptions(iterations=1))
-    Worker(pool, Ending(1)).run()
-    done = poolrl("submit", "--pool-directory", "pool", cwd=tmp_path)
+    Worker(pool, StopCriteria(1)).run()
+    done = in_process("submit", "--pool-directory", "pool", cwd=tmp_path)
     assert done.stdout == (f"{tmp_path / 'pool'}: finished; --iterations extends it beyond 1\n")
     assert fakes.calls("sbatch") == []
-    done = poolrl("submit", "--pool-directory", "pool", "--iterations", "2", cwd=tmp_path)
+    done = in_process("submit", "--pool-directory", "pool", "--iterations", "2", cwd=tmp_path)
     assert done.stdout.startswith("submitted job 101")
 
 
 def test_nothing_to_cancel(fakes: Fakes, tmp_path: Path) -> None:
     make_pool(tmp_path / "pool", tiny_spec(), RunOptions())
-    done = poolrl("cancel", "pool", cwd=tmp_path)
+    done = in_process("cancel", "pool", cwd=tmp_path)
     assert done.stdout == "pool: no job was submitted for this pool\n"
     assert fakes.calls("scancel") == []

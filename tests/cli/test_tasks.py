@@ -12,8 +12,8 @@ import pytest
 
 from poolrl.pool.directory import open_pool
 from poolrl.tasks.registry import REGISTRY
-from tests.cli.test_errors import poolrl, settings
-from tests.pool.test_directory import snapshot
+from tests.helpers.command_line import Result, in_process, poolrl, settings
+from tests.helpers.pools import snapshot
 
 # Importing it leaves a marker.
 SOURCE = """\
@@ -58,7 +58,7 @@ def place(made: Path) -> Iterator[Path]:
     kept.rename(made)
 
 
-def one_line(said: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
+def one_line(said: subprocess.CompletedProcess[str] | Result, code: int, *words: str) -> None:
     assert said.returncode == code, said.stderr
     assert said.stderr.count("\n") == 1, said.stderr
     for word in words:
@@ -85,7 +85,7 @@ def arguments_of(place: Path, name: str) -> list[str]:
 def test_nothing_runs_unless_it_is_named(place: Path, name: str) -> None:
     arguments = arguments_of(place, name)
     before = snapshot(place)
-    said = poolrl(*arguments, cwd=place)
+    said = in_process(*arguments, cwd=place)
     one_line(said, 2, f"add --task {place}/mine.py:Mine, or --trust")
     assert not (place / "ran").exists()
     assert snapshot(place) == before
@@ -108,7 +108,7 @@ def test_what_is_named_or_trusted_runs(place: Path, name: str, how: tuple[str, .
 def test_another_content_does_not_run(place: Path, name: str, how: tuple[str, ...]) -> None:
     recorded = open_pool(place / "pool").spec.task.source_sha256
     (place / "mine.py").write_text(SOURCE + "# changed\n")
-    said = poolrl(*arguments_of(place, name), *how, cwd=place)
+    said = in_process(*arguments_of(place, name), *how, cwd=place)
     one_line(said, 4, "task.source_sha256", recorded, "the task is another one")
     assert not (place / "ran").exists()
 
@@ -125,13 +125,13 @@ def test_another_content_does_not_run(place: Path, name: str, how: tuple[str, ..
 )
 def test_what_needs_no_task_runs_none(place: Path, arguments: tuple[str, ...]) -> None:
     agent = str(next((place / "pool").rglob("*.safetensors")))
-    said = poolrl(*(agent if word is AGENT else word for word in arguments), cwd=place)
+    said = in_process(*(agent if word is AGENT else word for word in arguments), cwd=place)
     assert said.returncode == 0, said.stderr
     assert not (place / "ran").exists()
 
 
 def test_a_worker_is_told_of_another_task(place: Path) -> None:
-    said = poolrl("worker", "--pool-directory", "pool", "--task", "Swimmer-v5", cwd=place)
+    said = in_process("worker", "--pool-directory", "pool", "--task", "Swimmer-v5", cwd=place)
     one_line(said, 2, "--task Swimmer-v5: the task is", "mine.py:Mine")
 
 
@@ -183,7 +183,7 @@ def test_an_exception_in_training_names_the_users_line(place: Path) -> None:
 
 @pytest.mark.parametrize("argument", ["size", "=3", "a.b=3", "a b=3"])
 def test_a_bad_argument_is_named(tmp_path: Path, argument: str) -> None:
-    said = poolrl("run", "--task-arg", argument, cwd=tmp_path)
+    said = in_process("run", "--task-arg", argument, cwd=tmp_path)
     assert said.returncode == 2
     assert "--task-arg" in said.stderr
 
@@ -192,11 +192,11 @@ def test_a_bad_argument_is_named(tmp_path: Path, argument: str) -> None:
 
 
 def test_the_list_has_every_task_of_ours(tmp_path: Path) -> None:
-    listed = json.loads(poolrl("tasks", "--json", cwd=tmp_path).stdout)
+    listed = json.loads(in_process("tasks", "--json", cwd=tmp_path).stdout)
     assert [entry["id"] for entry in listed] == list(REGISTRY)
     assert all(entry["origin"] == "native" for entry in listed)
     assert all(entry["max_episode_steps"] == REGISTRY[entry["id"]][1] for entry in listed)
-    text = poolrl("tasks", cwd=tmp_path).stdout
+    text = in_process("tasks", cwd=tmp_path).stdout
     rows = [line.split() for line in text.splitlines()]
     assert ["Swimmer-v5", "8", "Box", "2", "1000", "native"] in rows
     assert ["Switches-v0", "9", "MultiDiscrete", "2×3×4", "10", "native"] in rows
@@ -204,7 +204,7 @@ def test_the_list_has_every_task_of_ours(tmp_path: Path) -> None:
 
 
 def test_all_has_what_is_adapted(tmp_path: Path) -> None:
-    listed = json.loads(poolrl("tasks", "--all", "--json", cwd=tmp_path).stdout)
+    listed = json.loads(in_process("tasks", "--all", "--json", cwd=tmp_path).stdout)
     by_id = {entry["id"]: entry for entry in listed}
     assert by_id["CartPole-v1"]["origin"] == "gymnasium"
     assert by_id["CartPole-v1"]["max_episode_steps"] == 500
@@ -216,8 +216,8 @@ def test_a_task_is_described(place: Path) -> None:
     assert "  A plateau of mine.\n" in said
     assert "  observation  Box 2, from -1 to 1\n" in said
     assert "    low_high: tuple = (0.0, 1.0)\n" in said
-    found = json.loads(poolrl("tasks", "CartPole-v1", "--json", cwd=place).stdout)
+    found = json.loads(in_process("tasks", "CartPole-v1", "--json", cwd=place).stdout)
     assert found["action"] == "Discrete 2"
     assert found["arguments"] == {"sutton_barto_reward": "bool = False"}
-    assert "Box 2, from -1 to 1" in poolrl("tasks", "Swimmer-v5", cwd=place).stdout
-    one_line(poolrl("tasks", "CartPol-v1", cwd=place), 2, "did you mean CartPole-v1?")
+    assert "Box 2, from -1 to 1" in in_process("tasks", "Swimmer-v5", cwd=place).stdout
+    one_line(in_process("tasks", "CartPol-v1", cwd=place), 2, "did you mean CartPole-v1?")

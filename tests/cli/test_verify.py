@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_errors import poolrl, settings
-from tests.faults.test_checker import edit, finished, loser
-from tests.pool.test_directory import snapshot
+from tests.helpers.command_line import in_process, poolrl, settings
+from tests.helpers.damage import edit, finished, loser
+from tests.helpers.pools import snapshot
 
 
 @pytest.fixture(scope="module")
@@ -28,19 +28,19 @@ def place(sound: Path, tmp_path: Path) -> Path:
 def test_a_sound_pool(place: Path) -> None:
     before = snapshot(place)
     for options, units in (((), 5), (("--all",), 18), (("--sample", "0"), 0)):
-        said = poolrl("verify", "pool", *options, cwd=place)
+        said = in_process("verify", "pool", *options, cwd=place)
         assert said.returncode == 0, said.stderr + said.stdout
         assert said.stdout == (f"5 merges and 18 records checked, {units} units computed again\n")
         assert said.stderr == ""
-    named = poolrl("verify", "pool", "--iteration", "2", "--branch", "1", cwd=place)
+    named = in_process("verify", "pool", "--iteration", "2", "--branch", "1", cwd=place)
     assert ", 1 unit computed" in named.stdout
-    assert "4 units" in poolrl("verify", "pool", "--iteration", "2", cwd=place).stdout
+    assert "4 units" in in_process("verify", "pool", "--iteration", "2", cwd=place).stdout
     assert snapshot(place) == before
 
 
 def test_a_broken_rule_exits_4(place: Path) -> None:
     edit(loser(place / "pool", 2), lambda record: record["evaluation"].update(score=99.0))
-    said = poolrl("verify", "pool", "--sample", "0", cwd=place)
+    said = in_process("verify", "pool", "--sample", "0", cwd=place)
     assert said.returncode == 4
     assert "damaged: its score is 99.0, but that of its returns " in said.stdout
     assert said.stderr.startswith("poolrl: pool: ")
@@ -52,8 +52,8 @@ def test_what_comes_out_otherwise_exits_4(place: Path) -> None:
     record = loser(place / "pool", 2)
     edit(record, lambda table: table["training"].update(updates=7))
     branch = str(int(record.stem.rpartition("-")[2]))
-    assert poolrl("verify", "pool", "--sample", "0", cwd=place).returncode == 0
-    said = poolrl("verify", "pool", "--iteration", "2", "--branch", branch, cwd=place)
+    assert in_process("verify", "pool", "--sample", "0", cwd=place).returncode == 0
+    said = in_process("verify", "pool", "--iteration", "2", "--branch", branch, cwd=place)
     assert said.returncode == 4
     assert said.stdout.startswith(
         f"iterations/000002/{record.name}: training.updates: 7 recorded, 1 computed here\n"
@@ -72,7 +72,7 @@ def test_what_comes_out_otherwise_exits_4(place: Path) -> None:
     ],
 )
 def test_what_cannot_be_meant(place: Path, options: tuple[str], code: int, words: str) -> None:
-    said = poolrl("verify", "pool", *options, cwd=place)
+    said = in_process("verify", "pool", *options, cwd=place)
     assert said.returncode == code
     assert words in said.stderr
     assert "Traceback" not in said.stderr

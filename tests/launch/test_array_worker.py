@@ -1,4 +1,4 @@
-"""Workers that somebody else starts, all with the same command, as the tasks of an array are."""
+"""Workers without a launcher, all with the same command, as the tasks of an array are."""
 
 from __future__ import annotations
 
@@ -14,11 +14,9 @@ from poolrl.config.schema import RunOptions
 from poolrl.pool.directory import make_pool
 from tests.conftest import tiny_spec
 from tests.faults.checker import check
-from tests.launch.test_signals import LONG, busy, settings
-from tests.waiting import until
-
-SECONDS = 90.0
-
+from tests.helpers.command_line import settings
+from tests.helpers.processes import LONG, busy
+from tests.helpers.waiting import TIMEOUT_SECONDS, until
 
 ONE = ("run", "--one-worker")
 
@@ -45,8 +43,8 @@ def start(
 
 
 def ended(worker: subprocess.Popen[str], code: int = 0) -> str:
-    """What a worker has said when it has ended."""
-    output, errors = worker.communicate(timeout=SECONDS)
+    """Wait until a worker ends; what it printed to stdout."""
+    output, errors = worker.communicate(timeout=TIMEOUT_SECONDS)
     assert worker.returncode == code, output + errors
     assert errors == ""
     return output
@@ -81,7 +79,7 @@ def test_a_task_begins_with_the_branch_of_its_number(tmp_path: Path) -> None:
     root = tmp_path / "pool"
     output = ended(start(root, *settings(), "--iterations", "1", task=3))
     assert branches(output) == [2, 0, 1]
-    assert "SLURM 100_3, begun anew 2 times" in output
+    assert "SLURM 100_3, restarted 2 times" in output
     record = (root / "iterations" / "000001" / "branch-000.json").read_text()
     assert '"job":"100_3","restarts":2' in record
 
@@ -89,7 +87,7 @@ def test_a_task_begins_with_the_branch_of_its_number(tmp_path: Path) -> None:
 def test_so_does_a_worker_of_a_pool_that_is_there(tmp_path: Path) -> None:
     pool = make_pool(tmp_path / "pool", tiny_spec(), RunOptions(iterations=1))
     worker = start(pool.layout.root, task=2, command=["worker"])
-    _, logged = worker.communicate(timeout=SECONDS)
+    _, logged = worker.communicate(timeout=TIMEOUT_SECONDS)
     assert worker.returncode == 0, logged
     assert branches(logged) == [1, 2, 0]
 
@@ -106,7 +104,7 @@ def test_a_signal_gives_the_unit_back(tmp_path: Path) -> None:
 
 def test_it_starts_no_workers_and_so_takes_no_number_of_them(tmp_path: Path) -> None:
     worker = start(tmp_path / "pool", "--workers", "2")
-    _, errors = worker.communicate(timeout=SECONDS)
+    _, errors = worker.communicate(timeout=TIMEOUT_SECONDS)
     assert worker.returncode == 2
     assert "--one-worker and --workers: give one of them" in errors
     assert not (tmp_path / "pool").exists()

@@ -13,7 +13,7 @@ import pytest
 
 from poolrl.monitoring.history import History
 from poolrl.pool.directory import open_pool
-from tests.waiting import until
+from tests.helpers.waiting import TIMEOUT_SECONDS, until
 
 ITERATIONS = 2
 SMALL = ["--pool-count", "4", "--iterate-episodes", "8", "--evaluate-episodes", "4"]
@@ -37,13 +37,13 @@ def champions(directory: Path) -> list[str]:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     directory = tmp_path_factory.mktemp("one") / "pool"
-    assert run(directory, 1).wait(timeout=120) == 0
+    assert run(directory, 1).wait(timeout=TIMEOUT_SECONDS) == 0
     return champions(directory)
 
 
 @pytest.mark.parametrize("workers", [2, 3])
 def test_any_number_of_workers(tmp_path: Path, workers: int, undisturbed: list[str]) -> None:
-    assert run(tmp_path / "pool", workers).wait(timeout=120) == 0
+    assert run(tmp_path / "pool", workers).wait(timeout=TIMEOUT_SECONDS) == 0
     assert champions(tmp_path / "pool") == undisturbed
 
 
@@ -52,11 +52,10 @@ def test_a_worker_that_is_killed_on_the_way(tmp_path: Path, undisturbed: list[st
     running = run(pool, 2)
     leases = pool / "iterations" / "000001"
     found = until(
-        lambda: [pid for lease in leases.glob("branch-*.lease") if (pid := holder(lease))],
-        seconds=60,
+        lambda: [pid for lease in leases.glob("branch-*.lease") if (pid := holder(lease))]
     )
     os.kill(found[0], signal.SIGKILL)
-    assert running.wait(timeout=120) == 0
+    assert running.wait(timeout=TIMEOUT_SECONDS) == 0
     assert champions(pool) == undisturbed
 
 

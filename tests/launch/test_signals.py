@@ -8,31 +8,27 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from poolrl.config.schema import RunOptions
+from poolrl.interrupts import SAME_REQUEST_SECONDS
 from poolrl.pool.directory import make_pool
 from poolrl.storage.layout import Layout
-from tests.conftest import TINY, as_options, tiny_spec
-from tests.waiting import until
-
-LONG = {"task.max_episode_steps": 5_000_000}
-"""Units of minutes."""
-
-WAKE_SECONDS = 60.0
-
-
-def settings(**changed: object) -> list[str]:
-    return as_options(TINY | changed)
+from tests.conftest import sleepy_options, tiny_spec
+from tests.helpers.command_line import settings
+from tests.helpers.processes import LONG, busy, workers_of
+from tests.helpers.waiting import TIMEOUT_SECONDS, until
 
 
 @contextlib.contextmanager
-def running(root: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+def running(
+    root: Path, *arguments: str, before: Sequence[str] = ()
+) -> Iterator[subprocess.Popen[bytes]]:
     """A run with two workers, in a process group of its own, which does not outlive the test."""
-    command = [sys.executable, "-m", "poolrl", "run", "--pool-directory", str(root)]
+    command = [*before, sys.executable, "-m", "poolrl", "run", "--pool-directory", str(root)]
     command += ["--workers", "2", "--iterations", "100000", *arguments]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
@@ -44,24 +40,6 @@ def running(root: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         process.communicate()
-
-
-def workers_of(root: Path) -> list[int]:
-    """Process ids of the workers on a pool, by what `ps` tells."""
-    listing = subprocess.run(
-        ["ps", "-A", "-ww", "-o", "pid=,stat=,args="], capture_output=True, text=True, check=True
-    )
-    lines = (line.split(None, 2) for line in listing.stdout.splitlines())
-    return [
-        int(pid)
-        for pid, state, arguments in lines
-        if f"worker --pool-directory {root} " in arguments and not state.startswith("Z")
-    ]
-
-
-def busy(root: Path) -> bool:
-    """Whether a unit has been claimed."""
-    return bool(list(root.glob("iterations/*/*.lease")))
 
 
 @pytest.mark.parametrize(
@@ -80,7 +58,7 @@ def test_the_first_signal_leaves_the_units(tmp_path: Path, sent: signal.Signals,
         until(lambda: busy(root))
         run.send_signal(sent)
         run.send_signal(sent)  # handlers are idempotent: this is the same request
-        said, _ = run.communicate(timeout=WAKE_SECONDS)
+        said, _ = run.communicate(timeout=TIMEOUT_SECONDS)
         assert run.returncode == code, said.decode()
         assert f"stopped by {sent.name}; the same command goes on from here" in said.decode()
         assert "Traceback" not in said.decode()
@@ -90,17 +68,22 @@ def test_the_first_signal_leaves_the_units(tmp_path: Path, sent: signal.Signals,
     assert any("stopped: SIGTERM" in log for log in logs)
 
 
+def leases(root: Path) -> set[Path]:
+    return set(root.glob("iterations/*/branch-*.lease"))
+
+
 def test_a_unit_that_is_nearly_done_is_finished(tmp_path: Path) -> None:
     root = tmp_path / "pool"
-    # Units of about a second: the worker that the signal meets knows that from its first one.
-    with running(root, *settings(**{"task.max_episode_steps": 20_000})) as run:
-        until((root / "iterations" / "000002").exists)
-        until(lambda: busy(root))
+    logs = [Layout(root).logs / f"worker-{index:03d}.log" for index in range(2)]
+    with running(root, *sleepy_options(1.5, 3)) as run:
+        # Both workers have finished a branch, and so know how long one takes; one begins another.
+        until(lambda: all(log.exists() and "branch-" in log.read_text() for log in logs))
+        known = leases(root)
+        until(lambda: leases(root) - known)
         run.terminate()
-        run.communicate(timeout=WAKE_SECONDS)
+        run.communicate(timeout=TIMEOUT_SECONDS)
         assert run.returncode == 75
-    logs = [path.read_text().splitlines() for path in Layout(root).logs.iterdir()]
-    assert any("score" in lines[-2] for lines in logs)
+    assert any("score" in log.read_text().splitlines()[-2] for log in logs)
     assert not busy(root)
 
 
@@ -111,12 +94,26 @@ def test_the_second_signal_ends_at_once(tmp_path: Path) -> None:
         for pid in workers_of(root):
             os.kill(pid, signal.SIGSTOP)  # so that they cannot follow the first one
         run.send_signal(signal.SIGINT)
-        time.sleep(1.5)
+        time.sleep(1.5 * SAME_REQUEST_SECONDS)
         assert run.poll() is None
-        run.send_signal(signal.SIGINT)
-        run.communicate(timeout=2)
+        while run.poll() is None:  # one that comes soon after the first one is the same request
+            run.send_signal(signal.SIGINT)
+            time.sleep(0.1)
+        said, _ = run.communicate(timeout=TIMEOUT_SECONDS)
         assert run.returncode == 130
-        until(lambda: workers_of(root) == [], seconds=5)
+        assert "stopped by" not in said.decode()  # printed when it has waited for its workers
+        until(lambda: workers_of(root) == [])
+
+
+def test_a_hang_up_that_is_ignored_stays_so(tmp_path: Path) -> None:
+    root = tmp_path / "pool"
+    with running(root, *settings(**LONG), before=["nohup"]) as run:
+        until(lambda: busy(root))
+        run.send_signal(signal.SIGHUP)
+        run.send_signal(signal.SIGTERM)
+        said, _ = run.communicate(timeout=TIMEOUT_SECONDS)
+        assert run.returncode == 75, said.decode()
+        assert "stopped by SIGTERM" in said.decode()
 
 
 def test_a_launcher_that_is_killed_leaves_no_orphan(tmp_path: Path) -> None:
@@ -124,22 +121,22 @@ def test_a_launcher_that_is_killed_leaves_no_orphan(tmp_path: Path) -> None:
     with running(root, *settings(**LONG)) as run:
         until(lambda: len(workers_of(root)) == 2 and busy(root))
         run.kill()
-        until(lambda: workers_of(root) == [], seconds=10)
+        until(lambda: workers_of(root) == [])
     assert not busy(root)  # they went in good order
     logs = [path.read_text() for path in Layout(root).logs.iterdir()]
-    assert all("whoever started this worker is gone" in log for log in logs)
+    assert all("the process that started this worker has ended" in log for log in logs)
 
 
 def test_a_worker_that_is_started_by_hand_has_no_launcher_to_follow(tmp_path: Path) -> None:
     pool = make_pool(tmp_path / "pool", tiny_spec(), RunOptions(iterations=2))
     command = [sys.executable, "-m", "poolrl", "worker", "--pool-directory", str(pool.layout.root)]
-    subprocess.run(command, stdin=subprocess.DEVNULL, check=True, timeout=WAKE_SECONDS)
+    subprocess.run(command, stdin=subprocess.DEVNULL, check=True, timeout=TIMEOUT_SECONDS)
 
 
 def test_a_run_in_which_nothing_moves_ends_with_its_workers_reason(tmp_path: Path) -> None:
     root = tmp_path / "pool"
     with running(root, "--stall-timeout", "2s", *settings(**LONG)) as run:
-        said, _ = run.communicate(timeout=WAKE_SECONDS)
+        said, _ = run.communicate(timeout=TIMEOUT_SECONDS)
         assert run.returncode == 3, said.decode()
         assert f"poolrl: {root}: stalled: nothing new in iteration 0 for 2 s" in said.decode()
         assert "Traceback" not in said.decode()

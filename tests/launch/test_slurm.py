@@ -8,12 +8,12 @@ import pytest
 
 from poolrl.errors import PoolrlError, Stopped, UsageError
 from poolrl.launch import slurm
-from poolrl.launch.requeue import AT_LIMIT, Continuation
+from poolrl.launch.requeue import AT_LIMIT, SlurmRequeue
 from poolrl.launch.submit import Request, script
 from poolrl.pool.directory import Pool
-from poolrl.pool.stop_criteria import Ending
+from poolrl.pool.stop_criteria import StopCriteria
 from poolrl.records.records import Submission
-from poolrl.storage.submissions import job_name, note, submissions
+from poolrl.storage.deposits import job_name, save_submission, submissions
 from poolrl.worker.loop import Worker
 from tests.launch.fakes import Fakes
 
@@ -52,7 +52,7 @@ def test_a_queue_that_does_not_answer_is_no_error(
     fakes.answer("squeue", {"err": "slurm_load_jobs error: Invalid job id specified", "code": 1})
     assert slurm.queue(["12"]) == []
     (fakes.folder / "squeue").write_text("#!/bin/sh\nexec /bin/sleep 60\n")
-    monkeypatch.setattr(slurm, "QUEUE_SECONDS", 0.3)
+    monkeypatch.setattr(slurm, "QUEUE_TIMEOUT_SECONDS", 0.3)
     assert slurm.queue(["12"]) is None
     monkeypatch.setenv("PATH", str(tmp_path))
     assert slurm.queue(["12"]) is None
@@ -123,31 +123,31 @@ def test_submissions_are_read_back_and_hostile_ones_passed_over(tiny_pool: Pool)
         Submission(jobs=("5",), tasks=3, submitted=1.0, host="login"),
     ]
     for each in made:
-        note(layout, each)
+        save_submission(tiny_pool.store, each)
     (layout.jobs / "9.json").write_text(
         '{"jobs": ["--me"], "tasks": 1, "submitted": 1, "host": ""}'
     )
     (layout.jobs / "10.json").symlink_to("7.json")
     (layout.jobs / "11.json").mkdir()
     (layout.jobs / "notes.txt").write_text("")
-    assert submissions(layout) == made[::-1]
+    assert submissions(tiny_pool.store) == made[::-1]
 
 
 def test_at_the_time_limit_a_worker_goes_back_into_the_queue(
     tiny_pool: Pool, fakes: Fakes, task: None
 ) -> None:
-    continuation = Continuation(tiny_pool.layout)
-    Worker(tiny_pool, Ending(1)).run()
-    continuation.stopped(Stopped(75, "SIGTERM"))  # cancelled, or preempted
+    requeue = SlurmRequeue(tiny_pool.store)
+    Worker(tiny_pool, StopCriteria(1)).run()
+    requeue.on_stopped(Stopped(75, "SIGTERM"))  # cancelled, or preempted
     assert fakes.calls("scontrol") == []
-    continuation.stopped(Stopped(75, "SIGUSR1"))
+    requeue.on_stopped(Stopped(75, "SIGUSR1"))
     assert fakes.calls("scontrol") == [["requeue", "101_3", ""]]
 
 
 def test_a_pool_that_does_not_move_is_not_requeued_for_ever(
     tiny_pool: Pool, fakes: Fakes, task: None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    Continuation(tiny_pool.layout).stopped(Stopped(75, "SIGUSR1"))
+    SlurmRequeue(tiny_pool.store).on_stopped(Stopped(75, "SIGUSR1"))
     assert fakes.calls("scontrol") == []
     assert "not requeued: the pool has not moved" in caplog.text
 
@@ -156,24 +156,28 @@ def test_a_site_that_forbids_requeueing_is_told_of(
     tiny_pool: Pool, fakes: Fakes, task: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     fakes.answer("scontrol", {"err": "Requested operation not permitted\n", "code": 1})
-    continuation = Continuation(tiny_pool.layout)
-    Worker(tiny_pool, Ending(1)).run()
-    continuation.stopped(Stopped(75, "SIGUSR1"))
+    requeue = SlurmRequeue(tiny_pool.store)
+    Worker(tiny_pool, StopCriteria(1)).run()
+    requeue.on_stopped(Stopped(75, "SIGUSR1"))
     assert "not requeued: scontrol: Requested operation not permitted; submit" in caplog.text
 
 
 def test_the_end_of_a_pool_cancels_what_waits(tiny_pool: Pool, fakes: Fakes, task: None) -> None:
     layout = tiny_pool.layout
-    note(layout, Submission(jobs=("101", "102"), tasks=3, submitted=1.0, host="login"))
-    note(layout, Submission(jobs=("50",), tasks=3, submitted=0.0, host="login"))
-    continuation = Continuation(layout)
-    Worker(tiny_pool, Ending(1)).run()
-    continuation.ended(closed_here=False)  # the one who closed the pool does it
+    save_submission(
+        tiny_pool.store, Submission(jobs=("101", "102"), tasks=3, submitted=1.0, host="login")
+    )
+    save_submission(tiny_pool.store, Submission(jobs=("50",), tasks=3, submitted=0.0, host="login"))
+    requeue = SlurmRequeue(tiny_pool.store)
+    Worker(tiny_pool, StopCriteria(1)).run()
+    requeue.on_pool_end(closed_here=False)  # the one who closed the pool does it
     assert fakes.calls("scancel") == []
-    continuation.ended(closed_here=True)
+    requeue.on_pool_end(closed_here=True)
     expected = ["--quiet", f"--name={job_name(layout)}", "--state=PENDING", "101", "102", ""]
     assert fakes.calls("scancel") == [expected]
-    Continuation(layout).ended(closed_here=False)  # who comes late: that one may have been killed
+    SlurmRequeue(tiny_pool.store).on_pool_end(
+        closed_here=False
+    )  # who comes late: that one may have been killed
     assert fakes.calls("scancel") == [expected, expected]
 
 
@@ -181,8 +185,8 @@ def test_other_workers_leave_the_queue_alone(
     tiny_pool: Pool, fakes: Fakes, task: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(AT_LIMIT)
-    continuation = Continuation(tiny_pool.layout)
-    Worker(tiny_pool, Ending(1)).run()
-    continuation.stopped(Stopped(75, "SIGUSR1"))
-    continuation.ended(closed_here=True)
+    requeue = SlurmRequeue(tiny_pool.store)
+    Worker(tiny_pool, StopCriteria(1)).run()
+    requeue.on_stopped(Stopped(75, "SIGUSR1"))
+    requeue.on_pool_end(closed_here=True)
     assert not (fakes.folder / "calls").exists()

@@ -1,0 +1,49 @@
+"""Command-line options of the fields of ``RunOptions``, made from their declaration there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, get_type_hints
+
+import click
+from msgspec import Meta
+
+from poolrl.cli.options import Duration, F, RetentionRuleType
+from poolrl.config.schema import Option, RunOptions
+
+FIELDS = RunOptions.__struct_fields__
+
+WHEN_TO_GIVE_UP = ("branch_timeout", "min_deposits", "stall_timeout", "max_failed_iterations")
+
+_HINTS = get_type_hints(RunOptions, include_extras=True)
+
+
+def run_option(name: str, *, bounded: bool = True) -> Callable[[F], F]:
+    """The option of one field.
+
+    Args:
+        name: of the field.
+        bounded: whether click refuses an integer below the field's minimum. Without it the
+            validation of the configuration does, and names the key.
+    """
+    return click.option(f"--{name.replace('_', '-')}", **_settings(name, bounded))
+
+
+def run_options(*names: str) -> Callable[[F], F]:
+    """The options of several fields, in this order."""
+
+    def decorate(command: F) -> F:
+        for name in reversed(names):
+            command = run_option(name)(command)
+        return command
+
+    return decorate
+
+
+def _settings(name: str, bounded: bool) -> dict[str, Any]:
+    metadata = _HINTS[name].__metadata__
+    (option,) = (each for each in metadata if isinstance(each, Option))
+    kind: Any = {"number": float, "duration": Duration(), "retention rule": RetentionRuleType()}
+    minima = [each.ge for each in metadata if isinstance(each, Meta) and each.ge is not None]
+    kind["integer"] = click.IntRange(min=int(minima[0])) if bounded and minima else int
+    return {"type": kind[option.kind], "help": option.help}

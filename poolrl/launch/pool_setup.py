@@ -1,0 +1,160 @@
+"""Validation of a run's inputs, and creation of its pool."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+
+from poolrl import files, tasks
+from poolrl.agent import Agent
+from poolrl.config.loading import load, load_over
+from poolrl.config.schema import RunOptions, Spec, World
+from poolrl.errors import UsageError
+from poolrl.pool.directory import Pool, make_pool, open_pool
+from poolrl.storage.layout import Layout
+from poolrl.tasks.check import check_task
+from poolrl.worker.unit_computation import UnitComputation
+
+
+def make_or_open_pool(
+    config_file: Path | None,
+    root: Path,
+    overrides: Mapping[str, Any],
+    from_agent: Path | None,
+    *,
+    trust: bool = False,
+) -> tuple[Pool, RunOptions]:
+    """Validate everything, then make the pool or open the one that is there.
+
+    Args:
+        config_file: a configuration; ``None`` for the pool's own, or the defaults.
+        root: the pool's directory.
+        overrides: dotted key -> value; ``task.id`` among them names a user's own task.
+        from_agent: an agent file to start from.
+        trust: whether a user's own task may run that the overrides do not name.
+
+    Returns:
+        The pool and the options of this run.
+
+    Raises:
+        UsageError: an input is wrong; nothing has been changed.
+        IncompatiblePool: the directory holds a pool of another specification.
+    """
+    spec, run, data = validate(config_file, root, overrides, from_agent, trust=trust)
+    return make_pool(root, spec, run, data), run
+
+
+def validate(
+    config_file: Path | None,
+    root: Path,
+    overrides: Mapping[str, Any],
+    from_agent: Path | None,
+    *,
+    trust: bool = False,
+) -> tuple[Spec, RunOptions, bytes | None]:
+    """Validate everything without a change to any file.
+
+    Args and raises as ``make_or_open_pool``.
+
+    Returns:
+        The specification of the pool, the options of this run, and the content of the file of the
+        first agent, if there is one.
+    """
+    existing = open_pool(root) if os.path.lexists(Layout(root).spec) else None
+    named = overrides.get("task.id")
+    if existing is not None and isinstance(named, str) and tasks.same(named, existing.spec.task):
+        overrides = {**overrides, "task.id": existing.spec.task.id}  # the file may have moved
+    if existing is not None and config_file is None:
+        spec, run = load_over(existing.spec, existing.run, overrides)
+    else:
+        spec, run = load(config_file, overrides)
+    task = replace(
+        spec.task,
+        id=tasks.absolute(spec.task.id),
+        kwargs=tasks.with_absolute_paths(spec.task.kwargs),  # workers may run in another directory
+    )
+    if existing is not None and existing.spec.task.id == task.id and not task.source_sha256:
+        task = replace(task, source_sha256=existing.spec.task.source_sha256)
+    world = tasks.permit(task, named, trust=trust)
+    spec = replace(spec, task=world if existing is None else _with_recorded_path(existing, world))
+    if existing is None:
+        check_task(spec.task)
+    spec, data = _with_hashes(spec, from_agent)
+    if (
+        existing is not None
+        and existing.spec.task.id == spec.task.id
+        and existing.model_difference(spec.task.model_sha256) is not None
+    ):
+        # Another version of MuJoCo: the workers warn of it, and the pool keeps its identity.
+        task = replace(spec.task, model_sha256=existing.spec.task.model_sha256)
+        spec = replace(spec, task=task)
+    if existing is not None:
+        existing.refuse_another(spec)
+    return spec, run, data
+
+
+def _with_hashes(spec: Spec, from_agent: Path | None) -> tuple[Spec, bytes | None]:
+    """Check what a specification names, and add the hashes of it.
+
+    Returns:
+        The specification, and the content of the file of the first agent, if there is one.
+
+    Raises:
+        UsageError: the model has another hash, or network or agent do not suit the task.
+    """
+    computation = UnitComputation(spec)
+    fingerprint = computation.model_sha256
+    if spec.task.model_sha256 not in ("", fingerprint):
+        raise UsageError(
+            f"task.model_sha256: {spec.task.model_sha256}, but the model that {spec.task.id} has "
+            f"here is {fingerprint}"
+        )
+    spec = replace(spec, task=replace(spec.task, model_sha256=fingerprint))
+    computation.initial_agent()  # the network suits the task
+    if from_agent is None:
+        return spec, None
+    try:
+        data = files.read_plain(from_agent, files.AGENT)
+    except OSError as error:
+        raise UsageError(f"{from_agent}: {error.strerror}") from error
+    except files.NotAPlainFile as error:
+        raise UsageError(f"{from_agent}: {error}") from error
+    try:
+        computation.check(Agent.from_bytes(data, str(from_agent)))
+    except UsageError as error:
+        raise UsageError(f"--from-agent {from_agent}: {error}") from error
+    return replace(spec, initial_agent_sha256=hashlib.sha256(data).hexdigest()), data
+
+
+def _with_recorded_path(existing: Pool, task: World) -> World:
+    """The task with the model's path that the pool records, if the model at the given path is the
+    same; otherwise the task unchanged.
+
+    Raises:
+        UsageError: there is no model at the given path.
+    """
+    own = existing.spec.task
+    recorded, given = (world.kwargs.get("xml_file") for world in (own, task))
+    if recorded in (None, given) or not isinstance(given, str) or not own.model_sha256:
+        return task
+    moved = replace(own, kwargs={**own.kwargs, "xml_file": given})
+    if tasks.fingerprint(tasks.make(moved, 1)) != own.model_sha256:
+        return task  # another model, which the caller refuses
+    tasks.move_model(own, {"xml_file": given})
+    return replace(task, kwargs={**task.kwargs, "xml_file": recorded})
+
+
+def task_arguments(spec: Spec, overrides: Mapping[str, Any]) -> list[str]:
+    """Arguments of a worker that permit a user's own task and give the path of a moved model."""
+    arguments = []
+    if tasks.needs_permission(spec.task):
+        named = "task.id" in overrides
+        arguments += ["--task", tasks.absolute(overrides["task.id"])] if named else ["--trust"]
+    if (path := tasks.new_place(spec.task)) is not None:
+        arguments += ["--task-arg", f"xml_file={path}"]
+    return arguments
