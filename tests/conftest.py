@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
+import signal
 from collections.abc import Mapping
 
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[_name] = "1"  # as the command line does, before NumPy and torch come in
+from poolrl import threads
+
+threads.use_single_thread()  # as the command line does, before NumPy and torch are imported
 
 from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
 
-from poolrl.config import schema as config  # noqa: E402
+from poolrl.config.loading import load  # noqa: E402
 from poolrl.config.schema import RunOptions, Spec  # noqa: E402
 from poolrl.pool.directory import Pool, make_pool  # noqa: E402
 
@@ -37,6 +38,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="also run what takes long")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    # `nohup` and a shell's `&` let a process ignore these, and so all that it starts; where it has
+    # a handler instead, what it starts has the default again, which tests of signals need.
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda number, frame: None)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not config.getoption("--full"):
         skip = pytest.mark.skip(reason="takes long; runs with --full")
@@ -48,7 +57,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def tiny_spec(**overrides: object) -> Spec:
     """A tiny pool's specification; keywords have ``__`` for the dots of keys."""
     keys = TINY | {key.replace("__", "."): value for key, value in overrides.items()}
-    return config.load(None, keys)[0]
+    return load(None, keys)[0]
 
 
 def as_options(keys: Mapping[str, object]) -> list[str]:
@@ -61,8 +70,12 @@ def as_options(keys: Mapping[str, object]) -> list[str]:
 
 
 def sleepy_options(unit_seconds: float, branches: int) -> list[str]:
-    """Options of a pool whose units take a while and no processor: so many workers are as many as
-    they seem."""
+    """Options of a pool with units that sleep, so that workers do not slow each other down.
+
+    Args:
+        unit_seconds: duration of a unit in seconds.
+        branches: number of branches.
+    """
     steps = 10
     keys = TINY | {
         "pool.count": branches,

@@ -1,11 +1,11 @@
-"""Every file-system call of a worker, killed or failing, one by one.
+"""Cause a fault at every file-system call of a worker, one after the other.
 
     python -m tests.faults.calls --full --output results/faults-calls.md
 
-For every call in every situation (``situations.py``): the process is killed before it or after it,
-the call fails once with each of four errors, a server does it and its reply is lost, or the disk is
-full from there on. Then others bring the pool to its end, and ``checker.py``, which reads nothing
-but the files, compares it with the promises and with an undisturbed pool.
+For every call in every situation (``situations.py``): the process is killed before or after it,
+the call fails once with each of four errors, a server executes it and its reply is lost, or the
+disk is full from then on. Then other workers finish the pool, and ``checker.py``, which only reads
+the files, checks the pool's guarantees and compares the pool with an undisturbed one.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from poolrl import threads
 from tests.faults import shim
 from tests.faults.server import Case, Outcome
 from tests.faults.shim import Call, Mode
@@ -36,7 +37,7 @@ from tests.faults.situations import SITUATIONS
 ERRORS = (errno.ENOSPC, errno.EIO, errno.ESTALE, errno.EACCES)
 
 BATCH = 250
-"""Cases between two words on how far it is."""
+"""Cases between two lines of progress."""
 
 Calls = dict[str, list[Call]]
 
@@ -66,8 +67,8 @@ def title(case: Case) -> str:
     }[case.mode]
 
 
-def tell(case: Case, outcome: Outcome, call: Call) -> None:
-    """Say what is wrong with a case, and how to run it alone."""
+def print_problems(case: Case, outcome: Outcome, call: Call) -> None:
+    """Print the problems of a case, and the option that runs it alone."""
     arguments = f"{case.situation},{case.number},{int(case.mode)},{case.error}"
     print(f"--case '{arguments}': {title(case)}: {call.name} {call.path}: {outcome.ended}")
     print("".join(f"    {problem}\n" for problem in outcome.problems), end="")
@@ -82,12 +83,12 @@ class Harness:
             **os.environ,
             "LD_PRELOAD": str(library),
             "PYTHONDONTWRITEBYTECODE": "1",
-            **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+            **dict.fromkeys(threads.VARIABLES, "1"),
         }
         command = [sys.executable, "-m", "tests.faults.server"]
         self._servers = [
             subprocess.Popen(
-                [*command, str(folder / f"bench-{number}"), plant],
+                [*command, str(folder / f"server-{number}"), plant],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 cwd=Path(__file__).parents[2],
@@ -107,7 +108,7 @@ class Harness:
         }
 
     def run(self, cases: list[Case]) -> list[Outcome]:
-        """Run cases, in whatever order; outcomes in the order of the cases."""
+        """Run cases in any order; outcomes in the order of the cases."""
         return [Outcome(**answer) for answer in self._ask_all([asdict(case) for case in cases])]
 
     def _ask_all(self, requests: list[dict[str, Any]]) -> list[Any]:
@@ -126,7 +127,7 @@ class Harness:
                     return
                 print(json.dumps(requests[index]), file=server.stdin, flush=True)
                 line = server.stdout.readline()
-                if not line:  # the server is gone; what it was at stays without an answer
+                if not line:  # the server has died; its request has no answer
                     return
                 answers[index] = json.loads(line)
 
@@ -147,14 +148,14 @@ class Harness:
 
 @contextmanager
 def harness(processes: int = 1, plant: str = "") -> Iterator[Harness]:
-    """A harness on a file system in memory, if there is one: it makes an fsync cost nothing.
+    """A harness on a file system in memory, if there is one, where fsync is fast.
 
     Args:
-        processes: how many servers.
+        processes: the number of servers.
         plant: a defect of ``plants.py``; none by default.
 
     Raises:
-        shim.Unavailable: there is no such thing here; the message says why.
+        shim.Unavailable: the shim cannot be built; the message says why.
     """
     memory = Path("/dev/shm")
     where = memory if os.access(memory, os.W_OK) else None
@@ -167,7 +168,7 @@ def harness(processes: int = 1, plant: str = "") -> Iterator[Harness]:
 
 
 def sample(cases: list[Case], size: int, seed: int) -> list[Case]:
-    """Some of the cases, or all, those of each mode and situation in turn."""
+    """A sample of the cases, or all, from each mode and situation in turn."""
     groups: dict[tuple[str, str], list[Case]] = defaultdict(list)
     for case in cases:
         groups[case.situation, title(case)].append(case)
@@ -185,7 +186,15 @@ def sample(cases: list[Case], size: int, seed: int) -> list[Case]:
 def report(
     calls: Calls, cases: list[Case], outcomes: list[Outcome], every: int, seconds: float
 ) -> str:
-    """What was covered of so many cases, and what became of it, as Markdown."""
+    """The coverage and the outcomes, as Markdown.
+
+    Args:
+        calls: by situation.
+        cases: those that were run.
+        outcomes: of the cases.
+        every: the number of all cases.
+        seconds: the duration.
+    """
     hit = [(case, outcome) for case, outcome in zip(cases, outcomes, strict=True) if outcome.hit]
     broken = sum(bool(outcome.problems) for outcome in outcomes)
     kinds = Counter(call.name for listed in calls.values() for call in listed)
@@ -258,7 +267,7 @@ def main() -> int:
             outcomes += running.run(batch)
             for case, outcome in zip(batch, outcomes[first:], strict=True):
                 if outcome.problems or options.case:
-                    tell(case, outcome, calls[case.situation][case.number - 1])
+                    print_problems(case, outcome, calls[case.situation][case.number - 1])
             print(f"{len(outcomes)} done in {time.monotonic() - started:.0f} s", flush=True)
     text = report(calls, cases, outcomes, every, time.monotonic() - started)
     print(text)

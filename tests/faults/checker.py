@@ -1,12 +1,12 @@
-"""An independent checker of what a pool promises: it reads the files of a directory, and no more.
+"""An independent checker of a pool's guarantees, which reads the files of a directory.
 
-Nothing of poolrl is imported, so that a mistake there cannot hide itself here: names, hashes, means
-and the rules of a merge are spelled out a second time. Neither torch nor MuJoCo is needed.
+It does not import poolrl, so that a defect there cannot hide here: names, hashes, means and merge
+rules are implemented a second time. Neither torch nor MuJoCo is needed.
 
     python -m tests.faults.checker D
 
-    violations = check(root)               # [] for a pool that keeps its promises
-    differences = same_history(one, other)  # [] but for times, hosts and attempts
+    violations = check(root)               # [] for a sound pool
+    differences = same_history(one, other)  # [] if they are equal
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from tests.faults.rules import RECORD, STRAY, Table, spec_sha256
 
 ROOT_FILES = {"pool.toml", "run.toml", "history.csv", "history.png", "submit.sh"}
 TRANSIENT = {"finished", "worker", "seconds"}
-"""What of a record tells who did it and when, and may differ between two runs."""
+"""The keys of a record that may differ between two runs."""
 
 
 @dataclass
 class Report:
-    """What is found in a directory.
+    """The result of a check.
 
     Attributes:
-        violations: each broken promise, with the file that shows it.
-        strays: what killed processes may leave behind: temporary files, files set aside, agents
+        violations: each with the file that shows it.
+        strays: files that killed processes may leave: temporary files, files set aside, agents
             that no record names.
-        timing_dependent: the iterations whose merges say that they are.
+        timing_dependent: the iterations with merges that are marked so.
         champions: SHA-256 of every merge's champion, by iteration.
     """
 
@@ -49,26 +49,26 @@ class Report:
 
 
 def check(root: Path, *, keep: str = "champions", iterations: int | None = None) -> list[str]:
-    """The broken promises of a pool, none where all is right; arguments as for ``examine``."""
+    """The violations of a pool; arguments as for ``examine``."""
     return examine(root, keep=keep, iterations=iterations).violations
 
 
 def examine(root: Path, *, keep: str = "champions", iterations: int | None = None) -> Report:
-    """Read a pool that nobody is working on.
+    """Check a pool on which no worker runs.
 
     Args:
         root: its directory.
-        keep: the rule by which losers' agents went: champions, last:N or all.
-        iterations: the iteration after which it should have ended; ``None`` where it need not have.
+        keep: the retention rule of losers' agents: champions, last:N or all.
+        iterations: the iteration after which it must have ended; ``None`` for no check.
     """
     return _Examination(Path(root), keep).run(iterations)
 
 
 def same_history(one: Path, other: Path) -> list[str]:
-    """Where two pools' records and merges differ, but for times, hosts, seconds and attempts.
+    """The differences of two pools' records and merges, except times, hosts, seconds and attempts.
 
-    A closing evaluation counts in the last merged iteration alone: a run that was ended early and
-    gone on with has one more.
+    Only the closing evaluation of the last merged iteration counts: a run that was ended early and
+    continued has one more.
     """
     left, right = _history(Path(one)), _history(Path(other))
     return [
@@ -97,7 +97,7 @@ class _Examination:
             self.broken("pool.toml", f"cannot be read: {error}")
             return self.report
         self.spec_sha256 = spec_sha256(self.spec)
-        self._look_at_root()
+        self._check_root()
         numbers = self._iterations()
         merged = [n for n in numbers if (self._folder(n) / "merge.json").exists()]
         self.newest = max(merged, default=-1)
@@ -131,7 +131,7 @@ class _Examination:
     def _folder(self, number: int) -> Path:
         return self.root / "iterations" / f"{number:06d}"
 
-    def _look_at_root(self) -> None:
+    def _check_root(self) -> None:
         for name in sorted(os.listdir(self.root)):
             is_folder = stat.S_ISDIR(os.lstat(self.root / name).st_mode)
             if STRAY.fullmatch(name) or name.startswith(".doctor-"):
@@ -142,8 +142,8 @@ class _Examination:
             elif name not in ROOT_FILES or is_folder:
                 self.broken(name, "is nothing that a pool has")
         for folder, names in (("workers", r"[\w.-]+\.json"), ("jobs", r"[1-9]\d*\.json")):
-            place = self.root / folder
-            for name in sorted(os.listdir(place)) if place.is_dir() else []:
+            directory = self.root / folder
+            for name in sorted(os.listdir(directory)) if directory.is_dir() else []:
                 if STRAY.fullmatch(name):
                     self.stray(f"{folder}/{name}")
                 elif not re.fullmatch(names, name):
@@ -170,7 +170,7 @@ class _Examination:
 
 
 def _history(root: Path) -> dict[str, Any]:
-    """Every value of every record and merge by file and key, without what is transient."""
+    """The values of all records and merges by file and key, without the transient keys."""
     flat: dict[str, Any] = {}
     folders = sorted((root / "iterations").iterdir())
     merged = [folder for folder in folders if (folder / "merge.json").exists()]

@@ -1,10 +1,10 @@
-"""Hostile inputs against every command that reads a pool, an agent or a configuration:
+"""Run every command that reads a pool, an agent or a configuration on hostile inputs.
 
     python -m tests.faults.fuzz --inputs 10000 --seed 0 [--kind record] [--keep FOLDER]
 
-The same seed gives the same inputs. Ends with 1 where a command did what it must not do: printed a
-traceback, hung, wrote outside of its pool, or imported or started something; prints each of these
-once, with the command; the places where it happened are kept in FOLDER.
+The same seed gives the same inputs. The exit code is 1 if a command printed a traceback, hung,
+wrote outside its pool, or imported or started something. Each such failure is printed once, with
+the command; the directory that caused it is kept in FOLDER.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from tests.faults.hostile import sandbox
 from tests.faults.hostile.inputs import KINDS, Place, make_template
 
 LIMIT_SECONDS = 10.0
-"""What a command may take that is not at the work that it was asked for."""
+"""The time limit of a command, except while it trains or evaluates."""
 
 MOST_MEMORY = 4 * 2**30
-"""Bytes of address space beyond what the process has when it starts."""
+"""Bytes of address space in addition to those that the process has when it starts."""
 
 
 class Fuzzer:
-    """Runs commands on places that were made hostile, and counts what became of them."""
+    """Runs commands on hostile inputs and counts the outcomes."""
 
     def __init__(self, work: Path, keep: Path | None) -> None:
         self._work, self._keep = work, keep
@@ -46,7 +46,7 @@ class Fuzzer:
         self.slowest = 0.0
 
     def one(self, draw: st.DrawFn, kind: str) -> None:
-        """Draw an input of a kind, and run a command that meets it."""
+        """Draw an input of a kind, and run a command that reads it."""
         place = Place(self._work / "place")
         shutil.rmtree(place.root, ignore_errors=True)
         shutil.copytree(self._template.root, place.root, symlinks=True, copy_function=_copy)
@@ -96,7 +96,17 @@ def _snapshot(root: Path) -> dict[str, Any]:
 
 
 def fuzz(inputs: int, number: int, kinds: list[str], keep: Path | None) -> dict[str, Any]:
-    """Run so many inputs of each kind in turn, and tell what became of them."""
+    """Run inputs of each kind in turn.
+
+    Args:
+        inputs: their number.
+        number: the seed.
+        kinds: of the inputs.
+        keep: a folder for the inputs that cause a failure.
+
+    Returns:
+        The report: counts, failures and times.
+    """
     start = time.monotonic()
     home = Path.cwd()
     memory = "/dev/shm" if os.path.isdir("/dev/shm") else None  # where fsync costs nothing
@@ -119,7 +129,7 @@ def fuzz(inputs: int, number: int, kinds: list[str], keep: Path | None) -> dict[
 
 
 def _run(fuzzer: Fuzzer, kind: str, share: int, number: int) -> None:
-    """Hypothesis ends where it thinks that it has seen everything; then another seed goes on."""
+    """Run inputs of one kind. Hypothesis may end early; then it continues with another seed."""
 
     def done() -> int:
         return sum(n for key, n in fuzzer.counts.items() if key[0] == kind)
@@ -144,7 +154,7 @@ def _run(fuzzer: Fuzzer, kind: str, share: int, number: int) -> None:
 
 
 def table(report: dict[str, Any]) -> str:
-    """Kinds of input and commands against what became of them, as Markdown."""
+    """The outcomes by kind of input and command, as Markdown."""
     codes = sorted({code for _, _, code, _ in report["counts"]})
     rows: dict[tuple[str, str], dict[str, int]] = {}
     for kind, command, code, count in report["counts"]:

@@ -1,4 +1,4 @@
-"""One iteration's folder, held against the promises; see ``checker``."""
+"""Check the folder of one iteration against the rules of a pool; see ``checker``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.faults.rules import Key, Table
 
 
 class Pool(Protocol):
-    """What an iteration needs to know of its pool."""
+    """The parts of the pool's check that an iteration's check uses."""
 
     root: Path
     spec: Table
@@ -37,7 +37,7 @@ class Iteration:
         self.spec = pool.spec
         self.number = number
         self.previous = previous
-        # What came before is lost, and told: nothing here can be held against it.
+        # The merge before is missing, and reported: nothing here can be compared with it.
         self.unknown_start = number > 0 and previous is None
         self.where = f"iterations/{number:06d}"
         self.folder = pool.root / "iterations" / f"{number:06d}"
@@ -51,10 +51,10 @@ class Iteration:
             self.units = [*(("branch", index) for index in branches), ("parent", 0)]
 
     def run(self) -> Table | None:
-        """The iteration's merge; ``None`` where there is none, or none that can be used."""
+        """Return the iteration's merge; ``None`` if it is missing or unusable."""
         self.names = sorted(os.listdir(self.folder))
         for name in self.names:
-            self._look_at(name)
+            self._check_name(name)
         if "merge.json" in self.names:
             self.merge = self._read("merge.json", self._check_merge_itself)
         for (kind, index), record in self.records.items():
@@ -62,7 +62,7 @@ class Iteration:
             self._guarded(name, lambda record=record, name=name: self._check_record(name, record))
         if self.merge is not None:
             self._guarded("merge.json", self._check_decision)
-        self._look_for_orphans()
+        self._find_orphans()
         return self.merge
 
     def broken(self, name: str, what: str) -> None:
@@ -76,7 +76,7 @@ class Iteration:
             return False
         return True
 
-    def _look_at(self, name: str) -> None:
+    def _check_name(self, name: str) -> None:
         if not stat.S_ISREG(os.lstat(self.folder / name).st_mode):
             self.broken(name, "is no plain file")
         elif rules.STRAY.fullmatch(name):
@@ -100,7 +100,7 @@ class Iteration:
         ):
             self.broken(name, "is nothing that a pool has")
 
-    def _read(self, name: str, look: Callable[[Table], Any]) -> Table | None:
+    def _read(self, name: str, check: Callable[[Table], Any]) -> Table | None:
         try:
             table = json.loads((self.folder / name).read_bytes(), parse_constant=_refuse)
             if not isinstance(table, dict):
@@ -108,7 +108,7 @@ class Iteration:
         except (ValueError, RecursionError) as error:
             self.broken(name, f"is torn or no record: {error}")
             return None
-        return table if self._guarded(name, lambda: look(table)) else None
+        return table if self._guarded(name, lambda: check(table)) else None
 
     # Records
 
@@ -121,8 +121,8 @@ class Iteration:
             self.broken(name, "is a record of another pool: spec_sha256 is not pool.toml's")
 
     def _check_record(self, name: str, record: Table) -> None:
-        standing = self.merge if record["kind"] == "closing" else self.previous
-        champion = standing["champion"] if standing else None
+        before = self.merge if record["kind"] == "closing" else self.previous
+        champion = before["champion"] if before else None
         expected = champion["sha256"] if champion else ""
         if record["kind"] == "closing" and self.merge is None:
             self.broken(name, "a closing evaluation of an iteration without a merge")
@@ -210,7 +210,7 @@ class Iteration:
         elif (found := _sha256(self.folder / file)) != agent["sha256"]:
             self.broken(name, f"its agent has another hash: {file} is {found}")
 
-    def _look_for_orphans(self) -> None:
+    def _find_orphans(self) -> None:
         named = {r["agent"]["path"] for r in self.records.values() if isinstance(r["agent"], dict)}
         if self.number == 0 and (given := self.spec["initial_agent_sha256"]):
             own = f"initial-000-{given[:16]}.safetensors"

@@ -1,10 +1,11 @@
-"""What it costs that one of five workers is killed once every iteration.
+"""Measure the cost of killing one of five workers in every iteration.
 
     python -m tests.faults.kills --iterations 6 --directory D
 
-Units sleep instead of computing, so that five workers are five whatever the machine has. Each run
-is `poolrl run --workers 5`, which starts a killed worker anew; in the second one a seeded choice
-says who is killed and when within the iteration. Prints both times and their ratio.
+Units sleep instead of computing, so that five workers run in parallel on any machine. Each run is
+`poolrl run --workers 5`, which restarts killed workers. In the second run a seeded generator
+chooses the worker that is killed and the time within the iteration. Prints both durations and their
+ratio.
 """
 
 from __future__ import annotations
@@ -20,19 +21,29 @@ from pathlib import Path
 
 from tests.conftest import TINY, sleepy_options
 from tests.faults.checker import check, same_history
-from tests.launch.test_signals import workers_of
+from tests.helpers.processes import workers_of
 
 WORKERS = 5
 LEASE_SECONDS = TINY["pool.lease_duration"]
 
 
 def settings(branches: int, iteration_seconds: float) -> list[str]:
-    """A pool whose undisturbed iterations take so long."""
+    """Options of a pool whose undisturbed iterations take some seconds."""
     return sleepy_options(iteration_seconds * WORKERS / branches, branches)
 
 
 def run(root: Path, arguments: list[str], iterations: int, killer: random.Random | None) -> float:
-    """Seconds from the first merge to the last one."""
+    """Run a pool.
+
+    Args:
+        root: its directory.
+        arguments: of `poolrl run`.
+        iterations: their number.
+        killer: the generator that chooses the workers to kill; ``None`` for an undisturbed run.
+
+    Returns:
+        The seconds from the first merge to the last one.
+    """
     command = [sys.executable, "-m", "poolrl", "run", "--pool-directory", str(root)]
     command += ["--workers", str(WORKERS), "--iterations", str(iterations), *arguments]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -50,7 +61,7 @@ def run(root: Path, arguments: list[str], iterations: int, killer: random.Random
 
 
 def wait_for_merge(root: Path, iteration: int, process: subprocess.Popen[bytes]) -> float:
-    """When an iteration was merged, on the monotonic clock."""
+    """Wait for the merge of an iteration; return the time on the monotonic clock."""
     path = root / "iterations" / f"{iteration:06d}" / "merge.json"
     while not path.exists():
         if process.poll() not in (None, 0):

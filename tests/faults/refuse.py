@@ -1,8 +1,8 @@
-"""Run a command whose kernel refuses some calls, as a file system that lacks them does.
+"""Run a command in which some system calls fail, as on a file system that does not support them.
 
     python -m tests.faults.refuse exchange=EINVAL link=EPERM -- COMMAND …
 
-The filter (seccomp) holds for all the processes that the command starts.
+The filter (seccomp) applies to all processes that the command starts.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CALLS = {
         "audit": (0xC00000B7,),
     },
 }
-"""By machine: the numbers of the calls that a name stands for."""
+"""By machine and name: the numbers of the calls."""
 
 _LOAD, _EQUAL, _SET, _RETURN = 0x20, 0x15, 0x45, 0x06  # of the packet filter's instructions
 _ALLOW, _ERROR = 0x7FFF0000, 0x00050000
@@ -37,14 +37,14 @@ _FLAGS = 16 + 8 * 4  # the offset of renameat2's fifth argument
 
 
 def why_not() -> str:
-    """Why calls cannot be refused here; empty where they can."""
+    """Why calls cannot be refused here; empty if they can."""
     if not sys.platform.startswith("linux"):
         return "seccomp is Linux's"
     return "" if platform.machine() in CALLS else f"no call numbers of {platform.machine()}"
 
 
 def refuse(refused: dict[str, int]) -> None:
-    """Let calls fail from now on in this process and its children.
+    """Let calls fail from now on, in this process and its children.
 
     Args:
         refused: a name in ``CALLS`` -> errno.
@@ -74,7 +74,7 @@ def refuse(refused: dict[str, int]) -> None:
 
 
 def prefix(*refused: str) -> tuple[str, ...]:
-    """What to put before a command: ``link=EPERM``, say."""
+    """The words before a command in which calls fail, such as ``link=EPERM``."""
     return (sys.executable, "-m", "tests.faults.refuse", *refused, "--")
 
 

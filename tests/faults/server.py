@@ -1,4 +1,4 @@
-"""A process that has poolrl and the shim loaded, and forks a child for every case."""
+"""A process with poolrl and the shim, which forks a child for every case."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from tests.faults.plants import PLANTS
 from tests.faults.shim import Mode, Shim
 from tests.faults.situations import SITUATIONS, Situation, settle, work
 
-LIMIT = 30.0
-"""Seconds after which a child counts as hung."""
+LIMIT = 120.0
+"""Seconds after which a child counts as hung; on a busy machine children are slow."""
 
 PASSING = (errno.EIO, errno.ESTALE, errno.EACCES)
-"""Errors that a server's hiccup causes: once is survived."""
+"""Transient errors of a server: a worker survives one of them."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,14 @@ class Case:
 
 @dataclass
 class Outcome:
-    """What became of a case.
+    """The outcome of a case.
 
     Attributes:
-        hit: the call; empty where the process made fewer.
+        hit: the call; empty if the process made fewer calls.
         ended: how the process ended: killed, done, refused (with one line) or otherwise.
         message: its line.
-        problems: the broken promises.
-        seconds: that the case took.
+        problems: the guarantees that do not hold.
+        seconds: the duration of the case.
     """
 
     hit: str = ""
@@ -63,22 +63,22 @@ class Outcome:
 
 
 class Child:
-    """A forked process that does one thing, and says how it ended."""
+    """A forked process that calls a function and reports how that ended."""
 
     def __init__(self, act: Callable[[], None], about: Callable[[], dict[str, Any]]) -> None:
         """
         Args:
-            act: what it does.
-            about: what it tells of itself at the end, if it lives.
+            act: the function.
+            about: returns what the process adds to its report.
         """
-        self._pipe, told = os.pipe()
+        self._pipe, report = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
-            self._live(act, about, told)
-        os.close(told)
+            self._run(act, about, report)
+        os.close(report)
 
     @staticmethod
-    def _live(act: Callable[[], None], about: Callable[[], dict[str, Any]], told: int) -> None:
+    def _run(act: Callable[[], None], about: Callable[[], dict[str, Any]], report: int) -> None:
         aside: list[str] = []
         threading.excepthook = lambda args: aside.append(f"a thread raised {args.exc_value!r}")
         sys.unraisablehook = lambda args: aside.append(f"ignored: {args.exc_value!r}")
@@ -89,14 +89,14 @@ class Child:
             end = {"ended": "refused", "message": str(error)}
         except BaseException:
             end = {"ended": "crashed", "message": traceback.format_exc()}
-        os.write(told, json.dumps({**end, **about(), "aside": aside}).encode())
+        os.write(report, json.dumps({**end, **about(), "aside": aside}).encode())
         os._exit(0)
 
     def wait(self) -> dict[str, Any]:
-        """How it ended; killed where it has not by the time limit."""
-        until, said = time.monotonic() + LIMIT, b""
+        """Return how it ended; it is killed at the time limit."""
+        deadline, said = time.monotonic() + LIMIT, b""
         while True:
-            if not select.select([self._pipe], [], [], max(0.0, until - time.monotonic()))[0]:
+            if not select.select([self._pipe], [], [], max(0.0, deadline - time.monotonic()))[0]:
                 os.kill(self.pid, signal.SIGKILL)
                 os.waitpid(self.pid, 0)
                 os.close(self._pipe)
@@ -113,8 +113,8 @@ class Child:
         return end
 
 
-class Bench:
-    """Runs cases in a folder of its own."""
+class CaseRunner:
+    """Runs cases in a folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -122,13 +122,13 @@ class Bench:
         self._made: set[str] = set()
 
     def record(self, name: str) -> list[list[Any]]:
-        """The calls that a situation's process makes when nothing hits it."""
+        """The calls that a situation's process makes without a fault."""
         situation, root = SITUATIONS[name], self._begin(name)
         try:
-            company = self._company(situation, root)
+            second = self._second_worker(situation, root)
             end = self._act(situation, root, 0, Mode.COUNT, 0, log=True)
-            if company is not None and (beside := company.wait())["ended"] != "done":
-                raise AssertionError(f"{name}, company: {beside}")
+            if second is not None and (ended := second.wait())["ended"] != "done":
+                raise AssertionError(f"{name}, the other worker: {ended}")
             calls: list[list[Any]] = end.pop("calls", [])
             if end["ended"] != "done" or end["outside"] or end["aside"]:
                 raise AssertionError(f"{name}: {end}")
@@ -137,11 +137,11 @@ class Bench:
             shutil.rmtree(root.parent)
 
     def run(self, case: Case) -> Outcome:
-        """Hit one call, resume, and hold what is there against the promises."""
+        """Cause a fault at one call, finish the pool, and check the guarantees."""
         started = time.monotonic()
         situation, root = SITUATIONS[case.situation], self._begin(case.situation)
         outcome = Outcome()
-        company = self._company(situation, root)
+        second = self._second_worker(situation, root)
         end = self._act(situation, root, case.number, case.mode, case.error)
         outcome.ended, outcome.message = end["ended"], end.get("message", "")
         outcome.hit = end.get("fired", "") or ("?" if end["ended"] == "killed" else "")
@@ -150,25 +150,25 @@ class Bench:
         passing = case.mode == Mode.FAIL and case.error in PASSING
         if end["ended"] == "refused" and passing and "/.doctor-" not in outcome.hit:
             problems.append(f"one passing error ended it: {end['message']}")
-        found, torn = _look(root, situation.damaged)
+        found, torn = _read_files(root, situation.damaged)
         problems += torn
-        if company is not None and (beside := company.wait())["ended"] != "done":
-            problems.append(f"the worker beside: {beside}")
+        if second is not None and (ended := second.wait())["ended"] != "done":
+            problems.append(f"the other worker: {ended}")
         problems += self._resume(case, situation, root)
         problems += _lost(root, found, situation)
         broken = [
             violation
             for violation in checker.check(root, iterations=situation.iterations)
-            if not violation.startswith(".doctor-")  # of one that was killed; the next clears it
+            if not violation.startswith(".doctor-")  # of a killed worker; the next one removes it
         ]
-        problems += broken or [  # what is broken may not be readable
+        problems += broken or [  # a damaged file may be unreadable
             difference
             for difference in checker.same_history(self._reference(case.situation), root)
-            # Why a unit was given up counts the attempts, which may differ.
+            # The reason of an abandoned unit contains the number of attempts, which may differ.
             if not (situation.attempts and ".json: reason: " in difference)
         ]
-        if sorted(os.listdir(root.parent)) != ["neighbour", "pool"]:
-            problems.append(f"beside the pool: {os.listdir(root.parent)}")
+        if sorted(os.listdir(root.parent)) != ["pool", "sibling"]:
+            problems.append(f"next to the pool: {os.listdir(root.parent)}")
         if not problems:
             shutil.rmtree(root.parent)
         outcome.seconds = time.monotonic() - started
@@ -178,10 +178,10 @@ class Bench:
         return self._folder / "reference" / name / "pool"
 
     def _begin(self, name: str) -> Path:
-        """A copy of a situation's pool, made with its undisturbed end when it is first wanted."""
+        """Copy a situation's pool; the first time, make it and its undisturbed end."""
         situation, base = SITUATIONS[name], self._folder / "base" / name / "pool"
         if name not in self._made:
-            signal.alarm(4 * int(LIMIT))  # in this process, so that what it imports stays
+            signal.alarm(4 * int(LIMIT))  # in this process, so that its imports are kept
             base.parent.mkdir(parents=True)
             if situation.prepare is not None:
                 situation.prepare(base)
@@ -191,7 +191,7 @@ class Bench:
             self._made.add(name)
         root = self._folder / f"case-{time.monotonic_ns()}" / "pool"
         self._copy(base, root)
-        (root.parent / "neighbour").write_bytes(b"not ours")
+        (root.parent / "sibling").write_bytes(b"not ours")
         return root
 
     @staticmethod
@@ -201,9 +201,9 @@ class Bench:
             shutil.copytree(source, target)
 
     @staticmethod
-    def _company(situation: Situation, root: Path) -> Child | None:
+    def _second_worker(situation: Situation, root: Path) -> Child | None:
         act = lambda: work(root, situation.iterations, prefer=1)  # noqa: E731
-        return Child(act, dict) if situation.company else None
+        return Child(act, dict) if situation.second_worker else None
 
     def _act(
         self,
@@ -222,15 +222,15 @@ class Bench:
                 self._shim.disarm()
 
         def about() -> dict[str, Any]:
-            told: dict[str, Any] = {"fired": self._shim.fired(), "outside": self._shim.outside()}
+            report: dict[str, Any] = {"fired": self._shim.fired(), "outside": self._shim.outside()}
             if log:
-                told["calls"] = self._shim.calls(root)
-            return told
+                report["calls"] = self._shim.calls(root)
+            return report
 
         return Child(act, about).wait()
 
     def _resume(self, case: Case, situation: Situation, root: Path) -> list[str]:
-        """Let one or two unharmed workers bring the pool to its end."""
+        """Finish the pool with one or two workers without faults."""
         spread = zlib.crc32(repr(case).encode())
         children = [
             Child(lambda: situation.act(root), dict) for _ in range(2 if spread % 4 == 0 else 1)
@@ -240,7 +240,7 @@ class Bench:
 
 
 def _ended_badly(case: Case, end: dict[str, Any]) -> list[str]:
-    """Whether a process ended in one of the ways that it may."""
+    """The problems of the way in which a process ended."""
     how, problems = end["ended"], list(end.get("aside", []))
     if how == "killed":
         if case.mode not in (Mode.KILL_BEFORE, Mode.KILL_AFTER):
@@ -258,8 +258,8 @@ def _ended_badly(case: Case, end: dict[str, Any]) -> list[str]:
     return problems
 
 
-def _look(root: Path, damaged: tuple[str, ...]) -> tuple[dict[str, bytes], list[str]]:
-    """What a reader sees at the moment of the fault: the files by path, and what is torn."""
+def _read_files(root: Path, damaged: tuple[str, ...]) -> tuple[dict[str, bytes], list[str]]:
+    """Read the pool after the fault: the files by path, and the torn ones."""
     found: dict[str, bytes] = {}
     torn: list[str] = []
     for folder, _, names in os.walk(root):
@@ -287,14 +287,14 @@ def _look(root: Path, damaged: tuple[str, ...]) -> tuple[dict[str, bytes], list[
 
 
 def _lost(root: Path, found: dict[str, bytes], situation: Situation) -> list[str]:
-    """What a reader saw, and is not there any more at the end, although it should be."""
+    """The files that existed after the fault and are missing or different at the end."""
     problems = []
     for relative, data in found.items():
         path = root / relative
         if path.exists() and path.read_bytes() == data:
             continue
         if path.parent.name == "workers":
-            continue  # a heartbeat changes, and goes with its worker
+            continue  # a heartbeat changes, and is removed with its worker
         if relative in situation.damaged or data == b"something else":
             aside = path.parent.glob(f"{path.name}.corrupt-*")
             if any(copy.read_bytes() == data for copy in aside):
@@ -315,19 +315,19 @@ def _lost(root: Path, found: dict[str, bytes], situation: Situation) -> list[str
 
 
 def main(folder: str, plant: str) -> None:
-    """Answer requests, a line of JSON each, until there are no more."""
+    """Answer requests, one line of JSON each, until stdin ends."""
     if plant:
         PLANTS[plant]()
     logging.getLogger().addHandler(logging.NullHandler())
     settle()
-    bench = Bench(Path(folder))
+    runner = CaseRunner(Path(folder))
     for line in sys.stdin:
         request = json.loads(line)
         if "record" in request:
-            answer: Any = bench.record(request["record"])
+            answer: Any = runner.record(request["record"])
         else:
             case = Case(**{**request, "mode": Mode(request["mode"])})
-            answer = asdict(bench.run(case))
+            answer = asdict(runner.run(case))
         print(json.dumps(answer), flush=True)
 
 

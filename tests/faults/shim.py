@@ -1,4 +1,4 @@
-"""The preloaded library that counts and faults file-system calls, from Python's side."""
+"""Python interface of the preloaded library that counts file-system calls and causes faults."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SOURCE = Path(__file__).with_name("shim.c")
 
 
 class Mode(IntEnum):
-    """What happens at the call of the given number; numbers as in the C code."""
+    """The fault at the call of the given number; values as in the C code."""
 
     COUNT = 0
     KILL_BEFORE = 1
@@ -27,14 +27,14 @@ class Mode(IntEnum):
 
 
 class Call(NamedTuple):
-    """A file-system call that was seen.
+    """A counted file-system call.
 
     Attributes:
-        name: as the shim calls it.
+        name: as in the shim.
         reads: whether it changes nothing.
-        needs_space: whether a full disk refuses it.
-        has_reply: whether a server may do it and the reply be lost.
-        path: what it concerned, from the pool's root.
+        needs_space: whether it fails on a full disk.
+        has_reply: whether a server can execute it and its reply be lost.
+        path: its path, relative to the pool's root.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Call(NamedTuple):
 
 
 class Unavailable(Exception):
-    """There is no such thing as this shim here; the message says why."""
+    """The shim cannot be built here; the message says why."""
 
 
 def build(folder: Path) -> Path:
@@ -85,27 +85,27 @@ class Shim:
     def arm(
         self, root: Path, number: int, mode: Mode, error: int = errno.ENOSPC, *, others: bool
     ) -> None:
-        """Start to count, from 1, the calls that concern a folder.
+        """Start to count the calls in a folder, from 1.
 
         Args:
             root: the folder.
-            number: of the call that is to be hit; 0 for none.
-            mode: what happens to it.
-            error: what it fails with.
-            others: count the calls of all threads but this one, instead of this one's.
+            number: of the call with the fault; 0 for none.
+            mode: the fault.
+            error: the errno with which it fails.
+            others: count the calls of all other threads, instead of this thread.
         """
         self._arm(os.fsencode(root), number, mode, error, others)
 
     def fired(self) -> str:
-        """The call that was hit; empty where none was."""
+        """The call with the fault; empty if there was none."""
         return self._text["fired"]().decode()
 
     def outside(self) -> str:
-        """A call that would change something outside the folder; empty where there is none."""
+        """A call that would change something outside the folder; empty if there was none."""
         return self._text["outside"]().decode()
 
     def calls(self, root: Path) -> list[Call]:
-        """What has been counted since it was armed."""
+        """The calls since `arm`."""
         calls = []
         for line in self._text["calls"]().decode().splitlines():
             name, kind, path = line.split("\t")

@@ -1,4 +1,4 @@
-"""What a process does when a call of it is hit: pools, and what is done to them."""
+"""The situations in which faults are caused: pools, and what processes do with them."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from poolrl.config.schema import RunOptions, Spec
 from poolrl.errors import PoolrlError
 from poolrl.monitoring.history import History
 from poolrl.pool.directory import make_pool, open_pool
-from poolrl.pool.stop_criteria import Ending
+from poolrl.pool.stop_criteria import StopCriteria
 from poolrl.records.work_units import Unit
 from poolrl.storage.claims import Claims
-from poolrl.worker.iteration_snapshot import Listing
+from poolrl.storage.store import Store
+from poolrl.worker.iteration_snapshot import IterationSnapshot
 from poolrl.worker.loop import Worker
-from poolrl.worker.phase_timer import Clock
-from poolrl.worker.unit_computation import Computer, Result
+from poolrl.worker.unit_computation import Result, UnitComputation
 from tests.conftest import tiny_spec
 
 LEASE = 0.3
-"""Seconds; a claim that was killed before it was written is waited for 1.5 times as long."""
+"""Seconds; workers wait 1.5 times this for a claim whose worker was killed before it wrote it."""
 
 
 @dataclass(frozen=True)
@@ -34,21 +34,21 @@ class Situation:
     """A row of the table below.
 
     Attributes:
-        what: in a few words, for the report.
-        act: what the process does whose calls are hit, and then, unharmed, those that resume.
-        prepare: makes the pool that it begins with, if there is to be one.
-        iterations: after which the pool is over.
-        company: whether another worker, unharmed, is there at the same time.
-        others: whether the calls of its other threads are hit, instead of its main one's.
-        damaged: files that are damaged from the start, and so to be set aside.
-        attempts: whether units fail for reasons of their workers.
+        what: a description for the report.
+        act: called in the process with the fault, and then, without fault, to finish the pool.
+        prepare: makes the pool before; ``None`` for no pool.
+        iterations: of the finished pool.
+        second_worker: whether another worker, without fault, runs at the same time.
+        others: whether the fault hits calls of the other threads instead of the main thread.
+        damaged: files that are damaged before, and must be set aside.
+        attempts: whether units fail because of their workers.
     """
 
     what: str
     act: Callable[[Path], None]
     prepare: Callable[[Path], None] | None = None
     iterations: int = 1
-    company: bool = False
+    second_worker: bool = False
     others: bool = False
     damaged: tuple[str, ...] = ()
     attempts: bool = False
@@ -59,13 +59,12 @@ def spec(**overrides: object) -> Spec:
 
 
 def work(root: Path, iterations: int, prefer: int = 0) -> None:
-    Worker(open_pool(root), Ending(iterations), prefer=prefer).run()
+    Worker(open_pool(root), StopCriteria(iterations), prefer=prefer).run()
 
 
 def settle() -> None:
-    """Have workers look again when they are through, however long it took, so that a call has the
-    same number each time."""
-    Listing.is_stale = lambda self: False  # type: ignore[method-assign]
+    """Let snapshots never become stale by time, so that a call has the same number in each run."""
+    IterationSnapshot.is_stale = lambda self, now: False  # type: ignore[method-assign]
 
 
 # A pool is made
@@ -81,7 +80,7 @@ def make_and_work(root: Path) -> None:
 
 
 def make_from_agent_and_work(root: Path) -> None:
-    agent: Agent = Computer(spec(pool__seed=7), Clock()).initial_agent()
+    agent: Agent = UnitComputation(spec(pool__seed=7)).initial_agent()
     data = agent.to_bytes()
     sha256 = hashlib.sha256(data).hexdigest()
     make_pool(root, spec(initial_agent_sha256=sha256), RunOptions(iterations=0), data)
@@ -93,11 +92,11 @@ def read(root: Path) -> None:
 
 
 def empty(root: Path) -> None:
-    """A folder of one's own: what tries the file system does so in there, not beside it."""
+    """Make an empty folder, so that the file-system checks run in it and not next to it."""
     root.mkdir()
 
 
-# A finished pool goes on, and finds what the dead have left
+# A finished pool is continued and has files of killed workers
 
 TORN = "iterations/000002/branch-000.json"
 CLAIMED = Unit(2, "branch", 1)
@@ -113,7 +112,7 @@ def extend(root: Path) -> None:
 
 
 def littered(root: Path) -> None:
-    """A torn record, the claims of a dead worker, and what it had written half."""
+    """A torn record, the claims of a killed worker, and its temporary file."""
     finished(root)
     layout = open_pool(root).layout.iteration(2)
     layout.folder.mkdir()
@@ -122,7 +121,7 @@ def littered(root: Path) -> None:
     (layout.folder / f".tmp-{'0' * 32}").write_bytes(whole[:9])
     child = os.fork()
     if child == 0:
-        claims = Claims(LEASE)
+        claims = Claims(Store(root), LEASE)
         claims.claim(layout.lease(CLAIMED))
         claims.claim(layout.merge_lease)
         os.kill(os.getpid(), signal.SIGKILL)
@@ -130,14 +129,14 @@ def littered(root: Path) -> None:
 
 
 def changed_agent(root: Path) -> None:
-    """An agent whose content is not what its name says, without a record."""
+    """An agent without a record, whose content does not have the hash in its name."""
     finished(root)
     ahead = root.with_name("ahead")
     shutil.copytree(root, ahead)
     extend(ahead)
     folder = open_pool(root).layout.iteration(2).folder
     folder.mkdir()
-    # The champion of the second iteration, which stays, is the agent of a branch.
+    # The champion of the second iteration is the agent of a branch and is kept.
     agents = list((ahead / "iterations/000002").glob("branch-*.safetensors"))
     shutil.rmtree(ahead)
     for agent in agents:
@@ -148,15 +147,15 @@ def changed_agent(root: Path) -> None:
 
 
 def work_with_failures(root: Path) -> None:
-    """Workers, one after the other, that have no memory for the second branch."""
-    real = Computer.compute
+    """Run one worker after the other; the second branch fails with MemoryError."""
+    real = UnitComputation.compute
 
-    def compute(self: Computer, unit: Unit, champion: Agent | None) -> Result:
+    def compute(self: UnitComputation, unit: Unit, champion: Agent | None) -> Result:
         if unit.kind == "branch" and unit.index == 1:
             raise MemoryError("no memory")
         return real(self, unit, champion)
 
-    Computer.compute = compute  # type: ignore[method-assign]
+    UnitComputation.compute = compute  # type: ignore[method-assign]
     try:
         for _ in range(6):
             try:
@@ -167,31 +166,31 @@ def work_with_failures(root: Path) -> None:
                     raise
         raise AssertionError("units that always fail were not given up")
     finally:
-        Computer.compute = real  # type: ignore[method-assign]
+        UnitComputation.compute = real  # type: ignore[method-assign]
 
 
-def little_patience(root: Path) -> None:
+def few_attempts(root: Path) -> None:
     make_pool(root, spec(pool__max_attempts=1), RunOptions(iterations=1))
 
 
-# A unit lasts longer than its claim
+# A unit takes longer than its lease
 
 
 def work_slowly(root: Path) -> None:
-    real = Computer.compute
+    real = UnitComputation.compute
 
-    def compute(self: Computer, unit: Unit, champion: Agent | None) -> Result:
+    def compute(self: UnitComputation, unit: Unit, champion: Agent | None) -> Result:
         time.sleep(0.16)
         return real(self, unit, champion)
 
-    Computer.compute = compute  # type: ignore[method-assign]
+    UnitComputation.compute = compute  # type: ignore[method-assign]
     try:
         work(root, 1)
     finally:
-        Computer.compute = real  # type: ignore[method-assign]
+        UnitComputation.compute = real  # type: ignore[method-assign]
 
 
-def quick_leases(root: Path) -> None:
+def short_leases(root: Path) -> None:
     make_pool(root, spec(pool__count=1, pool__lease_duration=0.15), RunOptions(iterations=1))
 
 
@@ -216,12 +215,12 @@ SITUATIONS = {
     "failing": Situation(
         "attempts, and units that are given up",
         work_with_failures,
-        little_patience,
+        few_attempts,
         attempts=True,
     ),
     "reading": Situation("the history of a finished pool is read", read, finished),
-    "company": Situation("another worker is there", make_and_work, make, company=True),
+    "second worker": Situation("another worker is there", make_and_work, make, second_worker=True),
     "heartbeat": Situation(
-        "the thread that keeps a claim alive", work_slowly, quick_leases, others=True
+        "the thread that keeps a claim alive", work_slowly, short_leases, others=True
     ),
 }

@@ -1,4 +1,4 @@
-"""A task that takes time and no processor: units of seconds, any number of them side by side."""
+"""A task that sleeps in every step: units take time but no processor time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from poolrl.tasks.identity import Plateau
 
 
 class Sleepy(Plateau):
-    """Plateau, in which every step takes a while."""
+    """Plateau with a sleep in every step."""
 
     def __init__(
         self, num_simulations: int, *, max_episode_steps: int = 10, seconds: float = 0.1

@@ -1,12 +1,12 @@
-"""A soak: a real pool under kills, stops, requests to end and clocks that disagree.
+"""Soak test: a pool whose workers are killed, stopped and terminated, and whose clocks differ.
 
     python -m tests.faults.soak --minutes 30 --seed 0 --directory D
 
-Four worker processes train Swimmer-v5 by PPO in D/disturbed. All the while one of them after the
-other, by a seeded choice, is killed with SIGKILL, stopped with SIGSTOP and woken later, or asked to
-end with SIGTERM, and now and then all are killed at once; each one that is gone is started anew,
-with a clock that is up to an hour wrong. Then a calm worker finishes the iteration in flight, and
-the pool is compared with an undisturbed one of as many iterations in D/calm.
+Four worker processes train Swimmer-v5 by PPO in D/disturbed. Meanwhile workers that a seeded
+generator chooses are killed with SIGKILL, stopped with SIGSTOP and later continued, or terminated
+with SIGTERM; sometimes all are killed at once. A worker that has ended is replaced by a new one
+with a clock that is up to an hour wrong. At the end an undisturbed worker finishes the current
+iteration, and the pool is compared with an undisturbed pool of the same iterations in D/calm.
 """
 
 from __future__ import annotations
@@ -22,10 +22,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from poolrl.config import schema as config
+from poolrl.config.loading import load
 from poolrl.config.schema import RunOptions, Spec
 from poolrl.pool.directory import Pool, make_pool
-from poolrl.storage.deposits import Archive
 from tests.faults.checker import examine, same_history
 
 WORKERS = 4
@@ -33,12 +32,12 @@ LEASE_SECONDS = 2.0
 SKEW_SECONDS = 3600.0
 CHANCES = {"killed": 0.62, "stopped": 0.25, "asked to end": 0.1, "all killed": 0.03}
 PAUSE_SECONDS = (0.5, 5.0)
-"""A stopped worker is woken after so long: before and after its lease has run out."""
+"""After how many seconds a stopped worker is continued: before or after its lease expires."""
 
 
 def real_spec() -> Spec:
-    """The real learner on a real task, in iterations of a few seconds."""
-    return config.load(
+    """PPO on Swimmer-v5, with iterations of a few seconds."""
+    return load(
         None,
         {
             "task.max_episode_steps": 500,
@@ -54,14 +53,14 @@ def real_spec() -> Spec:
 
 @dataclass
 class Soak:
-    """One disturbed pool.
+    """Disturbs the workers of one pool.
 
     Attributes:
         pool: the pool.
         seed: of the disturbances; the pool has its own.
-        every: mean seconds between two of them.
-        counts: how many there were of each kind.
-        lost: records or merges that were seen once and are gone or different.
+        every: mean seconds between two disturbances.
+        counts: the number of disturbances by kind.
+        lost: records and merges that existed once and are missing or different.
     """
 
     pool: Pool
@@ -78,34 +77,41 @@ class Soak:
         self._log = open(self.pool.layout.root.with_suffix(".log"), "ab")  # noqa: SIM115
 
     def run(self, seconds: float) -> None:
-        """Disturb the pool for so long, and let nobody live afterwards."""
+        """Disturb the pool, then kill all workers.
+
+        Args:
+            seconds: for how long at least; it continues until an iteration is merged.
+        """
         end = time.monotonic() + seconds
         following = time.monotonic()
         try:
-            while time.monotonic() < end:
-                self._tend()
+            while time.monotonic() < end or not self._merged():
+                self._restart()
                 if time.monotonic() >= following:
                     self._disturb()
                     following = time.monotonic() + self._random.expovariate(1 / self.every)
                 time.sleep(0.05)
-            self._look()
+            self._check_files()
         finally:
             for worker in self._workers:
                 worker.kill()
                 worker.wait()
             self._log.close()
 
-    def _tend(self) -> None:
-        """Wake who has slept enough, and start anew who is gone."""
+    def _merged(self) -> bool:
+        return self.pool.layout.iteration(1).merge.exists()
+
+    def _restart(self) -> None:
+        """Continue the stopped workers whose time is over, and replace those that have ended."""
         for worker, until in list(self._asleep.items()):
             if time.monotonic() >= until:
-                worker.send_signal(signal.SIGCONT)  # or nothing, where it had just ended
+                worker.send_signal(signal.SIGCONT)  # no effect if it has just ended
                 del self._asleep[worker]
-        living = [worker for worker in self._workers if worker.poll() is None]
+        running = [worker for worker in self._workers if worker.poll() is None]
         for worker in self._workers:
             if worker.returncode not in (None, -signal.SIGKILL, -signal.SIGTERM, 75):
                 raise AssertionError(f"a worker ended with {worker.returncode}; see the log")
-        self._workers = living
+        self._workers = running
         while len(self._workers) < WORKERS:
             self._workers.append(self._start())
             self.counts["started"] += 1
@@ -121,7 +127,7 @@ class Soak:
         )
 
     def _disturb(self) -> None:
-        self._look()
+        self._check_files()
         (what,) = self._random.choices(list(CHANCES), list(CHANCES.values()))
         victim = self._random.choice(self._workers)
         if what == "stopped":
@@ -140,8 +146,8 @@ class Soak:
                 each.wait()
                 self.counts["killed"] += 1
 
-    def _look(self) -> None:
-        """Whatever could be seen once must stay as it was."""
+    def _check_files(self) -> None:
+        """Compare the records and merges with those of the last check."""
         for path in self.pool.layout.iterations.glob("*/*.json"):
             if ".attempt-" in path.name:
                 self.counts["attempts"] += path not in self._seen
@@ -152,7 +158,7 @@ class Soak:
 
 
 def finish(pool: Pool, iterations: int) -> None:
-    """One calm worker, to the end."""
+    """Finish a pool with one undisturbed worker."""
     command = [sys.executable, "-m", "poolrl", "worker", "--pool-directory", str(pool.layout.root)]
     command += ["--iterations", str(iterations)]
     done = subprocess.run(command, stderr=subprocess.PIPE, check=False)
@@ -162,10 +168,17 @@ def finish(pool: Pool, iterations: int) -> None:
 def soak(
     directory: Path, spec: Spec, minutes: float, seed: int, every: float
 ) -> tuple[list[str], list[str]]:
-    """Disturb a pool, and compare it with a calm one.
+    """Disturb a pool, and compare it with an undisturbed one.
+
+    Args:
+        directory: for both pools.
+        spec: of both pools.
+        minutes: how long the pool is disturbed.
+        seed: of the disturbances.
+        every: mean seconds between two disturbances.
 
     Returns:
-        What was broken, and lines that tell what happened.
+        The violations, and the lines of the report.
     """
     run = RunOptions(iterations=10**6)
     pool = make_pool(directory / "disturbed", spec, run)
@@ -173,7 +186,7 @@ def soak(
     began = time.monotonic()
     disturbed.run(60 * minutes)
     seconds = time.monotonic() - began
-    iterations = max(Archive(pool).iterations())  # with the one in flight
+    iterations = max(pool.deposit_store().iterations())  # with the current one
     finish(pool, iterations)
     calm = make_pool(directory / "calm", spec, run)
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""Faults by file-system call: a sample of all cases, and planted defects that are found."""
+"""Faults by file-system call: a sample of all cases, and planted defects."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def started(plant: str = "", processes: int = 1) -> Iterator[Harness]:
 
 
 def broken(cases: list[Case], outcomes: list[Outcome]) -> list[str]:
-    """The cases whose promises do not hold, each with what is wrong."""
+    """The cases in which a guarantee does not hold, with the problems of each."""
     return [
         f"{case} ({title(case)}): {outcome.problems}"
         for case, outcome in zip(cases, outcomes, strict=True)
@@ -85,7 +85,7 @@ Pick = Callable[[Case, Call], bool]
         ),
     ],
 )
-def test_what_is_planted_is_found(plant: str, pick: Pick, found: str) -> None:
+def test_planted_defects_are_found(plant: str, pick: Pick, found: str) -> None:
     with started(plant) as harness:
         recorded = harness.record(["making"])["making"]
         cases = [

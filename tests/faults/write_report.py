@@ -1,4 +1,4 @@
-"""Make every fault of file systems happen, and write what was seen to results/faults.md.
+"""Cause every fault of file systems, and write the results to results/faults.md.
 
     python -m tests.faults.write_report [--cuts 40]
 
@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.faults import scenarios, test_file_systems, test_leases
+from tests.faults import file_system_cases, lease_cases, power_cuts, scenarios
 from tests.faults.file_systems import ext4, why_no_mounts
 from tests.faults.scenarios import Case
 
@@ -44,15 +44,16 @@ the merges that they had gone on from, must be there and whole.
 
 
 def cases() -> list[Callable[[Path], Case]]:
+    """All cases but the power cuts; each is called with an empty directory."""
     return [
-        *(cause for cause, _ in test_file_systems.WHEN_MADE.values()),
+        *(cause for cause, _ in file_system_cases.WHEN_MADE.values()),
         *(
-            lambda f, call=call: test_file_systems.lacking(f, call)
-            for call in test_file_systems.LACKING
+            lambda f, call=call: file_system_cases.lacking(f, call)
+            for call in file_system_cases.LACKING
         ),
-        *(cause for cause, _ in test_file_systems.MIDWAY.values()),
-        *(lambda f, e=e: test_leases.empty(f, exchange=e) for e in (True, False)),
-        *(lambda f, e=e: test_leases.dead(f, exchange=e) for e in (True, False)),
+        *(cause for cause, _ in file_system_cases.MIDWAY.values()),
+        *(lambda f, e=e: lease_cases.empty(f, exchange=e) for e in (True, False)),
+        *(lambda f, e=e: lease_cases.dead(f, exchange=e) for e in (True, False)),
     ]
 
 
@@ -60,16 +61,19 @@ def row(*cells: object) -> str:
     return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |\n"
 
 
-def cut(seed: int, *, careless: bool) -> tuple[scenarios.Cut, bool]:
-    """One power cut, and whether the pool then ended as it should."""
-    with tempfile.TemporaryDirectory() as name, ext4(Path(name)) as system:
-        seen = scenarios.power_cut(system, Path(name), seed, careless=careless)
+def cut(seed: int, *, careless: bool) -> tuple[power_cuts.Cut, bool]:
+    """One power cut, and whether the pool then ended as without it."""
+    with (
+        tempfile.TemporaryDirectory() as name,
+        ext4(Path(name), commit_seconds=3600 if careless else 5) as system,
+    ):
+        seen = power_cuts.power_cut(system, Path(name), seed, careless=careless)
         if not careless:
             scenarios.finish(system.point, scenarios.deposits(system.point / scenarios.POOL))
         return seen, not careless
 
 
-def cuts_row(workers: str, cuts: list[tuple[scenarios.Cut, bool]]) -> str:
+def cuts_row(workers: str, cuts: list[tuple[power_cuts.Cut, bool]]) -> str:
     times = [seen.after for seen, _ in cuts]
     return row(
         workers,
@@ -84,7 +88,7 @@ def cuts_row(workers: str, cuts: list[tuple[scenarios.Cut, bool]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cuts", type=int, default=40, help="power cuts")
-    parser.add_argument("--only-cuts", action="store_true", help="leave the rest as it stands")
+    parser.add_argument("--only-cuts", action="store_true", help="leave the rest as it is")
     arguments = parser.parse_args()
     cuts = arguments.cuts
     if why_no_mounts():

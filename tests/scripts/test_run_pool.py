@@ -1,4 +1,4 @@
-"""What scripts/run_pool.sh starts, and where it looks for the project; tests/slurm has the rest."""
+"""What scripts/run_pool.sh starts, and where it finds the project; tests/slurm has the rest."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""A private SLURM on this machine, whose nodes can crash, be cut off and freeze.
+"""A private SLURM on this machine, with nodes that can crash, be cut off and freeze.
 
     with Cluster(folder) as cluster:
         job = cluster.sbatch("--array=0-9", "script.sh", "argument")
 
-Daemons are started by hand, each node in namespaces of its own (processes, mounts, host name), all
-under a folder and on ports that were free. They die with the process that started them, whatever
-ends it, since the kernel kills them when it goes.
+It starts the daemons directly, each node in its own namespaces (processes, mounts, host name), with
+all files in one folder and on free ports. The kernel kills the daemons when the process that
+started them ends, for whatever reason.
 """
 
 from __future__ import annotations
@@ -13,18 +13,17 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.waiting import PATIENCE_SECONDS, until
-
-PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scontrol", "unshare", "nsenter", "setpriv")
+from tests.helpers.waiting import TIMEOUT_SECONDS, until
+from tests.slurm.namespaces import children, inhabitants, pid_space
+from tests.slurm.requirements import search_path
 
 CONFIGURATION = """\
 ClusterName=private
@@ -69,28 +68,7 @@ mount --bind {folder}/hosts /etc/hosts && hostname {name} || exit
 slurmd -D -f {folder}/slurm.conf -N {name} &
 while :; do sleep 3600 & wait $!; done
 """
-"""The first process of a node: it outlives slurmd, as a machine does."""
-
-
-def missing() -> str | None:
-    """Why there can be no private SLURM here; ``None`` where there can."""
-    absent = [program for program in PROGRAMS if shutil.which(program, path=_path()) is None]
-    if absent:
-        return f"no {', '.join(absent)}: apt-get install slurmctld slurmd slurm-client munge"
-    if os.geteuid() != 0:
-        return "SLURM's daemons are started as root"
-    tried = subprocess.run(
-        ["unshare", "--pid", "--fork", "--mount-proc", "--uts", "hostname", "n1"],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    return f"no namespaces: {tried.stderr.strip()}" if tried.returncode else None
-
-
-def _path() -> str:
-    """Where programs are; Debian keeps daemons where not every PATH leads."""
-    return f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+"""The first process of a node: it continues without slurmd, as a machine does."""
 
 
 def _free_ports(count: int) -> list[int]:
@@ -103,14 +81,14 @@ def _free_ports(count: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Task:
-    """A job, or a task of an array, as scontrol shows it.
+    """A job, or a task of an array, from the output of scontrol.
 
     Attributes:
         state: PENDING, RUNNING, COMPLETED, FAILED, CANCELLED, TIMEOUT, NODE_FAIL ….
-        node: where it runs, or ran last.
+        node: on which it runs, or ran last.
         exit_code: of its script.
-        signal: that ended its script, or 0.
-        restarts: how often it was requeued.
+        signal: the signal that ended its script, or 0.
+        restarts: the number of requeues.
     """
 
     state: str
@@ -121,7 +99,7 @@ class Task:
 
     @property
     def over(self) -> bool:
-        """Whether nothing of it runs, or will."""
+        """Whether it has ended and will not be requeued."""
         return self.state not in ("PENDING", "RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED")
 
 
@@ -131,8 +109,8 @@ class Cluster:
     def __init__(self, folder: Path, nodes: int = 4) -> None:
         """
         Args:
-            folder: for everything that it writes; made.
-            nodes: how many, named n1, n2, ….
+            folder: for all its files; made.
+            nodes: the number of nodes, named n1, n2, ….
         """
         self.folder = folder
         self.nodes = [f"n{number + 1}" for number in range(nodes)]
@@ -141,7 +119,7 @@ class Cluster:
             name: value
             for name, value in os.environ.items()
             if not name.startswith(("SLURM", "SBATCH", "PYTEST_"))
-        } | {"SLURM_CONF": str(folder / "slurm.conf"), "PATH": _path()}
+        } | {"SLURM_CONF": str(folder / "slurm.conf"), "PATH": search_path()}
         """Variables with which SLURM's commands find this cluster."""
 
     def __enter__(self) -> Cluster:
@@ -172,7 +150,7 @@ class Cluster:
         names = [f"127.0.0.1 {name}\n" for name in ["localhost", host, *self.nodes]]
         (self.folder / "hosts").write_text("".join(names))
         self._start_munge()
-        # Its helper process would outlive it without a space of its own.
+        # Without its own namespace its helper process would not end with it.
         space = ["unshare", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"]
         self._daemon("slurmctld", *space, "slurmctld", "-D", "-f", f"{self.folder}/slurm.conf")
         for name in self.nodes:
@@ -193,7 +171,7 @@ class Cluster:
     def _daemon(self, key: str, *command: str) -> None:
         with open(self.folder / f"{key}.out", "ab") as output:
             self._daemons[key] = subprocess.Popen(
-                # The kernel ends it with this process, however that ends.
+                # The kernel kills it when this process ends.
                 ["setpriv", "--pdeathsig", "KILL", *command],
                 env=self.environment,
                 cwd=self.folder,
@@ -204,7 +182,7 @@ class Cluster:
             )
 
     def stop(self) -> None:
-        """End everything that runs here, jobs first, and leave no process."""
+        """End all processes of the cluster, jobs first."""
         for name in self.nodes:
             self._end(name)
         self._end("slurmctld")
@@ -213,14 +191,14 @@ class Cluster:
     def _end(self, key: str) -> None:
         daemon = self._daemons.pop(key, None)
         if daemon is not None:
-            inside = [_pid_space(pid) for pid in _children(daemon.pid)]
+            inside = [pid_space(pid) for pid in children(daemon.pid)]
             daemon.kill()
             daemon.wait()
             for space in inside:
-                until(lambda space=space: not _inhabitants(space), f"the end of {key}")
+                until(lambda space=space: not inhabitants(space), f"the end of {key}")
 
     def log(self) -> str:
-        """What the daemons said last."""
+        """The last lines of the daemons' logs."""
         parts = []
         for path in sorted([*self.folder.glob("*.log"), *self.folder.glob("*.out")]):
             tail = path.read_text(errors="replace").splitlines()[-8:]
@@ -235,19 +213,29 @@ class Cluster:
         folder: Path | None = None,
         variables: Mapping[str, str] | None = None,
     ) -> str:
-        """Run one of SLURM's commands, in a folder, and return what it printed.
+        """Run one of SLURM's commands, again if it only got no answer.
+
+        Args:
+            command: its words.
+            folder: the working directory.
+            variables: added to the environment.
+
+        Returns:
+            Its output.
 
         Raises:
-            AssertionError: it failed, after some tries where it only got no answer.
+            AssertionError: it failed.
         """
         environment = self.environment | dict(variables or {})
-        for _ in range(5):
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while True:
             done = subprocess.run(
                 command, check=False, env=environment, cwd=folder, capture_output=True, text=True
             )
             if done.returncode == 0:
                 break
-            if not re.search(r"[Tt]imed out|try again|Unable to contact", done.stderr):
+            unanswered = re.search(r"[Tt]imed out|try again|Unable to contact", done.stderr)
+            if not unanswered or time.monotonic() > deadline:
                 break
             time.sleep(1.0)
         assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
@@ -263,7 +251,7 @@ class Cluster:
 
         Args:
             arguments: of sbatch.
-            folder: to submit from.
+            folder: the directory from which it is submitted.
             variables: of the environment, which sbatch passes on.
 
         Returns:
@@ -273,15 +261,15 @@ class Cluster:
         return done.strip().split(";")[0]
 
     def tasks(self, job: str) -> dict[int | None, Task]:
-        """The tasks of an array that have been told apart, by their number; a plain job's is
-        ``None``."""
+        """The tasks of an array by number, except those that are pending in one line; a plain job
+        has the number ``None``."""
         shown = self.command("scontrol", "--oneliner", "show", "job", job)
         tasks: dict[int | None, Task] = {}
         for line in shown.splitlines():
             fields = dict(re.findall(r"(\w+)=(\S*)", line))
             number = fields.get("ArrayTaskId")
             if number is not None and not number.isdigit():
-                continue  # those that wait for their turn, in one line
+                continue  # the pending ones, in one line
             exit_code, _, by_signal = fields["ExitCode"].partition(":")
             tasks[int(number) if number else None] = Task(
                 fields["JobState"],
@@ -293,9 +281,15 @@ class Cluster:
         return tasks
 
     def wait(
-        self, job: str, count: int, seconds: float = PATIENCE_SECONDS
+        self, job: str, count: int, seconds: float = TIMEOUT_SECONDS
     ) -> dict[int | None, Task]:
-        """Wait until so many tasks of a job are over."""
+        """Wait until tasks of a job have ended.
+
+        Args:
+            job: its id.
+            count: the number of its tasks.
+            seconds: the timeout.
+        """
         found: dict[int | None, Task] = {}
 
         def over() -> bool:
@@ -307,22 +301,22 @@ class Cluster:
         return found
 
     def hurry(self, job: str) -> None:
-        """Spare a task that is being requeued most of the time for which SLURM holds it."""
+        """Shorten the time for which SLURM holds a requeued task."""
         until(lambda: "JobState=PENDING" in self.command("scontrol", "show", "job", job), job)
-        # A node takes no credential from within the second in which it revoked the job's last one:
-        # the task would fail with exit code 1, "Job credential revoked".
+        # A node refuses a credential of the same second in which it revoked the job's last one: the
+        # task would fail with exit code 1, "Job credential revoked".
         self.command("scontrol", "update", f"JobId={job}", "StartTime=now+3")
 
     # Nodes --------------------------------------------------------------------------------------
 
     def start_node(self, name: str) -> None:
-        """Start a node that is not there."""
+        """Start a node that does not run."""
         script = NODE.format(folder=self.folder, name=name)
         spaces = ["unshare", "--pid", "--fork", "--kill-child=KILL", "--mount-proc", "--uts"]
         self._daemon(name, *spaces, "bash", "-c", script)
 
     def node_state(self, name: str) -> str:
-        """IDLE, MIXED, ALLOCATED, DOWN …, with + for what else is to say."""
+        """IDLE, MIXED, ALLOCATED, DOWN …, with further flags after a +."""
         shown = subprocess.run(
             ["scontrol", "show", "node", name],
             check=False,
@@ -334,35 +328,35 @@ class Cluster:
         return state[1] if state else ""
 
     def members(self, name: str) -> dict[int, str]:
-        """The processes on a node: id outside of it, and command line."""
+        """The processes on a node: id outside its namespace, and command line."""
         found: dict[int, str] = {}
         if name not in self._daemons:
             return found
-        (first,) = _children(self._daemons[name].pid)
-        for pid in _inhabitants(_pid_space(first)):
+        (first,) = children(self._daemons[name].pid)
+        for pid in inhabitants(pid_space(first)):
             with contextlib.suppress(OSError):
                 words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
                 found[pid] = b" ".join(words).decode(errors="replace").strip()
         return found
 
     def crash(self, name: str) -> None:
-        """A power cut: everything on the node is gone at once."""
+        """As by a power cut: kill all processes of the node at once."""
         self._end(name)
 
     def cut_off(self, name: str) -> None:
-        """SLURM loses the node, while everything on it runs on."""
+        """Kill only slurmd: SLURM loses the node, and its jobs continue."""
         self._signal(name, signal.SIGKILL, lambda line: line.startswith("slurmd "))
 
     def freeze(self, name: str) -> None:
-        """Nothing on the node runs, until it is thawed."""
+        """Stop all processes of the node until `thaw`."""
         self._signal(name, signal.SIGSTOP, lambda line: True)
 
     def thaw(self, name: str) -> None:
-        """After ``freeze``."""
+        """Continue the processes that `freeze` stopped."""
         self._signal(name, signal.SIGCONT, lambda line: True)
 
-    def mend(self) -> None:
-        """Replace every node that is not well, and wait until all are idle."""
+    def repair(self) -> None:
+        """Restart every node that is down or drained, and wait until all are idle."""
         for name in self.nodes:
             if self.node_state(name) not in ("IDLE", "MIXED", "ALLOCATED"):
                 self._end(name)
@@ -371,14 +365,14 @@ class Cluster:
             until(lambda name=name: self.node_state(name) == "IDLE", f"{name} idle\n{self.log()}")
 
     def clear(self) -> None:
-        """End all jobs and mend all nodes."""
+        """End all jobs and repair all nodes."""
         if self.command("squeue", "--noheader"):
             self.command("scancel", "--full", "--signal=KILL", "--user=root")
             self.command("scancel", "--user=root")
         for name in self.nodes:
             with contextlib.suppress(AssertionError):
                 self.thaw(name)
-        self.mend()
+        self.repair()
         until(lambda: not self.command("squeue", "--noheader"), f"no jobs\n{self.log()}")
 
     def _signal(self, name: str, number: int, chosen: Callable[[str], bool]) -> None:
@@ -387,27 +381,3 @@ class Cluster:
         for pid in hit:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
-
-
-def _children(pid: int) -> Sequence[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def _inhabitants(space: str | None) -> list[int]:
-    """The processes of a space, but for those that have ended and wait to be noticed."""
-    pids = [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
-    return [pid for pid in pids if space is not None and _pid_space(pid) == space and _lives(pid)]
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
-def _pid_space(pid: int) -> str | None:
-    try:
-        return os.readlink(f"/proc/{pid}/ns/pid")
-    except OSError:
-        return None

@@ -1,6 +1,6 @@
-"""A private SLURM for the tests that want one.
+"""Fixtures: a private SLURM, and runs for comparison.
 
-It starts in a second, on ports that are free, so each process of pytest-xdist has its own."""
+SLURM starts within a second, on free ports, so that each process of pytest-xdist has its own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.slurm import jobs
-from tests.slurm.cluster import Cluster, missing
+from tests.slurm.cluster import Cluster
+from tests.slurm.requirements import missing
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +25,7 @@ def _cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture
 def slurm(_cluster: Cluster) -> Iterator[Cluster]:
-    """A SLURM of four nodes, all idle and without jobs, whatever the test before has left."""
+    """A SLURM of four idle nodes without jobs."""
     _cluster.clear()
     yield _cluster
     _cluster.clear()
@@ -32,7 +33,7 @@ def slurm(_cluster: Cluster) -> Iterator[Cluster]:
 
 @pytest.fixture
 def local(tmp_path: Path) -> Iterator[jobs.Locally]:
-    """Starts `poolrl run` on a pool beside the test's own."""
+    """Starts `poolrl run` on another pool of the test."""
     started = []
 
     def start(arguments: list[str]) -> jobs.Local:

@@ -1,4 +1,4 @@
-"""Pools that are submitted as arrays, and what they leave."""
+"""Submit pools as arrays, and read their results."""
 
 from __future__ import annotations
 
@@ -12,32 +12,43 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import sleepy_options
+from tests.helpers.waiting import TIMEOUT_SECONDS, until
 from tests.slurm.cluster import Cluster
-from tests.waiting import until
 
 PROJECT = Path(__file__).parent.parent.parent
 SCRIPT = PROJECT / "scripts" / "run_pool.sh"
 
 Locally = Callable[[list[str]], "Local"]
-"""What the fixture ``local`` is."""
+"""The type of the fixture ``local``."""
 
 VARIABLES = {
     "POOLRL_HOME": str(PROJECT),
     "POOLRL_PYTHON": sys.executable,
     "PYTHONPATH": str(PROJECT),
 }
-"""With which run_pool.sh uses the environment of the tests."""
+"""Variables with which run_pool.sh uses the environment of the tests."""
 
 
 def sleepy(iterations: int, unit_seconds: float = 1.0, branches: int = 4) -> list[str]:
-    """Arguments of a pool whose units take a while and no processor: so many workers are as many
-    as they seem."""
+    """Arguments of a pool whose units sleep, so that any number of workers run in parallel.
+
+    Args:
+        iterations: their number.
+        unit_seconds: the duration of a unit.
+        branches: their number.
+    """
     options = sleepy_options(unit_seconds, branches)
     return [*options, "--iterations", str(iterations)]
 
 
 def submit(slurm: Cluster, root: Path, arguments: list[str], *options: str) -> str:
-    """Submit scripts/run_pool.sh, from the folder above the pool's, where the outputs go too.
+    """Submit scripts/run_pool.sh from the folder above the pool's, where the outputs go too.
+
+    Args:
+        slurm: the cluster.
+        root: the pool's directory.
+        arguments: of `poolrl run`.
+        options: of sbatch.
 
     Returns:
         The job's id.
@@ -47,10 +58,10 @@ def submit(slurm: Cluster, root: Path, arguments: list[str], *options: str) -> s
 
 
 class Local:
-    """A `poolrl run` of this machine, for comparison."""
+    """A `poolrl run` on this machine, for comparison."""
 
     def __init__(self, root: Path, arguments: list[str], workers: int = 4) -> None:
-        # It ends with the process of the tests, however that ends.
+        # The kernel ends it with the process of the tests.
         command = ["setpriv", "--pdeathsig", "TERM", sys.executable, "-m", "poolrl", "run"]
         self._root = root
         self._process = subprocess.Popen(
@@ -62,7 +73,7 @@ class Local:
         )
 
     def root(self) -> Path:
-        """The pool, once it has ended well."""
+        """Wait until it has ended without error; return the pool's directory."""
         output, _ = self._process.communicate(timeout=900)
         assert self._process.returncode == 0, output
         return self._root
@@ -71,7 +82,7 @@ class Local:
         """Stop it, if it still runs."""
         if self._process.poll() is None:
             self._process.terminate()
-            self._process.communicate(timeout=60)
+            self._process.communicate(timeout=TIMEOUT_SECONDS)
 
 
 def said(root: Path, job: str, task: int) -> str:
@@ -80,7 +91,7 @@ def said(root: Path, job: str, task: int) -> str:
 
 
 def merged(root: Path) -> int:
-    """The newest merged iteration; -1 where there is none."""
+    """The newest merged iteration; -1 if there is none."""
     return max((int(p.parent.name) for p in root.glob("iterations/*/merge.json")), default=-1)
 
 
@@ -95,8 +106,8 @@ def deposits(root: Path) -> list[dict[str, Any]]:
     return [json.loads(path.read_bytes()) for path in paths]
 
 
-def census(root: Path) -> str:
-    """How many deposits each worker made."""
+def deposits_by_worker(root: Path) -> str:
+    """The number of deposits of each worker, as text."""
     counted = Counter(
         "{job} on {host}, {restarts} restarts".format(**deposit["worker"])
         for deposit in deposits(root)

@@ -14,8 +14,8 @@ from tests.slurm.cluster import Cluster
 from tests.slurm.jobs import (
     PROJECT,
     Locally,
-    census,
     deposits,
+    deposits_by_worker,
     said,
     sleepy,
     submit,
@@ -25,7 +25,7 @@ from tests.slurm.jobs import (
 
 SWIMMER = ["--set", "task.max_episode_steps=60", "--iterate-episodes", "2"]
 SWIMMER += ["--evaluate-episodes", "2", "--set", "pool.closing_episodes=2", "--iterations", "2"]
-"""Ten branches of the swimmer that learn next to nothing, in no time."""
+"""Ten short branches of the swimmer."""
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_an_array_finds_the_champion_that_a_run_finds(
     assert {task.node for task in tasks.values()} == set(slurm.nodes)
     assert same_history(root, reference.root()) == []
     assert check(root, iterations=int(arguments[-1])) == []
-    print(census(root))
+    print(deposits_by_worker(root))
     workers = [deposit["worker"] for deposit in deposits(root)]
     assert {worker["job"] for worker in workers} <= {f"{job}_{task}" for task in range(10)}
     assert {(worker["host"], worker["job"]) for worker in workers} <= {
@@ -67,7 +67,7 @@ def test_four_at_a_time_serve_ten_branches(slurm: Cluster, tmp_path: Path) -> No
     assert check(root, iterations=1) == []
     served = {deposit["worker"]["job"] for deposit in deposits(root)}
     assert served <= {f"{job}_{task}" for task in range(4)}
-    for task in range(4, 10):  # these came when it was over
+    for task in range(4, 10):  # these start after the end
         assert "the pool ended" in said(root, job, task)
         assert "score" not in said(root, job, task)
 
@@ -84,10 +84,10 @@ def test_each_task_is_one_worker_and_those_beyond_the_last_branch_help(
     assert check(root, iterations=3) == []
     numbers = {int(deposit["worker"]["job"].partition("_")[2]) for deposit in deposits(root)}
     assert numbers <= {2, 4, 6, 8, 10, 12}
-    assert numbers & {8, 10, 12}  # three branches keep three workers busy, and the parent a fourth
+    assert numbers & {8, 10, 12}  # three workers take the branches and a fourth the parent
 
 
-def test_a_task_installs_nothing_and_says_what_is_missing(slurm: Cluster, tmp_path: Path) -> None:
+def test_a_task_installs_nothing_and_names_what_is_missing(slurm: Cluster, tmp_path: Path) -> None:
     project = tmp_path / "project"
     shutil.copytree(PROJECT / "scripts", project / "scripts")
     (project / "poolrl").mkdir()
@@ -116,7 +116,7 @@ def test_a_task_installs_nothing_and_says_what_is_missing(slurm: Cluster, tmp_pa
 def test_without_an_array_it_is_a_run_within_the_cores_of_its_job(
     slurm: Cluster, tmp_path: Path
 ) -> None:
-    """And the environment is the one that was made on the submit host."""
+    """Its environment is the one that was made on the submit host."""
     project = tmp_path / "project"
     shutil.copytree(PROJECT / "scripts", project / "scripts")
     (project / "poolrl").symlink_to(PROJECT / "poolrl")

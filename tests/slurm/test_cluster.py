@@ -1,4 +1,4 @@
-"""The private SLURM itself: it leaves nothing behind."""
+"""The private SLURM leaves no process and no mount."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.slurm.cluster import missing
+from tests.helpers.waiting import TIMEOUT_SECONDS, until
 from tests.slurm.jobs import PROJECT
-from tests.waiting import until
+from tests.slurm.requirements import missing
 
 HOLDER = """
 import sys, time
 from pathlib import Path
 from tests.slurm.cluster import Cluster
-from tests.waiting import until
+from tests.helpers.waiting import until
 
 folder = Path(sys.argv[1])
 (folder / "script").write_text("#!/bin/sh\\nsleep 1000 & sleep 1000\\n")
@@ -31,7 +31,7 @@ with Cluster(folder / "cluster") as cluster:
 
 
 def remains(folder: Path) -> list[str]:
-    """Processes and mounts that have to do with a folder."""
+    """Processes and mounts that use a folder."""
     found = [line for line in Path("/proc/mounts").read_text().splitlines() if str(folder) in line]
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
@@ -61,9 +61,9 @@ def test_it_leaves_no_process_and_no_mount(tmp_path: Path, killed: bool) -> None
         assert len(remains(tmp_path)) > 14
         if killed:
             holder.send_signal(signal.SIGKILL)
-        holder.communicate(timeout=30)
+        holder.communicate(timeout=TIMEOUT_SECONDS)
         assert holder.returncode == (-signal.SIGKILL if killed else 0)
-        until(lambda: remains(tmp_path) == [], "the end of everything", 10)
+        until(lambda: remains(tmp_path) == [], "the end of all processes and mounts")
     finally:
         holder.kill()
         holder.communicate()

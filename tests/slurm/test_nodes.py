@@ -1,4 +1,4 @@
-"""Nodes that crash, are cut off and freeze under a pool."""
+"""Nodes that crash, are cut off or freeze while a pool runs on them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.faults.checker import check, same_history
+from tests.helpers.waiting import until
 from tests.slurm.cluster import Cluster, Task
 from tests.slurm.jobs import (
     Locally,
-    census,
     deposits,
+    deposits_by_worker,
     merged,
     said,
     sleepy,
@@ -20,34 +21,33 @@ from tests.slurm.jobs import (
     wait_for_merge,
     workers_on,
 )
-from tests.waiting import until
 
 
 def task_on(slurm: Cluster, job: str, node: str) -> int:
-    """The task that a node was given."""
+    """The number of the task on a node."""
     (number,) = [n for n, task in slurm.tasks(job).items() if task.node == node]
     assert number is not None
     return number
 
 
 def requeued(slurm: Cluster, job: str, *numbers: int) -> None:
-    """Wait until SLURM has taken tasks from nodes that it lost, and spare them the wait."""
+    """Wait until SLURM has requeued the tasks of lost nodes, and shorten their delay."""
     for number in numbers:
-        until(lambda n=number: slurm.tasks(job)[n].restarts, f"task {number} taken away")
+        until(lambda n=number: slurm.tasks(job)[n].restarts, f"the requeue of task {number}")
         slurm.hurry(f"{job}_{number}")
 
 
 def finish(slurm: Cluster, job: str, root: Path, iterations: int) -> dict[int | None, Task]:
-    """Wait for the end of an array of four, and examine what it left."""
+    """Wait for the end of an array of four, and check the pool."""
     tasks = slurm.wait(job, 4)
     assert {(task.state, task.exit_code) for task in tasks.values()} == {("COMPLETED", 0)}
     assert check(root, iterations=iterations) == []
-    print(f"{iterations} iterations:", census(root))
+    print(f"{iterations} iterations:", deposits_by_worker(root))
     return tasks
 
 
 def test_a_pool_outlives_its_nodes(slurm: Cluster, tmp_path: Path, local: Locally) -> None:
-    """One crashes, one is cut off and works on, one freezes and thaws."""
+    """One crashes, one is cut off and continues, one freezes and thaws."""
     root = tmp_path / "pool"
     arguments = sleepy(8)
     reference = local(arguments)
@@ -63,7 +63,7 @@ def test_a_pool_outlives_its_nodes(slurm: Cluster, tmp_path: Path, local: Locall
     slurm.thaw("n3")
     requeued(slurm, job, dead, lost)
     finish(slurm, job, root, 8)
-    # The worker of the lost node has come to its end too, beside the one that took its place.
+    # The worker of the lost node ends too, like the one that replaced it.
     until(lambda: twin not in workers_on(slurm, "n2"), "the end of the cut-off worker")
     assert same_history(root, reference.root()) == []
 
@@ -79,17 +79,17 @@ def test_a_node_crashes_and_its_task_runs_elsewhere(
     wait_for_merge(root, 1)
     dead = task_on(slurm, job, "n1")
     slurm.crash("n1")
-    began = time.monotonic()
+    start = time.monotonic()
     until(lambda: slurm.node_state("n1").startswith("DOWN"), "n1 DOWN")
-    down = time.monotonic() - began
+    down = time.monotonic() - start
     until(lambda: slurm.tasks(job)[dead].state == "RUNNING", "its task elsewhere")
-    print(f"DOWN after {down:.0f} s, its task elsewhere after {time.monotonic() - began:.0f} s")
-    tasks = finish(slurm, job, root, 30)  # SLURM's own pace
+    print(f"DOWN after {down:.0f} s, its task elsewhere after {time.monotonic() - start:.0f} s")
+    tasks = finish(slurm, job, root, 30)  # without `hurry`
     assert tasks[dead].restarts == 1
     assert tasks[dead].node != "n1"
-    anew = [d for d in deposits(root) if d["worker"]["restarts"] == 1]
-    assert {d["worker"]["job"] for d in anew} == {f"{job}_{dead}"}
-    assert {d["worker"]["host"] for d in anew} == {tasks[dead].node}
+    requeued_ones = [d for d in deposits(root) if d["worker"]["restarts"] == 1]
+    assert {d["worker"]["job"] for d in requeued_ones} == {f"{job}_{dead}"}
+    assert {d["worker"]["host"] for d in requeued_ones} == {tasks[dead].node}
     assert same_history(root, reference.root()) == []
 
 
@@ -112,9 +112,9 @@ def test_both_halves_of_a_split_brain_deposit(
         restarts: max(d["iteration"] for d in by_lost if d["worker"]["restarts"] == restarts)
         for restarts in (0, 1)
     }
-    first_anew = min(d["iteration"] for d in by_lost if d["worker"]["restarts"] == 1)
-    assert last[0] > first_anew, "the two never worked at the same time"
-    print(f"the first at work until iteration {last[0]}, the second from {first_anew} on")
+    first_requeued = min(d["iteration"] for d in by_lost if d["worker"]["restarts"] == 1)
+    assert last[0] > first_requeued, "the two never worked at the same time"
+    print(f"the first at work until iteration {last[0]}, the second from {first_requeued} on")
     assert "the pool ended" in said(root, job, lost)
     assert same_history(root, reference.root()) == []
 

@@ -1,7 +1,8 @@
-"""`poolrl status` on a real SLURM: who is at what, and why a pool waits."""
+"""`poolrl status` on a real SLURM: the workers, their units, and why a pool waits."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.helpers.waiting import until
 from tests.slurm.cluster import Cluster
 from tests.slurm.jobs import (
     VARIABLES,
@@ -23,14 +25,16 @@ from tests.slurm.jobs import (
     wait_for_merge,
     workers_on,
 )
-from tests.waiting import until
+
+REFRESHES = 2
+"""After how many refreshes a change must be shown: one may have started before the change."""
 
 SECONDS = 2.0
-"""How soon a change should be told."""
+"""Tolerance of shown ages."""
 
 
 class Watch:
-    """What `poolrl status --watch --json` says, with the time at which it does."""
+    """The lines of `poolrl status --watch --json`, with the times at which they are read."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
@@ -67,28 +71,34 @@ def watching(slurm: Cluster, root: Path) -> Iterator[Watch]:
         watch.end()
 
 
-def claims(root: Path, seen: dict[tuple[int, str], float]) -> None:
-    """Note since when a unit has been claimed, which the file itself does not keep."""
-    for lease in root.glob("iterations/*/branch-*.lease"):
-        seen.setdefault((int(lease.parent.name), lease.stem), time.time())
+def claims(root: Path) -> list[tuple[int, str]]:
+    """The claimed branches: iteration and stem."""
+    return [
+        (int(lease.parent.name), lease.stem) for lease in root.glob("iterations/*/branch-*.lease")
+    ]
 
 
-def test_a_change_is_told_with_node_job_and_age(slurm: Cluster, tmp_path: Path) -> None:
+def test_a_change_is_shown_with_node_job_and_age(slurm: Cluster, tmp_path: Path) -> None:
     root = tmp_path / "pool"
     job = submit(slurm, root, sleepy(4, 3.0), "--array=0-3")
     until((root / "iterations" / "000000").exists, "the pool")
-    claimed: dict[tuple[int, str], float] = {}
+    # Each claim was made between two polls, whose times these are.
+    claimed: dict[tuple[int, str], tuple[float, float]] = {}
     with watching(slurm, root) as watch:
-        until(lambda: merged(root) >= 0 and watch.lines, "a watch at work")
-        claimed.clear()
+        until(lambda: merged(root) >= 0 and watch.lines, "the first line of the watch")
+        last_poll = time.time()
         while merged(root) < 3:
-            claims(root, claimed)
+            poll = time.time()
+            for unit in claims(root):
+                claimed.setdefault(unit, (last_poll, time.time()))
+            last_poll = poll
             time.sleep(0.05)
         lines = list(watch.lines)
     slurm.wait(job, 4)
     nodes: dict[str, set[str]] = {}
     delays = []
-    for (iteration, stem), since in claimed.items():
+    refreshes = []
+    for (iteration, stem), (_, since) in claimed.items():
         if iteration not in (2, 3):
             continue
         for at, status in lines:
@@ -98,52 +108,62 @@ def test_a_change_is_told_with_node_job_and_age(slurm: Cluster, tmp_path: Path) 
             (unit,) = units
             if unit["host"] in slurm.nodes and unit["job"].startswith(f"{job}_"):
                 delays.append(at - since)
+                refreshes.append(sum(since < earlier <= at for earlier, _ in lines))
                 nodes.setdefault(unit["host"], set()).add(unit["job"])
                 break
     ages = [
-        abs(unit["claimed_seconds"] - (at - claimed[status["iteration"], unit["unit"]]))
-        for at, status in lines
+        outside(
+            unit["claimed_seconds"],
+            # A refresh reads the files between its line and the one before.
+            before - claimed[status["iteration"], unit["unit"]][1],
+            at - claimed[status["iteration"], unit["unit"]][0],
+        )
+        for (before, _), (at, status) in itertools.pairwise(lines)
         for unit in status["units"]
         if unit["claimed_seconds"] is not None
         and unit["state"] == "working"
         and (status["iteration"], unit["unit"]) in claimed
         and status["iteration"] > 1
     ]
-    print(f"{len(delays)} claims were told within {max(delays):.2f} s, ages ± {max(ages):.2f} s")
+    print(f"{len(delays)} claims were shown within {max(delays):.2f} s, ages ± {max(ages):.2f} s")
     assert len(delays) == 8
-    # But for a machine that is too busy to run a watch in time.
-    assert sorted(delays)[5] <= SECONDS
+    assert max(refreshes) <= REFRESHES
     assert sorted(ages)[len(ages) * 3 // 4] <= SECONDS
     assert {host: len(jobs) for host, jobs in nodes.items()} == dict.fromkeys(slurm.nodes, 1)
 
 
+def outside(value: float, low: float, high: float) -> float:
+    """The distance of a value from an interval."""
+    return max(low - value, value - high, 0.0)
+
+
 def test_a_stopped_worker_is_what_the_pool_waits_for(slurm: Cluster, tmp_path: Path) -> None:
     root = tmp_path / "pool"
-    # Units of which none is doubled before a lease of twelve seconds has lapsed.
+    # Units that are not doubled before a lease of twelve seconds has expired.
     arguments = [*sleepy(2, 4.0), "--set", "pool.lease_duration=12.0"]
     job = submit(slurm, root, arguments, "--array=0-3")
     wait_for_merge(root, 0)
     with watching(slurm, root) as watch:
 
-        def at_it() -> list[dict[str, Any]]:
+        def on_n2() -> list[dict[str, Any]]:
             units = watch.last.get("units", [])
             return [u for u in units if u["state"] == "working" and u["host"] == "n2" and u["job"]]
 
-        until(at_it, "a unit on n2")
-        stem, task = at_it()[0]["unit"], at_it()[0]["job"]
+        until(on_n2, "a unit on n2")
+        stem, task = on_n2()[0]["unit"], on_n2()[0]["job"]
         (worker,) = workers_on(slurm, "n2")
         os.kill(worker, signal.SIGSTOP)
         stopped = time.time()
 
-        def told() -> str:
+        def reason() -> str:
             reasons = [r["text"] for r in watch.last["waiting"] if r["unit"] == stem]
             return next((text for text in reasons if "silent" in text), "")
 
-        text = until(told, "that the pool waits for the stopped worker", 60)
+        text = until(reason, "that the pool waits for the stopped worker")
         print(f"after {time.time() - stopped:.1f} s: {text}")
         assert text.startswith(f"{stem}: worker on n2 (job {task}) silent for ")
         assert "taken over once its lease has lapsed, in at most " in text
-        until(lambda: watch.last["iteration"] > 1, "that another worker has done it", 90)
+        until(lambda: watch.last["iteration"] > 1, "that another worker has done it")
         shown = watch.last["workers"]
         assert [w["job"] for w in shown if w["state"] == "silent"] == [task]
         os.kill(worker, signal.SIGCONT)

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from poolrl.storage.deposits import submissions
 from poolrl.storage.layout import Layout
-from poolrl.storage.submissions import submissions
+from poolrl.storage.store import Store
 from tests.faults.checker import check
+from tests.helpers.waiting import until
 from tests.slurm.cluster import Cluster
 from tests.slurm.jobs import VARIABLES, deposits, merged, sleepy, wait_for_merge, workers_on
-from tests.waiting import until
 
 
 def poolrl(slurm: Cluster, command: str, *arguments: str) -> str:
@@ -21,9 +22,9 @@ def poolrl(slurm: Cluster, command: str, *arguments: str) -> str:
 
 
 def submit(slurm: Cluster, root: Path, arguments: list[str], *options: str) -> tuple[str, ...]:
-    """The ids of the jobs."""
+    """Run `poolrl submit`; return the ids of the jobs."""
     poolrl(slurm, "submit", "--pool-directory", str(root), *arguments, *options)
-    return submissions(Layout(root))[-1].jobs
+    return submissions(Store(root))[-1].jobs
 
 
 def log(root: Path, job: str, task: int) -> str:
@@ -40,9 +41,9 @@ def test_a_dry_run_prints_what_is_then_submitted(slurm: Cluster, tmp_path: Path)
     options += ["--before", "export SAID_BEFORE='by the user'", "--sbatch-arg", "--mem=100M"]
     dry = poolrl(slurm, "submit", *options, "--dry-run")
     assert not root.exists()
-    told = poolrl(slurm, "submit", *options)
-    ((job,),) = [each.jobs for each in submissions(Layout(root))]
-    assert told.startswith(f"submitted job {job}: 4 workers for {root}\n")
+    output = poolrl(slurm, "submit", *options)
+    ((job,),) = [each.jobs for each in submissions(Store(root))]
+    assert output.startswith(f"submitted job {job}: 4 workers for {root}\n")
     slurm.command("scontrol", "write", "batch_script", job, str(tmp_path / "copy"))
     assert (tmp_path / "copy").read_text().rstrip("\0") == dry
     tasks = slurm.wait(job, 4)
@@ -60,16 +61,16 @@ def test_what_waits_at_the_end_of_a_pool_is_cancelled(slurm: Cluster, tmp_path: 
     jobs = submit(slurm, root, sleepy(2, 0.3), *options)
     assert len(jobs) == 3
     wait_for_merge(root, 2)
-    until(lambda: not queued(slurm), f"an empty queue: {queued(slurm)}")
+    until(lambda: not queued(slurm), "an empty queue")
     assert check(root, iterations=2) == []
-    begun = list((root / "logs").iterdir())
-    assert len(begun) < 10
+    started = list((root / "logs").iterdir())
+    assert len(started) < 10
     closer = [d["worker"]["job"] for d in deposits(root) if d["kind"] == "closing"]
     (said,) = [log(root, *_task(job)) for job in closer]
     assert f"cancelled what still waited of jobs {' '.join(jobs)}" in said
 
 
-def test_a_task_that_is_told_of_its_limit_goes_back_into_the_queue(
+def test_a_task_with_a_warning_of_its_time_limit_is_requeued(
     slurm: Cluster, tmp_path: Path
 ) -> None:
     root = tmp_path / "pool"
@@ -81,7 +82,7 @@ def test_a_task_that_is_told_of_its_limit_goes_back_into_the_queue(
     tasks = slurm.wait(job, 4)
     assert {task.exit_code for task in tasks.values()} == {0}
     assert tasks[0].restarts == 1
-    assert "begun anew once" in log(root, job, 0)
+    assert "restarted once" in log(root, job, 0)
     assert check(root, iterations=24) == []
 
 
@@ -91,7 +92,7 @@ def test_cancel_ends_all_jobs_of_a_pool_and_no_others(slurm: Cluster, tmp_path: 
     submit(slurm, other, sleepy(100))
     for each in (root, other):
         wait_for_merge(each, 0)
-    for path in Layout(other).jobs.iterdir():  # somebody says that the other pool's jobs are ours
+    for path in Layout(other).jobs.iterdir():  # as if the other pool's jobs were this pool's
         (Layout(root).jobs / path.name).write_bytes(path.read_bytes())
     poolrl(slurm, "cancel", str(root))
     tasks = slurm.wait(jobs[0], 4)
@@ -101,7 +102,7 @@ def test_cancel_ends_all_jobs_of_a_pool_and_no_others(slurm: Cluster, tmp_path: 
     assert len(lines) == 4
     assert sum(len(workers_on(slurm, node)) for node in slurm.nodes) == 4
     poolrl(slurm, "cancel", str(other))
-    until(lambda: not queued(slurm), f"an empty queue: {queued(slurm)}")
+    until(lambda: not queued(slurm), "an empty queue")
 
 
 @pytest.mark.full

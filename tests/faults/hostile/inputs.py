@@ -1,4 +1,4 @@
-"""The kinds of hostile input: which files of a place they change, and which commands meet them."""
+"""The kinds of hostile input: the files that each changes, and the commands that read them."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from hypothesis import strategies as st
 from poolrl.agent import Agent
 from poolrl.config.schema import RunOptions
 from poolrl.pool.directory import make_pool
-from poolrl.pool.stop_criteria import Ending
+from poolrl.pool.stop_criteria import StopCriteria
 from poolrl.worker.loop import Worker
 from tests.conftest import tiny_spec
 from tests.faults.hostile.values import damaged, mutated, to_json, to_toml, values, whole
 
 CANARY = """\
 from pathlib import Path
-from poolrl.tasks.plateau import Plateau as Canary
+from poolrl.tasks.identity import Plateau as Canary
 (Path(__file__).resolve().parent / "ran").touch()
 """
 
 
 @dataclass(frozen=True)
 class Place:
-    """A directory with a pool in the midst of its second iteration, an agent file, a configuration,
-    code that nobody may run, and an ``outside`` that nobody may touch."""
+    """A directory with a pool in its second iteration, an agent file, a configuration, code that
+    must not run, and a folder ``outside`` that must not change."""
 
     root: Path
 
@@ -72,7 +72,7 @@ def make_template(root: Path) -> Place:
         folder.mkdir(parents=True)
     (place.outside / "kept.safetensors").write_bytes(b"kept")
     run = RunOptions(iterations=2, keep="all")
-    Worker(make_pool(place.pool, tiny_spec(pool__lease_duration=0.2), run), Ending(2)).run()
+    Worker(make_pool(place.pool, tiny_spec(pool__lease_duration=0.2), run), StopCriteria(2)).run()
     champion = sorted(place.pool.glob("iterations/000001/branch-*.safetensors"))[0]
     shutil.copy(champion, place.agent)
     for name in ("merge.json", "closing-000.json", "branch-001.json"):
@@ -91,21 +91,21 @@ def make_template(root: Path) -> Place:
     return place
 
 
-# Each kind draws the change of a place, and then one of the commands that may meet it.
+# Each kind draws the change, and then one of the commands that read it.
 
 Draw = st.DrawFn
 Arguments = list[str]
 
 
 def _pool_command(draw: Draw, place: Place, *, runs: bool = True) -> Arguments:
-    # A picture takes a hundred times as long as a table.
+    # A plot takes a hundred times longer than a table.
     weights = {"history": 6, "worker": 8, "evaluate": 4, "prune": 3, "status": 6, "plot": 1}
     weights["run"] = 4 if runs else 0
     name = draw(st.sampled_from([name for name, weight in weights.items() for _ in range(weight)]))
     pool = str(place.pool)
     return {
         "history": ["history", pool, "--format", draw(st.sampled_from(["table", "csv", "json"]))],
-        # A hostile run may have a million iterations, which is no hang.
+        # A hostile run may have a million iterations, which is not a hang.
         "worker": ["worker", "--pool-directory", pool, "--deadline", str(time.time() + 2)],
         "evaluate": ["evaluate", pool, "--episodes", "2"],
         "run": ["run", "--pool-directory", pool],
@@ -137,7 +137,7 @@ def merge(draw: Draw, place: Place) -> Arguments:
 
 
 def signs_of_life(draw: Draw, place: Place) -> Arguments:
-    """Heartbeats, leases and submissions, which status alone looks into."""
+    """Heartbeats, leases and submissions, which only `poolrl status` reads."""
     worker = {"id": "0" * 32, "host": "n1", "pid": 12, "versions": {}, "job": "7_1"}
     times = {"since": 1e9, "beat": 1e9 + 5, "started": 1e9 - 9}  # the same in every run
     beat = {"worker": worker, "state": "working", "iteration": 2, "doing": "branch-001", **times}
@@ -165,7 +165,7 @@ def specification(draw: Draw, place: Place) -> Arguments:
     path.write_bytes(
         _table_or_bytes(draw, path.read_bytes(), lambda d: tomllib.loads(d.decode()), to_toml)
     )
-    if draw(st.booleans()):  # so that nothing but the specification decides
+    if draw(st.booleans()):  # so that only the specification is read
         shutil.rmtree(place.pool / "iterations")
     return _pool_command(draw, place)
 
@@ -196,7 +196,7 @@ def agent_file(draw: Draw, place: Place) -> Arguments:
 
 
 def deposited_agent(draw: Draw, place: Place) -> Arguments:
-    """An agent in the pool whose hash the merge and the records give rightly."""
+    """An agent in the pool; its hash in the merge and the records is right."""
     iteration = draw(st.sampled_from(["000000", "000001"]))
     folder = place.pool / "iterations" / iteration
     table = json.loads((folder / "merge.json").read_bytes())
@@ -211,7 +211,7 @@ def deposited_agent(draw: Draw, place: Place) -> Arguments:
 
 
 def names(draw: Draw, place: Place) -> Arguments:
-    """Something else where a file or a folder of the pool should be."""
+    """A link, pipe or folder instead of a file or folder of the pool."""
     paths = [p for p in sorted(place.pool.rglob("*")) if ".lease" not in p.name]
     folders = ["iterations", "iterations/000001", "iterations/000002", "iterations/000003"]
     extra = [*folders, "logs", "workers", "pool.toml", "run.toml", "history.csv", "history.png"]
@@ -246,7 +246,7 @@ def names(draw: Draw, place: Place) -> Arguments:
 
 
 def words(draw: Draw, place: Place) -> Arguments:
-    """Arguments of commands, as far as a command line can hold them."""
+    """Hostile arguments on the command line."""
     hostile = values.map(lambda v: v if isinstance(v, str) else to_toml({"x": v})[4:].decode())
     said = hostile.map(lambda text: text.replace("\0", "").encode(errors="replace").decode())
     word, other = draw(said), draw(said)
@@ -296,7 +296,7 @@ ARGUMENTS += ["disable_env_checker", "vectorization_mode", "healthy_z_range", "m
 
 
 def world(draw: Draw, place: Place) -> Arguments:
-    """A world that names code, or gives a real task arguments that it does not expect."""
+    """A task id that names code, or arguments that a real task does not expect."""
     task_id = draw(st.sampled_from(TASKS))
     kwargs = draw(st.dictionaries(st.sampled_from(ARGUMENTS), values, max_size=2))
     data = place.agent.read_bytes()
@@ -338,7 +338,7 @@ KINDS: dict[str, Callable[[Draw, Place], Arguments]] = {
 
 
 def _not_ours(word: str) -> str:
-    """Another word for code that the user names on the command line, which may run."""
+    """Replace names of code: code that is named on the command line may run."""
     return word.replace("canary", "nothing").replace("hostile", "no").replace("this:", "no:")
 
 
@@ -367,8 +367,8 @@ def _hostile_agent(draw: Draw, data: bytes) -> bytes:
         text = text[:1] + text[1:-1] + b"," + text[1:]  # every key twice
     length = len(text)
     if how == "length":
-        lies = [0, 1, length - 1, length + 1, len(data), 10**8, 2**31, 2**63, 2**64 - 1]
-        length = draw(st.sampled_from(lies))
+        wrong = [0, 1, length - 1, length + 1, len(data), 10**8, 2**31, 2**63, 2**64 - 1]
+        length = draw(st.sampled_from(wrong))
     return struct.pack("<Q", length) + text + body
 
 

@@ -1,4 +1,4 @@
-"""A command in this process, watched: what it says, opens, imports and starts."""
+"""Run a command in this process and record what it prints, opens, imports and starts."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from poolrl.tasks.registry import REGISTRY, task_class
 from tests.faults.hostile.values import CANARIES
 
 ALLOWED_CODES = (0, 1, 2, 3, 4)
-"""A preemption or an interruption is nothing that a file can cause; a stall is, by its timeout."""
+"""No file can cause a preemption or an interruption; a timeout can cause a stall."""
 
 LATE = signal.SIGRTMIN + 7
-"""The signal of the time limit, which no command listens to."""
+"""The signal of the time limit; no command handles it."""
 
 _LOGGED = re.compile(r"\d{4}-\d\d-\d\d [\d:,]+ (INFO|WARNING) ")
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -39,23 +39,23 @@ _CODE = ("pickle.find_class", "marshal.loads")
 
 
 class Started(BaseException):
-    """``run`` accepted everything and would start its workers now."""
+    """`poolrl run` has accepted the input and would start its workers."""
 
 
 class TooLong(BaseException):
-    """The time limit passed."""
+    """The time limit is over."""
 
 
 @dataclass
 class Outcome:
-    """What a command did.
+    """The outcome of a command.
 
     Attributes:
-        code: its exit code; ``"started"`` where a run would start workers, ``"at work"`` where the
-            time limit came while it was computing what the input asks for.
-        seconds: that it took.
-        said: on standard error.
-        wrong: what it must not do and did.
+        code: its exit code; ``"started"`` if a run would start workers, ``"at work"`` if it was
+            training or evaluating at the time limit.
+        seconds: its duration.
+        said: its output on stderr.
+        wrong: what it did and must not do.
     """
 
     code: int | str
@@ -65,21 +65,21 @@ class Outcome:
 
 
 class Watch:
-    """Notes what the process does while a command runs. An audit hook stays for ever, so there is
-    one of these a process."""
+    """Records what the process does while a command runs. An audit hook cannot be removed, so there
+    is one instance per process."""
 
     def __init__(self) -> None:
         self._allowed: tuple[str, ...] | None = None
         self._noted: list[str] = []
         known = {name.partition(".")[0] for name in sys.modules} | set(sys.stdlib_module_names)
-        # What Gymnasium's own tasks want, whatever their arguments.
+        # Gymnasium's own tasks import these.
         known |= {"jax", "mujoco_py", "pygame", "Box2D"}
         self._known = known - {"this", "antigravity", "canary", *CANARIES}
         sys.addaudithook(self._hook)
 
     @contextlib.contextmanager
     def watching(self, allowed: tuple[Path, ...]) -> Iterator[list[str]]:
-        """Note what happens outside of the allowed directories and files."""
+        """Record what happens outside the allowed directories and files."""
         self._noted = []
         self._allowed = tuple(os.path.realpath(path) for path in allowed)
         try:
@@ -91,7 +91,7 @@ class Watch:
         allowed = self._allowed
         if allowed is None:
             return
-        self._allowed = None  # what is done here is not noted
+        self._allowed = None  # ignore the events of this function
         try:
             self._note(event, arguments, allowed)
         finally:
@@ -110,7 +110,7 @@ class Watch:
                 folders = arguments[-1:]
         elif event in _BOTH_PATHS:
             paths, folders = arguments[:2], arguments[2:]
-            if event != "os.rename":  # the first one stays as it is
+            if event != "os.rename":  # it does not change the first one
                 paths, folders = paths[1:], folders[-1:]
         elif event == "import":
             if arguments[0].partition(".")[0] not in self._known:
@@ -122,14 +122,14 @@ class Watch:
         for path, folder in zip(paths, folders, strict=False):
             if isinstance(path, (str, bytes, os.PathLike)):
                 base = os.readlink(f"/proc/self/fd/{folder}") if folder > 0 else ""
-                self._look(event, os.path.join(base, os.fsdecode(path)), allowed)
+                self._check_path(event, os.path.join(base, os.fsdecode(path)), allowed)
 
-    def _look(self, event: str, path: str, allowed: tuple[str, ...]) -> None:
+    def _check_path(self, event: str, path: str, allowed: tuple[str, ...]) -> None:
         folder, name = os.path.split(path)
         whole = event == "open" and not os.path.islink(path)
         real = os.path.realpath(path) if whole else os.path.join(os.path.realpath(folder), name)
         if event == "open" and os.path.islink(path):
-            return  # opened without following it, or else the snapshot shows it
+            return  # not followed; otherwise the snapshot shows it
         inside = any(real == each or real.startswith(each + os.sep) for each in allowed)
         if not inside and real != os.devnull and not (event == "os.mkdir" and os.path.isdir(real)):
             self._noted.append(f"{event} {path}")
@@ -148,16 +148,15 @@ def command(watch: Watch, arguments: list[str], allowed: tuple[Path, ...], limit
     """Run ``poolrl`` with arguments.
 
     Args:
-        watch: of this process.
+        watch: the instance of this process.
         arguments: the command line.
         allowed: where it may write.
-        limit: seconds that it may take.
+        limit: the time limit in seconds.
     """
-    from poolrl.cli import main as cli
+    from poolrl.cli.main import main
 
     out, err = io.StringIO(), io.StringIO()
     logging.root.handlers.clear()
-    before, sys.argv = sys.argv, ["poolrl", *arguments]
     code: int | str = 0
     failure = ""
     start = time.monotonic()
@@ -171,9 +170,7 @@ def command(watch: Watch, arguments: list[str], allowed: tuple[Path, ...], limit
     ):
         alarm.start()
         try:
-            cli.main()
-        except SystemExit as end:
-            code = 0 if end.code is None else end.code
+            code = main(arguments)
         except Started:
             code = "started"
         except TooLong as late:
@@ -183,7 +180,6 @@ def command(watch: Watch, arguments: list[str], allowed: tuple[Path, ...], limit
         finally:
             alarm.cancel()
     faulthandler.cancel_dump_traceback_later()
-    sys.argv = before
     outcome = Outcome(code, time.monotonic() - start, err.getvalue(), [*noted])
     if failure:
         outcome.wrong.append(failure)
@@ -193,7 +189,7 @@ def command(watch: Watch, arguments: list[str], allowed: tuple[Path, ...], limit
 
 
 def _judge(late: TooLong, limit: float) -> tuple[str, str]:
-    """Whether a command that is not done yet hangs, or does the work that it was asked for."""
+    """Whether a command at its time limit hangs, or trains or evaluates."""
     names = {frame.name for frame in traceback.extract_tb(late.__traceback__)}
     if names & {"compute", "evaluate_agent"}:
         return "at work", ""
@@ -220,16 +216,16 @@ def refuse_to_start(*_: Any) -> None:
 USED = ("gymnasium.envs.classic_control", "gymnasium.envs.mujoco", "gymnasium.envs.toy_text")
 USED += ("pandas", "matplotlib.figure", "poolrl.launch.run")
 USED += ("matplotlib.backends.backend_agg", "poolrl.cli.main")
-"""What commands import for any input."""
+"""Modules that commands import for any input."""
 
 
 def prepare() -> Watch:
-    """Import what commands may need, so that imports that follow are an input's doing; and let no
-    run start its workers."""
+    """Import what commands need, so that an input has caused every later import; and prevent that
+    runs start workers."""
     for name in USED:
         import_module(name)
     for task_id in REGISTRY:
         task_class(task_id)
     LocalWorkers.start = refuse_to_start  # type: ignore[method-assign]
-    os.environ["PATH"] = os.devnull  # where no cluster's commands are, which may be asked of jobs
+    os.environ["PATH"] = os.devnull  # so that no cluster's commands are found
     return Watch()

@@ -1,4 +1,4 @@
-"""Strategies of Hypothesis: hostile values, and tables and bytes that they got into."""
+"""Hypothesis strategies: hostile values, and tables and bytes with hostile values."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import tomli_w
 from hypothesis import strategies as st
 
 CANARIES = ("hostile_canary", "hostile_package")
-"""Modules that lie in the path and that nothing may import."""
+"""Modules on the path that must not be imported."""
 
 BIGGER_THAN_FLOATS = "\ue000 1e999"
-"""Becomes the number 1e999 in JSON, which no float holds."""
+"""Becomes the number 1e999 in JSON, which no float can represent."""
 
 
 def deep(depth: int) -> Any:
-    """Tables and lists in each other."""
+    """Nested tables and lists."""
     value: Any = 1
     for i in range(depth):
         value = [value] if i % 2 else {"a": value}
@@ -55,7 +55,7 @@ scalars = (
 structures = st.sampled_from(
     [[], {}, [[]], {"": 1}, deep(40), deep(400), [0] * 300, ["a"] * 9]
 ).map(
-    deepcopy  # they are changed where they get to
+    deepcopy  # the mutations change them
 )
 values = st.one_of(
     scalars,
@@ -73,8 +73,13 @@ values = st.one_of(
 
 @st.composite
 def mutated(draw: st.DrawFn, table: Any, keys: tuple[str, ...] = ()) -> Any:
-    """A copy of a table with one to three of its places changed; ``keys`` are such as it could have
-    too."""
+    """A copy of a table with one to three changes.
+
+    Args:
+        draw: Hypothesis' function.
+        table: the original.
+        keys: names for keys that are added.
+    """
     table = json.loads(json.dumps(table))
     for _ in range(draw(st.sampled_from([1, 1, 1, 2, 3]))):
         places = list(_places(table))
@@ -111,7 +116,7 @@ def _places(table: Any) -> Iterator[tuple[Any, Any]]:
 
 @st.composite
 def damaged(draw: st.DrawFn, data: bytes) -> bytes:
-    """Bytes with some of them flipped, cut, repeated or replaced by others."""
+    """Bytes of which some are changed, cut, repeated or replaced."""
     for _ in range(draw(st.sampled_from([1, 1, 2, 4]))):
         at = draw(st.integers(0, max(0, len(data) - 1)))
         to = min(len(data), at + draw(st.sampled_from([0, 1, 8, 64, 10**6])))
@@ -127,16 +132,16 @@ def damaged(draw: st.DrawFn, data: bytes) -> bytes:
 
 
 def to_json(table: Any) -> bytes:
-    """JSON as lax as anybody's, with NaN, infinities, and numbers that no float holds."""
+    """Lax JSON, with NaN, infinities, and numbers that no float can represent."""
     text = json.dumps(table).replace(json.dumps(BIGGER_THAN_FLOATS), "1e999")
     return text.encode()
 
 
 def to_toml(table: Any) -> bytes:
-    """TOML of what TOML has; another value stands as a string."""
+    """TOML; a value that TOML does not have is written as a string."""
     try:
         text = tomli_w.dumps(_for_toml(table)) if isinstance(table, dict) else f"x = {table!r}"
-    except (RecursionError, ValueError):  # what the writer cannot write
+    except (RecursionError, ValueError):  # from the writer
         text = "x = " + "[{a=" * 400
     return text.encode(errors="replace")
 
@@ -161,4 +166,4 @@ whole = st.one_of(
         [b"9" * 5000, b"x = " + b"9" * 5000, b"x = " + b"[" * 5000, b"{}", b"[]", b"null"]
     ),
 )
-"""A file that never was one of ours."""
+"""The bytes of a file that poolrl did not write."""

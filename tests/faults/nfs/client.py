@@ -1,4 +1,4 @@
-"""What a client does: lets workers work on the shared pool, and kills them."""
+"""The role of a client: start workers on the shared pool, and kill them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def spec() -> object:
 
 
 class Watcher(threading.Thread):
-    """Reads every file that appears in the pool as soon as it is listed, and tells torn ones."""
+    """Reads every file of the pool as soon as it is listed, and records torn ones."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -42,13 +42,13 @@ class Watcher(threading.Thread):
                 for name in os.listdir(folder):
                     path = folder / name
                     if path not in self.seen and path.suffix in (".json", ".safetensors"):
-                        self.look(path)
+                        self.check(path)
             time.sleep(0.02)
 
-    def look(self, path: Path) -> None:
+    def check(self, path: Path) -> None:
         try:
             data = path.read_bytes()
-        except OSError:  # removed by rule, or stale
+        except OSError:  # removed by the retention rule, or stale
             return
         self.seen.add(path)
         if path.suffix == ".safetensors":
@@ -91,15 +91,15 @@ def main() -> None:
     watcher = Watcher()
     watcher.start()
     # Kills at random instants
-    random_ = random.Random(role)
-    until = time.monotonic() + float(os.environ["KILLS"])
+    generator = random.Random(role)
+    end = time.monotonic() + float(os.environ["KILLS"])
     kills = 0
-    while time.monotonic() < until:
+    while time.monotonic() < end:
         running = worker(out, ITERATIONS)
         start = len(watcher.seen)
-        while len(watcher.seen) == start and time.monotonic() < until:  # somebody is at work
+        while len(watcher.seen) == start and time.monotonic() < end:  # no new file
             time.sleep(0.05)
-        time.sleep(random_.uniform(0.0, 8.0))
+        time.sleep(generator.uniform(0.0, 8.0))
         assert running.poll() is None, (out / "workers.log").read_text()[-2000:]
         running.send_signal(signal.SIGKILL)
         running.wait()
@@ -110,7 +110,7 @@ def main() -> None:
         "torn": watcher.torn,
     }
     (out / "numbers.json").write_text(json.dumps(numbers))
-    if role == "client2":  # this machine will be killed
+    if role == "client2":  # this guest will be killed
         old = held_by(role)
         worker(out, ITERATIONS)
         while not (ours := held_by(role) - old):
@@ -122,7 +122,7 @@ def main() -> None:
     (out / "kill-me").touch()
     while not (other / "dead").exists():
         time.sleep(0.05)
-    # Alone from here, with whatever the dead machine held
+    # From here on alone, with the leases of the killed guest
     last = merged() + 5
     began = time.monotonic()
     holding = sorted(held_by("client2"))
@@ -143,7 +143,7 @@ def main() -> None:
 
 
 def held_by(host: str) -> set[str]:
-    """The units without a record whose lease names a host."""
+    """The units without a record, with a lease of a host."""
     return {
         f"{path.parent.name}/{unit}"
         for path in ROOT.glob("iterations/*/*.lease")

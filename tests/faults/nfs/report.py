@@ -1,4 +1,4 @@
-"""Check what the clients left, and write results/nfs.md."""
+"""Check the pool of the clients, and write results/nfs.md."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from poolrl.config.schema import RunOptions
 from poolrl.pool.directory import make_pool
-from poolrl.pool.stop_criteria import Ending
+from poolrl.pool.stop_criteria import StopCriteria
 from poolrl.worker.loop import Worker
 from tests.faults.checker import examine, same_history
 from tests.faults.nfs import client
@@ -56,7 +56,7 @@ def main(out: Path) -> None:
     iterations = one["iterations"]
     local = out / "local"
     undisturbed = make_pool(local, client.spec(), RunOptions(iterations=client.ITERATIONS))  # type: ignore[arg-type]
-    Worker(undisturbed, Ending(iterations)).run()
+    Worker(undisturbed, StopCriteria(iterations)).run()
     found, right = examine(pool, iterations=iterations), examine(local, iterations=iterations)
     assert right.violations == []
     hosts: dict[str, int] = {}

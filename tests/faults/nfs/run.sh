@@ -5,8 +5,8 @@
 #   tests/faults/nfs/run.sh [SECONDS of kills, 90]
 #
 # Debian: apt-get install user-mode-linux uml-utilities nfs-kernel-server nfs-common kmod
-# Run as root, in an environment with poolrl. Nothing outside a temporary folder is written, but for
-# the result; the guests see this machine's files read-only.
+# Run as root, in an environment with poolrl. Only a temporary folder and the result are written; the
+# guests mount this machine's files read-only.
 set -euo pipefail
 HERE=$(cd "$(dirname "$0")" && pwd)
 export OUT KILLS=${1:-90}
@@ -18,7 +18,7 @@ cleanup() {
     rm -rf "$MEMORY"
 }
 GUESTS=()
-started() {  # remember the last background process, and do not tell when it is killed
+started() {  # remember the last background process, without a message when it is killed
     GUESTS+=($!)
     disown
 }
@@ -59,7 +59,7 @@ wait_for() {  # wait_for FILE SECONDS
     exit 1
 }
 wait_for client1/kill-me 600
-# The machine of client 2 dies in the midst of a unit; what it holds never comes back.
+# The guest of client 2 is killed during a unit; its leases are never removed.
 wait_for client2/working 60
 kill -KILL -- "-$CLIENT2"
 touch "$OUT/client2/dead"

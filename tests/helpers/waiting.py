@@ -1,4 +1,4 @@
-"""Waiting for something to become true."""
+"""Wait for a condition."""
 
 from __future__ import annotations
 
@@ -8,19 +8,27 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-PATIENCE_SECONDS = 90.0
-"""How long anything may take that should happen: the machine may be busy."""
+TIMEOUT_SECONDS = 300.0
+"""A guard against a test that hangs, not an expectation: the machine may be busy."""
 
 
 def until(
     condition: Callable[[], T],
     what: str = "what the test waits for",
-    seconds: float = PATIENCE_SECONDS,
+    seconds: float = TIMEOUT_SECONDS,
 ) -> T:
-    """Wait for something to become true, and give it back.
+    """Wait until a condition is true.
+
+    Args:
+        condition: called until its result is true.
+        what: the event, for the message.
+        seconds: the timeout.
+
+    Returns:
+        The condition's first true result.
 
     Raises:
-        AssertionError: it did not in time; says what.
+        AssertionError: the timeout is over.
     """
     deadline = time.monotonic() + seconds
     pause = 0.01

@@ -1,0 +1,98 @@
+"""Run the command line, as a process or in this one."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import signal
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+from unittest import mock
+
+from poolrl.cli.main import main
+from poolrl.interrupts import SIGNALS
+from poolrl.tasks.model_paths import MODEL_PATHS
+from tests.conftest import TINY, as_options
+from tests.helpers.waiting import TIMEOUT_SECONDS
+
+
+class Result(NamedTuple):
+    """What a command has done; the names are those of ``subprocess.CompletedProcess``."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def poolrl(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run `poolrl` with arguments in a directory, as a process."""
+    return subprocess.run(
+        [sys.executable, "-m", "poolrl", *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_SECONDS,
+        check=False,
+    )
+
+
+def in_process(*arguments: object, cwd: Path) -> Result:
+    """Run `poolrl` with arguments in a directory, in this process.
+
+    It saves the imports, which take a second. Not for the code of a user's own task: what one call
+    permits, or loads, is permitted and loaded in the next.
+    """
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        contextlib.chdir(cwd),
+        _restored(),
+        _warnings_printed(),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        code = main([str(argument) for argument in arguments])
+    return Result(code, out.getvalue(), err.getvalue())
+
+
+def settings(**overrides: object) -> list[str]:
+    """Options of a tiny pool; keywords have ``__`` for the dots of keys."""
+    return as_options(TINY | {key.replace("__", "."): value for key, value in overrides.items()})
+
+
+@contextlib.contextmanager
+def _restored() -> Iterator[None]:
+    """Start without handlers of logging, as a process does; then restore them, the handlers of
+    signals, and the models that have moved."""
+    numbers = (*SIGNALS, signal.SIGALRM)
+    of_signals = [signal.getsignal(number) for number in numbers]
+    root = logging.root
+    of_logging, level = root.handlers, root.level
+    root.handlers = []
+    try:
+        with mock.patch.dict(MODEL_PATHS._moved):
+            yield
+    finally:
+        root.handlers, root.level = of_logging, level
+        for number, handler in zip(numbers, of_signals, strict=True):
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _warnings_printed() -> Iterator[None]:
+    """Print warnings to stderr, as a process does, where pytest would collect them."""
+
+    def show(message: object, category: type[Warning], file: str, line: int, *_: object) -> None:
+        print(f"{file}:{line}: {category.__name__}: {message}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        for category in (DeprecationWarning, PendingDeprecationWarning, ImportWarning):
+            warnings.simplefilter("ignore", category)
+        warnings.simplefilter("ignore", ResourceWarning)
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield
