@@ -28,7 +28,7 @@ import click
 from pool import FREE
 
 from poolrl.config.loading import load
-from poolrl.config.schema import RunOptions
+from poolrl.config.run_options import RunOptions
 from poolrl.pool.directory import make_pool
 
 KINDS = {

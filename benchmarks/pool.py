@@ -23,7 +23,7 @@ from pathlib import Path
 import click
 
 from poolrl.config.loading import load
-from poolrl.config.schema import RunOptions
+from poolrl.config.run_options import RunOptions
 from poolrl.monitoring.history import WORK, History
 from poolrl.pool.directory import Pool, make_pool, open_pool
 from poolrl.records.records import Seconds

@@ -15,7 +15,8 @@ from pathlib import Path  # noqa: E402
 import pytest  # noqa: E402
 
 from poolrl.config.loading import load  # noqa: E402
-from poolrl.config.schema import RunOptions, Spec  # noqa: E402
+from poolrl.config.run_options import RunOptions  # noqa: E402
+from poolrl.config.schema import Spec  # noqa: E402
 from poolrl.pool.directory import Pool, make_pool  # noqa: E402
 
 TINY = {

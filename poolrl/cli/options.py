@@ -71,7 +71,7 @@ class RetentionRuleType(click.ParamType[str]):
     name = "champions|all|last:N"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        from poolrl.config.retention_rule import RetentionRule
+        from poolrl.config.run_options import RetentionRule
         from poolrl.errors import UsageError
 
         try:

@@ -28,7 +28,7 @@ def command(pool: Path, keep: str | None, dry_run: bool, corrupt: bool) -> None:
     and all leaves every agent; by default the rule is that of the pool's last run. Records, merges,
     champions and the agent that the pool was given always stay. Workers may be at work meanwhile.
     """
-    from poolrl.config.retention_rule import RetentionRule
+    from poolrl.config.run_options import RetentionRule
     from poolrl.pool.directory import open_pool
     from poolrl.pool.retention import removable, remove
 

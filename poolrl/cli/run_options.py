@@ -9,7 +9,7 @@ import click
 from msgspec import Meta
 
 from poolrl.cli.options import Duration, F, RetentionRuleType
-from poolrl.config.schema import Option, RunOptions
+from poolrl.config.run_options import Option, RunOptions
 
 FIELDS = RunOptions.__struct_fields__
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from poolrl.config.schema import RunOptions, Section, Spec
+from poolrl.config.run_options import RunOptions
+from poolrl.config.schema import Section, Spec
 from poolrl.config.tables import assign, flatten, read_toml
 from poolrl.config.validation import convert
 from poolrl.errors import UsageError

@@ -1,14 +1,127 @@
-"""``RunOptions`` as one argument of a worker's command line: JSON."""
+"""Options that a run may choose each time: ``RunOptions``, each documented where it is declared.
+
+The command line makes its options from this declaration, and a launcher hands all of them to its
+workers as one argument of JSON.
+"""
 
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import dataclass
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
+from msgspec import Meta
 
-from poolrl.config.schema import RunOptions
+from poolrl.config.schema import Count, Positive, Section
 from poolrl.config.validation import convert
 from poolrl.errors import UsageError
+
+_LAST = re.compile(r"last:([1-9]\d{0,8})")
+
+
+@dataclass(frozen=True)
+class RetentionRule:
+    """How long the agents that no merge named champion stay; champions are never removed.
+
+    Attributes:
+        iterations: number of the newest merged iterations that keep all their agents; ``None`` for
+            all iterations.
+    """
+
+    iterations: int | None = 0
+
+    @classmethod
+    def parse(cls, text: str) -> RetentionRule:
+        """Parse ``champions``, ``last:N`` or ``all``.
+
+        Raises:
+            UsageError: it is none of them.
+        """
+        if text == "champions":
+            return cls(0)
+        if text == "all":
+            return cls(None)
+        match = _LAST.fullmatch(text)
+        if match is None:
+            raise UsageError(
+                f"expected champions, all or last:N with N from 1 to 999999999, got {text!r}"
+            )
+        return cls(int(match[1]))
+
+    def newest_expired(self, newest: int) -> int:
+        """The newest iteration that keeps its champion alone; negative if there is none.
+
+        Args:
+            newest: the newest merged iteration.
+        """
+        return -1 if self.iterations is None else newest - self.iterations
+
+
+class Option(NamedTuple):
+    """How the command line shows a field of ``RunOptions``: as ``--name-of-the-field``.
+
+    Attributes:
+        kind: how its text is parsed.
+        help: the line of ``--help``.
+    """
+
+    kind: Literal["integer", "number", "duration", "retention rule"]
+    help: str
+
+
+class RunOptions(Section, frozen=True):
+    """Options that each run may choose; none affects the result of a unit of work."""
+
+    iterations: Annotated[
+        int, Meta(ge=0, le=999_999_999), Option("integer", "End after this iteration.")
+    ] = 100
+    """The last iteration; a larger number extends a finished pool."""
+    workers: Annotated[
+        Annotated[int, Meta(ge=1, le=10_000)] | None,
+        Option("integer", "Local workers.  [default: usable cores]"),
+    ] = None
+    """Local workers; by default one per core that this process may use, at most one per branch."""
+    keep: Annotated[str, Option("retention rule", "Agents that stay on disk.")] = "champions"
+    """Retention of agents on disk after the merge: only champions (`champions`), also all agents of
+    the last N iterations (`last:N`), or `all`."""
+    target_return: Annotated[
+        float | None, Option("number", "End once the champion reaches this return.")
+    ] = None
+    """End with the iteration in which the parent's evaluation, an unbiased measurement of the last
+    champion, reaches this return; that iteration's champion is the result."""
+    time_budget: Annotated[Positive | None, Option("duration", "End after 90s, 10m, 2h.")] = None
+    """End after this many seconds."""
+    branch_timeout: Annotated[
+        Positive | None,
+        Option("duration", "Go on without branches that were claimed so long ago: 90s, 10m, 2h."),
+    ] = None
+    """Seconds since its claim after which an iteration is merged without a unit that is not
+    deposited. The result then depends on timing, and the merge says so."""
+    min_deposits: Annotated[
+        Count, Option("integer", "Branches that must have succeeded before that.")
+    ] = 1
+    """Branches that must have succeeded before an iteration is merged without the others."""
+    stall_timeout: Annotated[
+        Positive,
+        Option("duration", "End, with exit code 3, if nothing is new for so long.  [default: 1d]"),
+    ] = 86_400.0
+    """Seconds without anything new in the pool after which its workers end, with exit code 3."""
+    max_failed_iterations: Annotated[
+        Count,
+        Option(
+            "integer",
+            "End after so many iterations without a branch that succeeded.  [default: 5]",
+        ),
+    ] = 5
+    """Consecutive iterations without a successful branch after which the pool ends."""
+
+    def __post_init__(self) -> None:
+        try:
+            RetentionRule.parse(self.keep)
+        except UsageError as error:
+            raise UsageError(f"run.keep: {error}") from None
 
 
 def encode(run: RunOptions) -> str:

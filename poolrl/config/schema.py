@@ -1,7 +1,7 @@
 """Structures of the configuration; each option is documented where it is declared.
 
 ``Spec`` contains everything that affects a pool's results; it is hashed and frozen in the pool.
-``RunOptions`` contains what each run may choose. Both are sections of one TOML file:
+What each run may choose is in ``run_options.RunOptions``. Both are sections of one TOML file:
 
     [pool] [task] [network] [learner] [evaluation] [selection] [branches]     -> Spec
     [run]                                                                    -> RunOptions
@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
-from poolrl.config.retention_rule import RetentionRule
 from poolrl.config.validation import convert
 from poolrl.errors import UsageError
 
@@ -238,71 +237,6 @@ class Spec(Section, frozen=True):
             return convert(values, type(self.learner))
         except UsageError as error:
             raise UsageError(f"branches.{error}") from None
-
-
-class Option(NamedTuple):
-    """How the command line shows a field of ``RunOptions``: as ``--name-of-the-field``.
-
-    Attributes:
-        kind: how its text is parsed.
-        help: the line of ``--help``.
-    """
-
-    kind: Literal["integer", "number", "duration", "retention rule"]
-    help: str
-
-
-class RunOptions(Section, frozen=True):
-    """Options that each run may choose; none affects the result of a unit of work."""
-
-    iterations: Annotated[
-        int, Meta(ge=0, le=999_999_999), Option("integer", "End after this iteration.")
-    ] = 100
-    """The last iteration; a larger number extends a finished pool."""
-    workers: Annotated[
-        Annotated[int, Meta(ge=1, le=10_000)] | None,
-        Option("integer", "Local workers.  [default: usable cores]"),
-    ] = None
-    """Local workers; by default one per core that this process may use, at most one per branch."""
-    keep: Annotated[str, Option("retention rule", "Agents that stay on disk.")] = "champions"
-    """Retention of agents on disk after the merge: only champions (`champions`), also all agents of
-    the last N iterations (`last:N`), or `all`."""
-    target_return: Annotated[
-        float | None, Option("number", "End once the champion reaches this return.")
-    ] = None
-    """End with the iteration in which the parent's evaluation, an unbiased measurement of the last
-    champion, reaches this return; that iteration's champion is the result."""
-    time_budget: Annotated[Positive | None, Option("duration", "End after 90s, 10m, 2h.")] = None
-    """End after this many seconds."""
-    branch_timeout: Annotated[
-        Positive | None,
-        Option("duration", "Go on without branches that were claimed so long ago: 90s, 10m, 2h."),
-    ] = None
-    """Seconds since its claim after which an iteration is merged without a unit that is not
-    deposited. The result then depends on timing, and the merge says so."""
-    min_deposits: Annotated[
-        Count, Option("integer", "Branches that must have succeeded before that.")
-    ] = 1
-    """Branches that must have succeeded before an iteration is merged without the others."""
-    stall_timeout: Annotated[
-        Positive,
-        Option("duration", "End, with exit code 3, if nothing is new for so long.  [default: 1d]"),
-    ] = 86_400.0
-    """Seconds without anything new in the pool after which its workers end, with exit code 3."""
-    max_failed_iterations: Annotated[
-        Count,
-        Option(
-            "integer",
-            "End after so many iterations without a branch that succeeded.  [default: 5]",
-        ),
-    ] = 5
-    """Consecutive iterations without a successful branch after which the pool ends."""
-
-    def __post_init__(self) -> None:
-        try:
-            RetentionRule.parse(self.keep)
-        except UsageError as error:
-            raise UsageError(f"run.keep: {error}") from None
 
 
 def _refused_branch_key(name: str, fields: Sequence[str]) -> str:

@@ -13,7 +13,8 @@ from msgspec.structs import replace
 from poolrl import files, tasks
 from poolrl.agent import Agent
 from poolrl.config.loading import load, load_over
-from poolrl.config.schema import RunOptions, Spec, World
+from poolrl.config.run_options import RunOptions
+from poolrl.config.schema import Spec, World
 from poolrl.errors import UsageError
 from poolrl.pool.directory import Pool, make_pool, open_pool
 from poolrl.storage.layout import Layout

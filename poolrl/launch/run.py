@@ -9,8 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from poolrl.config.run_options import encode
-from poolrl.config.schema import RunOptions
+from poolrl.config.run_options import RunOptions, encode
 from poolrl.errors import PoolrlError, Stopped
 from poolrl.interrupts import InterruptHandler
 from poolrl.launch.local import LocalWorkers, usable_cores

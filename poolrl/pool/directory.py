@@ -13,7 +13,8 @@ import tomli_w
 from poolrl import files
 from poolrl.config import tables
 from poolrl.config.loading import differing_keys
-from poolrl.config.schema import RunOptions, Section, Spec
+from poolrl.config.run_options import RunOptions
+from poolrl.config.schema import Section, Spec
 from poolrl.config.validation import convert
 from poolrl.doctor.examination import check_briefly
 from poolrl.errors import IncompatiblePool, UsageError

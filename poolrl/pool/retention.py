@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from poolrl.config.retention_rule import RetentionRule
+from poolrl.config.run_options import RetentionRule
 from poolrl.pool.directory import Pool
 from poolrl.records.records import MergeRecord
 from poolrl.storage.deposits import DepositStore

@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 
 from poolrl.algorithms.training import prepare
 from poolrl.clock import SYSTEM_CLOCK, Clock
-from poolrl.config.retention_rule import RetentionRule
-from poolrl.config.schema import RunOptions
+from poolrl.config.run_options import RetentionRule, RunOptions
 from poolrl.errors import IncompatiblePool, PoolrlError
 from poolrl.interrupts import InterruptHandler
 from poolrl.pool.directory import Pool

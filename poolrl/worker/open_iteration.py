@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from poolrl.clock import SYSTEM_CLOCK, Clock
-from poolrl.config.schema import RunOptions
+from poolrl.config.run_options import RunOptions
 from poolrl.pool.directory import Pool
 from poolrl.records.records import MergeRecord
 from poolrl.records.work_units import Unit

@@ -9,7 +9,7 @@ import uuid
 
 from poolrl.agent import Agent
 from poolrl.clock import SYSTEM_CLOCK, Clock
-from poolrl.config.retention_rule import RetentionRule
+from poolrl.config.run_options import RetentionRule
 from poolrl.errors import PoolrlError, TooLong, one_line
 from poolrl.interrupts import InterruptHandler
 from poolrl.job_environment import detect

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from poolrl.clock import SYSTEM_CLOCK, Clock
-from poolrl.config.schema import RunOptions
+from poolrl.config.run_options import RunOptions
 from poolrl.errors import PoolrlError, Stopped, TooLong
 from poolrl.interrupts import InterruptHandler
 from poolrl.pool.timeouts import HEARTBEAT_CHECK_SECONDS, HEARTBEAT_SECONDS

@@ -8,8 +8,7 @@ import click
 import pytest
 
 from poolrl.cli import run, submit, worker
-from poolrl.config.run_options import encode
-from poolrl.config.schema import RunOptions
+from poolrl.config.run_options import RunOptions, encode
 from poolrl.pool.directory import Pool
 from tests.helpers.command_line import in_process
 

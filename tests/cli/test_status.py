@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from poolrl.config.schema import RunOptions
+from poolrl.config.run_options import RunOptions
 from poolrl.pool.directory import Pool, make_pool
 from poolrl.pool.stop_criteria import StopCriteria
 from poolrl.records.work_units import Unit

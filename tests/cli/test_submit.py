@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from poolrl.config.schema import RunOptions
+from poolrl.config.run_options import RunOptions
 from poolrl.pool.directory import make_pool, open_pool
 from poolrl.pool.stop_criteria import StopCriteria
 from poolrl.storage.deposits import job_name, submissions

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from poolrl.config.retention_rule import RetentionRule
-from poolrl.config.schema import RunOptions
+from poolrl.config.run_options import RetentionRule, RunOptions
 from poolrl.errors import UsageError
 
 

@@ -6,8 +6,7 @@ import math
 
 import pytest
 
-from poolrl.config.run_options import decode, encode
-from poolrl.config.schema import RunOptions
+from poolrl.config.run_options import RunOptions, decode, encode
 from poolrl.errors import UsageError
 
 ALL = RunOptions(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from poolrl.config.schema import RunOptions
+from poolrl.config.run_options import RunOptions
 from poolrl.doctor import checks, mounts
 from poolrl.doctor.checks import CheckResult
 from poolrl.doctor.examination import check_briefly, check_file_system

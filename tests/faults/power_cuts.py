@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from poolrl.config.schema import RunOptions
+from poolrl.config.run_options import RunOptions
 from poolrl.errors import IncompatiblePool
 from poolrl.pool.directory import make_pool, open_pool
 from poolrl.records.work_units import Unit

@@ -15,7 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from poolrl.config.schema import RunOptions, Spec
+from poolrl.config.run_options import RunOptions
+from poolrl.config.schema import Spec
 from poolrl.monitoring.history import History
 from poolrl.pool.directory import make_pool, open_pool
 from poolrl.pool.stop_criteria import StopCriteria

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from poolrl.agent import Agent
-from poolrl.config.schema import RunOptions, Spec
+from poolrl.config.run_options import RunOptions
+from poolrl.config.schema import Spec
 from poolrl.errors import PoolrlError
 from poolrl.monitoring.history import History
 from poolrl.pool.directory import make_pool, open_pool

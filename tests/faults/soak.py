@@ -23,7 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from poolrl.config.loading import load
-from poolrl.config.schema import RunOptions, Spec
+from poolrl.config.run_options import RunOptions
+from poolrl.config.schema import Spec
 from poolrl.pool.directory import Pool, make_pool
 from tests.faults.checker import examine, same_history
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from poolrl.config.schema import RunOptions
+from poolrl.config.run_options import RunOptions
 from poolrl.pool.directory import make_pool
 from tests.conftest import TINY, as_options, tiny_spec
 from tests.faults.checker import check, same_history

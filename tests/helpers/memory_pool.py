@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from poolrl.config.schema import RunOptions
+from poolrl.config.run_options import RunOptions
 from poolrl.errors import Divergence
 from poolrl.pool.directory import make_pool
 from poolrl.pool.stop_criteria import StopCriteria

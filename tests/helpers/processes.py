@@ -8,7 +8,8 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from poolrl.config.schema import RunOptions, Spec
+from poolrl.config.run_options import RunOptions
+from poolrl.config.schema import Spec
 from poolrl.pool.directory import Pool, make_pool
 from poolrl.records.work_units import Unit
 from tests.conftest import tiny_spec

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from poolrl.config.schema import RunOptions
+from poolrl.config.run_options import RunOptions
 from poolrl.launch.local import RESTARTS, LocalWorkers, usable_cores
 from poolrl.pool.directory import Pool, make_pool
 from tests.conftest import tiny_spec

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from poolrl.config.schema import RunOptions
+from poolrl.config.run_options import RunOptions
 from poolrl.interrupts import SAME_REQUEST_SECONDS
 from poolrl.pool.directory import make_pool
 from poolrl.storage.layout import Layout

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from poolrl.config.schema import RunOptions
+from poolrl.config.run_options import RunOptions
 from poolrl.monitoring.heartbeats import ServerClock
 from poolrl.monitoring.pool_status import StatusReader
 from poolrl.monitoring.status_types import Status, UnitStatus

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from poolrl.config.schema import RunOptions
+from poolrl.config.run_options import RunOptions
 from poolrl.errors import IncompatiblePool, UsageError
 from poolrl.pool.directory import Pool, make_pool, open_pool
 from tests.conftest import tiny_spec

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from poolrl.config.retention_rule import RetentionRule
-from poolrl.config.schema import RunOptions
+from poolrl.config.run_options import RetentionRule, RunOptions
 from poolrl.errors import IncompatiblePool
 from poolrl.pool.directory import Pool, make_pool, open_pool
 from poolrl.pool.retention import STALE_SECONDS, removable, remove

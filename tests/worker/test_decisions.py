@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from poolrl.clock import SYSTEM_CLOCK
-from poolrl.config.schema import RunOptions
+from poolrl.config.run_options import RunOptions
 from poolrl.pool.directory import Pool, make_pool, open_pool
 from poolrl.pool.stop_criteria import StopCriteria
 from poolrl.pool.timeouts import STRAGGLER_LEASES

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from poolrl.config.schema import RunOptions
+from poolrl.config.run_options import RunOptions
 from poolrl.errors import PoolrlError
 from poolrl.records.records import AgentRef, UnitRecord
 from poolrl.records.work_units import Unit, units_of

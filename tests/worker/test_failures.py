@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from poolrl.config.schema import RunOptions
+from poolrl.config.run_options import RunOptions
 from poolrl.errors import Divergence, PoolrlError
 from poolrl.pool.directory import Pool, make_pool
 from poolrl.records.work_units import Unit

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from poolrl.config.schema import RunOptions
+from poolrl.config.run_options import RunOptions
 from poolrl.monitoring.history import History
 from poolrl.pool.directory import Pool, make_pool
 from poolrl.records.work_units import Unit

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from poolrl.config.schema import RunOptions
+from poolrl.config.run_options import RunOptions
 from poolrl.monitoring.history import History
 from poolrl.pool.directory import Pool, make_pool
 from tests.conftest import tiny_spec

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from poolrl.agent import Agent
-from poolrl.config.schema import RunOptions
+from poolrl.config.run_options import RunOptions
 from poolrl.errors import Divergence, PoolrlError
 from poolrl.monitoring.verify import verify_files
 from poolrl.pool.directory import Pool, make_pool

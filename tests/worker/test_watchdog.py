@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from poolrl.config.schema import RunOptions
+from poolrl.config.run_options import RunOptions
 from poolrl.errors import Stopped, TooLong
 from poolrl.interrupts import InterruptHandler
 from poolrl.pool.timeouts import HEARTBEAT_SECONDS

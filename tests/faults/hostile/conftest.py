@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from poolrl.config.schema import RunOptions
+from poolrl.config.run_options import RunOptions
 from poolrl.pool.directory import Pool, make_pool
 from poolrl.pool.stop_criteria import StopCriteria
 from poolrl.worker.loop import Worker

@@ -18,7 +18,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from poolrl.agent import Agent
-from poolrl.config.schema import RunOptions
+from poolrl.config.run_options import RunOptions
 from poolrl.pool.directory import make_pool
 from poolrl.pool.stop_criteria import StopCriteria
 from poolrl.worker.loop import Worker

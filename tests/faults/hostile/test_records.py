@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poolrl.config import tables
-from poolrl.config.schema import RunOptions
+from poolrl.config.run_options import RunOptions
 from poolrl.monitoring.history import History
 from poolrl.pool.directory import Pool
 from poolrl.pool.stop_criteria import StopCriteria

@@ -14,7 +14,7 @@ import threading
 import time
 from pathlib import Path
 
-from poolrl.config.schema import RunOptions
+from poolrl.config.run_options import RunOptions
 from poolrl.pool.directory import make_pool
 from tests.conftest import tiny_spec
 

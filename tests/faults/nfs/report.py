@@ -8,7 +8,7 @@ import re
 import sys
 from pathlib import Path
 
-from poolrl.config.schema import RunOptions
+from poolrl.config.run_options import RunOptions
 from poolrl.pool.directory import make_pool
 from poolrl.pool.stop_criteria import StopCriteria
 from poolrl.worker.loop import Worker
