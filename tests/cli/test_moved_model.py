@@ -5,14 +5,13 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import mujoco
 import pytest
 
 from poolrl.monitoring.history import History
 from poolrl.pool.directory import open_pool
-from poolrl.tasks.mujoco.model import load_model
 from tests.conftest import TINY, as_options
 from tests.helpers.command_line import in_process, poolrl
+from tests.helpers.models import copy_gymnasium_model
 from tests.helpers.pools import snapshot
 
 KEYS = TINY | {"task.id": "Swimmer-v5", "task.kwargs.xml_file": "./mine.xml"}
@@ -29,7 +28,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a finished pool of two iterations, one that ended after its first, the model of
     both in another place than they say, and another model."""
     place = tmp_path_factory.mktemp("place")
-    mujoco.mj_saveLastXML(str(place / "mine.xml"), load_model("swimmer.xml"))
+    copy_gymnasium_model("swimmer.xml", place / "mine.xml")
     arguments = ["--pool-directory", "finished", "--workers", "1", *as_options(KEYS)]
     for iterations in (1, 2):
         said = poolrl("run", *arguments, "--iterations", iterations, cwd=place)

@@ -6,7 +6,6 @@ import dataclasses
 import os
 from pathlib import Path
 
-import mujoco
 import pytest
 
 from poolrl.config.run_options import RunOptions
@@ -19,13 +18,13 @@ from poolrl.tasks.mujoco.model import load_model, model_sha256
 from poolrl.worker.loop import Worker
 from poolrl.worker.unit_computation import Result, UnitComputation
 from tests.conftest import tiny_spec
+from tests.helpers.models import copy_gymnasium_model
 from tests.helpers.workers import work
 
 
 def test_another_model_is_refused(tmp_path: Path) -> None:
     model = tmp_path / "mine.xml"
-    source = load_model("swimmer.xml")
-    mujoco.mj_saveLastXML(str(model), source)
+    copy_gymnasium_model("swimmer.xml", model)
     kwargs = {"task__id": "Swimmer-v5", "task__kwargs.xml_file": str(model)}
     spec = tiny_spec(**kwargs, task__model_sha256=model_sha256(load_model(str(model))))
     pool = make_pool(tmp_path / "pool", spec, RunOptions())
