@@ -1,4 +1,4 @@
-"""JobEnvironment variables of cluster launchers: one table, with a row for each kind of cluster."""
+"""Environment variables of cluster launchers: one table, a row per kind of cluster."""
 
 from __future__ import annotations
 
