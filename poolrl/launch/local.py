@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from poolrl.import_path import python_command
 from poolrl.interrupts import FINISH_SECONDS
 from poolrl.job_environment import detect
 from poolrl.storage.store import Store
@@ -135,7 +135,7 @@ class LocalWorkers:
         return [slot.process.pid for slot in self._slots if slot.process.poll() is None]
 
     def _launch(self, index: int) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "poolrl", "worker"]
+        command = [*python_command("poolrl"), "worker"]
         with self.store.open_log(self._log(index)) as log:
             # The file may contain the log of an earlier run.
             self._old_logs.setdefault(index, os.fstat(log.fileno()).st_size)
