@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from poolrl.cli.options import pool_argument
+from poolrl.output import json_text
 
 if TYPE_CHECKING:
     from poolrl.launch.slurm import Job
@@ -80,7 +81,7 @@ def _print_json(status: Status, jobs: list[Job] | None) -> None:
     import msgspec
 
     table = {**msgspec.to_builtins(status), "slurm": msgspec.to_builtins(jobs)}
-    click.echo(msgspec.json.encode(table).decode())
+    click.echo(json_text(msgspec.json.encode(table)))
 
 
 class _Queue:

@@ -127,5 +127,5 @@ def _conclude(
         error = PoolrlError(f"{message} (logs in {layout.logs})")
         error.exit_code = code if code > 0 else 1
         raise error
-    lines = write_result(history, stop_criteria, seconds)
-    console.print("\n".join(lines), highlight=False, soft_wrap=True)
+    for line in write_result(history, stop_criteria, seconds):
+        console.print(line, highlight=False, soft_wrap=True)
