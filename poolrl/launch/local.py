@@ -12,6 +12,7 @@ from pathlib import Path
 from poolrl.import_path import python_command
 from poolrl.interrupts import FINISH_SECONDS
 from poolrl.job_environment import detect
+from poolrl.launch.cpu_quota import cpu_quota
 from poolrl.storage.store import Store
 
 RESTARTS = 3
@@ -26,12 +27,12 @@ STOP_TIMEOUT_SECONDS = FINISH_SECONDS + 10.0
 
 def usable_cores() -> int:
     """Number of cores that this process may use: those of its CPU affinity, and no more than its
-    launcher gave it."""
+    launcher or the CPU quota of its container gave it."""
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
     else:
         cores = os.cpu_count() or 1
-    return min(cores, detect().cores or cores)
+    return min(cores, detect().cores or cores, cpu_quota() or cores)
 
 
 @dataclass
