@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
+if sys.argv[:1] == ["-m"]:  # `python -m` is about to run a module, of poolrl or of a user of it
+    from poolrl import import_path
+
+    if import_path.starts_as_module():
+        import_path.leave_out_working_directory()  # before the next import looks there
+
 from typing import TYPE_CHECKING, Any
 
 from poolrl._version import __version__

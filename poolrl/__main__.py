@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import sys
+from poolrl.import_path import leave_out_working_directory
 
-from poolrl.cli.main import main
+leave_out_working_directory()
+
+import sys  # noqa: E402
+
+from poolrl.cli.main import main  # noqa: E402
 
 if __name__ == "__main__":
     sys.exit(main())

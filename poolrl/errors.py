@@ -36,7 +36,8 @@ class Stopped(BaseException):
     def __init__(self, exit_code: int, reason: str) -> None:
         """
         Args:
-            exit_code: 75 preempted, 130 interrupted, 3 stalled.
+            exit_code: 75 preempted, 130 interrupted, 3 stalled; of a command that prints, 0 where
+                its reader has gone and 1 where standard output cannot be written.
             reason: the name of the signal, or what happened.
         """
         super().__init__(reason)

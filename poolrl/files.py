@@ -72,6 +72,11 @@ def absolute(text: str) -> str:
         return text
 
 
+def path_text(path: Path) -> str:
+    """Return a path as text, with escapes for the bytes that are no text."""
+    return os.fsencode(path).decode(errors="backslashreplace")
+
+
 def printable(text: str, most: int = 2000) -> str:
     """Make untrusted text safe to print within one line: escape control characters.
 

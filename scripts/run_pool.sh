@@ -54,8 +54,8 @@ if [ -z "${POOLRL_PYTHON:-}" ]; then
 fi
 [ "${1:-}" = --setup-only ] && exit
 
-# exec: signals reach the worker itself.
+# -P: no file of the working directory is imported. exec: signals reach the worker itself.
 if [ -n "${SLURM_ARRAY_TASK_ID:-}" ]; then
-    exec "$python" -m poolrl run --one-worker "$@"
+    exec "$python" -P -m poolrl run --one-worker "$@"
 fi
-exec "$python" -m poolrl run "$@"
+exec "$python" -P -m poolrl run "$@"

@@ -11,13 +11,14 @@ set_up() {
     local extra=$1 wanted
     is_set_up "$extra" && return
     wanted=$(wanted)
+    # -I and -P: no file of the working directory is imported; -P is new in Python 3.11.
     local python=${PYTHON:-$(command -v python3.11 || command -v python3)}
-    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+    "$python" -I -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
         echo "poolrl needs Python 3.11 or newer; set PYTHON to one (found: $python)" >&2
         return 2
     }
     # Python's fcntl holds the lock, since macOS has no flock command.
-    "$python" - "$PROJECT/.venv.lock" bash "$PROJECT/scripts/setup.sh" "$python" "$extra" \
+    "$python" -P - "$PROJECT/.venv.lock" bash "$PROJECT/scripts/setup.sh" "$python" "$extra" \
         "$wanted" <<'PYTHON_END'
 import fcntl, subprocess, sys
 
@@ -46,10 +47,10 @@ install() {
     echo "setting up $venv; this takes a minute or two" >&2
     if ! compgen -G "$venv/.complete*" >/dev/null; then
         rm -rf "$venv" # whatever a set-up that was cut off has left
-        "$python" -m venv "$venv"
+        "$python" -P -m venv "$venv"
     fi
     cd "$PROJECT"
-    local pip=("$venv/bin/python" -m pip install --quiet --disable-pip-version-check
+    local pip=("$venv/bin/python" -P -m pip install --quiet --disable-pip-version-check
         --constraint constraints.txt)
     # torch first and alone, since its index holds little else.
     "${pip[@]}" ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} "$(grep '^torch==' constraints.txt)"

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from poolrl.cli.options import DIRECTORY
+from poolrl.files import path_text
+from poolrl.output import json_text
 
 if TYPE_CHECKING:
     from poolrl.doctor.checks import CheckResult
@@ -37,8 +39,8 @@ def command(directory: Path, as_json: bool) -> None:
     results = check_file_system(directory)
     refused = [result for result in results if result.level == "refused"]
     if as_json:
-        table = {"directory": str(directory), "safe": not refused, "checks": results}
-        click.echo(msgspec.json.encode(table).decode())
+        table = {"directory": path_text(directory), "safe": not refused, "checks": results}
+        click.echo(json_text(msgspec.json.encode(table)))
     else:
         click.echo(_table(results))
     if refused:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from poolrl.cli.options import Argument, trust_option
+from poolrl.output import json_text
 
 if TYPE_CHECKING:
     from poolrl.agent import Agent
@@ -54,7 +55,7 @@ def command(
             agent, world, episodes, seed, deterministic=not stochastic, simulations=simulations
         )
     if as_json:
-        click.echo(msgspec.json.encode(summary).decode())
+        click.echo(json_text(msgspec.json.encode(summary)))
         return
     actions = "deterministic" if summary.deterministic else "sampled"
     click.echo(

@@ -14,9 +14,10 @@ from poolrl.cli.options import pool_argument
 @click.option(
     "--format",
     "style",
-    type=click.Choice(["table", "csv", "json"]),
+    type=click.Choice(["table", "csv", "json", "jsonl"]),
     default="table",
     show_default=True,
+    help="json is one array, jsonl one object a line.",
 )
 def command(pool: Path, style: str) -> None:
     """Print one row a unit and iteration, from a pool's records, to standard output."""
@@ -28,7 +29,11 @@ def command(pool: Path, style: str) -> None:
     table = history.table()
     if style == "csv":
         click.echo(table.to_csv(index=False), nl=False)
-    elif style == "json":
-        click.echo(table.to_json(orient="records", lines=True), nl=False)
+    elif style in ("json", "jsonl"):
+        # 15: without it, ten decimals.
+        array = table.to_json(orient="records", lines=style == "jsonl", double_precision=15)
+        click.echo(array.rstrip("\n"), nl=style == "json" or not table.empty)
+    elif table.empty:
+        click.echo(f"{pool}: no record yet")
     else:
         click.echo(table.to_string(index=False, na_rep="", float_format=lambda x: f"{x:.6g}"))

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Sequence
 from importlib import import_module
 
 import click
 
-from poolrl import __version__, threads
+from poolrl import __version__, output, threads
 from poolrl.errors import PoolrlError, Stopped
 from poolrl.files import printable
 
@@ -58,6 +56,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code; see ``poolrl.errors``.
     """
     threads.use_single_thread()
+    output.protect()
+    code = _run(argv)
+    try:
+        output.flush()
+    except Stopped as stopped:
+        return code or _say(stopped)
+    return code
+
+
+def _run(argv: Sequence[str] | None) -> int:
     try:
         code = cli.main(None if argv is None else list(argv), standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
@@ -69,11 +77,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         click.echo(f"poolrl: {printable(str(error))}", err=True)
         return error.exit_code
     except Stopped as stopped:
-        if stopped.exit_code not in (75, 130):
-            click.echo(f"poolrl: {stopped}", err=True)
-        return stopped.exit_code
-    except BrokenPipeError:
-        # The reader of our output has closed it, as in `poolrl history D | head`.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return _say(stopped)
     return code or 0
+
+
+def _say(stopped: Stopped) -> int:
+    """Say why this process ends, unless its user knows; return the exit code."""
+    if stopped.exit_code not in (0, 75, 130):
+        click.echo(f"poolrl: {stopped}", err=True)
+    return stopped.exit_code

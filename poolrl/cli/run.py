@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from poolrl import output
 from poolrl.cli.pool_options import pool_options, settings_of
 from poolrl.cli.run_options import run_option
 
@@ -26,6 +27,7 @@ def command(one_worker: bool, **options: Any) -> None:
     """
     if one_worker and options["workers"] is not None:
         raise click.UsageError("--one-worker and --workers: give one of them")
+    output.may_fail()
     config, root, keys, from_agent, trust = settings_of(options)
     if one_worker:
         from poolrl.launch.array_worker import run_array_worker

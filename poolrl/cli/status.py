@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from poolrl.cli.options import pool_argument
+from poolrl.output import json_text
 
 if TYPE_CHECKING:
     from poolrl.launch.slurm import Job
@@ -49,16 +50,17 @@ def command(pool: Path, watch: bool, as_json: bool, complete: bool) -> None:
         for status in _statuses(reader, watch):
             _print_json(status, queue.jobs(status))
         return
-    from rich.console import Console
     from rich.live import Live
 
+    from poolrl.report.console import make_console
     from poolrl.report.status_view import view
 
-    console = Console(highlight=False, soft_wrap=not watch)
-    if not watch:
-        status = reader.read()
-        console.print(view(status, queue.jobs(status), complete=complete))
+    if not (watch and make_console().is_interactive):
+        console = make_console(soft_wrap=True)
+        for status in _statuses(reader, watch):
+            console.print(view(status, queue.jobs(status), complete=complete))
         return
+    console = make_console()
     with Live(console=console, auto_refresh=False, vertical_overflow="visible") as live:
         for status in _statuses(reader, watch):
             live.update(view(status, queue.jobs(status), complete=complete), refresh=True)
@@ -80,7 +82,7 @@ def _print_json(status: Status, jobs: list[Job] | None) -> None:
     import msgspec
 
     table = {**msgspec.to_builtins(status), "slurm": msgspec.to_builtins(jobs)}
-    click.echo(msgspec.json.encode(table).decode())
+    click.echo(json_text(msgspec.json.encode(table)))
 
 
 class _Queue:

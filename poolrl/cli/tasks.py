@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from poolrl.output import json_text
+
 if TYPE_CHECKING:
     from poolrl.tasks.listing import Description, Entry
 
@@ -34,7 +36,7 @@ def command(task_id: str | None, everything: bool, as_json: bool) -> None:
         text = _table(found)
         if not everything:
             text += f"\n\n--all lists what is adapted: {_families(listing.families())}"
-    click.echo(msgspec.json.encode(found).decode() if as_json else text)
+    click.echo(json_text(msgspec.json.encode(found)) if as_json else text)
 
 
 def _table(entries: list[Entry]) -> str:

@@ -98,20 +98,20 @@ def _choose(
 
 
 def _recompute(pool: Pool, verified: VerifiedPool, chosen: list[UnitRecord]) -> list[Discrepancy]:
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as TimeColumn
 
+    from poolrl.report.console import make_console
     from poolrl.worker.recomputation import Recomputer
 
     recomputer = Recomputer(pool)
     if recomputer.warning is not None:
         click.echo(f"warning: {recomputer.warning}", err=True)
-    console = Console(stderr=True)
+    console = make_console(stderr=True)
     found: list[Discrepancy] = []
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeColumn()
     with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
+        *columns, console=console, transient=True, disable=not console.is_interactive
     ) as bar:
         task = bar.add_task("", total=len(chosen))
         for record in chosen:

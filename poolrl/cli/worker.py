@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from poolrl import output
 from poolrl.cli.options import DIRECTORY, moved_option, trust_option
 from poolrl.cli.run_options import WHEN_TO_GIVE_UP, run_option, run_options
 
@@ -57,6 +58,7 @@ def command(
     from poolrl.pool.stop_criteria import StopCriteria
     from poolrl.worker.loop import Worker
 
+    output.may_fail()
     interrupts = InterruptHandler()
     interrupts.install()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import math
@@ -32,14 +33,16 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def parse_toml(data: bytes, source: str) -> dict[str, Any]:
-    """Parse TOML from an untrusted source.
+    """Parse TOML from an untrusted source, with or without a byte order mark.
 
     Raises:
         UsageError: it is not TOML, is nested too deeply or has too large an integer; names the
             source.
     """
     try:
-        table = tomllib.loads(data.decode())
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise ValueError("it is in UTF-16; write it in UTF-8")
+        table = tomllib.loads(data.removeprefix(codecs.BOM_UTF8).decode())
         check_plain(table)
     except RecursionError as error:
         raise UsageError(f"{source}: nested too deeply") from error

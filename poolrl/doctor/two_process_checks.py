@@ -8,7 +8,6 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from typing import Any
 from poolrl.doctor.checks import CheckResult, run_check
 from poolrl.doctor.peer_process import TIMEOUT_SECONDS, race
 from poolrl.errors import PoolrlError
+from poolrl.import_path import python_command
 from poolrl.storage.claims import Claims
 from poolrl.storage.store import Store
 
@@ -67,7 +67,7 @@ class _Peer:
 @contextmanager
 def _peer_process(folder: Path) -> Iterator[_Peer]:
     process = subprocess.Popen(
-        [sys.executable, "-m", f"{__package__}.peer_process", str(folder)],
+        [*python_command(f"{__package__}.peer_process"), str(folder)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from poolrl.import_path import python_command
 from poolrl.interrupts import FINISH_SECONDS
 from poolrl.job_environment import detect
+from poolrl.launch.cpu_quota import cpu_quota
 from poolrl.storage.store import Store
 
 RESTARTS = 3
@@ -26,12 +27,12 @@ STOP_TIMEOUT_SECONDS = FINISH_SECONDS + 10.0
 
 def usable_cores() -> int:
     """Number of cores that this process may use: those of its CPU affinity, and no more than its
-    launcher gave it."""
+    launcher or the CPU quota of its container gave it."""
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
     else:
         cores = os.cpu_count() or 1
-    return min(cores, detect().cores or cores)
+    return min(cores, detect().cores or cores, cpu_quota() or cores)
 
 
 @dataclass
@@ -135,7 +136,7 @@ class LocalWorkers:
         return [slot.process.pid for slot in self._slots if slot.process.poll() is None]
 
     def _launch(self, index: int) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "poolrl", "worker"]
+        command = [*python_command("poolrl"), "worker"]
         with self.store.open_log(self._log(index)) as log:
             # The file may contain the log of an earlier run.
             self._old_logs.setdefault(index, os.fstat(log.fileno()).st_size)

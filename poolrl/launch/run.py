@@ -17,6 +17,7 @@ from poolrl.launch.pool_setup import make_or_open_pool, task_arguments
 from poolrl.launch.run_result import write_result
 from poolrl.monitoring.history import History
 from poolrl.pool.stop_criteria import StopCriteria
+from poolrl.report.console import make_console
 from poolrl.report.progress import RunProgress
 
 POLL_SECONDS = 0.25
@@ -48,7 +49,7 @@ def run_pool(
         IncompatiblePool: the directory holds a pool of another specification.
         PoolrlError: no worker is left.
     """
-    console = Console(markup=False)  # a path, or an id, may hold brackets
+    console = make_console()
     pool, run = make_or_open_pool(config_file, root, overrides, from_agent, trust=trust)
     num_workers = min(run.workers or usable_cores(), pool.spec.pool.count)
     deadline = time.time() + run.time_budget if run.time_budget else None
@@ -127,5 +128,5 @@ def _conclude(
         error = PoolrlError(f"{message} (logs in {layout.logs})")
         error.exit_code = code if code > 0 else 1
         raise error
-    lines = write_result(history, stop_criteria, seconds)
-    console.print("\n".join(lines), highlight=False, soft_wrap=True)
+    for line in write_result(history, stop_criteria, seconds):
+        console.print(line, highlight=False, soft_wrap=True)

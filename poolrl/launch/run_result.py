@@ -1,7 +1,10 @@
-"""The result of a finished pool: history as CSV, plot, and a summary."""
+"""The result of a finished pool: a summary, history as CSV, and plot."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from poolrl.errors import PoolrlError
 from poolrl.formatting import duration
 from poolrl.monitoring.history import History
 from poolrl.pool.stop_criteria import StopCriteria
@@ -10,44 +13,48 @@ from poolrl.report.plot import plot_bytes
 
 def write_result(
     history: History, stop_criteria: StopCriteria, seconds: float | None = None
-) -> list[str]:
-    """Write history and plot into the pool.
+) -> Iterator[str]:
+    """Yield a summary for the user, then write history and plot into the pool.
 
     Args:
         history: history of a finished pool, which has a merge and a closing record.
         stop_criteria: criteria of the run.
         seconds: duration of the run in seconds, if there was one.
 
-    Returns:
-        A summary for the user, as lines.
+    Yields:
+        Lines, each when what it says is true. A plot that cannot be drawn is one of them.
+
+    Raises:
+        PoolrlError: the history cannot be written.
     """
     layout = history.pool.layout
     last, closing = history.merges[-1], history.closing
     assert closing is not None
-    store = history.pool.store
-    store.replace(layout.history, history.table().to_csv(index=False).encode())
-    store.replace(layout.plot, plot_bytes(history))
     took = f"{duration(seconds)}, " if seconds is not None else ""
-    lines = [
+    yield (
         f"ended after iteration {last.iteration}: {stop_criteria.reason(last)}; {took}"
         f"{last.environment_steps:,} environment steps, {last.training_steps:,} of them in "
         f"training; with a core a branch the pool would have taken "
         f"{duration(history.seconds_with_one_core_per_branch())}"
-    ]
+    )
     if closing.evaluation is not None:
         evaluation = closing.evaluation
-        lines.append(
+        yield (
             f"result: mean return {evaluation.score:.2f} ± {evaluation.standard_error:.2f} "
             f"(standard error) over {len(evaluation.returns)} episodes on reserved seeds"
         )
     else:
-        lines.append(f"result: none, the closing evaluation failed: {closing.reason}")
+        yield f"result: none, the closing evaluation failed: {closing.reason}"
     if last.rule == "no branch succeeded":
         reason = next((u.reason for u in reversed(history.units) if u.reason), "")
-        lines.append(f"warning: no branch of the last iteration succeeded: {reason}")
-    return [
-        *lines,
-        f"agent:   {layout.resolve(last.champion.path)}",
-        f"history: {layout.history}",
-        f"plot:    {layout.plot}",
-    ]
+        yield f"warning: no branch of the last iteration succeeded: {reason}"
+    yield f"agent:   {layout.resolve(last.champion.path)}"
+    store = history.pool.store
+    store.replace(layout.history, history.table().to_csv(index=False).encode())
+    yield f"history: {layout.history}"
+    try:
+        store.replace(layout.plot, plot_bytes(history))
+    except PoolrlError as error:
+        yield f"warning: no plot: {error}"
+    else:
+        yield f"plot:    {layout.plot}"

@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 import socket
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import click
 
 from poolrl.doctor.examination import check_file_system
 from poolrl.errors import PoolrlError, UsageError
+from poolrl.import_path import python_command
 from poolrl.launch import slurm
 from poolrl.launch.pool_setup import task_arguments, validate
 from poolrl.launch.requeue import AT_LIMIT
@@ -160,7 +160,7 @@ def script(root: Path, request: Request, tasks: int, arguments: Sequence[str] = 
         f"--signal=B:USR1@{LEAD_SECONDS}",
         f"--output={output}",
     ]
-    command = [sys.executable, "-m", "poolrl", "run", "--one-worker", "--pool-directory"]
+    command = [*python_command("poolrl"), "run", "--one-worker", "--pool-directory"]
     lines = [
         "#!/usr/bin/env bash",
         "# Written by `poolrl submit`: each task of this array is one worker of a pool.",

@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 WORK = ("training", "evaluation")
 """Phases that are neither overhead of the pool nor waiting."""
 
+COLUMNS = (
+    *("iteration", "kind", "index", "status", "score", "standard_error", "training_return"),
+    *("environment_steps", "total_environment_steps", "champion", "finished", "elapsed"),
+    *(f"{phase}_{time}" for phase in (*WORK, "waiting", "pool") for time in ("wall", "cpu")),
+)
+"""First columns of the table; the hyper-parameters of branches, worker and host follow."""
+
 KIND_ORDER: tuple[KindName, ...] = ("initial", "branch", "parent", "closing")
 
 
@@ -120,7 +127,7 @@ class History:
             row |= {name: unit.hyperparameters.get(name) for name in differing}
             row |= {"worker": unit.worker.id[:8], "host": unit.worker.host}
             rows.append(row)
-        return pd.DataFrame(rows)
+        return pd.DataFrame(rows, columns=[*COLUMNS, *differing, "worker", "host"])
 
     def seconds_with_one_core_per_branch(self, last_iteration: int | None = None) -> float:
         """Return the time of the merged iterations with one core per branch and one for the parent.

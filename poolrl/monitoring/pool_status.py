@@ -7,6 +7,7 @@ import statistics
 from collections import Counter
 
 from poolrl.errors import IncompatiblePool
+from poolrl.files import path_text
 from poolrl.monitoring.current_iteration import CurrentIteration
 from poolrl.monitoring.heartbeats import HeartbeatReader, ServerClock
 from poolrl.monitoring.status_types import (
@@ -66,7 +67,7 @@ class StatusReader:
         speed = self._speed(newest)
         merged = newest.iteration if newest else None
         return Status(
-            directory=str(pool.layout.root),
+            directory=path_text(pool.layout.root),
             task=pool.spec.task.id,
             seed=pool.spec.pool.seed,
             branches=pool.spec.pool.count,

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from poolrl.errors import UsageError
+from poolrl.errors import PoolrlError, UsageError, one_line
+from poolrl.files import printable
 from poolrl.monitoring.history import History
 
 if TYPE_CHECKING:
@@ -24,14 +30,16 @@ def plot_history(history: History, output: Path) -> None:
 
     Raises:
         UsageError: the pool has no merge yet, or the file cannot be written.
+        PoolrlError: matplotlib cannot draw, because of its configuration for example.
     """
     if not output.suffix:
         raise UsageError(f"{output}: name a .png, .pdf or .svg file")
-    figure = _figure(history)
-    try:
-        figure.savefig(output, dpi=110)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{output}: cannot write the plot: {error}") from error
+    with _drawing():
+        figure = _figure(history)
+        try:
+            figure.savefig(output, dpi=110)
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{output}: cannot write the plot: {error}") from error
 
 
 def plot_bytes(history: History) -> bytes:
@@ -39,10 +47,40 @@ def plot_bytes(history: History) -> bytes:
 
     Raises:
         UsageError: the pool has no merge yet.
+        PoolrlError: as ``plot_history``.
     """
     buffer = BytesIO()
-    _figure(history).savefig(buffer, dpi=110, format="png")
+    with _drawing():
+        _figure(history).savefig(buffer, dpi=110, format="png")
     return buffer.getvalue()
+
+
+@contextmanager
+def _drawing() -> Iterator[None]:
+    """Draw without a window and without matplotlib's messages, and convert what it raises into one
+    line.
+
+    Raises:
+        PoolrlError: it raised something else than this package's errors.
+    """
+    # matplotlib cannot even be imported with a backend that it does not know, such as a notebook's
+    # elsewhere, and none is used here.
+    backend = os.environ.pop("MPLBACKEND", None)
+    # It has a message for every letter that a font lacks, and every key of an old matplotlibrc.
+    logger = logging.getLogger("matplotlib")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    except PoolrlError:
+        raise
+    except Exception as error:
+        raise PoolrlError(f"cannot draw: {printable(one_line(error), 300)}") from error
+    finally:
+        logger.setLevel(level)
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
 
 
 def _figure(history: History) -> Any:
@@ -71,7 +109,7 @@ def _figure(history: History) -> Any:
     axes[0].legend(loc="lower right", fontsize="small", framealpha=0.9)
     spec = history.pool.spec
     figure.suptitle(
-        f"{history.pool.layout.root.name}: {spec.task.id}, {spec.pool.count} branches, "
+        f"{printable(history.pool.layout.root.name)}: {spec.task.id}, {spec.pool.count} branches, "
         f"seed {spec.pool.seed}",
         fontsize="medium",
         parse_math=False,  # a name may contain dollar signs

@@ -27,7 +27,7 @@ class RunProgress:
             history: refreshed by the caller.
             iterations: number of the last iteration of the run.
             deadline: Unix time at which the run ends at the latest, if there is one.
-            console: to write to.
+            console: to write to; of ``report.console.make_console``.
         """
         self._history = history
         self._iterations = iterations
@@ -42,7 +42,7 @@ class RunProgress:
             TimeElapsedColumn(),
             TextColumn("{task.description}"),
             console=console,
-            disable=not console.is_terminal,
+            disable=not console.is_interactive,
         )
         self._task = self._bar.add_task(
             "starting workers", total=iterations, completed=max(0, self._shown)
@@ -73,7 +73,7 @@ class RunProgress:
     def _show(self, merge: MergeRecord) -> None:
         text = f"score {_number(merge.champion.score)}, {self._speed()}"
         self._bar.update(self._task, completed=merge.iteration, description=text)
-        if not self._console.is_terminal:
+        if not self._console.is_interactive:
             again = _number(merge.parent_score)
             self._console.print(
                 f"iteration {merge.iteration}/{self._iterations}: "

@@ -68,8 +68,12 @@ def test_history_in_every_format(place: Path) -> None:
         io.StringIO(in_process("history", "pool", "--format", "csv", cwd=place).stdout)
     )
     assert len(csv) == rows
-    lines = in_process("history", "pool", "--format", "json", cwd=place).stdout.splitlines()
+    lines = in_process("history", "pool", "--format", "jsonl", cwd=place).stdout.splitlines()
     assert [json.loads(line)["kind"] for line in lines] == csv["kind"].tolist()
+    array = json.loads(in_process("history", "pool", "--format", "json", cwd=place).stdout)
+    assert array == [json.loads(line) for line in lines]
+    assert [row["finished"] for row in array] == csv["finished"].tolist()
+    assert list(array[0]) == list(csv.columns)
     assert len(in_process("history", "pool", cwd=place).stdout.splitlines()) == rows + 1
     branches = csv[csv["kind"] == "branch"]
     assert branches["learning_rate"].tolist() == [0.01, 0.3, 0.01] * 3

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from poolrl.config import tables
+from poolrl.config.run_options import RunOptions
 from poolrl.errors import UsageError
+from poolrl.pool.directory import make_pool, open_pool
+from tests.conftest import tiny_spec
 
 
 @pytest.mark.parametrize(
@@ -58,3 +63,31 @@ def test_infinities_have_an_identity_and_nan_has_none() -> None:
 
 def test_what_toml_cannot_hold_is_left_out() -> None:
     assert tables.without_none({"a": None, "b": {"c": None, "d": 1}}) == {"b": {"d": 1}}
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_bytes(b"\xef\xbb\xbf[pool]\r\ncount = 3\r\n")
+    assert tables.read_toml(path) == {"pool": {"count": 3}}
+    path.write_bytes(b"\xef\xbb\xbf")
+    assert tables.read_toml(path) == {}
+
+
+def test_two_marks_or_another_encoding_are_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    for data, word in (
+        (b"\xef\xbb\xbf\xef\xbb\xbf[pool]", "not valid TOML"),
+        ("[pool]".encode("utf-16"), "UTF-16; write it in UTF-8"),
+        ("\ufeff[pool]".encode("utf-16-be"), "UTF-16; write it in UTF-8"),
+    ):
+        path.write_bytes(data)
+        with pytest.raises(UsageError, match=word):
+            tables.read_toml(path)
+
+
+def test_a_pool_whose_files_an_editor_has_marked_is_the_same(tmp_path: Path) -> None:
+    pool = make_pool(tmp_path / "pool", tiny_spec(), RunOptions(iterations=7))
+    for path in (pool.layout.spec, pool.layout.root / "run.toml"):
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    again = open_pool(pool.layout.root)
+    assert (again.spec, again.run) == (pool.spec, pool.run)

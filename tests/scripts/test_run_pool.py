@@ -49,13 +49,13 @@ def spooled(tmp_path: Path) -> Path:
 
 def test_by_hand_it_is_poolrl_run(tmp_path: Path, echo: str) -> None:
     said = bash(SCRIPT, "--seed", "3", folder=tmp_path, POOLRL_PYTHON=echo)
-    assert said == (0, ["-m poolrl run --seed 3"])
+    assert said == (0, ["-P -m poolrl run --seed 3"])
 
 
 def test_in_an_array_it_is_one_worker(spooled: Path, tmp_path: Path, echo: str) -> None:
     task = {"SLURM_JOB_ID": "9", "SLURM_ARRAY_TASK_ID": "0", "SLURM_SUBMIT_DIR": str(ROOT)}
     said = bash(spooled, "--seed", "3", folder=tmp_path, POOLRL_PYTHON=echo, **task)
-    assert said == (0, ["-m poolrl run --one-worker --seed 3"])
+    assert said == (0, ["-P -m poolrl run --one-worker --seed 3"])
 
 
 def test_an_environment_of_ones_own_needs_no_set_up(tmp_path: Path) -> None:
@@ -72,4 +72,4 @@ def test_a_copy_elsewhere_needs_to_be_told_where_the_project_is(
         f"run_pool.sh: {tmp_path} is not poolrl's folder: submit from there, or set POOLRL_HOME "
         "to it"
     )
-    assert bash(spooled, folder=tmp_path, POOLRL_HOME=str(ROOT), **job) == (0, ["-m poolrl run"])
+    assert bash(spooled, folder=tmp_path, POOLRL_HOME=str(ROOT), **job) == (0, ["-P -m poolrl run"])

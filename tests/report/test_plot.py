@@ -1,0 +1,105 @@
+"""A picture that cannot be drawn: the result is told, and the failure is one line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from poolrl.config.run_options import RunOptions
+from poolrl.pool.directory import make_pool
+from poolrl.pool.stop_criteria import StopCriteria
+from poolrl.worker.loop import Worker
+from tests.conftest import tiny_spec
+from tests.helpers.command_line import settings
+from tests.helpers.waiting import TIMEOUT_SECONDS
+
+ROOT = str(Path(__file__).parent.parent.parent)
+
+
+def poolrl(folder: Path, *arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "poolrl", *map(str, arguments)],
+        cwd=folder,
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=TIMEOUT_SECONDS,
+    )
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> Path:
+    """A folder with configurations of matplotlib that are broken, and a broken matplotlib."""
+    (tmp_path / "no_text").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "latex").write_text("text.usetex: True\n")
+    (tmp_path / "old").write_text("backend: Qt4Agg\ntext.latex.unicode: True\nfont.family: Nowhere")
+    (tmp_path / "absent").mkdir()
+    (tmp_path / "absent" / "matplotlib.py").write_text("raise ImportError('of no\\nuse')\n")
+    return tmp_path
+
+
+CANNOT = [{"MATPLOTLIBRC": "no_text"}, {"MATPLOTLIBRC": "latex", "PATH": ""}]
+CANNOT += [{"PYTHONPATH": f"absent{os.pathsep}{ROOT}"}]
+
+CAN = [{"MPLBACKEND": "module://matplotlib_inline.backend_inline"}, {"MPLBACKEND": "Qt4Agg"}]
+CAN += [{"MPLBACKEND": "nonsense"}, {"MPLBACKEND": "TkAgg", "DISPLAY": ":99"}]
+CAN += [{"MATPLOTLIBRC": "old"}, {"MPLCONFIGDIR": "/dev/null/nowhere"}, {"HOME": "/dev/null"}]
+
+
+@pytest.mark.parametrize("variables", CANNOT, ids=str)
+@pytest.mark.parametrize("command", [["run", "--workers", "2"], ["run", "--one-worker"]])
+def test_a_run_tells_its_result(
+    broken: Path, command: list[str], variables: dict[str, str]
+) -> None:
+    done = poolrl(
+        broken, *command, "--pool-directory", "pool", "--iterations", 1, *settings(), **variables
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    (*_, result, agent, history, plot) = done.stdout.splitlines()
+    assert "result: mean return" in result
+    assert "agent: " in agent
+    assert "history: pool/history.csv" in history
+    assert "warning: no plot: cannot draw: " in plot
+    assert (broken / "pool" / "history.csv").exists()
+    assert not (broken / "pool" / "history.png").exists()
+
+
+@pytest.mark.parametrize("variables", CAN, ids=str)
+def test_what_a_picture_does_not_need_does_not_hinder_it(
+    broken: Path, variables: dict[str, str]
+) -> None:
+    options = ["--pool-directory", "pool", "--iterations", 1, "--workers", 2, *settings()]
+    done = poolrl(broken, "run", *options, **variables)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1] == "plot:    pool/history.png"
+    assert (broken / "pool" / "history.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_plot_fails_in_one_line(broken: Path) -> None:
+    pool = make_pool(broken / "pool", tiny_spec(), RunOptions())
+    Worker(pool, StopCriteria(1)).run()
+    for variables in CANNOT:
+        done = poolrl(broken, "plot", "pool", "-o", "x.png", **variables)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+        assert done.stderr.startswith("poolrl: cannot draw: ")
+        assert not (broken / "x.png").exists()
+    for variables in CAN:
+        done = poolrl(broken, "plot", "pool", "-o", "x.png", **variables)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "x.png\n", "")
+
+
+def test_a_picture_that_cannot_be_written(tmp_path: Path) -> None:
+    options = ["--pool-directory", "pool", "--workers", 2, *settings()]
+    assert poolrl(tmp_path, "run", *options, "--iterations", 1).returncode == 0
+    picture = tmp_path / "pool" / "history.png"
+    picture.unlink()
+    picture.mkdir()
+    done = poolrl(tmp_path, "run", *options, "--iterations", 2)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "result: mean return" in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("warning: no plot: ")
