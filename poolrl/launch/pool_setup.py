@@ -85,7 +85,7 @@ def validate(
     spec = replace(spec, task=world if existing is None else _with_recorded_path(existing, world))
     if existing is None:
         check_task(spec.task)
-    spec, data = _with_hashes(spec, from_agent)
+    spec, data = _with_hashes(spec, from_agent, existing)
     if (
         existing is not None
         and existing.spec.task.id == spec.task.id
@@ -99,8 +99,15 @@ def validate(
     return spec, run, data
 
 
-def _with_hashes(spec: Spec, from_agent: Path | None) -> tuple[Spec, bytes | None]:
+def _with_hashes(
+    spec: Spec, from_agent: Path | None, existing: Pool | None
+) -> tuple[Spec, bytes | None]:
     """Check what a specification names, and add the hashes of it.
+
+    Args:
+        spec: of the configuration.
+        from_agent: file of the first agent.
+        existing: the pool, if there is one.
 
     Returns:
         The specification, and the content of the file of the first agent, if there is one.
@@ -108,7 +115,7 @@ def _with_hashes(spec: Spec, from_agent: Path | None) -> tuple[Spec, bytes | Non
     Raises:
         UsageError: the model has another hash, or network or agent do not suit the task.
     """
-    computation = UnitComputation(spec)
+    computation = UnitComputation(spec, pool=existing)
     fingerprint = computation.model_sha256
     if spec.task.model_sha256 not in ("", fingerprint):
         raise UsageError(

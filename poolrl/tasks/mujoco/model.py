@@ -11,6 +11,7 @@ from pathlib import Path
 
 import mujoco
 import numpy as np
+from numpy.typing import NDArray
 
 from poolrl.errors import UsageError
 
@@ -78,6 +79,13 @@ def _can_collide(model: mujoco.MjModel) -> bool:
     compatible = model.geom_contype[:, None] & model.geom_conaffinity
     np.fill_diagonal(compatible, 0)
     return bool(compatible.any())
+
+
+def without_control_range(model: mujoco.MjModel) -> NDArray[np.bool_]:
+    """Return which actuators have no control range, (nu,): MuJoCo compiles one of 0 to 0."""
+    low, high = model.actuator_ctrlrange.T
+    free: NDArray[np.bool_] = (model.actuator_ctrllimited == 0) & (low >= high)
+    return free
 
 
 def body_id(model: mujoco.MjModel, body: int | str, key: str = "xml_file") -> int:
