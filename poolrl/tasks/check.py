@@ -105,9 +105,7 @@ def try_task(task: Task, world: World) -> None:
     """
     generator = np.random.default_rng(0)
     if task.action_space.shape == (0,):
-        raise UsageError(
-            f"task: {world.id}: there is nothing to control: the model has no actuator"
-        )
+        raise UsageError(f"task: {world.id} with these arguments: the model has no actuator")
     try:
         with blamed(world):
             task.reset(np.arange(1), [generator])

@@ -113,7 +113,7 @@ class UnitComputation:
         self._tasks: dict[int, Task] = {}
         self._task = self.make_task(1)
         self._action_space = _action_space(self._task, pool)
-        self.model_sha256 = tasks.fingerprint(self._task)
+        self.model_sha256 = tasks.fingerprint(self._task, spec.task)
         try_task(self._task, spec.task)
 
     def make_task(self, episodes: int) -> Task:

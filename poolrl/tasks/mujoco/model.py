@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poolrl.errors import UsageError
+from poolrl.tasks.mujoco.asset_paths import serialized
 
 ASSETS = Path(__file__).parent / "assets"
 """Folder of poolrl's models."""
@@ -50,10 +51,24 @@ def load_model(xml_file: str) -> mujoco.MjModel:
     if not os.path.isfile(path):
         raise UsageError(f"task.kwargs.xml_file: no such file: {path}")
     try:
-        return mujoco.MjModel.from_xml_path(str(path))
+        return _compiled(path)
     except ValueError as error:
         reason = " ".join(str(error).split())
         raise UsageError(f"task.kwargs.xml_file: {path}: {reason}") from error
+
+
+def _compiled(path: Path) -> mujoco.MjModel:
+    """Compile a file with its neighbours; those of a link are before those of its target."""
+    try:
+        return mujoco.MjModel.from_xml_path(str(path))
+    except ValueError:
+        if not path.is_symlink():
+            raise
+        try:
+            return mujoco.MjModel.from_xml_path(str(path.resolve()))
+        except ValueError:
+            pass
+        raise
 
 
 def without_idle_stages(model: mujoco.MjModel) -> mujoco.MjModel:
@@ -111,6 +126,4 @@ def body_id(model: mujoco.MjModel, body: int | str, key: str = "xml_file") -> in
 def model_sha256(model: mujoco.MjModel) -> str:
     """Compute the SHA-256 of a compiled model in MuJoCo's binary format, which differs between
     versions of MuJoCo."""
-    buffer = np.empty(mujoco.mj_sizeModel(model), np.uint8)
-    mujoco.mj_saveModel(model, None, buffer)
-    return hashlib.sha256(buffer.tobytes()).hexdigest()
+    return hashlib.sha256(serialized(model)).hexdigest()
