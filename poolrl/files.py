@@ -65,9 +65,17 @@ def read_plain(path: str | Path, most: int, *, follow: bool = True) -> bytes:
 
 
 def absolute(text: str) -> str:
-    """Return an absolute path without ``~`` and links; what is no path is returned unchanged."""
+    """Return an absolute path without ``~``, through folders that are no links.
+
+    The file itself may be a link, since its neighbours are those of the link: a store that keeps
+    contents by their hash has none beside the target. What is no path is returned unchanged.
+    """
     try:
-        return os.path.realpath(os.path.expanduser(text))
+        path = os.path.expanduser(text)
+        folder, name = os.path.split(path)
+        if name in ("", os.curdir, os.pardir):
+            return os.path.realpath(path)
+        return os.path.join(os.path.realpath(folder), name)
     except ValueError:
         return text
 
@@ -75,6 +83,16 @@ def absolute(text: str) -> str:
 def path_text(path: Path) -> str:
     """Return a path as text, with escapes for the bytes that are no text."""
     return os.fsencode(path).decode(errors="backslashreplace")
+
+
+def is_same(one: str, other: str) -> bool:
+    """Whether two paths are those of one file, without ``~`` and links; it need not exist."""
+    try:
+        return os.path.realpath(os.path.expanduser(one)) == os.path.realpath(
+            os.path.expanduser(other)
+        )
+    except ValueError:
+        return False
 
 
 def printable(text: str, most: int = 2000) -> str:

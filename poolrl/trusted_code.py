@@ -65,7 +65,7 @@ def source(reference: str, key: str) -> Path:
         folders = spec.submodule_search_locations if spec is not None else None
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
         raise UsageError(f"{key}: {reference}: no module {location} in Python's path")
-    return Path(spec.origin).resolve()
+    return Path(files.absolute(spec.origin))
 
 
 def sha256(reference: str, key: str) -> str:
@@ -193,8 +193,10 @@ class TrustedCode:
             name, folder, package = location, str(Path.cwd()), location.rpartition(".")[0]
         if (name, digest) in self._modules:
             return self._modules[name, digest]
-        if folder not in sys.path:
-            sys.path.append(folder)  # so that the file can import its neighbours
+        # So that the file can import its neighbours: those of a link before those of its target.
+        for each in (folder, str(file.resolve().parent)) if _is_path(location) else (folder,):
+            if each not in sys.path:
+                sys.path.append(each)
         if package:
             import_module(package)
         module = ModuleType(name)

@@ -53,13 +53,16 @@ def train(
     return training
 
 
-def initial_agent(spec: Spec, task: Task, streams: Streams) -> Agent:
+def initial_agent(
+    spec: Spec, task: Task, streams: Streams, action_space: SpaceSpec | None = None
+) -> Agent:
     """Make a new agent with random weights.
 
     Args:
         spec: task, network and learner.
         task: gives the spaces and the time limit.
         streams: random streams of the initial unit of work.
+        action_space: to act in; ``None`` for the task's.
 
     Raises:
         UsageError: the network's distribution does not suit the actions, or it is far too large.
@@ -67,15 +70,16 @@ def initial_agent(spec: Spec, task: Task, streams: Streams) -> Agent:
     size = task.observation_space.shape[0]
     generator = streams.generator(Purpose.INITIALISE)
     network = spec.network
+    actions = action_space or SpaceSpec.of_actions(task.action_space)
     if network.distribution == "auto":
-        network = replace(network, distribution=default_distribution(task.action_space))
+        network = replace(network, distribution=default_distribution(actions.space()))
     world = replace(spec.task, max_episode_steps=time_limit(task))
     metadata = AgentMetadata(
         task=spec.task.id,
         max_episode_steps=world.max_episode_steps,
         observation_space=SpaceSpec.of(task.observation_space),
-        action_space=SpaceSpec.of(task.action_space),
+        action_space=actions,
         learner=str(type(spec.learner).__struct_config__.tag),
         network=network,
     ).in_world(world)
-    return Agent(initial_arrays(network, size, task.action_space, generator), metadata)
+    return Agent(initial_arrays(network, size, actions.space(), generator), metadata)

@@ -48,7 +48,8 @@ def command(
 
     agent = _champion(agent_or_pool) if os.path.isdir(agent_or_pool) else _agent(agent_or_pool)
     world = agent.metadata.world
-    kwargs = tasks.with_absolute_paths({**world.kwargs, **dict(arguments)})
+    given = tasks.with_absolute_paths(dict(arguments), world.id)
+    kwargs = tasks.with_absolute_paths(world.kwargs) | given
     world = tasks.permit(replace(world, kwargs=kwargs), task_id, trust=trust)
     with tasks.blamed(world):
         summary = evaluate_agent(

@@ -15,10 +15,11 @@ from poolrl.agent import Agent
 from poolrl.config.loading import load, load_over
 from poolrl.config.run_options import RunOptions
 from poolrl.config.schema import Spec, World
-from poolrl.errors import UsageError
+from poolrl.errors import IncompatiblePool, UsageError
 from poolrl.pool.directory import Pool, make_pool, open_pool
 from poolrl.storage.layout import Layout
 from poolrl.tasks.check import check_task
+from poolrl.tasks.model_paths import ModelPaths
 from poolrl.worker.unit_computation import UnitComputation
 
 
@@ -74,18 +75,22 @@ def validate(
         spec, run = load_over(existing.spec, existing.run, overrides)
     else:
         spec, run = load(config_file, overrides)
-    task = replace(
-        spec.task,
-        id=tasks.absolute(spec.task.id),
-        kwargs=tasks.with_absolute_paths(spec.task.kwargs),  # workers may run in another directory
-    )
+    task = replace(spec.task, id=tasks.absolute(spec.task.id))
+    kwargs = tasks.with_absolute_paths(task.kwargs, task.id)  # workers may run in another directory
+    if existing is not None:
+        # A pool of an earlier version may have recorded what was given.
+        recorded = existing.spec.task.kwargs
+        kwargs |= {
+            name: value for name, value in task.kwargs.items() if value == recorded.get(name)
+        }
+    task = replace(task, kwargs=kwargs)
     if existing is not None and existing.spec.task.id == task.id and not task.source_sha256:
         task = replace(task, source_sha256=existing.spec.task.source_sha256)
     world = tasks.permit(task, named, trust=trust)
-    spec = replace(spec, task=world if existing is None else _with_recorded_path(existing, world))
+    spec = replace(spec, task=world if existing is None else _with_recorded_paths(existing, world))
     if existing is None:
         check_task(spec.task)
-    spec, data = _with_hashes(spec, from_agent)
+    spec, data = _with_hashes(spec, from_agent, existing)
     if (
         existing is not None
         and existing.spec.task.id == spec.task.id
@@ -99,8 +104,15 @@ def validate(
     return spec, run, data
 
 
-def _with_hashes(spec: Spec, from_agent: Path | None) -> tuple[Spec, bytes | None]:
+def _with_hashes(
+    spec: Spec, from_agent: Path | None, existing: Pool | None
+) -> tuple[Spec, bytes | None]:
     """Check what a specification names, and add the hashes of it.
+
+    Args:
+        spec: of the configuration.
+        from_agent: file of the first agent.
+        existing: the pool, if there is one.
 
     Returns:
         The specification, and the content of the file of the first agent, if there is one.
@@ -108,7 +120,10 @@ def _with_hashes(spec: Spec, from_agent: Path | None) -> tuple[Spec, bytes | Non
     Raises:
         UsageError: the model has another hash, or network or agent do not suit the task.
     """
-    computation = UnitComputation(spec)
+    expected = spec.task
+    if existing is not None and existing.spec.task.id == spec.task.id:
+        expected = replace(expected, model_sha256=existing.spec.task.model_sha256)
+    computation = UnitComputation(replace(spec, task=expected), pool=existing)
     fingerprint = computation.model_sha256
     if spec.task.model_sha256 not in ("", fingerprint):
         raise UsageError(
@@ -132,22 +147,50 @@ def _with_hashes(spec: Spec, from_agent: Path | None) -> tuple[Spec, bytes | Non
     return replace(spec, initial_agent_sha256=hashlib.sha256(data).hexdigest()), data
 
 
-def _with_recorded_path(existing: Pool, task: World) -> World:
-    """The task with the model's path that the pool records, if the model at the given path is the
+def _with_recorded_paths(existing: Pool, task: World) -> World:
+    """The task with the paths that the pool records, where the files at the given paths are the
     same; otherwise the task unchanged.
+
+    A model is the same if its hash is. Where the pool has none, and for other files, it must be
+    that the recorded one is not there.
 
     Raises:
         UsageError: there is no model at the given path.
     """
     own = existing.spec.task
-    recorded, given = (world.kwargs.get("xml_file") for world in (own, task))
-    if recorded in (None, given) or not isinstance(given, str) or not own.model_sha256:
+    if own.id != task.id:
         return task
-    moved = replace(own, kwargs={**own.kwargs, "xml_file": given})
-    if tasks.fingerprint(tasks.make(moved, 1)) != own.model_sha256:
-        return task  # another model, which the caller refuses
-    tasks.move_model(own, {"xml_file": given})
-    return replace(task, kwargs={**task.kwargs, "xml_file": recorded})
+    kwargs = dict(task.kwargs)
+    for name, given in task.kwargs.items():
+        recorded = own.kwargs.get(name)
+        if recorded in (None, given) or not (isinstance(recorded, str) and isinstance(given, str)):
+            continue
+        if name == "xml_file" and own.model_sha256:
+            same = files.is_same(recorded, given) or _is_model(existing, given)
+        elif tasks.names_other_file(own, name):
+            gone = not os.path.exists(recorded) and os.path.exists(given)
+            same = files.is_same(recorded, given) or gone
+        else:
+            continue
+        if same:
+            if not files.is_same(recorded, given):
+                tasks.move_model(own, {name: given})
+            kwargs[name] = recorded
+    return replace(task, kwargs=kwargs)
+
+
+def _is_model(existing: Pool, path: str) -> bool:
+    """Whether the model of a pool may be the one at a path: it has the same hash, or this is
+    another version of MuJoCo."""
+    own = existing.spec.task
+    moved = ModelPaths()
+    moved.move(str(own.kwargs["xml_file"]), path)
+    made = tasks.make(own, 1, model_paths=moved)
+    try:
+        existing.model_difference(tasks.fingerprint(made, own, model_paths=moved))
+    except IncompatiblePool:
+        return False
+    return True
 
 
 def task_arguments(spec: Spec, overrides: Mapping[str, Any]) -> list[str]:
@@ -156,6 +199,6 @@ def task_arguments(spec: Spec, overrides: Mapping[str, Any]) -> list[str]:
     if tasks.needs_permission(spec.task):
         named = "task.id" in overrides
         arguments += ["--task", tasks.absolute(overrides["task.id"])] if named else ["--trust"]
-    if (path := tasks.new_place(spec.task)) is not None:
-        arguments += ["--task-arg", f"xml_file={path}"]
+    for name, path in tasks.new_places(spec.task).items():
+        arguments += ["--task-arg", f"{name}={path}"]
     return arguments

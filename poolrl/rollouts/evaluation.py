@@ -128,8 +128,14 @@ def evaluate_agent(
     """
     metadata = agent.metadata
     task = tasks.make(world, min(episodes, simulations))
-    for name in ("observation_space", "action_space"):
-        if SpaceSpec.of(getattr(task, name)) != getattr(metadata, name):
+    fits = {
+        "observation_space": metadata.observation_space == SpaceSpec.of(task.observation_space),
+        "action_space": metadata.action_space.is_earlier_form_of(
+            SpaceSpec.of_actions(task.action_space)
+        ),
+    }
+    for name, fit in fits.items():
+        if not fit:
             raise UsageError(f"the agent's {name} is not that of {metadata.task} here")
     try_task(task, world)
     streams = Streams(seed)

@@ -2,7 +2,13 @@
 
 from poolrl.tasks.base import StepResult, Task
 from poolrl.tasks.factory import fingerprint, make
-from poolrl.tasks.model_paths import move_model, new_place, with_absolute_paths
+from poolrl.tasks.model_paths import (
+    move_model,
+    names_other_file,
+    new_place,
+    new_places,
+    with_absolute_paths,
+)
 from poolrl.tasks.permissions import blamed, needs_permission, permit, same
 from poolrl.tasks.registry import task_class
 from poolrl.tasks.vector import TaskVectorEnv, make_vec
@@ -18,8 +24,10 @@ __all__ = [
     "make",
     "make_vec",
     "move_model",
+    "names_other_file",
     "needs_permission",
     "new_place",
+    "new_places",
     "permit",
     "same",
     "task_class",

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from poolrl.config.schema import World
 from poolrl.errors import PoolrlError, UsageError, one_line
+from poolrl.spaces import VAST, without_vast
 from poolrl.tasks.base import StepResult, Task
 from poolrl.tasks.factory import make
 from poolrl.tasks.permissions import blamed
@@ -55,7 +56,7 @@ def check_task(world: World) -> None:
     def make_short(num_simulations: int, limit: int) -> Task:
         return make(msgspec.structs.replace(plain, max_episode_steps=limit), num_simulations)
 
-    make(world, 1)  # with its own time limit
+    _refuse_dead_actuators(make(world, 1), name)  # with its own time limit
     try:
         with blamed(world):
             check(make_short, name)
@@ -64,6 +65,32 @@ def check_task(world: World) -> None:
     except Exception as error:
         text = one_line(error)
         raise UsageError(f"{name}: {text}") from error
+
+
+def _refuse_dead_actuators(task: Task, name: str) -> None:
+    """Refuse a task whose model has actuators without a control range, if its action space is made
+    from the ranges, as Gymnasium's ``MujocoEnv`` does it, and so permits only 0.
+
+    Args:
+        task: any; it passes without a model of MuJoCo's in an attribute ``model``.
+        name: of the task, for errors.
+
+    Raises:
+        UsageError: names the actuators.
+    """
+    space: Any = task.action_space
+    model: Any = getattr(getattr(task, "environment", task), "model", None)
+    if not isinstance(space, Box) or not hasattr(model, "actuator_ctrllimited"):
+        return
+    if space.shape != (model.nu,):
+        return
+    dead = np.flatnonzero((model.actuator_ctrllimited == 0) & (space.low == space.high))
+    if len(dead):
+        names = ", ".join(model.actuator(i).name or f"number {i}" for i in dead.tolist())
+        raise UsageError(
+            f"{name}: the model has actuators without ctrlrange, which can never move: {names}; "
+            "give them one, or the environment an action_space of its own"
+        )
 
 
 def try_task(task: Task, world: World) -> None:
@@ -77,6 +104,8 @@ def try_task(task: Task, world: World) -> None:
         UsageError: it cannot, with these arguments.
     """
     generator = np.random.default_rng(0)
+    if task.action_space.shape == (0,):
+        raise UsageError(f"task: {world.id} with these arguments: the model has no actuator")
     try:
         with blamed(world):
             task.reset(np.arange(1), [generator])
@@ -136,6 +165,12 @@ class _Checker:
         if isinstance(space, Box):
             if len(space.shape) != 1 or space.dtype.kind != "f" or space.shape == (0,):
                 self.refuse(f"action_space must be a Box of one dimension and of floats: {space}")
+            if space.dtype not in (np.float32, np.float64):
+                self.refuse(f"action_space must be of float32 or float64: {space}")
+            if not ((space.low <= space.high) & (space.low < VAST) & (space.high > -VAST)).all():
+                self.refuse(
+                    f"action_space has a range without a number that could be used: {space}"
+                )
         elif isinstance(space, MultiDiscrete):
             if len(space.shape) != 1 or space.start.any():
                 self.refuse(f"action_space must have one dimension, and start at 0: {space}")
@@ -280,8 +315,9 @@ def sample_action(task: Task, generator: np.random.Generator) -> NDArray[Any]:
     if isinstance(space, MultiDiscrete):
         action = generator.integers(space.nvec).astype(np.int64)
     else:
-        low = np.where(space.bounded_below, space.low, np.minimum(space.high - 1, -1))
-        high = np.where(space.bounded_above, space.high, np.maximum(space.low + 1, 1))
+        lowest, highest = without_vast(space.low, space.high)
+        low = np.where(np.isfinite(lowest), lowest, np.minimum(highest - 1, -1))
+        high = np.where(np.isfinite(highest), highest, np.maximum(lowest + 1, 1))
         action = np.clip(generator.uniform(low, high).astype(np.float32), space.low, space.high)
     return np.tile(action, (task.num_simulations, 1))
 

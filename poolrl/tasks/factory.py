@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import os
 from typing import Any
 
-from poolrl.config.schema import World
+from poolrl.config.schema import TaskSpec, World
 from poolrl.errors import UsageError, one_line
 from poolrl.tasks.base import Task
 from poolrl.tasks.model_paths import MODEL_PATHS, ModelPaths
@@ -19,7 +20,7 @@ from poolrl.tasks.registry import (
     unknown_argument,
 )
 from poolrl.tasks.variants import with_variants
-from poolrl.trusted_code import TrustedCode
+from poolrl.trusted_code import TrustedCode, names_code
 
 
 def make(
@@ -57,14 +58,44 @@ def make(
         return with_variants(made, world)
 
 
-def fingerprint(task: Task) -> str:
-    """Compute the SHA-256 of a task's compiled model; empty where the task has no model."""
+def fingerprint(
+    task: Task,
+    world: TaskSpec | None = None,
+    *,
+    code: TrustedCode = USER_TASKS,
+    model_paths: ModelPaths = MODEL_PATHS,
+) -> str:
+    """Compute the SHA-256 of a task's compiled model; empty where the task has no model.
+
+    A compiled model contains the paths of its files. If the task's model, or the file of a user's
+    own task, has moved, and the model would have the recorded hash at its recorded place, then that
+    hash is returned.
+
+    Args:
+        task: that was made for ``world``.
+        world: with the recorded hash, paths and arguments; ``None`` for the hash at this place.
+        code: holds the permissions to run users' code, and where their files are.
+        model_paths: maps the paths of models that have moved.
+    """
     model = getattr(task, "model", None)
     if model is None:
         return ""
+    from poolrl.tasks.mujoco.asset_paths import sha256s_elsewhere
     from poolrl.tasks.mujoco.model import model_sha256
 
-    return model_sha256(model)
+    own = model_sha256(model)
+    if world is None or world.model_sha256 in ("", own):
+        return own
+    folders = model_paths.folders(world.kwargs)
+    known = code.permitted(world.id, world.source_sha256) if names_code(world.id) else None
+    if known is not None and known.entry is not None:
+        folders.append((str(known.file.parent), os.path.dirname(world.id.rpartition(":")[0])))
+    for here, recorded in folders:
+        if not (os.path.isabs(here) and os.path.isabs(recorded)) or here == recorded:
+            continue
+        if world.model_sha256 in sha256s_elsewhere(model, here, recorded):
+            return world.model_sha256
+    return own
 
 
 def _make_plain(
@@ -87,7 +118,7 @@ def _make_plain(
         num_simulations,
         spec=environment_spec(world.id, entry),
         max_episode_steps=world.max_episode_steps,
-        kwargs=world.kwargs,
+        kwargs=model_paths.resolved(world.kwargs),
     )
 
 
@@ -105,8 +136,7 @@ def _instantiate(
             raise unknown_argument(world.id, name, known)
         example = value if takes(known[name].annotation, value) else known[name].default
         kwargs[name] = like(example, value, f"task.kwargs.{name}")
-    if isinstance(file := kwargs.get("xml_file"), str):
-        kwargs["xml_file"] = model_paths.resolve(file)
+    kwargs = model_paths.resolved(kwargs)
     limit = world.max_episode_steps or default_limit
     if not limit:
         raise UsageError(f"task.max_episode_steps: {world.id} has no time limit of its own; set it")

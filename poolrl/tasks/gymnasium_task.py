@@ -16,7 +16,7 @@ from gymnasium.envs.registration import EnvSpec
 from numpy.typing import NDArray
 
 from poolrl.errors import UsageError, one_line
-from poolrl.spaces import ActionSpace
+from poolrl.spaces import ActionSpace, without_vast
 from poolrl.tasks.base import Ids, StepResult, Task
 from poolrl.tasks.gymnasium_ids import KEEP_STATE, arguments
 from poolrl.tasks.registry import unknown_argument
@@ -98,6 +98,11 @@ class GymnasiumTask(Task):
     def diverged(self) -> NDArray[np.bool_]:
         return self._diverged.copy()
 
+    @property
+    def environment(self) -> gymnasium.Env[Any, Any]:
+        """The first simulation's environment, without wrappers."""
+        return self._environments[0].unwrapped
+
     def _store(self, i: int, observation: Any) -> None:
         flat: Any = spaces.flatten(self._inner, observation)
         self._observation[i] = flat
@@ -158,9 +163,9 @@ def action_space(
         )
     if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating):
         box = space
-        low, high = box.low.ravel().astype(np.float32), box.high.ravel().astype(np.float32)
+        low, high = without_vast(box.low.ravel(), box.high.ravel())
         return (
-            spaces.Box(low, high, dtype=np.float32),
+            spaces.Box(low.astype(np.float32), high.astype(np.float32), dtype=np.float32),
             # A bound that is rounded to float32 may be outside the environment's own.
             lambda action: np.clip(action.reshape(box.shape).astype(box.dtype), box.low, box.high),
         )

@@ -8,13 +8,14 @@ from importlib.util import find_spec
 from typing import Any
 
 import gymnasium
+import numpy as np
 from gymnasium.envs.registration import load_env_creator
 from gymnasium.spaces import Box, Discrete
 from msgspec import Struct
 
 from poolrl.config.schema import World
 from poolrl.errors import UsageError
-from poolrl.spaces import ActionSpace
+from poolrl.spaces import ActionSpace, without_vast
 from poolrl.tasks.base import Task
 from poolrl.tasks.factory import make
 from poolrl.tasks.gymnasium_ids import (
@@ -151,9 +152,10 @@ def _long(space: ActionSpace) -> str:
         return f"{text}, from {space.start}"
     if not isinstance(space, Box):
         return text
-    if not (space.bounded_below.any() or space.bounded_above.any()):
+    low, high = without_vast(space.low, space.high)
+    if not (np.isfinite(low).any() or np.isfinite(high).any()):
         return f"{text}, unbounded"
-    return f"{text}, from {_numbers(space.low)} to {_numbers(space.high)}"
+    return f"{text}, from {_numbers(low)} to {_numbers(high)}"
 
 
 def _numbers(values: Iterable[Any]) -> str:

@@ -1,21 +1,25 @@
-"""Paths of model files: made absolute, and mapped where a file has moved.
+"""Paths of models and other files: made absolute, and mapped where a file has moved.
 
-The path of a model has no effect on a pool's results, but is recorded in its specification and its
+The path of a file has no effect on a pool's results, but is recorded in its specification and its
 agents. So a file that has moved is mapped in this process only, and the record does not change.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from poolrl import files
 from poolrl.config.schema import World
 from poolrl.errors import UsageError
+from poolrl.tasks.registry import REGISTRY
 
 
 class ModelPaths:
-    """Recorded paths of models -> their paths on this machine."""
+    """Recorded paths of files -> their paths on this machine."""
 
     def __init__(self) -> None:
         self._moved: dict[str, str] = {}
@@ -29,24 +33,38 @@ class ModelPaths:
         return self._moved.get(recorded)
 
     def resolve(self, recorded: str) -> str:
-        """Return the path of a recorded model on this machine."""
+        """Return the path of a recorded file on this machine."""
         return self._moved.get(recorded, recorded)
+
+    def resolved(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a task's arguments with the paths on this machine."""
+        return {
+            name: self.resolve(value) if isinstance(value, str) else value
+            for name, value in kwargs.items()
+        }
+
+    def folders(self, kwargs: Mapping[str, Any]) -> list[tuple[str, str]]:
+        """Return the folders of the files that have moved: those here, and the recorded ones."""
+        moved = [(self._moved.get(value), value) for value in kwargs.values() if _is_text(value)]
+        return [(os.path.dirname(here), os.path.dirname(there)) for here, there in moved if here]
 
 
 MODEL_PATHS = ModelPaths()
-"""The models that have moved, for the functions below and ``poolrl.tasks.make``."""
+"""The files that have moved, for the functions below and ``poolrl.tasks.make``."""
 
 
 def move_model(
     world: World, arguments: dict[str, Any], *, model_paths: ModelPaths = MODEL_PATHS
 ) -> None:
-    """Map the path of a recorded world's model to its new path.
+    """Map the path of a recorded world's model, or of another file of a user's task, to its new
+    path.
 
     Whether both are the same model is for the caller to check, by ``fingerprint``.
 
     Args:
         world: of a pool.
-        arguments: of the command line; only ``xml_file`` is permitted.
+        arguments: of the command line; ``xml_file``, and arguments of tasks other than poolrl's
+            for which the pool records an absolute path.
         model_paths: where the new path is stored.
 
     Raises:
@@ -54,7 +72,8 @@ def move_model(
     """
     for name, value in arguments.items():
         recorded = world.kwargs.get(name)
-        if name != "xml_file" or not isinstance(value, str):
+        is_file = name == "xml_file" or names_other_file(world, name)
+        if not is_file or not isinstance(value, str):
             raise UsageError(
                 f"--task-arg {name}: a pool's arguments are its own; none but xml_file=PATH may "
                 f"be given, where the model has moved"
@@ -64,16 +83,76 @@ def move_model(
         model_paths.move(recorded, value)
 
 
+def names_other_file(world: World, name: str) -> bool:
+    """Whether an argument of a task other than poolrl's is recorded as an absolute path."""
+    recorded = world.kwargs.get(name)
+    return world.id not in REGISTRY and isinstance(recorded, str) and os.path.isabs(recorded)
+
+
+def new_places(world: World, *, model_paths: ModelPaths = MODEL_PATHS) -> dict[str, str]:
+    """Return the arguments of a world whose files have moved, with their new paths."""
+    moved = {
+        name: model_paths.moved(value) for name, value in world.kwargs.items() if _is_text(value)
+    }
+    return {name: path for name, path in moved.items() if path is not None}
+
+
 def new_place(world: World, *, model_paths: ModelPaths = MODEL_PATHS) -> str | None:
     """Return the path that a world's model was moved to; ``None`` where it was not."""
-    recorded = world.kwargs.get("xml_file")
-    return model_paths.moved(recorded) if isinstance(recorded, str) else None
+    return new_places(world, model_paths=model_paths).get("xml_file")
 
 
-def with_absolute_paths(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Make the model's path absolute in keyword arguments, for workers with another working
-    directory."""
+def with_absolute_paths(kwargs: Mapping[str, Any], task_id: str = "") -> dict[str, Any]:
+    """Make paths absolute in keyword arguments, for workers with another working directory.
+
+    Of a native task, ``xml_file`` is a path if it begins with ``.`` or ``~``. Of others, every text
+    is one, at any depth, that begins with ``./``, ``../`` or ``~/`` or names a file that exists; a
+    folder must exist and its name contain ``/`` or be ``.`` or ``..``, since a plain word may well
+    be no path.
+
+    Args:
+        kwargs: of the task.
+        task_id: a native task's by default.
+    """
+    if task_id and task_id not in REGISTRY:
+        return {name: _absolute_in(value, name) for name, value in kwargs.items()}
     file = kwargs.get("xml_file")
     if not isinstance(file, str) or not file.startswith((".", "~")):
         return dict(kwargs)
     return {**kwargs, "xml_file": files.absolute(file)}
+
+
+def _absolute_in(value: Any, name: str) -> Any:
+    if isinstance(value, dict):
+        return {key: _absolute_in(part, name) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_absolute_in(part, name) for part in value)
+    if not isinstance(value, str) or os.path.isabs(value):
+        return value
+    return files.absolute(value) if _is_path(value, name) else value
+
+
+def _is_path(text: str, name: str) -> bool:
+    if text.startswith(("./", "../", "~/")):
+        return True
+    path = os.path.expanduser(text)
+    if name == "xml_file" and not text.startswith((".", "~")) and _is_asset(text):
+        return False
+    return os.path.isfile(path) or (
+        ("/" in text or text in (os.curdir, os.pardir)) and os.path.isdir(path)
+    )
+
+
+def _is_asset(name: str) -> bool:
+    """Whether a model's name is that of one of poolrl's or Gymnasium's, in any folder."""
+    spec = find_spec("gymnasium")
+    assert spec is not None
+    folders = (
+        Path(__file__).parent / "mujoco" / "assets",
+        Path(str(spec.origin)).parent / "envs" / "mujoco" / "assets",
+    )
+    return any(os.path.isfile(folder / name) for folder in folders)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)

@@ -15,6 +15,7 @@ from typing import Any
 import gymnasium
 import msgspec
 
+from poolrl import files
 from poolrl.config.schema import World
 from poolrl.errors import UsageError
 from poolrl.tasks.base import Task
@@ -35,7 +36,8 @@ USER_TASKS = TrustedCode(
 def same(named: str, world: World) -> bool:
     """Whether a name on the command line means a world's task.
 
-    It does by its id or, where the file has moved, by its class and the SHA-256 of its file.
+    It does by its id, which may go through links, or, where the file has moved, by its class and
+    the SHA-256 of its file.
 
     Raises:
         UsageError: the file that is named cannot be found or read.
@@ -45,8 +47,12 @@ def same(named: str, world: World) -> bool:
         return True
     if not (names_code(named) and names_code(world.id)) or not world.source_sha256:
         return False
-    if named.rpartition(":")[2] != world.id.rpartition(":")[2]:
+    location, _, name = named.rpartition(":")
+    recorded, _, own = world.id.rpartition(":")
+    if name != own:
         return False
+    if files.is_same(location, recorded):
+        return True
     return sha256(named, _KEY) == world.source_sha256
 
 

@@ -74,7 +74,7 @@ class Worker:
         self._clock = clock
         self._claims = claims or Claims(pool.store, pool.spec.pool.lease_duration, clock)
         self._timer = PhaseTimer(clock)
-        computation = UnitComputation(pool.spec, self._timer)
+        computation = UnitComputation(pool.spec, self._timer, pool=pool)
         if (difference := pool.model_difference(computation.model_sha256)) is not None:
             log.warning("%s", difference)
         prepare(pool.spec.learner)

@@ -32,7 +32,7 @@ class Recomputer:
         """
         self._pool = pool
         self._deposit_store = pool.deposit_store()
-        self._computation = UnitComputation(pool.spec)
+        self._computation = UnitComputation(pool.spec, pool=pool)
         self.warning = pool.model_difference(self._computation.model_sha256)
         prepare(pool.spec.learner)
 

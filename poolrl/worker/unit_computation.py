@@ -11,18 +11,21 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import msgspec
+from gymnasium.spaces import Box
 
 from poolrl import tasks
 from poolrl.agent import Agent, AgentMetadata
 from poolrl.algorithms.training import initial_agent, train
 from poolrl.clock import SYSTEM_CLOCK, Clock
 from poolrl.config.schema import Spec
-from poolrl.errors import Divergence, IncompatiblePool, UsageError
+from poolrl.errors import Divergence, IncompatiblePool, PoolrlError, UsageError
+from poolrl.pool.directory import Pool
 from poolrl.records.records import Evaluation, Seconds, TrainingRecord
 from poolrl.records.work_units import KINDS, Unit
 from poolrl.rollouts.evaluation import evaluate
 from poolrl.rollouts.sampler import Budget
 from poolrl.seeding import Purpose, Streams
+from poolrl.spaces import SpaceSpec
 from poolrl.tasks import Task
 from poolrl.tasks.check import try_task
 
@@ -93,11 +96,14 @@ class UnitComputation:
         model_sha256: of the task's compiled model; empty if it has none.
     """
 
-    def __init__(self, spec: Spec, timer: PhaseTimer | None = None) -> None:
+    def __init__(
+        self, spec: Spec, timer: PhaseTimer | None = None, *, pool: Pool | None = None
+    ) -> None:
         """
         Args:
             spec: of the pool.
             timer: of training and evaluation.
+            pool: that exists already, and goes on in the action space that its agents have.
 
         Raises:
             UsageError: the task cannot be made, or cannot make a step.
@@ -106,7 +112,8 @@ class UnitComputation:
         self._timer = timer or PhaseTimer()
         self._tasks: dict[int, Task] = {}
         self._task = self.make_task(1)
-        self.model_sha256 = tasks.fingerprint(self._task)
+        self._action_space = _action_space(self._task, pool)
+        self.model_sha256 = tasks.fingerprint(self._task, spec.task)
         try_task(self._task, spec.task)
 
     def make_task(self, episodes: int) -> Task:
@@ -123,7 +130,7 @@ class UnitComputation:
     def initial_agent(self) -> Agent:
         """The agent that the seed of the pool draws."""
         streams = Streams(self._spec.pool.seed, Unit(0, "initial", 0).training_key)
-        return initial_agent(self._spec, self._task, streams)
+        return initial_agent(self._spec, self._task, streams, self._action_space)
 
     @cached_property
     def _own(self) -> AgentMetadata:
@@ -227,6 +234,24 @@ class UnitComputation:
             episodes_run.lengths.tolist(),
             deterministic=deterministic,
         )
+
+
+def _action_space(task: Task, pool: Pool | None) -> SpaceSpec:
+    """The action space of a pool's agents: that of its champion, if an earlier version recorded it
+    for what is the task's now; else the task's."""
+    space = SpaceSpec.of_actions(task.action_space)
+    box = space.space()
+    if pool is None or not isinstance(box, Box) or box.is_bounded():
+        return space  # every version records it like this
+    deposit_store = pool.deposit_store()
+    try:
+        merged = deposit_store.newest_merge()
+        if merged is None:
+            return space
+        recorded = Agent.from_bytes(deposit_store.champion(merged)).metadata.action_space
+    except PoolrlError:  # who needs the champion says what is wrong with it
+        return space
+    return recorded if recorded.is_earlier_form_of(space) else space
 
 
 def budget(spec: Spec) -> Budget:

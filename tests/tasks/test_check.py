@@ -304,3 +304,19 @@ def test_actions_are_in_their_space(space: Any) -> None:
     actions = sample_action(task, np.random.default_rng(1))
     assert len(actions) == 4
     assert all(action in space for action in actions)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("largest", [np.finfo(np.float32).max, 3e38, 1e38, np.inf])
+def test_a_task_with_vast_bounds_passes(dtype: Any, largest: float) -> None:
+    class Wide(Sound):
+        def __init__(self, num_simulations: int, *, max_episode_steps: int = 10) -> None:
+            super().__init__(num_simulations, max_episode_steps=max_episode_steps)
+            low, high = np.array([-largest, 0], dtype), np.array([largest, largest], dtype)
+            self.action_space = Box(low, high, dtype=dtype)
+            self.observation_space = Box(low, high, dtype=dtype)
+
+    check(lambda n, limit: Wide(n, max_episode_steps=limit), "Wide")
+    action = sample_action(Wide(1), np.random.default_rng(0))
+    assert np.isfinite(action).all()
+    assert np.abs(action).max() <= 1

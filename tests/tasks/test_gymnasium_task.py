@@ -98,6 +98,7 @@ class Odd(gymnasium.Env[Any, Any]):
 
 
 UNIT = spaces.Box(0, 1, (2,), np.float32)
+LARGEST = float(np.finfo(np.float32).max)
 
 
 def odd(
@@ -137,12 +138,17 @@ def test_observations_are_flattened(space: spaces.Space[Any], size: int) -> None
         (spaces.Box(-2, 1, (2, 3), np.float64), "Box(-2.0, 1.0, (6,), float32)"),
         (spaces.Box(-0.1, 0.1, (2,), np.float64), None),
         (spaces.Box(-np.inf, np.inf, (2,), np.float32), None),
+        (spaces.Box(-LARGEST, LARGEST, (2,), np.float32), "Box(-inf, inf, (2,), float32)"),
+        (spaces.Box(-3e38, LARGEST, (2,), np.float64), "Box(-inf, inf, (2,), float32)"),
+        (spaces.Box(-1e300, 0, (2, 1), np.float64), "Box(-inf, 0.0, (2,), float32)"),
+        (spaces.Box(-65504, 65504, (1,), np.float16), "Box(-inf, inf, (1,), float32)"),
         (spaces.Discrete(3, start=-1), "Discrete(3, start=-1)"),
         (spaces.MultiDiscrete([2, 3], start=[5, -5]), "MultiDiscrete([2 3])"),
         (spaces.MultiDiscrete([[2, 3], [4, 5]]), "MultiDiscrete([2 3 4 5])"),
         (spaces.MultiBinary([2, 2]), "MultiDiscrete([2 2 2 2])"),
     ],
 )
+@pytest.mark.filterwarnings("error:.*overflow.*")
 def test_actions_become_the_environments(space: spaces.Space[Any], ours: str | None) -> None:
     check(lambda n, limit: odd(action=space, n=n, limit=limit), "Odd")
     task = odd(action=space)

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from poolrl.config.schema import Randomization
 from poolrl.errors import UsageError
+from poolrl.spaces import without_vast
 from poolrl.tasks.base import Ids, StepResult, Task
 from poolrl.tasks.mujoco.callbacks import silence_warnings, stop_clock
-from poolrl.tasks.mujoco.model import load_model, without_idle_stages
+from poolrl.tasks.mujoco.model import load_model, without_control_range, without_idle_stages
 from poolrl.tasks.mujoco.randomize import Randomizer
 
 # Once per process, before any model is stepped.
@@ -105,8 +106,7 @@ class MujocoTask(Task):
         self._reset_noise_scale = reset_noise_scale
         self._randomizer: Randomizer | None = None
         self._elapsed = np.zeros(num_simulations, np.int64)
-        low, high = self.model.actuator_ctrlrange.astype(np.float32).T
-        self.action_space = Box(low, high, dtype=np.float32)
+        self.action_space = control_space(self.model)
         self._parts = self.observed()
         self._columns = [columns for columns, _ in self._parts]
         size = self.observe().shape[1]
@@ -254,6 +254,17 @@ class MujocoTask(Task):
     def diverged(self) -> NDArray[np.bool_]:
         unstable: NDArray[np.bool_] = np.logical_or.reduce(self._unstable, axis=1)
         return unstable
+
+
+def control_space(model: mujoco.MjModel) -> Box:
+    """Return the space of a model's controls, float32; unbounded where an actuator has no range.
+
+    A range is used although ``ctrllimited`` is false, as in Gymnasium.
+    """
+    low, high = model.actuator_ctrlrange.T
+    free = without_control_range(model)
+    low, high = without_vast(np.where(free, -np.inf, low), np.where(free, np.inf, high))
+    return Box(low.astype(np.float32), high.astype(np.float32), dtype=np.float32)
 
 
 def has_hidden_state(model: mujoco.MjModel) -> bool:

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import mujoco
 import numpy as np
+from numpy.typing import NDArray
 
 from poolrl.errors import UsageError
+from poolrl.tasks.mujoco.asset_paths import serialized
 
 ASSETS = Path(__file__).parent / "assets"
 """Folder of poolrl's models."""
@@ -49,10 +51,24 @@ def load_model(xml_file: str) -> mujoco.MjModel:
     if not os.path.isfile(path):
         raise UsageError(f"task.kwargs.xml_file: no such file: {path}")
     try:
-        return mujoco.MjModel.from_xml_path(str(path))
+        return _compiled(path)
     except ValueError as error:
         reason = " ".join(str(error).split())
         raise UsageError(f"task.kwargs.xml_file: {path}: {reason}") from error
+
+
+def _compiled(path: Path) -> mujoco.MjModel:
+    """Compile a file with its neighbours; those of a link are before those of its target."""
+    try:
+        return mujoco.MjModel.from_xml_path(str(path))
+    except ValueError:
+        if not path.is_symlink():
+            raise
+        try:
+            return mujoco.MjModel.from_xml_path(str(path.resolve()))
+        except ValueError:
+            pass
+        raise
 
 
 def without_idle_stages(model: mujoco.MjModel) -> mujoco.MjModel:
@@ -80,6 +96,13 @@ def _can_collide(model: mujoco.MjModel) -> bool:
     return bool(compatible.any())
 
 
+def without_control_range(model: mujoco.MjModel) -> NDArray[np.bool_]:
+    """Return which actuators have no control range, (nu,): MuJoCo compiles one of 0 to 0."""
+    low, high = model.actuator_ctrlrange.T
+    free: NDArray[np.bool_] = (model.actuator_ctrllimited == 0) & (low >= high)
+    return free
+
+
 def body_id(model: mujoco.MjModel, body: int | str, key: str = "xml_file") -> int:
     """Return the index of a body.
 
@@ -103,6 +126,4 @@ def body_id(model: mujoco.MjModel, body: int | str, key: str = "xml_file") -> in
 def model_sha256(model: mujoco.MjModel) -> str:
     """Compute the SHA-256 of a compiled model in MuJoCo's binary format, which differs between
     versions of MuJoCo."""
-    buffer = np.empty(mujoco.mj_sizeModel(model), np.uint8)
-    mujoco.mj_saveModel(model, None, buffer)
-    return hashlib.sha256(buffer.tobytes()).hexdigest()
+    return hashlib.sha256(serialized(model)).hexdigest()
