@@ -59,7 +59,9 @@ class DoubleNormalizer:
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         self._mean = arrays["normalizer.mean"].astype(np.float64)
-        self._scale = inverse_deviation(self._mean, arrays["normalizer.var"])
+        deviation = np.sqrt(arrays["normalizer.var"])
+        varies = deviation > np.maximum(RELATIVE_FLOOR * np.abs(self._mean), ABSOLUTE_FLOOR)
+        self._scale = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=varies)
 
     def __call__(self, observation: NDArray[np.floating]) -> F32:
         """Normalise and clip observations, shape (n, size)."""
@@ -68,17 +70,6 @@ class DoubleNormalizer:
         np.minimum(x, OBSERVATION_CLIP, out=x)
         np.maximum(x, -OBSERVATION_CLIP, out=x)
         return x.astype(np.float32)
-
-
-def inverse_deviation(mean: F64, var: F64) -> F64:
-    """1 / standard deviation in float64; 0 for observations that vary by rounding errors alone.
-
-    Args:
-        mean, var: (size,), the running statistics.
-    """
-    deviation = np.sqrt(var)
-    varies = deviation > np.maximum(RELATIVE_FLOOR * np.abs(mean), ABSOLUTE_FLOOR)
-    return np.divide(1.0, deviation, out=np.zeros_like(deviation), where=varies)
 
 
 def update_statistics_in_double(arrays: Mapping[str, NDArray[Any]], observation: F64) -> None:

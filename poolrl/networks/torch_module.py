@@ -10,9 +10,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from poolrl.config.schema import NetworkSpec
-from poolrl.networks.normalizer import OBSERVATION_CLIP, VARIANCE_FLOOR, inverse_deviation
+from poolrl.networks.normalizer import (
+    ABSOLUTE_FLOOR,
+    OBSERVATION_CLIP,
+    RELATIVE_FLOOR,
+    VARIANCE_FLOOR,
+)
 from poolrl.networks.parameters import has_normalized_values
-from poolrl.networks.value_normalizer import PREFIX, ValueNormalizer
+from poolrl.networks.value_normalizer import PREFIX, SMALLEST_DEVIATION
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
 
@@ -73,8 +78,9 @@ class _Normalizer(nn.Module):
 
     def forward(self, observation: Tensor) -> Tensor:
         if self.double_precision:
-            mean, var = (t.detach().cpu().to(torch.float64).numpy() for t in (self.mean, self.var))
-            scale = torch.from_numpy(inverse_deviation(mean, var)).to(self.mean.device)
+            deviation = torch.sqrt(self.var)
+            floor = (RELATIVE_FLOOR * self.mean.abs()).clamp(min=ABSOLUTE_FLOOR)
+            scale = torch.where(deviation > floor, 1 / deviation, 0.0)
             x = (observation.to(torch.float64) - self.mean) * scale
         else:
             scale = torch.rsqrt(self.var + VARIANCE_FLOOR).to(torch.float32)
@@ -93,9 +99,10 @@ class _ValueNormalizer(nn.Module):
             self.register_buffer(name, tensors[f"{PREFIX}{name}"])
 
     def forward(self, value: Tensor) -> Tensor:
-        arrays = {f"{PREFIX}{name}": t.cpu().numpy() for name, t in self.named_buffers()}
-        known = ValueNormalizer(arrays)
-        return (value.to(torch.float64) * known.deviation + known.mean).to(torch.float32)
+        deviation = torch.sqrt(self.var)
+        varies = deviation > SMALLEST_DEVIATION * self.mean.abs()
+        scale = torch.where(varies, deviation, 0.0)
+        return (value.to(torch.float64) * scale + self.mean).to(torch.float32)
 
 
 def _mlp(tensors: Mapping[str, Tensor], name: str, hidden: int, activation: str) -> nn.Sequential:
