@@ -26,7 +26,7 @@ from poolrl import files
 from poolrl.config import tables
 from poolrl.config.schema import Natural, NetworkSpec, Randomization, Text, World
 from poolrl.errors import UsageError
-from poolrl.networks.parameters import check_arrays, expected_shapes
+from poolrl.networks.parameters import check_arrays, expected_shapes, has_normalized_values
 from poolrl.networks.policy import Policy
 from poolrl.spaces import SpaceSpec
 
@@ -43,6 +43,9 @@ MAX_HEADER = 2**24
 
 OPTIMIZER_PREFIX = "optimizer/"
 """Prefix of the names of an optimiser's arrays."""
+
+_ADDED_TO_NETWORK = ("normalizer_precision",)
+"""Keys of the network that older agents lack; left out of a header if they have the default."""
 
 _NEVER_NEGATIVE = ("normalizer.var", "normalizer.count", "/step", "/exp_avg_sq")
 
@@ -123,9 +126,11 @@ class Agent:
 
     def to_bytes(self) -> bytes:
         """Serialise the agent as a safetensors file; the same agent gives the same bytes."""
-        header = json.dumps(
-            msgspec.to_builtins(self.metadata), sort_keys=True, separators=(",", ":")
-        )
+        table = msgspec.to_builtins(self.metadata)
+        for name in _ADDED_TO_NETWORK:  # an agent without it keeps its bytes
+            if getattr(self.metadata.network, name) == getattr(NetworkSpec(), name):
+                del table["network"][name]
+        header = json.dumps(table, sort_keys=True, separators=(",", ":"))
         arrays = {name: np.asarray(array, order="C") for name, array in self.arrays.items()}
         return save_tensors(arrays, metadata={METADATA_KEY: header})
 
@@ -215,7 +220,12 @@ class Agent:
         """
         metadata = self.metadata
         size = metadata.observation_space.shape[0]
-        shapes = expected_shapes(metadata.network, size, metadata.action_space.space())
+        shapes = expected_shapes(
+            metadata.network,
+            size,
+            metadata.action_space.space(),
+            normalized_values=has_normalized_values(self.arrays),
+        )
         for name, shape in list(shapes.items()):
             if any(key.startswith(f"{OPTIMIZER_PREFIX}{name}/") for key in self.arrays):
                 moments = {"step": (), "exp_avg": shape, "exp_avg_sq": shape}

@@ -31,6 +31,7 @@ def train_on_policy(
     *,
     learner: str,
     update: Update[HP],
+    normalize_values: bool,
     segment_steps: int = 0,
 ) -> Training:
     """Train for a budget, with updates on ``hp.episodes_per_update`` whole episodes or on segments.
@@ -42,6 +43,7 @@ def train_on_policy(
         agent, make_task, budget, hp, streams: see ``poolrl.algorithms.training.train``.
         learner: its name, for the agent's metadata.
         update: the learner's update on one rollout.
+        normalize_values: whether the critic predicts normalised values.
         segment_steps: update after this many steps of every simulation, within episodes, which the
             next rollout continues; 0 for whole episodes. A budget of steps then ends training with
             the segment that reaches it.
@@ -49,7 +51,7 @@ def train_on_policy(
     Raises:
         Divergence: training met NaN or infinity.
     """
-    state = TrainState(agent)
+    state = TrainState(agent, normalize_values=normalize_values)
     returns: list[float] = []
     metrics: list[dict[str, float]] = []
     steps = 0

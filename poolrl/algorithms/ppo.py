@@ -5,12 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from poolrl.agent import Agent
-from poolrl.algorithms.advantages import (
-    centered_rewards,
-    explained_variance,
-    generalized_advantages,
-    standardized,
-)
+from poolrl.algorithms.advantages import centered_rewards, generalized_advantages
+from poolrl.algorithms.learning_signals import learning_signals
 from poolrl.algorithms.on_policy import train_on_policy
 from poolrl.algorithms.train_state import TrainState
 from poolrl.algorithms.types import MakeTask, Training
@@ -30,6 +26,7 @@ def train(agent: Agent, make_task: MakeTask, budget: Budget, hp: PPO, streams: S
         streams,
         learner="ppo",
         update=update,
+        normalize_values=hp.normalize_values,
         segment_steps=hp.segment_steps,
     )
 
@@ -44,7 +41,8 @@ def update(
         −min(r A, clip(r, 1 − ε, 1 + ε) A) + c_V (V − R)² − c_H H,   r = exp(log π − log π_old)
 
     (equations 7 and 9). Its derivatives with respect to log π, V and the distribution's parameters
-    are written out below; each network then back-propagates them.
+    are written out below; each network then back-propagates them. With normalised values, V and R
+    are normalised, and so is the value loss that is returned.
 
     Args:
         state: updated in place.
@@ -56,12 +54,15 @@ def update(
         Averages over the last epoch, and the entropy after it, under Stable-Baselines3's keys.
     """
     valid = rollout.valid
-    reward = centered_rewards(rollout.reward, valid) if hp.center_rewards else rollout.reward
+    reward = rollout.reward
+    if hp.center_rewards:
+        reward = centered_rewards(reward, valid, single=hp.standardize_single)
     advantage = generalized_advantages(
         reward, rollout.value, rollout.ended, rollout.bootstrap, hp.discount, hp.gae_lambda
     )
     targets = (advantage + rollout.value)[valid]
-    advantages = standardized(advantage[valid]) if hp.normalize_advantage else advantage[valid]
+    signals = learning_signals(state, hp, advantage[valid], targets, rollout.value[valid])
+    advantages, targets = signals.advantages, signals.targets
     observations = rollout.normalized[valid]
     samples = rollout.sample[valid]
     old_log_probs = rollout.log_prob[valid]
@@ -70,6 +71,8 @@ def update(
     distribution = policy.distribution
     rates = [(slice(None), hp.learning_rate)]
     low, high = np.float32(1 - hp.clip_range), np.float32(1 + hp.clip_range)
+    separate = hp.gradient_clipping == "separate"
+    clipped_parts = [state.actor, state.critic] if separate else [slice(None)]
     metrics = []
     for epoch in range(hp.epochs):
         for rows in minibatches(len(targets), hp.minibatch_size, generator):
@@ -93,7 +96,8 @@ def update(
             by_value = np.float32(2 * hp.value_coefficient) / n * error
             policy.actor.backward(actor_inputs, by_parameters, gradient)
             policy.critic.backward(critic_inputs, by_value[:, None], gradient)
-            optimizer.clip(hp.max_grad_norm)
+            for part in clipped_parts:
+                optimizer.clip(hp.max_grad_norm, part)
             optimizer.step(rates)
 
             if epoch == hp.epochs - 1:
@@ -109,5 +113,5 @@ def update(
         "train/entropy_loss": -float(distribution.entropy(policy.actor(observations)).mean()),
         "train/approx_kl": approx_kl,
         "train/clip_fraction": clip_fraction,
-        "train/explained_variance": explained_variance(rollout.value[valid], targets),
+        "train/explained_variance": signals.explained_variance,
     }

@@ -5,12 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from poolrl.agent import Agent
-from poolrl.algorithms.advantages import (
-    centered_rewards,
-    discounted_returns,
-    explained_variance,
-    standardized,
-)
+from poolrl.algorithms.advantages import centered_rewards, discounted_returns
+from poolrl.algorithms.learning_signals import learning_signals
 from poolrl.algorithms.on_policy import train_on_policy
 from poolrl.algorithms.train_state import TrainState
 from poolrl.algorithms.types import MakeTask, Training
@@ -25,7 +21,14 @@ def train(
 ) -> Training:
     """Train with REINFORCE; arguments and errors as for ``poolrl.algorithms.training.train``."""
     return train_on_policy(
-        agent, make_task, budget, hp, streams, learner="reinforce", update=update
+        agent,
+        make_task,
+        budget,
+        hp,
+        streams,
+        learner="reinforce",
+        update=update,
+        normalize_values=hp.normalize_values,
     )
 
 
@@ -35,7 +38,8 @@ def update(
     """Update policy and baseline on one rollout; every sample is used once.
 
     The loss of a minibatch is the mean of −A log π + (V − G)². Returns are not bootstrapped at a
-    time limit.
+    time limit. With normalised values, V and G are normalised, and so is the value loss that is
+    returned.
 
     Args:
         state: updated in place.
@@ -47,11 +51,13 @@ def update(
         Averages over all minibatches, and the entropy after them, under Stable-Baselines3's keys.
     """
     valid = rollout.valid
-    reward = centered_rewards(rollout.reward, valid) if hp.center_rewards else rollout.reward
+    reward = rollout.reward
+    if hp.center_rewards:
+        reward = centered_rewards(reward, valid, single=hp.standardize_single)
     targets = discounted_returns(reward, rollout.ended, hp.discount)[valid]
-    advantages = targets - rollout.value[valid]
-    if hp.normalize_advantage:
-        advantages = standardized(advantages)
+    values = rollout.value[valid]
+    signals = learning_signals(state, hp, targets - values, targets, values)
+    advantages, targets = signals.advantages, signals.targets
     observations, samples = rollout.normalized[valid], rollout.sample[valid]
 
     policy, optimizer, gradient = state.policy, state.optimizer, state.gradient
@@ -77,5 +83,5 @@ def update(
         "train/policy_gradient_loss": policy_loss,
         "train/value_loss": value_loss,
         "train/entropy_loss": -float(distribution.entropy(policy.actor(observations)).mean()),
-        "train/explained_variance": explained_variance(rollout.value[valid], targets),
+        "train/explained_variance": signals.explained_variance,
     }

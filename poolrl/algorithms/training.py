@@ -14,6 +14,7 @@ from poolrl.algorithms.types import MakeTask, Training
 from poolrl.config.schema import PPO, Learner, RandomSearch, Reinforce, Spec
 from poolrl.distributions.factory import default_distribution
 from poolrl.networks.parameters import initial_arrays
+from poolrl.networks.value_normalizer import initial_statistics
 from poolrl.rollouts.sampler import Budget
 from poolrl.seeding import Purpose, Streams
 from poolrl.spaces import SpaceSpec
@@ -82,4 +83,7 @@ def initial_agent(
         learner=str(type(spec.learner).__struct_config__.tag),
         network=network,
     ).in_world(world)
-    return Agent(initial_arrays(network, size, actions.space(), generator), metadata)
+    arrays = initial_arrays(network, size, actions.space(), generator)
+    if isinstance(spec.learner, PPO | Reinforce) and spec.learner.normalize_values:
+        arrays |= initial_statistics(0.0)
+    return Agent(arrays, metadata)

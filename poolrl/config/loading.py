@@ -9,8 +9,9 @@ from typing import Any
 
 import msgspec
 
+from poolrl.config.new_pools import add_missing
 from poolrl.config.run_options import RunOptions
-from poolrl.config.schema import Section, Spec
+from poolrl.config.schema import NetworkSpec, Section, Spec
 from poolrl.config.tables import assign, flatten, read_toml
 from poolrl.config.validation import convert
 from poolrl.errors import UsageError
@@ -41,14 +42,24 @@ DEFAULT: dict[str, dict[str, Any]] = {
 defaults of ``poolrl.config.schema`` apply instead."""
 
 
-def load(path: Path | None, overrides: Mapping[str, Any] | None = None) -> tuple[Spec, RunOptions]:
+def load(
+    path: Path | None,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    existing: Spec | None = None,
+    first_network: NetworkSpec | None = None,
+) -> tuple[Spec, RunOptions]:
     """Load a configuration and apply overrides.
 
     An override of a hyper-parameter applies to every branch, in place of its ``[branches]`` values.
+    Keys that are left out, and that mean something else in pools without them, are set by
+    ``new_pools.add_missing``.
 
     Args:
         path: a TOML file; ``None`` for the defaults.
         overrides: dotted key -> value, as in ``{"learner.learning_rate": 1e-3}``.
+        existing: of the pool that the configuration is for; ``None`` for a new pool.
+        first_network: of the agent that a new pool starts from.
 
     Raises:
         UsageError: names the file and the key that is unknown or has an invalid value.
@@ -56,7 +67,8 @@ def load(path: Path | None, overrides: Mapping[str, Any] | None = None) -> tuple
     table = read_toml(path) if path is not None else {}
     if path is None and not {"task.id", "learner.name"} & (overrides or {}).keys():
         table = copy.deepcopy(DEFAULT)
-    return _resolve(table, overrides or {}, str(path) if path is not None else "")
+    source = str(path) if path is not None else ""
+    return _resolve(table, overrides or {}, source, existing, first_network)
 
 
 def load_over(spec: Spec, run: RunOptions, overrides: Mapping[str, Any]) -> tuple[Spec, RunOptions]:
@@ -78,11 +90,15 @@ def load_over(spec: Spec, run: RunOptions, overrides: Mapping[str, Any]) -> tupl
         table["task"] = {}
     if overrides.get("learner.name", table["learner"]["name"]) != table["learner"]["name"]:
         table["learner"], table["branches"] = {}, {}
-    return _resolve(table, overrides, "")
+    return _resolve(table, overrides, "", spec, None)
 
 
 def _resolve(
-    table: dict[str, Any], overrides: Mapping[str, Any], source: str
+    table: dict[str, Any],
+    overrides: Mapping[str, Any],
+    source: str,
+    existing: Spec | None,
+    first_network: NetworkSpec | None,
 ) -> tuple[Spec, RunOptions]:
     for key in overrides:
         section, _, name = key.partition(".")
@@ -95,6 +111,7 @@ def _resolve(
         learner = table.setdefault("learner", {})
         if isinstance(learner, dict):
             learner.setdefault("name", "ppo")
+        add_missing(table, existing, first_network)
         return convert(table, Spec, source), run
     except RecursionError:
         raise UsageError(f"{source}: nested too deeply") from None

@@ -5,6 +5,9 @@ What each run may choose is in ``run_options.RunOptions``. Both are sections of 
 
     [pool] [task] [network] [learner] [evaluation] [selection] [branches]     -> Spec
     [run]                                                                    -> RunOptions
+
+The default of a field is what a pool without it means. Where new pools mean something else, the
+field's text says so, and ``config.new_pools`` has the value.
 """
 
 from __future__ import annotations
@@ -124,6 +127,11 @@ class NetworkSpec(Section, frozen=True):
     """Of actions; auto: beta if they are bounded, else gaussian; categorical if discrete."""
     normalize_observations: bool = True
     """Subtract the running mean and divide by the running standard deviation."""
+    normalizer_precision: Literal["double", "single"] = "single"
+    """Of this arithmetic. `double` (new pools): the mean is subtracted in float64, and all that
+    varies by more than rounding errors is scaled to variance 1. `single` (pools and agents without
+    the key): observations are rounded to float32 first, and standard deviations below 0.001 count
+    as 0.001."""
 
 
 class PPO(Section, frozen=True, tag_field="name", tag="ppo"):
@@ -147,8 +155,19 @@ class PPO(Section, frozen=True, tag_field="name", tag="ppo"):
     value_coefficient: NonNegative = 0.5
     max_grad_norm: NonNegative = 0.5
     """Maximum norm of the gradient, by clipping; 0 for no clipping."""
+    gradient_clipping: Literal["separate", "joint"] = "joint"
+    """Clip the norms of the actor's and the critic's gradient separately, each to `max_grad_norm`
+    (new pools), or the norm of both together (pools without the key): a critic of large returns
+    then leaves nothing of the actor's gradient."""
+    normalize_values: bool = False
+    """Let the critic predict values in units of their running mean and standard deviation, which
+    are part of the agent, so that the unit of the rewards does not matter. On in new pools, off in
+    pools without the key."""
     normalize_advantage: bool = True
     """Scale the advantages of an update to mean 0 and standard deviation 1."""
+    standardize_single: bool = True
+    """Apply this, and `center_rewards`, to an update with a single step too, where nothing of it
+    is left: an advantage of 0, a reward of 0. Off in new pools, on in pools without the key."""
     center_rewards: bool = False
     """Subtract an update's mean reward from its rewards (Naik et al. 2024). Only for tasks that end
     at their time limit alone: with a discount near 1 the critic need not learn the large constant
@@ -167,7 +186,11 @@ class Reinforce(Section, frozen=True, tag_field="name", tag="reinforce"):
     """Episodes collected for each update."""
     minibatch_size: Count = 50
     """Samples per gradient step; each sample is used once."""
+    normalize_values: bool = False
+    """As for PPO, for the baseline."""
     normalize_advantage: bool = True
+    standardize_single: bool = True
+    """As for PPO."""
     center_rewards: bool = False
     """As for PPO, for tasks that end at their time limit alone. Undiscounted returns shrink with
     the remaining time, which a baseline that depends on the state alone cannot represent."""
@@ -228,7 +251,7 @@ class Spec(Section, frozen=True):
         fields = type(self.learner).__struct_fields__
         values = msgspec.to_builtins(self.learner)
         for name, choices in self.branches.items():
-            if name not in fields:
+            if name not in fields or name == "normalize_values":
                 raise UsageError(_refused_branch_key(name, fields))
             if not choices:
                 raise UsageError(f"branches.{name}: needs at least one value")
@@ -240,7 +263,8 @@ class Spec(Section, frozen=True):
 
 
 def _refused_branch_key(name: str, fields: Sequence[str]) -> str:
-    if name in {*NetworkSpec.__struct_fields__, "name", "network", "learner"}:
+    own = {"name", "network", "learner", "normalize_values"}
+    if name in {*NetworkSpec.__struct_fields__, *own}:
         return f"branches.{name}: changes the agent's tensors, which all branches must share"
     close = difflib.get_close_matches(name, fields, n=1)
     hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(fields)}"

@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
@@ -71,10 +71,16 @@ def validate(
     named = overrides.get("task.id")
     if existing is not None and isinstance(named, str) and tasks.same(named, existing.spec.task):
         overrides = {**overrides, "task.id": existing.spec.task.id}  # the file may have moved
+    first = _read_agent(from_agent) if from_agent is not None else None
     if existing is not None and config_file is None:
         spec, run = load_over(existing.spec, existing.run, overrides)
     else:
-        spec, run = load(config_file, overrides)
+        spec, run = load(
+            config_file,
+            overrides,
+            existing=existing.spec if existing is not None else None,
+            first_network=first.agent.metadata.network if first is not None else None,
+        )
     task = replace(spec.task, id=tasks.absolute(spec.task.id))
     kwargs = tasks.with_absolute_paths(task.kwargs, task.id)  # workers may run in another directory
     if existing is not None:
@@ -90,7 +96,7 @@ def validate(
     spec = replace(spec, task=world if existing is None else _with_recorded_paths(existing, world))
     if existing is None:
         check_task(spec.task)
-    spec, data = _with_hashes(spec, from_agent, existing)
+    spec = _with_hashes(spec, first, existing)
     if (
         existing is not None
         and existing.spec.task.id == spec.task.id
@@ -101,21 +107,37 @@ def validate(
         spec = replace(spec, task=task)
     if existing is not None:
         existing.refuse_another(spec)
-    return spec, run, data
+    return spec, run, first.data if first is not None else None
 
 
-def _with_hashes(
-    spec: Spec, from_agent: Path | None, existing: Pool | None
-) -> tuple[Spec, bytes | None]:
+class _FirstAgent(NamedTuple):
+    """The agent that a pool starts from: the path that was given, its content, and what it is."""
+
+    path: Path
+    data: bytes
+    agent: Agent
+
+
+def _read_agent(path: Path) -> _FirstAgent:
+    try:
+        data = files.read_plain(path, files.AGENT)
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from error
+    except files.NotAPlainFile as error:
+        raise UsageError(f"{path}: {error}") from error
+    try:
+        return _FirstAgent(path, data, Agent.from_bytes(data, str(path)))
+    except UsageError as error:
+        raise UsageError(f"--from-agent {path}: {error}") from error
+
+
+def _with_hashes(spec: Spec, first: _FirstAgent | None, existing: Pool | None) -> Spec:
     """Check what a specification names, and add the hashes of it.
 
     Args:
         spec: of the configuration.
-        from_agent: file of the first agent.
+        first: the agent to start from, if there is one.
         existing: the pool, if there is one.
-
-    Returns:
-        The specification, and the content of the file of the first agent, if there is one.
 
     Raises:
         UsageError: the model has another hash, or network or agent do not suit the task.
@@ -132,19 +154,13 @@ def _with_hashes(
         )
     spec = replace(spec, task=replace(spec.task, model_sha256=fingerprint))
     computation.initial_agent()  # the network suits the task
-    if from_agent is None:
-        return spec, None
+    if first is None:
+        return spec
     try:
-        data = files.read_plain(from_agent, files.AGENT)
-    except OSError as error:
-        raise UsageError(f"{from_agent}: {error.strerror}") from error
-    except files.NotAPlainFile as error:
-        raise UsageError(f"{from_agent}: {error}") from error
-    try:
-        computation.check(Agent.from_bytes(data, str(from_agent)))
+        computation.check_first(first.agent)
     except UsageError as error:
-        raise UsageError(f"--from-agent {from_agent}: {error}") from error
-    return replace(spec, initial_agent_sha256=hashlib.sha256(data).hexdigest()), data
+        raise UsageError(f"--from-agent {first.path}: {error}") from error
+    return replace(spec, initial_agent_sha256=hashlib.sha256(first.data).hexdigest())
 
 
 def _with_recorded_paths(existing: Pool, task: World) -> World:

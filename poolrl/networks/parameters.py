@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from poolrl.config.schema import NetworkSpec
 from poolrl.distributions.factory import make_distribution
 from poolrl.errors import UsageError
+from poolrl.networks.value_normalizer import PREFIX as VALUE_PREFIX
 from poolrl.spaces import ActionSpace
 
 MAX_PARAMETERS = 100_000_000
@@ -20,7 +21,11 @@ MAX_PARAMETERS = 100_000_000
 
 
 def expected_shapes(
-    network: NetworkSpec, observation_size: int, action_space: ActionSpace
+    network: NetworkSpec,
+    observation_size: int,
+    action_space: ActionSpace,
+    *,
+    normalized_values: bool = False,
 ) -> dict[str, tuple[int, ...]]:
     """The names and shapes of a network's arrays, named as in torch.
 
@@ -28,6 +33,7 @@ def expected_shapes(
         network: architecture of actor and critic.
         observation_size: number of observed values.
         action_space: of one simulation.
+        normalized_values: whether the critic predicts normalised values.
 
     Raises:
         UsageError: the network's distribution does not suit the actions, or it is far too large.
@@ -36,6 +42,8 @@ def expected_shapes(
     if network.normalize_observations:
         size = (observation_size,)
         shapes |= {"normalizer.mean": size, "normalizer.var": size, "normalizer.count": ()}
+    if normalized_values:
+        shapes |= {f"{VALUE_PREFIX}{name}": () for name in ("mean", "var", "count")}
     distribution = make_distribution(network.distribution, action_space)
     outputs = distribution.num_parameters - distribution.free_parameters
     for part, sizes in (
@@ -54,6 +62,16 @@ def expected_shapes(
     return shapes
 
 
+def has_normalized_values(arrays: Mapping[str, NDArray[Any]]) -> bool:
+    """Whether the critic of an agent with these arrays predicts normalised values."""
+    return any(name.startswith(VALUE_PREFIX) for name in arrays)
+
+
+def is_statistic(name: str) -> bool:
+    """Whether an array holds running statistics, which no gradient changes."""
+    return name.startswith(("normalizer.", VALUE_PREFIX))
+
+
 def check_arrays(arrays: Mapping[str, NDArray[Any]], shapes: Mapping[str, tuple[int, ...]]) -> None:
     """Check names, shapes and types of an agent's arrays.
 
@@ -65,7 +83,7 @@ def check_arrays(arrays: Mapping[str, NDArray[Any]], shapes: Mapping[str, tuple[
             raise UsageError(f"agent: tensor {name} is missing")
         if arrays[name].shape != shape:
             raise UsageError(f"agent: tensor {name} has shape {arrays[name].shape}, not {shape}")
-        dtype = np.float64 if name.startswith("normalizer.") else np.float32
+        dtype = np.float64 if is_statistic(name) else np.float32
         if arrays[name].dtype != dtype:
             raise UsageError(f"agent: tensor {name} is {arrays[name].dtype}, not {dtype.__name__}")
 

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from poolrl.config.schema import NetworkSpec
 from poolrl.distributions.factory import make_distribution
 from poolrl.networks.mlp import MLP
-from poolrl.networks.normalizer import Normalizer
-from poolrl.networks.parameters import check_arrays, expected_shapes
+from poolrl.networks.normalizer import DoubleNormalizer, Normalizer
+from poolrl.networks.parameters import check_arrays, expected_shapes, has_normalized_values
+from poolrl.networks.value_normalizer import ValueNormalizer
 from poolrl.spaces import ActionSpace
 
 F32 = NDArray[np.float32]
@@ -46,7 +47,7 @@ class PolicyOutput(NamedTuple):
 class Policy:
     """Actor and critic over shared arrays, which are not copied.
 
-    Training changes the arrays in place, and the policy follows. Only the normaliser keeps the
+    Training changes the arrays in place, and the policy follows. Only the normalisers keep the
     statistics from the time of construction.
 
     Args:
@@ -58,7 +59,10 @@ class Policy:
     Attributes:
         distribution: of the actions.
         actor: normalised observations -> parameters of the distribution.
-        critic: normalised observations -> values.
+        critic: normalised observations -> values, normalised ones if the agent has
+            ``value_normalizer``; see ``denormalized``.
+        value_normalizer: of the critic's values; ``None`` if they are as they are.
+        observation_type, value_type: of what a rollout keeps; float64 where statistics need it.
 
     Raises:
         UsageError: the arrays do not match the network.
@@ -71,11 +75,22 @@ class Policy:
         observation_size: int,
         action_space: ActionSpace,
     ) -> None:
-        check_arrays(arrays, expected_shapes(network, observation_size, action_space))
+        normalized_values = has_normalized_values(arrays)
+        shapes = expected_shapes(
+            network, observation_size, action_space, normalized_values=normalized_values
+        )
+        check_arrays(arrays, shapes)
         self.distribution = make_distribution(network.distribution, action_space)
         self.actor = MLP(arrays, "actor", len(network.actor), network.activation)
         self.critic = MLP(arrays, "critic", len(network.critic), network.activation)
-        self._normalizer = Normalizer(arrays) if network.normalize_observations else None
+        self.value_normalizer = ValueNormalizer(arrays) if normalized_values else None
+        self.value_type: type[np.floating] = np.float64 if normalized_values else np.float32
+        self.observation_type: type[np.floating] = np.float32
+        self._normalizer: Normalizer | DoubleNormalizer | None = None
+        if network.normalize_observations and network.normalizer_precision == "double":
+            self._normalizer, self.observation_type = DoubleNormalizer(arrays), np.float64
+        elif network.normalize_observations:
+            self._normalizer = Normalizer(arrays)
 
     def act(
         self,
@@ -104,6 +119,11 @@ class Policy:
             return observation.astype(np.float32)
         return self._normalizer(observation)
 
-    def value(self, observation: NDArray[np.floating], state: State = ()) -> F32:
-        """The critic's estimates, shape (n,), for observations that are not normalised."""
-        return self.critic(self.normalized(observation))[:, 0]
+    def value(self, observation: NDArray[np.floating], state: State = ()) -> NDArray[np.floating]:
+        """The critic's estimates, shape (n,), in the unit of the rewards, for observations that are
+        not normalised; of ``value_type``."""
+        return self.denormalized(self.critic(self.normalized(observation))[:, 0])
+
+    def denormalized(self, value: F32) -> NDArray[np.floating]:
+        """What the critic's outputs, of any shape, mean in the unit of the rewards."""
+        return value if self.value_normalizer is None else self.value_normalizer.denormalized(value)

@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from poolrl.config.schema import NetworkSpec
-from poolrl.networks.normalizer import OBSERVATION_CLIP, VARIANCE_FLOOR
+from poolrl.networks.normalizer import (
+    ABSOLUTE_FLOOR,
+    OBSERVATION_CLIP,
+    RELATIVE_FLOOR,
+    VARIANCE_FLOOR,
+)
+from poolrl.networks.parameters import has_normalized_values
+from poolrl.networks.value_normalizer import PREFIX, SMALLEST_DEVIATION
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
 
@@ -32,40 +39,70 @@ class PolicyModule(nn.Module):
             self.actor.register_parameter("free", nn.Parameter(tensors["actor.free"]))
         self.normalizer: _Normalizer | None = None
         if network.normalize_observations:
-            self.normalizer = _Normalizer(tensors)
+            self.normalizer = _Normalizer(tensors, double=network.normalizer_precision == "double")
+        self.value_normalizer: _ValueNormalizer | None = None
+        if has_normalized_values(arrays):
+            self.value_normalizer = _ValueNormalizer(tensors)
 
     def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
         """Compute distribution parameters and values.
 
         Args:
-            observation: (n, observation size), not normalised.
+            observation: (n, observation size), not normalised; float64 where its values need it.
 
         Returns:
-            (n, number of parameters) of the action distribution, and (n,) values.
+            (n, number of parameters) of the action distribution, and (n,) values in the unit of the
+            rewards, both float32.
         """
-        x = observation.to(torch.float32)
-        if self.normalizer is not None:
-            x = self.normalizer(x)
+        x = observation if self.normalizer is None else self.normalizer(observation)
+        x = x.to(torch.float32)
         parameters = self.actor(x)
         free = dict(self.actor.named_parameters()).get("free")
         if free is not None:
             parameters = torch.cat((parameters, free.expand(len(parameters), -1)), dim=1)
-        return parameters, self.critic(x).squeeze(-1)
+        value = self.critic(x).squeeze(-1)
+        if self.value_normalizer is not None:
+            value = self.value_normalizer(value)
+        return parameters, value
 
 
 class _Normalizer(nn.Module):
     mean: Tensor
     var: Tensor
 
-    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+    def __init__(self, tensors: Mapping[str, Tensor], *, double: bool) -> None:
         super().__init__()
+        self.double_precision = double
         for name in ("mean", "var", "count"):
             self.register_buffer(name, tensors[f"normalizer.{name}"])
 
     def forward(self, observation: Tensor) -> Tensor:
-        scale = torch.rsqrt(self.var + VARIANCE_FLOOR).to(torch.float32)
-        x = (observation - self.mean.to(torch.float32)) * scale
+        if self.double_precision:
+            deviation = torch.sqrt(self.var)
+            floor = (RELATIVE_FLOOR * self.mean.abs()).clamp(min=ABSOLUTE_FLOOR)
+            scale = torch.where(deviation > floor, 1 / deviation, 0.0)
+            x = (observation.to(torch.float64) - self.mean) * scale
+        else:
+            scale = torch.rsqrt(self.var + VARIANCE_FLOOR).to(torch.float32)
+            x = (observation.to(torch.float32) - self.mean.to(torch.float32)) * scale
         return x.clamp(-float(OBSERVATION_CLIP), float(OBSERVATION_CLIP))
+
+
+class _ValueNormalizer(nn.Module):
+    mean: Tensor
+    var: Tensor
+    count: Tensor
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        for name in ("mean", "var", "count"):
+            self.register_buffer(name, tensors[f"{PREFIX}{name}"])
+
+    def forward(self, value: Tensor) -> Tensor:
+        deviation = torch.sqrt(self.var)
+        varies = deviation > SMALLEST_DEVIATION * self.mean.abs()
+        scale = torch.where(varies, deviation, 0.0)
+        return (value.to(torch.float64) * scale + self.mean).to(torch.float32)
 
 
 def _mlp(tensors: Mapping[str, Tensor], name: str, hidden: int, activation: str) -> nn.Sequential:

@@ -19,10 +19,13 @@ class Rollout(NamedTuple):
     """T steps of n simulations.
 
     Attributes:
-        observation: (T, n, observation size), not normalised.
+        observation: (T, n, observation size), not normalised; float64 if the policy's normaliser
+            computes in it.
         normalized: (T, n, observation size), the input of the networks.
         sample: (T, n, …): the distribution's variables behind the actions.
-        log_prob, value, reward: (T, n).
+        log_prob: (T, n).
+        value, reward: (T, n), in the unit of the rewards; float64 if the critic's values are
+            normalised, which leaves no reward too large or too small.
         ended: (T, n): the last step of an episode, or of the part of it in this rollout.
         bootstrap: (T, n): where an episode was cut, by its time limit or by the rollout's end, the
             critic's value of the observation after its last step; 0 elsewhere.
@@ -30,14 +33,14 @@ class Rollout(NamedTuple):
         episodes: those that ended in this rollout.
     """
 
-    observation: F32
+    observation: NDArray[np.floating]
     normalized: F32
     sample: NDArray[Any]
     log_prob: F32
-    value: F32
-    reward: F32
+    value: NDArray[np.floating]
+    reward: NDArray[np.floating]
     ended: NDArray[np.bool_]
-    bootstrap: F32
+    bootstrap: NDArray[np.floating]
     valid: NDArray[np.bool_]
     episodes: Episodes
 
@@ -59,9 +62,9 @@ def collect(
             unstable.
     """
     steps = list(sampler.steps(policy, generator, limit))
-    observation = np.array([step.observation for step in steps], np.float32)
+    observation = np.array([step.observation for step in steps], policy.observation_type)
     valid = np.array([step.valid for step in steps])
-    reward = np.array([step.reward for step in steps], np.float32)
+    reward = np.array([step.reward for step in steps], policy.value_type)
     observation[~valid], reward[~valid] = 0, 0  # a task may leave NaN there
     terminated = np.array([step.terminated for step in steps])
     ended = np.array([step.truncated for step in steps])
@@ -72,7 +75,7 @@ def collect(
     shape = valid.shape
 
     normalized = policy.normalized(observation.reshape(valid.size, -1))
-    value = policy.critic(normalized).reshape(shape)
+    value = policy.denormalized(policy.critic(normalized)).reshape(shape)
     samples = np.array([step.output.sample for step in steps])
     parameters = np.array([step.output.parameters for step in steps])
     log_prob = policy.distribution.log_prob(
@@ -114,9 +117,11 @@ def minibatches(
         yield order[start : start + minibatch_size]
 
 
-def _bootstrap(policy: Policy, steps: Sequence[Transition], cut: NDArray[np.bool_]) -> F32:
+def _bootstrap(
+    policy: Policy, steps: Sequence[Transition], cut: NDArray[np.bool_]
+) -> NDArray[np.floating]:
     """The critic's value, shape (T, n), of the observations after the steps in ``cut``."""
-    bootstrap = np.zeros(cut.shape, np.float32)
+    bootstrap = np.zeros(cut.shape, policy.value_type)
     if cut.any():
         indices = np.argwhere(cut).tolist()
         final = np.array([steps[t].final_observation[i] for t, i in indices])

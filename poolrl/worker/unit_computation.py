@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 from gymnasium.spaces import Box
+from msgspec.structs import replace
 
 from poolrl import tasks
 from poolrl.agent import Agent, AgentMetadata
@@ -151,19 +152,28 @@ class UnitComputation:
                 )
         agent.check()
 
-    def read(self, data: bytes, source: str) -> Agent:
+    def check_first(self, agent: Agent) -> None:
+        """Check that a pool of this specification can start from an agent.
+
+        Raises:
+            UsageError: as ``check``; the precision of its normaliser may be another one.
+        """
+        self.check(self._adopted(agent))
+
+    def read(self, data: bytes, source: str, *, first: bool = False) -> Agent:
         """Decode an agent of this pool.
 
         Args:
             data: content of the agent file.
             source: name of the file, for errors.
+            first: it is the agent that the pool starts from; see ``check_first``.
 
         Raises:
             IncompatiblePool: it is damaged, or this specification cannot continue to train it.
         """
         try:
             agent = Agent.from_bytes(data, source)
-            self.check(agent)
+            self.check_first(agent) if first else self.check(agent)
         except UsageError as error:
             text = str(error).removeprefix(f"{source}: ")
             raise IncompatiblePool(f"{source}: {text}") from error
@@ -179,7 +189,7 @@ class UnitComputation:
         spec, kind = self._spec, KINDS[unit.kind]
         agent = champion if champion is not None else self.initial_agent()
         if unit.kind == "initial":
-            agent = self._with_own_task(agent)
+            agent = self._adopted(agent)
         hyperparameters: dict[str, Any] = {}
         training = None
         try:
@@ -213,9 +223,13 @@ class UnitComputation:
         new = agent if kind.trains or unit.kind == "initial" else None
         return Result(new, hyperparameters, training, evaluation, "")
 
-    def _with_own_task(self, agent: Agent) -> Agent:
-        """A copy of an agent, maybe of another pool, with the metadata of this pool's task."""
-        return Agent(agent.arrays, agent.metadata.in_world(self._own.world))
+    def _adopted(self, agent: Agent) -> Agent:
+        """A copy of an agent, maybe of another pool, with the metadata of this pool's task, and
+        with its arithmetic: the statistics of the normaliser mean the same in both precisions."""
+        metadata = agent.metadata.in_world(self._own.world)
+        precision = self._own.network.normalizer_precision
+        network = replace(metadata.network, normalizer_precision=precision)
+        return Agent(agent.arrays, replace(metadata, network=network))
 
     def _evaluate(self, unit: Unit, agent: Agent) -> Evaluation:
         spec = self._spec

@@ -139,7 +139,7 @@ class UnitRunner:
             given = self._deposit_store.given_agent()
             if given is None:
                 return None
-            return self._computation.read(given, "the agent to start from")
+            return self._computation.read(given, "the agent to start from", first=True)
         sha256 = previous.champion.sha256
         if self._champion is None or self._champion[0] != sha256:
             data = self._deposit_store.champion(previous)

@@ -28,7 +28,17 @@ SMALL = {
 }
 """Keys that are set in every configuration."""
 
-BY_EPISODES = {
+OLD_MEANINGS = {
+    "network.normalizer_precision": "single",
+    "learner.normalize_values": False,
+    "learner.standardize_single": True,
+}
+"""What the configurations meant when they were frozen, and no longer mean in new pools."""
+
+OLD_PPO = OLD_MEANINGS | {"learner.gradient_clipping": "joint"}
+"""The same for PPO."""
+
+BY_EPISODES = OLD_PPO | {
     "pool.iterate_episodes": 4,
     "task.max_episode_steps": 30,
     "learner.episodes_per_update": 2,
@@ -37,7 +47,7 @@ BY_EPISODES = {
 }
 """Two updates of three minibatches in each branch."""
 
-BY_STEPS = {
+BY_STEPS = OLD_PPO | {
     "pool.iterate_steps": 128,
     "task.max_episode_steps": 40,
     "task.max_simulations": 4,
@@ -47,7 +57,7 @@ BY_STEPS = {
 }
 """Two updates of two minibatches in each branch."""
 
-REINFORCE = {
+REINFORCE = OLD_MEANINGS | {
     "pool.iterate_episodes": 3,
     "task.max_episode_steps": 30,
     "learner.minibatch_size": 20,

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.spaces import Box, Discrete
+from msgspec.structs import replace
 
 from poolrl.config.schema import NetworkSpec
-from poolrl.networks.normalizer import update_statistics
+from poolrl.networks.normalizer import update_statistics, update_statistics_in_double
 from poolrl.networks.parameters import expected_shapes, initial_arrays
 from poolrl.networks.policy import Policy
 from poolrl.networks.torch_module import PolicyModule
+from poolrl.networks.value_normalizer import initial_statistics, update_value_statistics
 
 ACTIONS = Box(-2.0, 2.0, (3,), np.float32)
 
@@ -47,6 +49,31 @@ def test_numpy_and_torch_agree(activation: str, normalize: bool, distribution: s
     assert policy.value(observation) == pytest.approx(value.numpy(), abs=1e-5)
     assert {n: tuple(t.shape) for n, t in module.state_dict().items()} == expected_shapes(
         spec, 5, ACTIONS
+    )
+
+
+@pytest.mark.parametrize("offset", [0.0, 1.7e9])
+def test_numpy_and_torch_agree_in_double(offset: float) -> None:
+    """With normalised values too, and one observation that never varies."""
+    spec, arrays, _ = network("tanh", True)
+    spec = replace(spec, normalizer_precision="double")
+    rng = np.random.default_rng(1)
+    arrays |= initial_arrays(spec, 5, ACTIONS, np.random.default_rng(0))
+    observation = offset + rng.normal(0, 1e-3, (100, 5))
+    observation[:, 3] = offset
+    update_statistics_in_double(arrays, observation)
+    arrays |= initial_statistics(0.0)
+    update_value_statistics(arrays, rng.normal(1e6, 3e4, 50))
+    policy, module = Policy(arrays, spec, 5, ACTIONS), PolicyModule(arrays, spec)
+    assert policy.normalized(observation).std(axis=0) == pytest.approx([1, 1, 1, 0, 1], rel=0.1)
+    with torch.no_grad():
+        parameters, value = module(torch.from_numpy(observation))
+    act = policy.act(observation, generator=np.random.default_rng(3))
+    assert act.parameters == pytest.approx(parameters.numpy(), abs=1e-5)
+    assert policy.value(observation) == pytest.approx(value.numpy(), rel=1e-6)
+    assert 8e5 < value.mean() < 1.2e6
+    assert {n: tuple(t.shape) for n, t in module.state_dict().items()} == expected_shapes(
+        spec, 5, ACTIONS, normalized_values=True
     )
 
 

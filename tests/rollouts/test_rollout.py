@@ -67,6 +67,7 @@ class Still:
     """Zero actions without a network; the value of an observation is its step."""
 
     distribution = NoDensity()
+    observation_type = value_type = np.float32
 
     def act(self, observation, state=(), episode_start=None, generator=None):  # type: ignore[no-untyped-def]
         zeros = np.zeros((len(observation), 1), np.float32)
@@ -77,6 +78,9 @@ class Still:
 
     def critic(self, x: np.ndarray) -> np.ndarray:
         return x[:, 1:]
+
+    def denormalized(self, value: np.ndarray) -> np.ndarray:
+        return value
 
     def value(self, observation: np.ndarray) -> np.ndarray:
         return self.critic(self.normalized(observation))[:, 0]

@@ -1,0 +1,55 @@
+"""What an update learns from: advantages for the actor and targets for the critic."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poolrl.algorithms.advantages import Values, explained_variance, standardized
+from poolrl.algorithms.train_state import TrainState
+from poolrl.config.schema import PPO, Reinforce
+
+F32 = NDArray[np.float32]
+
+
+class LearningSignals(NamedTuple):
+    """Signals of n samples.
+
+    Attributes:
+        advantages: (n,), standardised if the hyper-parameters say so.
+        targets: (n,), for the critic's outputs: normalised if its values are.
+        explained_variance: of the targets by the values that the critic had predicted.
+    """
+
+    advantages: F32
+    targets: F32
+    explained_variance: float
+
+
+def learning_signals(
+    state: TrainState, hp: PPO | Reinforce, advantages: Values, targets: Values, values: Values
+) -> LearningSignals:
+    """Prepare the signals of an update.
+
+    With normalised values, the statistics are updated from the targets first, once an update, and
+    then scale both: nothing after this depends on the unit of the rewards.
+
+    Args:
+        state: its statistics of values are updated.
+        hp: of the learner.
+        advantages, targets: (n,), in the unit of the rewards.
+        values: (n,), what the critic had predicted, in that unit.
+    """
+    if state.normalizes_values:
+        normalizer = state.update_value_statistics(targets)
+        unit = normalizer.unit
+        explained = explained_variance(values / unit, targets / unit)
+        advantages = (advantages / unit).astype(np.float32)
+        targets = normalizer.normalized(targets)
+    else:
+        explained = explained_variance(values, targets)
+    if hp.normalize_advantage:
+        advantages = standardized(advantages, single=hp.standardize_single)
+    return LearningSignals(advantages, targets, explained)
