@@ -125,7 +125,7 @@ def measure(
     for index, trace in enumerate(traces):
         strace = ["strace", "-f", "-y", "-v", "-s", "512", "--seccomp-bpf", "-o", str(trace)]
         strace += ["-e", "trace=%file,%desc", "-e", "abbrev=getdents64"]
-        worker = [sys.executable, "-m", "poolrl", "worker", "--prefer", str(index)]
+        worker = [sys.executable, "-P", "-m", "poolrl", "worker", "--prefer", str(index)]
         worker += ["--pool-directory", str(layout.root)]
         processes.append(subprocess.Popen([*strace, *worker], stderr=subprocess.DEVNULL))
     for process in processes:

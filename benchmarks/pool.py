@@ -42,7 +42,7 @@ FREE = {
 
 def run(pool: Pool, workers: int, iterations: int) -> History:
     """Let workers serve a pool to its end."""
-    command = [sys.executable, "-m", "poolrl", "worker", "--iterations", str(iterations)]
+    command = [sys.executable, "-P", "-m", "poolrl", "worker", "--iterations", str(iterations)]
     command += ["--pool-directory", str(pool.layout.root)]
     processes = [
         subprocess.Popen([*command, "--prefer", str(i)], stderr=subprocess.DEVNULL)

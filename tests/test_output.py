@@ -204,3 +204,19 @@ def test_a_name_that_is_no_text(tmp_path: Path) -> None:
         assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
         if "--json" in command:
             assert json.loads(done.stdout)["directory"] == "p\\xffq"
+
+
+def test_a_pipe_that_does_not_block_is_waited_for() -> None:
+    # As another process on the same terminal or pipe may have set it.
+    ours, theirs = os.pipe()
+    os.set_blocking(theirs, False)
+    code = "from poolrl import output; output.protect(); print('x' * 300_000)"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=theirs, stderr=subprocess.PIPE
+    ) as process:
+        os.close(theirs)
+        with open(ours, "rb") as pipe:
+            assert pipe.read() == b"x" * 300_000 + b"\n"
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
