@@ -1,7 +1,7 @@
 """Python's path for imports, without the files that merely lie in the working directory.
 
 ``python -m poolrl`` puts the working directory first in ``sys.path``, and so does an empty entry of
-PYTHONPATH: a ``statistics.py`` there would be imported in place of Python's own, whoever wrote it.
+PYTHONPATH: a ``statistics.py`` there would be imported in place of Python's own.
 This module runs before the rest of the package, and imports nothing that Python has not loaded.
 """
 
