@@ -23,8 +23,10 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from poolrl import files
-from poolrl.config import tables
-from poolrl.config.schema import Natural, NetworkSpec, Randomization, Text, World
+from poolrl.config import networks, tables
+from poolrl.config.networks import MLPSpec, NetworkSpec
+from poolrl.config.schema import Randomization, World
+from poolrl.config.types import Natural, Text
 from poolrl.errors import UsageError
 from poolrl.networks.parameters import check_arrays, expected_shapes, has_normalized_values
 from poolrl.networks.policy import Policy
@@ -44,8 +46,9 @@ MAX_HEADER = 2**24
 OPTIMIZER_PREFIX = "optimizer/"
 """Prefix of the names of an optimiser's arrays."""
 
-_ADDED_TO_NETWORK = ("normalizer_precision",)
-"""Keys of the network that older agents lack; left out of a header if they have the default."""
+_FIRST_KEYS = ("actor", "critic", "activation", "distribution", "normalize_observations")
+"""Keys of a perceptron that the first agents had; later ones are left out of a header if they have
+the default, so that the bytes of these agents stay."""
 
 _NEVER_NEGATIVE = ("normalizer.var", "normalizer.count", "/step", "/exp_avg_sq")
 
@@ -127,9 +130,11 @@ class Agent:
     def to_bytes(self) -> bytes:
         """Serialise the agent as a safetensors file; the same agent gives the same bytes."""
         table = msgspec.to_builtins(self.metadata)
-        for name in _ADDED_TO_NETWORK:  # an agent without it keeps its bytes
-            if getattr(self.metadata.network, name) == getattr(NetworkSpec(), name):
-                del table["network"][name]
+        network, default = table["network"], msgspec.to_builtins(MLPSpec())
+        if network["name"] == default["name"]:
+            for name in network.keys() - _FIRST_KEYS:
+                if network[name] == default[name]:
+                    del network[name]
         header = json.dumps(table, sort_keys=True, separators=(",", ":"))
         arrays = {name: np.asarray(array, order="C") for name, array in self.arrays.items()}
         return save_tensors(arrays, metadata={METADATA_KEY: header})
@@ -161,6 +166,8 @@ class Agent:
                 f"{source}: schema {schema} is newer than this version of poolrl reads ({SCHEMA})"
             )
         try:
+            if isinstance(table, dict):
+                networks.complete(table.get("network"))
             agent = cls(arrays, msgspec.convert(table, AgentMetadata))
             agent.check()
         except (msgspec.ValidationError, UnicodeError, RecursionError) as error:
@@ -209,6 +216,8 @@ class Agent:
         from poolrl.networks.torch_module import PolicyModule
 
         self.check()
+        if not isinstance(self.metadata.network, MLPSpec):
+            raise UsageError("agent: its network has a memory, and no torch module")
         return PolicyModule(self.policy_arrays, self.metadata.network)
 
     def check(self) -> None:

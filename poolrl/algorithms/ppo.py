@@ -11,7 +11,8 @@ from poolrl.algorithms.on_policy import train_on_policy
 from poolrl.algorithms.train_state import TrainState
 from poolrl.algorithms.types import MakeTask, Training
 from poolrl.config.schema import PPO
-from poolrl.rollouts.rollout import Rollout, minibatches
+from poolrl.rollouts.minibatches import Minibatches
+from poolrl.rollouts.rollout import Rollout
 from poolrl.rollouts.sampler import Budget
 from poolrl.seeding import Streams
 
@@ -41,7 +42,7 @@ def update(
         −min(r A, clip(r, 1 − ε, 1 + ε) A) + c_V (V − R)² − c_H H,   r = exp(log π − log π_old)
 
     (equations 7 and 9). Its derivatives with respect to log π, V and the distribution's parameters
-    are written out below; each network then back-propagates them. With normalised values, V and R
+    are written out below; the network then back-propagates them. With normalised values, V and R
     are normalised, and so is the value loss that is returned.
 
     Args:
@@ -63,23 +64,19 @@ def update(
     targets = (advantage + rollout.value)[valid]
     signals = learning_signals(state, hp, advantage[valid], targets, rollout.value[valid])
     advantages, targets = signals.advantages, signals.targets
-    observations = rollout.normalized[valid]
     samples = rollout.sample[valid]
     old_log_probs = rollout.log_prob[valid]
 
-    policy, optimizer, gradient = state.policy, state.optimizer, state.gradient
-    distribution = policy.distribution
+    network, distribution = state.policy.network, state.policy.distribution
     rates = [(slice(None), hp.learning_rate)]
     low, high = np.float32(1 - hp.clip_range), np.float32(1 + hp.clip_range)
-    separate = hp.gradient_clipping == "separate"
-    clipped_parts = [state.actor, state.critic] if separate else [slice(None)]
+    minibatches = Minibatches(rollout, hp.sequence_steps)
     metrics = []
     for epoch in range(hp.epochs):
-        for rows in minibatches(len(targets), hp.minibatch_size, generator):
+        for rows, inputs in minibatches.epoch(hp.minibatch_size, generator):
             n = np.float32(len(rows))
-            observation, advantage_ = observations[rows], advantages[rows]
-            parameters, actor_inputs = policy.actor.forward_with_cache(observation)
-            values, critic_inputs = policy.critic.forward_with_cache(observation)
+            advantage_ = advantages[rows]
+            parameters, values, _ = network.forward(inputs)
             log_prob, by_parameters = distribution.log_prob_gradient(parameters, samples[rows])
             log_ratio = log_prob - old_log_probs[rows]
             ratio = np.exp(log_ratio)
@@ -92,13 +89,15 @@ def update(
             if hp.entropy_coefficient:
                 entropy_gradient = distribution.entropy_gradient(parameters).by_parameters
                 by_parameters -= np.float32(hp.entropy_coefficient) / n * entropy_gradient
-            error = values[:, 0] - targets[rows]
+            error = values - targets[rows]
             by_value = np.float32(2 * hp.value_coefficient) / n * error
-            policy.actor.backward(actor_inputs, by_parameters, gradient)
-            policy.critic.backward(critic_inputs, by_value[:, None], gradient)
-            for part in clipped_parts:
-                optimizer.clip(hp.max_grad_norm, part)
-            optimizer.step(rates)
+            state.backpropagate(
+                by_parameters,
+                by_value,
+                max_norm=hp.max_grad_norm,
+                separate=hp.gradient_clipping == "separate",
+            )
+            state.optimizer.step(rates)
 
             if epoch == hp.epochs - 1:
                 surrogate = np.minimum(advantage_ * ratio, advantage_ * clipped_ratio)
@@ -106,11 +105,12 @@ def update(
                 clipped = ratio != clipped_ratio
                 metrics.append([-surrogate.mean(), (error**2).mean(), kl.mean(), clipped.mean()])
 
+    parameters = state.policy_parameters(minibatches.whole().inputs)
     policy_loss, value_loss, approx_kl, clip_fraction = np.mean(metrics, axis=0).tolist()
     return {
         "train/policy_gradient_loss": policy_loss,
         "train/value_loss": value_loss,
-        "train/entropy_loss": -float(distribution.entropy(policy.actor(observations)).mean()),
+        "train/entropy_loss": -float(distribution.entropy(parameters).mean()),
         "train/approx_kl": approx_kl,
         "train/clip_fraction": clip_fraction,
         "train/explained_variance": signals.explained_variance,

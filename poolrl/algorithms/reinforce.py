@@ -11,7 +11,8 @@ from poolrl.algorithms.on_policy import train_on_policy
 from poolrl.algorithms.train_state import TrainState
 from poolrl.algorithms.types import MakeTask, Training
 from poolrl.config.schema import Reinforce
-from poolrl.rollouts.rollout import Rollout, minibatches
+from poolrl.rollouts.minibatches import Minibatches
+from poolrl.rollouts.rollout import Rollout
 from poolrl.rollouts.sampler import Budget
 from poolrl.seeding import Streams
 
@@ -58,30 +59,31 @@ def update(
     values = rollout.value[valid]
     signals = learning_signals(state, hp, targets - values, targets, values)
     advantages, targets = signals.advantages, signals.targets
-    observations, samples = rollout.normalized[valid], rollout.sample[valid]
+    samples = rollout.sample[valid]
 
-    policy, optimizer, gradient = state.policy, state.optimizer, state.gradient
-    distribution = policy.distribution
-    rates = [(state.actor, hp.learning_rate), (state.critic, hp.baseline_learning_rate)]
+    network, distribution = state.policy.network, state.policy.distribution
+    rates = [
+        (state.parts["policy"], hp.learning_rate),
+        (state.parts["value"], hp.baseline_learning_rate),
+        (state.parts["shared"], hp.learning_rate),
+    ]
+    minibatches = Minibatches(rollout, hp.sequence_steps)
     metrics = []
-    for rows in minibatches(len(targets), hp.minibatch_size, generator):
+    for rows, inputs in minibatches.epoch(hp.minibatch_size, generator):
         n = np.float32(len(rows))
-        parameters, actor_inputs = policy.actor.forward_with_cache(observations[rows])
-        values, critic_inputs = policy.critic.forward_with_cache(observations[rows])
+        parameters, values, _ = network.forward(inputs)
         log_prob, by_parameters = distribution.log_prob_gradient(parameters, samples[rows])
         by_parameters *= (-advantages[rows] / n)[:, None]
-        error = values[:, 0] - targets[rows]
-        policy.actor.backward(actor_inputs, by_parameters, gradient)
-        policy.critic.backward(critic_inputs, (2 / n * error)[:, None], gradient)
+        error = values - targets[rows]
         # Clipped separately, since the baseline's gradient has the scale of the returns.
-        optimizer.clip(hp.max_grad_norm, state.actor)
-        optimizer.clip(hp.max_grad_norm, state.critic)
-        optimizer.step(rates)
+        state.backpropagate(by_parameters, 2 / n * error, max_norm=hp.max_grad_norm, separate=True)
+        state.optimizer.step(rates)
         metrics.append([-(advantages[rows] * log_prob).mean(), (error**2).mean()])
+    parameters = state.policy_parameters(minibatches.whole().inputs)
     policy_loss, value_loss = np.mean(metrics, axis=0).tolist()
     return {
         "train/policy_gradient_loss": policy_loss,
         "train/value_loss": value_loss,
-        "train/entropy_loss": -float(distribution.entropy(policy.actor(observations)).mean()),
+        "train/entropy_loss": -float(distribution.entropy(parameters).mean()),
         "train/explained_variance": signals.explained_variance,
     }

@@ -1,4 +1,4 @@
-"""Mutable training state: flat parameter and gradient vectors, optimiser, policy."""
+"""Mutable training state: flat vectors of parameters and gradient, optimiser, policy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from poolrl.agent import Agent
 from poolrl.algorithms.optimizer import Adam, load_state, state_arrays
-from poolrl.errors import Divergence
+from poolrl.errors import Divergence, UsageError
+from poolrl.networks.base import PARTS, Inputs, part_of
 from poolrl.networks.normalizer import update_statistics, update_statistics_in_double
 from poolrl.networks.parameters import has_normalized_values, is_statistic
 from poolrl.networks.policy import Policy
@@ -34,11 +35,10 @@ class TrainState:
         normalize_values: whether the critic is to predict normalised values.
 
     Attributes:
-        policy: actor and critic over the current parameters; replaced when statistics change.
+        policy: actor and critic over the current parameters.
         normalizes_values: whether its critic predicts normalised values.
-        gradient: derivative of the loss with respect to every parameter, as views of one vector.
         optimizer: updates the parameter vector.
-        actor, critic: slices of the parameters of the two networks in that vector.
+        parts: slices of the parameters of ``poolrl.networks.base.PARTS`` in that vector.
     """
 
     def __init__(self, agent: Agent, *, normalize_values: bool = False) -> None:
@@ -54,25 +54,73 @@ class TrainState:
         self._critic_was_plain = plain and normalize_values
         self._slices: dict[str, slice] = {}
         size = 0
-        for name, array in arrays.items():  # sorted, so that each network is one slice
+        # Sorted by name and then by part, so that each part is one slice.
+        for name, array in sorted(arrays.items(), key=lambda item: PARTS.index(part_of(item[0]))):
             if not is_statistic(name):
                 self._slices[name] = slice(size, size + array.size)
                 size += array.size
-        self._vector, gradient = np.empty(size, np.float32), np.zeros(size, np.float32)
+        self._vector, self._gradient = np.empty(size, np.float32), np.zeros(size, np.float32)
         self._shapes = {name: arrays[name].shape for name in self._slices}
         self._arrays = {n: a.copy() for n, a in arrays.items() if n not in self._slices}
         self._arrays |= self._views(self._vector)
         for name in self._slices:
             self._arrays[name][...] = arrays[name]
-        self.gradient: Mapping[str, F32] = self._views(gradient)
-        self.actor, self.critic = self._network_slice("actor."), self._network_slice("critic.")
-        self.optimizer = Adam(self._vector, gradient)
+        self.parts = {part: self._part(part) for part in PARTS}
+        self.optimizer = Adam(self._vector, self._gradient)
         load_state(self.optimizer, agent.arrays, self._slices)
+        metadata = agent.metadata
+        self.policy = Policy(
+            self._arrays,
+            metadata.network,
+            metadata.observation_space.shape[0],
+            metadata.action_space.space(),
+            self._views(self._gradient),
+        )
         if statistics:
             known = ValueNormalizer(statistics)
             if known.count:
                 self._rescale_critic(known.deviation, known.mean)
-        self.policy = self._make_policy()
+
+    def policy_parameters(self, inputs: Inputs) -> F32:
+        """The distribution's parameters, shape (m, number of parameters), for a batch."""
+        network = self.policy.network
+        if network.has_memory:
+            return network.forward(inputs).parameters
+        return network.act(inputs.observation, (), inputs.noise)[0]
+
+    def backpropagate(
+        self,
+        by_parameters: F32,
+        by_value: F32,
+        by_penalties: Mapping[str, F32] | None = None,
+        *,
+        max_norm: float,
+        separate: bool,
+    ) -> None:
+        """Compute and clip the gradient, after a forward pass of the policy's network.
+
+        Args:
+            by_parameters: (m, number of parameters): derivative of the loss by the distribution's
+                parameters.
+            by_value: (m,): derivative of the loss by the values.
+            by_penalties: name -> (m,): derivative of the loss by the network's penalties.
+            max_norm: of the clipped gradient; 0 for no clipping.
+            separate: clip the gradient of the policy's loss with its penalties, and that of the
+                value's, each over all parameters that it reaches, instead of their sum.
+        """
+        network, optimizer = self.policy.network, self.optimizer
+        shared = self.parts["shared"]
+        if not separate or not max_norm or shared.start == shared.stop:
+            network.backward(by_parameters, by_value, by_penalties)
+            for part in (self.parts["policy"], self.parts["value"]) if separate else [slice(None)]:
+                optimizer.clip(max_norm, part)
+            return
+        network.backward(by_parameters, None, by_penalties)
+        optimizer.clip(max_norm)
+        of_policy = self._gradient.copy()
+        network.backward(by_value=by_value)
+        optimizer.clip(max_norm)
+        self._gradient += of_policy
 
     def update_normalizer(self, observation: NDArray[np.floating]) -> None:
         """Update the running mean and variance from a batch, shape (n, observation size)."""
@@ -84,7 +132,7 @@ class TrainState:
                 )
             else:
                 update_statistics(self._arrays, observation.astype(np.float32, copy=False))
-            self.policy = self._make_policy()
+            self.policy.read_statistics()
 
     def update_value_statistics(self, targets: NDArray[np.floating]) -> ValueNormalizer:
         """Update the statistics of the critic's targets, shape (n,), and return the new ones.
@@ -101,7 +149,7 @@ class TrainState:
             scale = 1 / normalizer.deviation
             self._rescale_critic(scale, -normalizer.mean * scale)
             self._critic_was_plain = False
-        self.policy = self._make_policy()
+        self.policy.read_statistics()
         return normalizer
 
     def to_agent(
@@ -133,22 +181,25 @@ class TrainState:
 
     def _rescale_critic(self, scale: float, shift: float) -> None:
         """Change what the critic predicts to scale · value + shift (van Hasselt et al. 2016), with
-        new moments of its optimiser, since its gradient has another size."""
-        last = 2 * len(self._agent.metadata.network.critic)
-        self._arrays[f"critic.{last}.weight"] *= np.float32(scale)
-        bias = self._arrays[f"critic.{last}.bias"]
-        bias[...] = bias.astype(np.float64) * scale + shift
-        self.optimizer.mean[self.critic] = 0
-        self.optimizer.square[self.critic] = 0
+        new moments of its optimiser, since its gradient has another size.
 
-    def _make_policy(self) -> Policy:
-        metadata = self._agent.metadata
-        size = metadata.observation_space.shape[0]
-        return Policy(self._arrays, metadata.network, size, metadata.action_space.space())
+        Raises:
+            UsageError: the network has no linear layer that computes the value.
+        """
+        if self.policy.network.value_head is None:
+            raise UsageError(
+                "learner.normalize_values: the agent's critic has learned otherwise, and this "
+                "network cannot be converted"
+            )
+        weight, bias = (self._arrays[name] for name in self.policy.network.value_head)
+        weight *= np.float32(scale)
+        bias[...] = bias.astype(np.float64) * scale + shift
+        self.optimizer.mean[self.parts["value"]] = 0
+        self.optimizer.square[self.parts["value"]] = 0
 
     def _views(self, vector: F32) -> dict[str, NDArray[Any]]:
         return {name: vector[s].reshape(self._shapes[name]) for name, s in self._slices.items()}
 
-    def _network_slice(self, prefix: str) -> slice:
-        own = [s for name, s in self._slices.items() if name.startswith(prefix)]
-        return slice(own[0].start, own[-1].stop)
+    def _part(self, part: str) -> slice:
+        own = [s for name, s in self._slices.items() if part_of(name) == part]
+        return slice(own[0].start, own[-1].stop) if own else slice(0, 0)

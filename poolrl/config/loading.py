@@ -9,10 +9,13 @@ from typing import Any
 
 import msgspec
 
+from poolrl.config import networks
+from poolrl.config.networks import NetworkSpec
 from poolrl.config.new_pools import add_missing
 from poolrl.config.run_options import RunOptions
-from poolrl.config.schema import NetworkSpec, Section, Spec
+from poolrl.config.schema import Spec
 from poolrl.config.tables import assign, flatten, read_toml
+from poolrl.config.types import Section
 from poolrl.config.validation import convert
 from poolrl.errors import UsageError
 
@@ -115,6 +118,7 @@ def _resolve(
         learner = table.setdefault("learner", {})
         if isinstance(learner, dict):
             learner.setdefault("name", "ppo")
+        networks.complete(table.setdefault("network", {}))
         add_missing(table, existing, first_network)
         return convert(table, Spec, source), run
     except RecursionError:

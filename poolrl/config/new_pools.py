@@ -12,7 +12,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from poolrl.config.schema import PPO, NetworkSpec, RandomSearch, Reinforce, Spec
+from poolrl.config.networks import MLPSpec, NetworkSpec, RecurrentSpec
+from poolrl.config.schema import PPO, RandomSearch, Reinforce, Spec
 
 NEW_POOL_DEFAULTS: dict[str, Any] = {
     "network.normalizer_precision": "double",
@@ -22,7 +23,10 @@ NEW_POOL_DEFAULTS: dict[str, Any] = {
 }
 """Dotted key -> value of new pools. A key that the chosen learner does not have is left out."""
 
-_LEARNERS = {str(kind.__struct_config__.tag): kind for kind in (PPO, Reinforce, RandomSearch)}
+_KINDS: dict[str, dict[str, type[Struct]]] = {
+    "network": {str(kind.__struct_config__.tag): kind for kind in (MLPSpec, RecurrentSpec)},
+    "learner": {str(kind.__struct_config__.tag): kind for kind in (PPO, Reinforce, RandomSearch)},
+}
 
 
 def add_missing(
@@ -31,7 +35,7 @@ def add_missing(
     """Set the keys of ``NEW_POOL_DEFAULTS`` that a configuration leaves out.
 
     Args:
-        table: of the configuration, with the learner's name; changed in place.
+        table: of the configuration, with the names of network and learner; changed in place.
         existing: of the pool that is there, whose values are taken; ``None`` for a new pool.
         first_network: of the agent that a new pool starts from, which keeps its own arithmetic.
     """
@@ -52,7 +56,5 @@ def _structure(section: str, part: Any) -> type[Struct] | None:
     """The structure of a section; ``None`` if what is there is not one, which is refused later."""
     if not isinstance(part, dict):
         return None
-    if section == "network":
-        return NetworkSpec
     name = part.get("name")
-    return _LEARNERS.get(name) if isinstance(name, str) else None
+    return _KINDS[section].get(name) if isinstance(name, str) else None

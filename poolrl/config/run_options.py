@@ -14,7 +14,7 @@ from typing import Annotated, Literal, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from poolrl.config.schema import Count, Positive, Section
+from poolrl.config.types import Count, Positive, Section
 from poolrl.config.validation import convert
 from poolrl.errors import UsageError
 

@@ -17,29 +17,21 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta
 
+from poolrl.config.networks import MLPSpec, NetworkSpec, RecurrentSpec
+from poolrl.config.types import (
+    Count,
+    Episodes,
+    Fraction,
+    Natural,
+    NonNegative,
+    Positive,
+    Section,
+    Text,
+)
 from poolrl.config.validation import convert
 from poolrl.errors import UsageError
-
-# The upper bounds refuse infinity.
-Positive = Annotated[float, Meta(gt=0, le=1e9)]
-NonNegative = Annotated[float, Meta(ge=0, le=1e9)]
-Fraction = Annotated[float, Meta(ge=0, le=1)]
-Count = Annotated[int, Meta(ge=1, le=10**9)]
-Natural = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-Episodes = Annotated[int, Meta(ge=1, le=100_000)]
-"""The bound limits memory: each episode has a random stream, and its return is in a record."""
-Sizes = Annotated[
-    tuple[Annotated[int, Meta(ge=1, le=100_000)], ...],
-    Meta(max_length=16),
-]
-Text = Annotated[str, Meta(max_length=4000, pattern=r"\A[^\x00-\x1f\x7f-\x9f\ud800-\udfff]*\Z")]
-"""A single line without control characters or surrogates, so that it can be printed and encoded."""
-
-
-class Section(Struct, frozen=True, forbid_unknown_fields=True):
-    """Base class of the tables of the configuration; unknown keys are errors."""
 
 
 class PoolSpec(Section, frozen=True):
@@ -117,23 +109,6 @@ class TaskSpec(World, frozen=True):
     """SHA-256 of the compiled MuJoCo model; set when the pool is created."""
 
 
-class NetworkSpec(Section, frozen=True):
-    """Actor and critic, two separate multi-layer perceptrons."""
-
-    actor: Sizes = (64, 64)
-    critic: Sizes = (64, 64)
-    activation: Literal["tanh", "relu"] = "tanh"
-    distribution: Literal["auto", "beta", "gaussian", "categorical"] = "auto"
-    """Of actions; auto: beta if they are bounded, else gaussian; categorical if discrete."""
-    normalize_observations: bool = True
-    """Subtract the running mean and divide by the running standard deviation."""
-    normalizer_precision: Literal["double", "single"] = "single"
-    """Of this arithmetic. `double` (new pools): the mean is subtracted in float64, and all that
-    varies by more than rounding errors is scaled to variance 1. `single` (pools and agents without
-    the key): observations are rounded to float32 first, and standard deviations below 0.001 count
-    as 0.001."""
-
-
 class PPO(Section, frozen=True, tag_field="name", tag="ppo"):
     """Proximal policy optimisation (Schulman et al. 2017), clipped, with GAE."""
 
@@ -145,6 +120,8 @@ class PPO(Section, frozen=True, tag_field="name", tag="ppo"):
     epochs: Count = 10
     """Passes over the samples of an update."""
     minibatch_size: Count = 64
+    sequence_steps: Count = 16
+    """Longest sequence that a network with memory learns from: gradients go back so far."""
     episodes_per_update: Count = 8
     """Episodes collected for each update; a branch has iterate_episodes / this many updates."""
     segment_steps: Natural = 0
@@ -186,6 +163,8 @@ class Reinforce(Section, frozen=True, tag_field="name", tag="reinforce"):
     """Episodes collected for each update."""
     minibatch_size: Count = 50
     """Samples per gradient step; each sample is used once."""
+    sequence_steps: Count = 16
+    """As for PPO."""
     normalize_values: bool = False
     """As for PPO, for the baseline."""
     normalize_advantage: bool = True
@@ -229,7 +208,7 @@ class Spec(Section, frozen=True):
 
     pool: PoolSpec = PoolSpec()
     task: TaskSpec = TaskSpec()
-    network: NetworkSpec = NetworkSpec()
+    network: NetworkSpec = MLPSpec()
     learner: Learner = PPO()
     evaluation: EvaluationSpec = EvaluationSpec()
     selection: SelectionSpec = SelectionSpec()
@@ -264,7 +243,7 @@ class Spec(Section, frozen=True):
 
 def _refused_branch_key(name: str, fields: Sequence[str]) -> str:
     own = {"name", "network", "learner", "normalize_values"}
-    if name in {*NetworkSpec.__struct_fields__, *own}:
+    if name in {*MLPSpec.__struct_fields__, *RecurrentSpec.__struct_fields__, *own}:
         return f"branches.{name}: changes the agent's tensors, which all branches must share"
     close = difflib.get_close_matches(name, fields, n=1)
     hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(fields)}"

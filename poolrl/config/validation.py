@@ -48,9 +48,7 @@ def _explain(error: msgspec.ValidationError, table: Any, kind: Any) -> str:
         return f"{key}: unknown key; known: {', '.join(known)}"
     value = _lookup(table, path)
     if message.startswith("Invalid"):
-        return (
-            f"{path}: unknown value {_short(value)}; known: {', '.join(_known_values(kind, path))}"
-        )
+        return f"{path}: unknown value {_short(value)}; known: {', '.join(_known_values(kind, path, table))}"
     message = message[0].lower() + message[1:].replace("`", "")
     got = "" if value is _MISSING or isinstance(value, Mapping) else f", got {_short(value)}"
     message = re.sub(r", got \w+$", "", message)
@@ -104,17 +102,25 @@ def _known_keys(kind: Any, path: str, table: Any) -> list[str]:
         hints = {field.name: field.type for field in msgspec.structs.fields(kind)}
         kind = hints.get(part, kind)
         table = table.get(part, {}) if isinstance(table, Mapping) else {}
-    if choices := get_args(kind):  # a tagged union
-        tagged = {cls.__struct_config__.tag: cls for cls in choices}
-        field = choices[0].__struct_config__.tag_field
-        kind = tagged[table[field]]
-    return list(kind.__struct_fields__)
+    return list(_member(kind, table).__struct_fields__)
 
 
-def _known_values(kind: Any, path: str) -> list[str]:
+def _known_values(kind: Any, path: str, table: Any) -> list[str]:
     """The values that a literal, or the tag of a union, may have at a path within ``kind``."""
     for part in path.split("."):
-        if choices := get_args(kind):  # the tag itself
+        choices = get_args(kind)
+        if choices and part == choices[0].__struct_config__.tag_field:
             return [str(cls.__struct_config__.tag) for cls in choices]
-        kind = {field.name: field.type for field in msgspec.structs.fields(kind)}[part]
+        fields = msgspec.structs.fields(_member(kind, table))
+        kind = {field.name: field.type for field in fields}[part]
+        table = table.get(part, {}) if isinstance(table, Mapping) else {}
     return [str(value) for value in get_args(kind)]
+
+
+def _member(kind: Any, table: Any) -> Any:
+    """The structure that a table is, of a tagged union by its tag."""
+    choices = get_args(kind)
+    if not choices:
+        return kind
+    tagged = {cls.__struct_config__.tag: cls for cls in choices}
+    return tagged[table[choices[0].__struct_config__.tag_field]]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from poolrl.config.schema import NetworkSpec
+from poolrl.config.networks import MLPSpec, NetworkSpec, RecurrentSpec
 from poolrl.distributions.factory import make_distribution
 from poolrl.errors import UsageError
 from poolrl.networks.value_normalizer import PREFIX as VALUE_PREFIX
@@ -18,6 +18,10 @@ from poolrl.spaces import ActionSpace
 
 MAX_PARAMETERS = 100_000_000
 """Of actor and critic together: 400 MB, far beyond the sizes that NumPy on a CPU is suited to."""
+
+
+GATES = {"rnn": 1, "gru": 3, "lstm": 4}
+"""Blocks of rows in the weights of a recurrent layer, in torch's order."""
 
 
 def expected_shapes(
@@ -46,20 +50,65 @@ def expected_shapes(
         shapes |= {f"{VALUE_PREFIX}{name}": () for name in ("mean", "var", "count")}
     distribution = make_distribution(network.distribution, action_space)
     outputs = distribution.num_parameters - distribution.free_parameters
-    for part, sizes in (
-        ("actor", [observation_size, *network.actor, outputs]),
-        ("critic", [observation_size, *network.critic, 1]),
-    ):
-        # torch.nn.Sequential counts the activations too, so linear layers have even numbers.
-        for i, (inputs, units) in enumerate(pairwise(sizes)):
-            shapes[f"{part}.{2 * i}.weight"] = (units, inputs)
-            shapes[f"{part}.{2 * i}.bias"] = (units,)
+    shapes |= {name: shape for name, shape, _ in layers(network, observation_size, outputs)}
     if distribution.free_parameters:
         shapes["actor.free"] = (distribution.free_parameters,)
     total = sum(map(math.prod, shapes.values()))
     if total > MAX_PARAMETERS:
         raise UsageError(f"network: {total:,} parameters, more than {MAX_PARAMETERS:,}")
     return shapes
+
+
+def layers(
+    network: NetworkSpec, observation_size: int, outputs: int
+) -> Iterator[tuple[str, tuple[int, ...], float]]:
+    """Yield name, shape and initial gain of the arrays of actor, critic and trunk, as in torch.
+
+    Args:
+        network: architecture of actor and critic.
+        observation_size: number of observed values.
+        outputs: number of parameters of the distribution that the actor computes.
+    """
+    parts = {"actor": (network.actor, outputs, network.policy_gain)}
+    parts["critic"] = (network.critic, 1, network.value_gain)
+    inputs = {"actor": observation_size, "critic": observation_size}
+    if network.shared:
+        sizes = [observation_size, *network.actor]
+        yield from _linear("shared", sizes, network.hidden_gain)
+        width = sizes[-1]
+        if isinstance(network, RecurrentSpec):
+            yield from _memory("shared", width, network)
+            width = network.memory
+        inputs = dict.fromkeys(inputs, width)
+    for part, (hidden, size, gain) in parts.items():
+        own = () if network.shared else hidden
+        sizes = [inputs[part], *own]
+        yield from _linear(part, sizes, network.hidden_gain)
+        if isinstance(network, RecurrentSpec) and not network.shared:
+            yield from _memory(part, sizes[-1], network)
+            sizes = [network.memory]
+        head = f"{part}.{2 * len(own)}" if isinstance(network, MLPSpec) else f"{part}.head"
+        yield f"{head}.weight", (size, sizes[-1]), gain
+        yield f"{head}.bias", (size,), 0.0
+
+
+def _linear(
+    part: str, sizes: Sequence[int], gain: float
+) -> Iterator[tuple[str, tuple[int, ...], float]]:
+    # torch.nn.Sequential counts the activations too, so linear layers have even numbers.
+    for i, (inputs, units) in enumerate(pairwise(sizes)):
+        yield f"{part}.{2 * i}.weight", (units, inputs), gain
+        yield f"{part}.{2 * i}.bias", (units,), 0.0
+
+
+def _memory(
+    part: str, inputs: int, network: RecurrentSpec
+) -> Iterator[tuple[str, tuple[int, ...], float]]:
+    units = GATES[network.cell] * network.memory
+    yield f"{part}.memory.weight_ih_l0", (units, inputs), 1.0
+    yield f"{part}.memory.weight_hh_l0", (units, network.memory), 1.0
+    yield f"{part}.memory.bias_ih_l0", (units,), 0.0
+    yield f"{part}.memory.bias_hh_l0", (units,), 0.0
 
 
 def has_normalized_values(arrays: Mapping[str, NDArray[Any]]) -> bool:
@@ -96,8 +145,8 @@ def initial_arrays(
 ) -> dict[str, NDArray[Any]]:
     """Initial values of a new agent's arrays (Andrychowicz et al. 2021).
 
-    Weights are orthogonal with gain √2, but 0.01 in the actor's last layer (a nearly uniform
-    initial policy) and 1 in the critic's. Biases are zero.
+    Weights are orthogonal with the gains that the network names, a recurrent layer's by gate with
+    gain 1. Biases are zero, but 1 in the forget gate of an LSTM.
 
     Args:
         network: architecture of actor and critic.
@@ -108,18 +157,27 @@ def initial_arrays(
     Raises:
         UsageError: as for ``expected_shapes``.
     """
+    distribution = make_distribution(network.distribution, action_space)
+    outputs = distribution.num_parameters - distribution.free_parameters
+    gains = {name: gain for name, _, gain in layers(network, observation_size, outputs)}
     arrays: dict[str, NDArray[Any]] = {}
-    last = {"actor": f"actor.{2 * len(network.actor)}.weight"}
-    last["critic"] = f"critic.{2 * len(network.critic)}.weight"
-    gains = {last["actor"]: 0.01, last["critic"]: 1.0}
     for name, shape in expected_shapes(network, observation_size, action_space).items():
-        if name.endswith(".weight"):
-            weight = _orthogonal(shape, generator) * (gains[name] if name in gains else np.sqrt(2))
-            arrays[name] = weight.astype(np.float32)
+        if ".memory.weight" in name and isinstance(network, RecurrentSpec):
+            gate = (network.memory, shape[1])
+            gates = [_orthogonal(gate, generator) for _ in range(GATES[network.cell])]
+            arrays[name] = np.concatenate(gates).astype(np.float32)
+        elif name.endswith(".weight"):
+            arrays[name] = (_orthogonal(shape, generator) * gains[name]).astype(np.float32)
         elif name.startswith("normalizer."):
             arrays[name] = np.full(shape, float(name == "normalizer.var"))
         else:
             arrays[name] = np.zeros(shape, np.float32)
+        if (
+            isinstance(network, RecurrentSpec)
+            and network.cell == "lstm"
+            and name.endswith(".memory.bias_ih_l0")
+        ):
+            arrays[name][network.memory : 2 * network.memory] = 1  # the forget gate
     return arrays
 
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from poolrl.config.schema import NetworkSpec
+from poolrl.config.networks import MLPSpec
 from poolrl.networks.normalizer import (
     ABSOLUTE_FLOOR,
     OBSERVATION_CLIP,
@@ -19,7 +19,12 @@ from poolrl.networks.normalizer import (
 from poolrl.networks.parameters import has_normalized_values
 from poolrl.networks.value_normalizer import PREFIX, SMALLEST_DEVIATION
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "tanh": nn.Tanh,
+    "relu": nn.ReLU,
+    "elu": nn.ELU,
+    "silu": nn.SiLU,
+}
 
 
 class PolicyModule(nn.Module):
@@ -30,11 +35,17 @@ class PolicyModule(nn.Module):
         network: architecture of actor and critic.
     """
 
-    def __init__(self, arrays: Mapping[str, NDArray[Any]], network: NetworkSpec) -> None:
+    def __init__(self, arrays: Mapping[str, NDArray[Any]], network: MLPSpec) -> None:
         super().__init__()
         tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
-        self.actor = _mlp(tensors, "actor", len(network.actor), network.activation)
-        self.critic = _mlp(tensors, "critic", len(network.critic), network.activation)
+        actor, critic, activation = len(network.actor), len(network.critic), network.activation
+        self.shared: nn.Sequential | None = None
+        if network.shared:
+            self.shared = _mlp(tensors, "shared", actor, activation)
+            self.shared.append(ACTIVATIONS[activation]())
+            actor = critic = 0
+        self.actor = _mlp(tensors, "actor", actor + 1, activation)
+        self.critic = _mlp(tensors, "critic", critic + 1, activation)
         if "actor.free" in tensors:
             self.actor.register_parameter("free", nn.Parameter(tensors["actor.free"]))
         self.normalizer: _Normalizer | None = None
@@ -56,6 +67,8 @@ class PolicyModule(nn.Module):
         """
         x = observation if self.normalizer is None else self.normalizer(observation)
         x = x.to(torch.float32)
+        if self.shared is not None:
+            x = self.shared(x)
         parameters = self.actor(x)
         free = dict(self.actor.named_parameters()).get("free")
         if free is not None:
@@ -105,9 +118,9 @@ class _ValueNormalizer(nn.Module):
         return (value.to(torch.float64) * scale + self.mean).to(torch.float32)
 
 
-def _mlp(tensors: Mapping[str, Tensor], name: str, hidden: int, activation: str) -> nn.Sequential:
+def _mlp(tensors: Mapping[str, Tensor], name: str, count: int, activation: str) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for i in range(hidden + 1):
+    for i in range(count):
         weight, bias = tensors[f"{name}.{2 * i}.weight"], tensors[f"{name}.{2 * i}.bias"]
         linear = nn.Linear(weight.shape[1], weight.shape[0])
         linear.weight, linear.bias = nn.Parameter(weight), nn.Parameter(bias)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,10 +12,11 @@ import msgspec
 import tomli_w
 
 from poolrl import files
-from poolrl.config import tables
+from poolrl.config import networks, tables
 from poolrl.config.loading import differing_keys
 from poolrl.config.run_options import RunOptions
-from poolrl.config.schema import Section, Spec
+from poolrl.config.schema import Spec
+from poolrl.config.types import Section
 from poolrl.config.validation import convert
 from poolrl.doctor.examination import check_briefly
 from poolrl.errors import IncompatiblePool, UsageError
@@ -131,7 +133,10 @@ def open_pool(root: Path, store: Store | None = None) -> Pool:
             f"{layout.spec}: schema {schema} is newer than this version of poolrl reads ({SCHEMA})"
         )
     try:
-        file = convert(table, _File, str(layout.spec))
+        completed = copy.deepcopy(table)
+        if isinstance(completed.get("spec"), dict):
+            networks.complete(completed["spec"].setdefault("network", {}))
+        file = convert(completed, _File, str(layout.spec))
         sha256 = tables.sha256(table["spec"])
     except UsageError as error:
         raise IncompatiblePool(str(error)) from error

@@ -1,14 +1,15 @@
-"""Rollouts: the samples of one update, and their minibatches."""
+"""Rollouts: the samples of one update."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from poolrl.errors import Divergence
+from poolrl.networks.base import State
 from poolrl.networks.policy import Policy
 from poolrl.rollouts.sampler import Episodes, Sampler, Transition
 
@@ -31,6 +32,8 @@ class Rollout(NamedTuple):
             critic's value of the observation after its last step; 0 elsewhere.
         valid: (T, n): False where a simulation had no episode left to run.
         episodes: those that ended in this rollout.
+        states: memory before each step, arrays of shape (T, n, …); empty for networks without.
+        noise: (T, n, noise size), of the network; ``None`` without.
     """
 
     observation: NDArray[np.floating]
@@ -43,6 +46,8 @@ class Rollout(NamedTuple):
     bootstrap: NDArray[np.floating]
     valid: NDArray[np.bool_]
     episodes: Episodes
+    states: State = ()
+    noise: F32 | None = None
 
 
 def collect(
@@ -75,9 +80,13 @@ def collect(
     shape = valid.shape
 
     normalized = policy.normalized(observation.reshape(valid.size, -1))
-    value = policy.denormalized(policy.critic(normalized)).reshape(shape)
-    samples = np.array([step.output.sample for step in steps])
-    parameters = np.array([step.output.parameters for step in steps])
+    outputs = [step.output for step in steps]
+    if outputs[0].value is None:
+        value = policy.denormalized(policy.network.values(normalized, ())).reshape(shape)
+    else:
+        value = policy.denormalized(np.array([output.value for output in outputs]))
+    samples = np.array([output.sample for output in outputs])
+    parameters = np.array([output.parameters for output in outputs])
     log_prob = policy.distribution.log_prob(
         parameters.reshape(valid.size, -1), samples.reshape(valid.size, *samples.shape[2:])
     )
@@ -92,29 +101,13 @@ def collect(
         bootstrap=_bootstrap(policy, steps, cut & valid),
         valid=valid,
         episodes=sampler.pop_episodes(),
+        states=tuple(map(np.array, zip(*(output.before for output in outputs), strict=True))),
+        noise=None if outputs[0].noise is None else np.array([each.noise for each in outputs]),
     )
     for name in ("observation", "reward", "value", "bootstrap"):
         if not np.isfinite(getattr(rollout, name)[valid]).all():
             raise Divergence(f"{name} is not finite in training")
     return rollout
-
-
-def minibatches(
-    num_samples: int, minibatch_size: int, generator: np.random.Generator
-) -> Iterator[NDArray[np.intp]]:
-    """Yield one epoch of shuffled minibatches; every sample is in one of them.
-
-    Args:
-        num_samples: number of samples.
-        minibatch_size: size of every minibatch but the last, which may be smaller.
-        generator: draws the permutation.
-
-    Yields:
-        (minibatch_size,): indices of samples.
-    """
-    order = generator.permutation(num_samples)
-    for start in range(0, num_samples, minibatch_size):
-        yield order[start : start + minibatch_size]
 
 
 def _bootstrap(
@@ -125,5 +118,9 @@ def _bootstrap(
     if cut.any():
         indices = np.argwhere(cut).tolist()
         final = np.array([steps[t].final_observation[i] for t, i in indices])
-        bootstrap[cut] = policy.value(final)
+        # The memory after the last step of an episode; the next step resets it.
+        memory = zip(
+            *([part[i] for part in steps[t].output.state] for t, i in indices), strict=True
+        )
+        bootstrap[cut] = policy.value(final, tuple(map(np.array, memory)))
     return bootstrap

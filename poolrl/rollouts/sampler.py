@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poolrl.errors import Divergence
-from poolrl.networks.policy import PolicyOutput, State
+from poolrl.networks.base import State
+from poolrl.networks.policy import PolicyOutput
 from poolrl.tasks.base import Task
 
 F64 = NDArray[np.float64]

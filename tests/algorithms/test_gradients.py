@@ -13,7 +13,8 @@ from poolrl.agent import Agent, AgentMetadata
 from poolrl.algorithms import ppo, reinforce
 from poolrl.algorithms.advantages import discounted_returns, generalized_advantages, standardized
 from poolrl.algorithms.train_state import TrainState
-from poolrl.config.schema import PPO, NetworkSpec, Reinforce
+from poolrl.config.networks import MLPSpec
+from poolrl.config.schema import PPO, Reinforce
 from poolrl.networks.parameters import initial_arrays
 from poolrl.networks.torch_module import PolicyModule
 from poolrl.rollouts.rollout import Rollout
@@ -30,9 +31,7 @@ SPACES: dict[str, ActionSpace] = {
 
 
 def agent(distribution: str, activation: str = "tanh") -> Agent:
-    network = NetworkSpec(
-        actor=(16, 8), critic=(8,), distribution=distribution, activation=activation
-    )
+    network = MLPSpec(actor=(16, 8), critic=(8,), distribution=distribution, activation=activation)
     space = SPACES[distribution]
     arrays = initial_arrays(network, SIZE, space, np.random.default_rng(0))
     metadata = AgentMetadata(
@@ -52,7 +51,7 @@ def rollout(state: TrainState) -> Rollout:
     observation = rng.normal(size=(T, N, SIZE)).astype(np.float32)
     policy = state.policy
     normalized = policy.normalized(observation.reshape(T * N, SIZE))
-    parameters = policy.actor(normalized)
+    parameters = policy.network.act(normalized, ())[0]
     sample = policy.distribution.sample(parameters, rng)
     known = policy.distribution.log_prob(parameters, sample)
     known += rng.normal(0, 0.2, known.shape).astype(np.float32)
@@ -65,7 +64,7 @@ def rollout(state: TrainState) -> Rollout:
         normalized=normalized.reshape(T, N, SIZE),
         sample=sample.reshape(T, N, -1),
         log_prob=known.reshape(T, N),
-        value=policy.critic(normalized).reshape(T, N),
+        value=policy.network.values(normalized, ()).reshape(T, N),
         reward=rng.normal(size=(T, N)).astype(np.float32),
         ended=ended,
         bootstrap=np.zeros((T, N), np.float32),

@@ -9,9 +9,10 @@ import msgspec
 import pytest
 
 from poolrl.config.loading import load, load_over
+from poolrl.config.networks import MLPSpec
 from poolrl.config.new_pools import NEW_POOL_DEFAULTS
 from poolrl.config.run_options import RunOptions
-from poolrl.config.schema import PPO, NetworkSpec, RandomSearch, Reinforce, Spec
+from poolrl.config.schema import PPO, RandomSearch, Reinforce, Spec
 from poolrl.config.tables import flatten
 from poolrl.errors import UsageError
 
@@ -52,13 +53,13 @@ def test_what_a_configuration_says_holds() -> None:
 def test_another_learner_takes_nothing_from_the_pool() -> None:
     new, _ = load(None, {"learner.name": "reinforce"}, existing=Spec())
     assert new.learner == load(None, {"learner.name": "reinforce"})[0].learner
-    assert new.network == NetworkSpec()
+    assert new.network == MLPSpec()
 
 
 def test_the_first_agent_keeps_its_arithmetic() -> None:
-    assert load(None, first_network=NetworkSpec())[0].network.normalizer_precision == "single"
+    assert load(None, first_network=MLPSpec())[0].network.normalizer_precision == "single"
     explicit = {"network.normalizer_precision": "double"}
-    found, _ = load(None, explicit, first_network=NetworkSpec())
+    found, _ = load(None, explicit, first_network=MLPSpec())
     assert found.network.normalizer_precision == "double"
 
 

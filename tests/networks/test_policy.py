@@ -8,7 +8,7 @@ import torch
 from gymnasium.spaces import Box, Discrete
 from msgspec.structs import replace
 
-from poolrl.config.schema import NetworkSpec
+from poolrl.config.networks import MLPSpec
 from poolrl.networks.normalizer import update_statistics, update_statistics_in_double
 from poolrl.networks.parameters import expected_shapes, initial_arrays
 from poolrl.networks.policy import Policy
@@ -20,8 +20,8 @@ ACTIONS = Box(-2.0, 2.0, (3,), np.float32)
 
 def network(
     activation: str, normalize: bool, distribution: str = "beta"
-) -> tuple[NetworkSpec, dict[str, np.ndarray], Policy]:
-    spec = NetworkSpec(
+) -> tuple[MLPSpec, dict[str, np.ndarray], Policy]:
+    spec = MLPSpec(
         actor=(16, 8),
         critic=(4,),
         activation=activation,  # type: ignore[arg-type]
@@ -95,7 +95,7 @@ def test_deterministic_actions_are_the_mean(distribution: str) -> None:
 
 def test_choices_are_whole_numbers() -> None:
     space = Discrete(4)
-    spec = NetworkSpec(actor=(8,), critic=(8,))
+    spec = MLPSpec(actor=(8,), critic=(8,))
     arrays = initial_arrays(spec, 5, space, np.random.default_rng(0))
     policy = Policy(arrays, spec, 5, space)
     actions = policy.act(np.zeros((500, 5)), generator=np.random.default_rng(0)).action
@@ -104,7 +104,7 @@ def test_choices_are_whole_numbers() -> None:
 
 
 def test_initial_weights_are_orthogonal() -> None:
-    spec = NetworkSpec(actor=(16, 8), critic=(4,))
+    spec = MLPSpec(actor=(16, 8), critic=(4,))
     arrays = initial_arrays(spec, 5, ACTIONS, np.random.default_rng(0))
     wide = arrays["actor.2.weight"]  # (8, 16): its rows are orthogonal
     assert wide @ wide.T == pytest.approx(2 * np.eye(8), abs=1e-5)

@@ -15,7 +15,7 @@ from poolrl.algorithms.advantages import generalized_advantages
 from poolrl.errors import Divergence
 from poolrl.networks.policy import PolicyOutput
 from poolrl.rollouts.evaluation import evaluate, summarize
-from poolrl.rollouts.rollout import Rollout, collect, minibatches
+from poolrl.rollouts.rollout import Rollout, collect
 from poolrl.rollouts.sampler import Budget, Sampler
 from poolrl.tasks.base import Ids, StepResult, Task
 
@@ -76,14 +76,18 @@ class Still:
     def normalized(self, observation: np.ndarray) -> np.ndarray:
         return observation.astype(np.float32)
 
-    def critic(self, x: np.ndarray) -> np.ndarray:
-        return x[:, 1:]
+    @property
+    def network(self) -> Still:
+        return self
+
+    def values(self, x: np.ndarray, state: tuple[()]) -> np.ndarray:
+        return x[:, 1]
 
     def denormalized(self, value: np.ndarray) -> np.ndarray:
         return value
 
-    def value(self, observation: np.ndarray) -> np.ndarray:
-        return self.critic(self.normalized(observation))[:, 0]
+    def value(self, observation: np.ndarray, state: tuple[()] = ()) -> np.ndarray:
+        return self.values(self.normalized(observation), state)
 
 
 def rollout_of(task: Task, budget: Budget) -> Rollout:
@@ -184,15 +188,6 @@ def test_segments_cut_episodes_and_continue() -> None:
     assert first.ended[-1].all()
     assert in_progress.any()
     assert (first.bootstrap[-1, in_progress] == parts[1].observation[0, in_progress, 1]).all()
-
-
-@given(st.integers(0, 50), st.integers(1, 20), st.integers(0, 100))
-def test_minibatches_have_every_sample_once(num_samples: int, size: int, seed: int) -> None:
-    parts = list(minibatches(num_samples, size, np.random.default_rng(seed)))
-    assert [len(part) for part in parts[:-1]] == [size] * (len(parts) - 1)
-    assert all(0 < len(part) <= size for part in parts)
-    order = np.random.default_rng(seed).permutation(num_samples)
-    assert np.array_equal(np.concatenate([order[:0], *parts]), order)
 
 
 def test_invalid_rows_may_be_anything() -> None:

@@ -1,0 +1,103 @@
+"""Structures of `[network]`; each option is documented where it is declared."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+from poolrl.config.types import NonNegative, Section, Sizes
+
+
+class _Network(Section, frozen=True, tag_field="name"):
+    """What all networks have in common."""
+
+    distribution: Literal["auto", "beta", "gaussian", "categorical"] = "auto"
+    """Of actions; auto: beta if they are bounded, else gaussian; categorical if discrete."""
+    normalize_observations: bool = True
+    """Subtract the running mean and divide by the running standard deviation."""
+    normalizer_precision: Literal["double", "single"] = "single"
+    """Of this arithmetic. `double` (new pools): the mean is subtracted in float64, and all that
+    varies by more than rounding errors is scaled to variance 1. `single` (pools and agents without
+    the key): observations are rounded to float32 first, and standard deviations below 0.001 count
+    as 0.001."""
+
+
+class MLPSpec(_Network, frozen=True, tag="mlp"):
+    """Actor and critic as multi-layer perceptrons, in NumPy."""
+
+    actor: Sizes = (64, 64)
+    """Widths of the hidden layers, or `simple` (64, 64), `deeper` (64, 64, 64, 32) or `wider`
+    (1024, 512)."""
+    critic: Sizes = (64, 64)
+    activation: Literal["tanh", "relu", "elu", "silu"] = "tanh"
+    shared: bool = False
+    """One trunk, of the widths of `actor`, for both; `critic` must be the same or left out."""
+    hidden_gain: NonNegative = 1.4142135623730951
+    """Weights are orthogonal at first, times this gain (Saxe et al. 2014)."""
+    policy_gain: NonNegative = 0.01
+    """Of the actor's last layer: small, for nearly the same actions everywhere at first."""
+    value_gain: NonNegative = 1.0
+    """Of the critic's last layer."""
+
+    def __post_init__(self) -> None:
+        _check_trunk(self.shared, self.actor, self.critic)
+
+
+class RecurrentSpec(_Network, frozen=True, tag="recurrent"):
+    """Actor and critic with a memory: hidden layers, a recurrent layer, a linear one.
+
+    They act in NumPy, and learn in torch by back-propagation through time, truncated after
+    `learner.sequence_steps`.
+    """
+
+    actor: Sizes = (64,)
+    """Widths of the layers before the memory."""
+    critic: Sizes = (64,)
+    activation: Literal["tanh", "relu", "elu", "silu"] = "tanh"
+    cell: Literal["rnn", "gru", "lstm"] = "lstm"
+    """`rnn`: h' = tanh(W x + b + U h + c) (Elman 1990); `gru` (Cho et al. 2014); `lstm` (Hochreiter
+    & Schmidhuber 1997); as in torch."""
+    memory: Annotated[int, Meta(ge=1, le=10_000)] = 64
+    """Width of the recurrent layer."""
+    shared: bool = False
+    """One trunk with one memory, of the widths of `actor`, for both; `critic` must be the same or
+    left out."""
+    hidden_gain: NonNegative = 1.4142135623730951
+    policy_gain: NonNegative = 0.01
+    value_gain: NonNegative = 1.0
+    """As for `mlp`; the recurrent layer's weights are orthogonal, by gate, with gain 1, and the
+    forget gate's bias is 1 (Jozefowicz et al. 2015)."""
+
+    def __post_init__(self) -> None:
+        _check_trunk(self.shared, self.actor, self.critic)
+
+
+NetworkSpec = MLPSpec | RecurrentSpec
+
+
+ARCHITECTURES = {"simple": (64, 64), "deeper": (64, 64, 64, 32), "wider": (1024, 512)}
+"""Widths of hidden layers by name."""
+
+
+def complete(network: Any) -> None:
+    """Name the network of a table that names none, replace names of architectures by their widths,
+    and let the critic follow a shared trunk where it is left out.
+
+    Args:
+        network: of a configuration, a pool or an agent; changed in place. What is not a table is
+            left as it is, to be refused where it is converted.
+    """
+    if not isinstance(network, dict):
+        return
+    network.setdefault("name", "mlp")
+    for key in ("actor", "critic"):
+        if isinstance(network.get(key), str) and network[key] in ARCHITECTURES:
+            network[key] = list(ARCHITECTURES[network[key]])
+    if network.get("shared") is True and "actor" in network:
+        network.setdefault("critic", network["actor"])
+
+
+def _check_trunk(shared: bool, actor: tuple[int, ...], critic: tuple[int, ...]) -> None:
+    if shared and actor != critic:
+        raise ValueError(f"critic is {list(critic)}, but shares the trunk {list(actor)}")

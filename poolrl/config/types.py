@@ -1,0 +1,26 @@
+"""Types of the values of a configuration."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+# The upper bounds refuse infinity.
+Positive = Annotated[float, Meta(gt=0, le=1e9)]
+NonNegative = Annotated[float, Meta(ge=0, le=1e9)]
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+Count = Annotated[int, Meta(ge=1, le=10**9)]
+Natural = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Episodes = Annotated[int, Meta(ge=1, le=100_000)]
+"""The bound limits memory: each episode has a random stream, and its return is in a record."""
+Sizes = Annotated[
+    tuple[Annotated[int, Meta(ge=1, le=100_000)], ...],
+    Meta(max_length=16),
+]
+Text = Annotated[str, Meta(max_length=4000, pattern=r"\A[^\x00-\x1f\x7f-\x9f\ud800-\udfff]*\Z")]
+"""A single line without control characters or surrogates, so that it can be printed and encoded."""
+
+
+class Section(Struct, frozen=True, forbid_unknown_fields=True):
+    """Base class of the tables of the configuration; unknown keys are errors."""

@@ -1,0 +1,122 @@
+"""Actor and critic with a memory as a torch module, for training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from poolrl.config.networks import RecurrentSpec
+from poolrl.networks.bound_module import TorchInputs, TorchOutput
+from poolrl.networks.cells import NUM_STATES
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    "elu": functional.elu,
+    "silu": functional.silu,
+}
+CELLS: dict[str, Callable[[int, int], nn.Module]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+
+
+class RecurrentModule(nn.Module):
+    """The module of ``poolrl.networks.recurrent_network.RecurrentNetwork``.
+
+    Args:
+        arrays: named tensors of an agent, whose shapes and names the parameters have.
+        spec: architecture.
+    """
+
+    def __init__(self, arrays: Mapping[str, NDArray[Any]], spec: RecurrentSpec) -> None:
+        super().__init__()
+        self._per_cell = NUM_STATES[spec.cell]
+        self._trunks = ("shared",) if spec.shared else ("actor", "critic")
+        hidden = {"shared": spec.actor, "actor": spec.actor, "critic": spec.critic}
+        for part in dict.fromkeys((*self._trunks, "actor", "critic")):
+            layers = len(hidden[part]) if part in self._trunks else None
+            self.add_module(part, _Part(arrays, part, spec, layers))
+
+    def forward(self, inputs: TorchInputs) -> TorchOutput:
+        """Run the sequences, and return the outputs of all rows."""
+        steps = _Steps(inputs.lengths)
+        features = []
+        for index, name in enumerate(self._trunks):
+            state = inputs.state[index * self._per_cell : (index + 1) * self._per_cell]
+            features.append(self._part(name).run(inputs.observation, state, steps))
+        parameters = self._part("actor").compute(features[0])
+        return TorchOutput(parameters, self._part("critic").compute(features[-1]).squeeze(-1), {})
+
+    def _part(self, name: str) -> _Part:
+        part = self.get_submodule(name)
+        assert isinstance(part, _Part)
+        return part
+
+
+class _Part(nn.Module):
+    """Hidden layers and memory, if they are not shared, and the linear layer, if there is one."""
+
+    def __init__(
+        self,
+        arrays: Mapping[str, NDArray[Any]],
+        part: str,
+        spec: RecurrentSpec,
+        layers: int | None,
+    ) -> None:
+        super().__init__()
+        self._layers = layers or 0
+        self._activation = ACTIVATIONS[spec.activation]
+        if layers is not None:
+            for i in range(layers):
+                outputs, inputs = arrays[f"{part}.{2 * i}.weight"].shape
+                self.add_module(str(2 * i), nn.Linear(inputs, outputs))
+            inputs = arrays[f"{part}.memory.weight_ih_l0"].shape[1]
+            self.memory = CELLS[spec.cell](inputs, spec.memory)
+        if f"{part}.head.bias" in arrays:
+            self.head = nn.Linear(spec.memory, len(arrays[f"{part}.head.bias"]))
+        self.free: nn.Parameter | None = None
+        if f"{part}.free" in arrays:
+            self.free = nn.Parameter(torch.empty(arrays[f"{part}.free"].shape))
+
+    def run(self, x: Tensor, state: tuple[Tensor, ...], steps: _Steps) -> Tensor:
+        """(rows, observation size) -> (rows, memory)."""
+        for i in range(self._layers):
+            x = self._activation(self.get_submodule(str(2 * i))(x))
+        hidden = tuple(each.unsqueeze(0) for each in state)
+        y, _ = self.memory(steps.padded(x), hidden if len(hidden) > 1 else hidden[0])
+        return steps.rows(y)
+
+    def compute(self, x: Tensor) -> Tensor:
+        """(rows, memory) -> (rows, outputs)."""
+        y: Tensor = self.head(x)
+        return y if self.free is None else torch.cat((y, self.free.expand(len(y), -1)), dim=1)
+
+
+class _Steps:
+    """Rows, one sequence after another, and the same as (longest, sequences, …)."""
+
+    def __init__(self, lengths: list[int]) -> None:
+        self._count, self._longest = len(lengths), max(lengths)
+        self._equal = min(lengths) == self._longest
+        if not self._equal:
+            each = torch.tensor(lengths)
+            self._sequence = torch.repeat_interleave(torch.arange(self._count), each)
+            starts = torch.cumsum(each, 0) - each
+            self._time = torch.arange(int(each.sum())) - starts[self._sequence]
+
+    def padded(self, x: Tensor) -> Tensor:
+        """(rows, size) -> (longest, sequences, size), with zeros after the shorter ones."""
+        if self._equal:
+            return x.view(self._count, self._longest, -1).transpose(0, 1)
+        whole = x.new_zeros(self._longest, self._count, x.shape[1])
+        whole[self._time, self._sequence] = x
+        return whole
+
+    def rows(self, y: Tensor) -> Tensor:
+        """The inverse of ``padded``."""
+        if self._equal:
+            return y.transpose(0, 1).reshape(self._count * self._longest, -1)
+        return y[self._time, self._sequence]
