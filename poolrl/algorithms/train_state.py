@@ -37,7 +37,10 @@ class TrainState:
     Attributes:
         policy: actor and critic over the current parameters.
         normalizes_values: whether its critic predicts normalised values.
-        optimizer: updates the parameter vector.
+        arrays: named tensors of the agent in training: statistics, and parameters as views of
+            ``vector``.
+        vector: all parameters, flat.
+        optimizer: updates the vector.
         parts: slices of the parameters of ``poolrl.networks.base.PARTS`` in that vector.
     """
 
@@ -59,18 +62,18 @@ class TrainState:
             if not is_statistic(name):
                 self._slices[name] = slice(size, size + array.size)
                 size += array.size
-        self._vector, self._gradient = np.empty(size, np.float32), np.zeros(size, np.float32)
+        self.vector, self._gradient = np.empty(size, np.float32), np.zeros(size, np.float32)
         self._shapes = {name: arrays[name].shape for name in self._slices}
-        self._arrays = {n: a.copy() for n, a in arrays.items() if n not in self._slices}
-        self._arrays |= self._views(self._vector)
+        self.arrays = {n: a.copy() for n, a in arrays.items() if n not in self._slices}
+        self.arrays |= self._views(self.vector)
         for name in self._slices:
-            self._arrays[name][...] = arrays[name]
+            self.arrays[name][...] = arrays[name]
         self.parts = {part: self._part(part) for part in PARTS}
-        self.optimizer = Adam(self._vector, self._gradient)
+        self.optimizer = Adam(self.vector, self._gradient)
         load_state(self.optimizer, agent.arrays, self._slices)
         metadata = agent.metadata
         self.policy = Policy(
-            self._arrays,
+            self.arrays,
             metadata.network,
             metadata.observation_space.shape[0],
             metadata.action_space.space(),
@@ -127,11 +130,9 @@ class TrainState:
         network = self._agent.metadata.network
         if network.normalize_observations:
             if network.normalizer_precision == "double":
-                update_statistics_in_double(
-                    self._arrays, observation.astype(np.float64, copy=False)
-                )
+                update_statistics_in_double(self.arrays, observation.astype(np.float64, copy=False))
             else:
-                update_statistics(self._arrays, observation.astype(np.float32, copy=False))
+                update_statistics(self.arrays, observation.astype(np.float32, copy=False))
             self.policy.read_statistics()
 
     def update_value_statistics(self, targets: NDArray[np.floating]) -> ValueNormalizer:
@@ -140,9 +141,9 @@ class TrainState:
         Raises:
             Divergence: the variance of the targets is beyond float64.
         """
-        update_value_statistics(self._arrays, targets.astype(np.float64, copy=False))
-        normalizer = ValueNormalizer(self._arrays)
-        if not np.isfinite(self._arrays[f"{VALUE_PREFIX}var"]):
+        update_value_statistics(self.arrays, targets.astype(np.float64, copy=False))
+        normalizer = ValueNormalizer(self.arrays)
+        if not np.isfinite(self.arrays[f"{VALUE_PREFIX}var"]):
             largest = float(np.abs(targets).max())
             raise Divergence(f"returns of {largest:g} are too large for their variance")
         if self._critic_was_plain and normalizer.deviation:
@@ -164,7 +165,7 @@ class TrainState:
         Raises:
             Divergence: a tensor is not finite.
         """
-        arrays = {name: array.copy() for name, array in self._arrays.items()}
+        arrays = {name: array.copy() for name, array in self.arrays.items()}
         arrays |= state_arrays(self.optimizer, self._slices, self._shapes)
         for name, array in arrays.items():
             if not np.isfinite(array).all():
@@ -191,7 +192,7 @@ class TrainState:
                 "learner.normalize_values: the agent's critic has learned otherwise, and this "
                 "network cannot be converted"
             )
-        weight, bias = (self._arrays[name] for name in self.policy.network.value_head)
+        weight, bias = (self.arrays[name] for name in self.policy.network.value_head)
         weight *= np.float32(scale)
         bias[...] = bias.astype(np.float64) * scale + shift
         self.optimizer.mean[self.parts["value"]] = 0

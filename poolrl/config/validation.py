@@ -48,7 +48,8 @@ def _explain(error: msgspec.ValidationError, table: Any, kind: Any) -> str:
         return f"{key}: unknown key; known: {', '.join(known)}"
     value = _lookup(table, path)
     if message.startswith("Invalid"):
-        return f"{path}: unknown value {_short(value)}; known: {', '.join(_known_values(kind, path, table))}"
+        values = ", ".join(_known_values(kind, path, table))
+        return f"{path}: unknown value {_short(value)}; known: {values}"
     message = message[0].lower() + message[1:].replace("`", "")
     got = "" if value is _MISSING or isinstance(value, Mapping) else f", got {_short(value)}"
     message = re.sub(r", got \w+$", "", message)

@@ -6,7 +6,7 @@ benchmarks/train.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,11 +35,12 @@ class MLP:
     Args:
         arrays: contain ``NAME.0.weight`` (outputs, inputs), ``NAME.0.bias``, ``NAME.2.weight``, …,
             named as in ``torch.nn.Sequential``, and optionally ``NAME.free``: learned outputs that
-            do not depend on the input, appended to the others.
+            do not depend on the input, appended to the others unless the last layer is activated.
         name: of the network in ``arrays``.
         layers: number of linear layers.
         activation: a key of ``ACTIVATIONS``.
         activate_last: whether the activation follows the last layer too.
+        layer_names: of the layers, instead of ``0``, ``2``, ….
     """
 
     def __init__(
@@ -50,13 +51,15 @@ class MLP:
         activation: str,
         *,
         activate_last: bool = False,
+        layer_names: Sequence[str] = (),
     ) -> None:
-        self._names = [f"{name}.{2 * i}" for i in range(layers)]
+        own = layer_names or [str(2 * i) for i in range(layers)]
+        self._names = [f"{name}.{layer}" for layer in own]
         self._free_name = f"{name}.free"
         self._weights: list[F32] = [arrays[f"{layer}.weight"] for layer in self._names]
         self._transposed = [weight.T for weight in self._weights]
         self._biases: list[F32] = [arrays[f"{layer}.bias"] for layer in self._names]
-        self._free: F32 | None = arrays.get(self._free_name)
+        self._free: F32 | None = None if activate_last else arrays.get(self._free_name)
         self._activation = ACTIVATIONS[activation]
         self._activated = layers if activate_last else layers - 1
 

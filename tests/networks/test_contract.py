@@ -1,0 +1,279 @@
+"""One contract for every network: what learners, rollouts and agents rely on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from gymnasium.spaces import Box
+
+from poolrl.agent import Agent, AgentMetadata
+from poolrl.algorithms import ppo
+from poolrl.algorithms.train_state import TrainState
+from poolrl.config.networks import MLPSpec, NetworkSpec, RecurrentSpec
+from poolrl.config.schema import PPO
+from poolrl.networks.base import Inputs, Network, Sequences, State
+from poolrl.networks.factory import make_network
+from poolrl.networks.parameters import initial_arrays, is_statistic
+from poolrl.rollouts.rollout import Rollout
+from poolrl.rollouts.sampler import Episodes
+from poolrl.spaces import SpaceSpec
+
+SIZE = 5
+ACTIONS = Box(-2.0, 2.0, (3,), np.float32)
+
+SPECS: dict[str, NetworkSpec] = {
+    f"mlp {activation}{' shared' * shared}": MLPSpec(
+        actor=(8, 6), critic=(8, 6), activation=activation, shared=shared, distribution="gaussian"
+    )
+    for activation in ("tanh", "relu", "elu", "silu")
+    for shared in (False, True)
+}
+SPECS["linear"] = MLPSpec(actor=(), critic=(), distribution="gaussian")
+SPECS |= {
+    f"{cell}{' shared' * shared}": RecurrentSpec(
+        actor=(8,), critic=(8,), cell=cell, memory=6, shared=shared, distribution="gaussian"
+    )
+    for cell in ("rnn", "gru", "lstm")
+    for shared in (False, True)
+}
+SPECS["lstm alone"] = RecurrentSpec(actor=(), critic=(), memory=6, activation="silu")
+SPECS["lstm of two widths"] = RecurrentSpec(actor=(4, 7), critic=(5,), memory=6)
+
+
+class Case(NamedTuple):
+    """A network with random parameters, and inputs for it."""
+
+    network: Network
+    arrays: dict[str, np.ndarray]
+    gradient: dict[str, np.ndarray]
+    inputs: Inputs
+
+
+def case(name: str) -> Case:
+    rng = np.random.default_rng(0)
+    spec = SPECS[name]
+    arrays = {
+        key: (array + rng.normal(0, 0.3, array.shape)).astype(np.float32)
+        for key, array in initial_arrays(spec, SIZE, ACTIONS, rng).items()
+        if not is_statistic(key)
+    }
+    gradient = {key: np.full_like(array, np.nan) for key, array in arrays.items()}
+    network = make_network(arrays, spec, gradient)
+    lengths = np.array([4, 1, 7, 7, 3])
+    rows = int(lengths.sum())
+    state = tuple(
+        rng.normal(0, 0.5, part.shape).astype(np.float32) for part in network.initial_state(5)
+    )
+    inputs = Inputs(
+        observation=rng.normal(size=(rows, SIZE)).astype(np.float32),
+        noise=rng.normal(size=(rows, network.noise_size)).astype(np.float32),
+        sequences=Sequences(lengths, state) if state else None,
+    )
+    return Case(network, arrays, gradient, inputs)
+
+
+def random_like(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:
+    rng = np.random.default_rng(1)
+    return tuple(rng.normal(size=array.shape).astype(np.float32) for array in arrays)
+
+
+# The corners of relu are no finite differences; tests/algorithms compare its updates with torch's.
+@pytest.mark.parametrize("name", [name for name in SPECS if "relu" not in name])
+@pytest.mark.parametrize("which", ["both", "parameters", "value"])
+def test_derivatives_are_finite_differences(name: str, which: str) -> None:
+    network, arrays, gradient, inputs = case(name)
+    output = network.forward(inputs)
+    by_parameters, by_value = random_like(output.parameters, output.value)
+    given = {
+        "by_parameters": None if which == "value" else by_parameters,
+        "by_value": None if which == "parameters" else by_value,
+    }
+    network.backward(**given)
+
+    def loss() -> float:
+        new = network.forward(inputs)
+        parts = zip((new.parameters, new.value), given.values(), strict=True)
+        return sum(float((a.astype(np.float64) * b).sum()) for a, b in parts if b is not None)
+
+    rng = np.random.default_rng(2)
+    for key, array in arrays.items():
+        derivative, old = gradient[key].copy(), array.copy()
+        direction = rng.choice([-1.0, 1.0], array.shape)
+        width = 1e-3
+        array[...] = old + width * direction
+        above = loss()
+        array[...] = old - width * direction
+        below = loss()
+        array[...] = old
+        expected = float((derivative * direction).sum())
+        assert (above - below) / (2 * width) == pytest.approx(expected, rel=0.02, abs=0.02), key
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_two_backward_passes_are_one(name: str) -> None:
+    """The policy's loss and the value's after one forward pass add up to both at once."""
+    network, _, gradient, inputs = case(name)
+    output = network.forward(inputs)
+    by_parameters, by_value = random_like(output.parameters, output.value)
+    network.backward(by_parameters=by_parameters)
+    apart = {key: array.copy() for key, array in gradient.items()}
+    network.backward(by_value=by_value)
+    network.forward(inputs)
+    for key, array in gradient.items():
+        apart[key] += array
+    network.backward(by_parameters, by_value)
+    for key, array in gradient.items():
+        assert array == pytest.approx(apart[key], abs=1e-4), key
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_a_sequence_is_its_steps(name: str) -> None:
+    network, _, _, inputs = case(name)
+    whole = network.forward(inputs)
+    sequences = inputs.sequences
+    if sequences is None:
+        sequences = Sequences(np.array([len(inputs.observation)]), ())
+    start = 0
+    for number, length in enumerate(sequences.lengths.tolist()):
+        state: State = tuple(part[number : number + 1] for part in sequences.state)
+        for row in range(start, start + length):
+            one = inputs.observation[row : row + 1]
+            noise = None if inputs.noise is None else inputs.noise[row : row + 1]
+            parameters, _ = network.act(one, state, noise)
+            value = network.values(one, state)
+            output, state = network.step(one, state, noise)
+            for got in (parameters, output.parameters):
+                assert got[0] == pytest.approx(whole.parameters[row], abs=1e-6)
+            for got in (value, output.value):
+                assert got[0] == pytest.approx(whole.value[row], abs=1e-6)
+        start += length
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_the_memory_is_what_acting_carries(name: str) -> None:
+    """``act`` carries the actor's part on as ``step`` does, and writes into no state."""
+    network, _, _, inputs = case(name)
+    if inputs.sequences is None:
+        assert network.initial_state(3) == ()
+        return
+    state = inputs.sequences.state
+    before = [part.copy() for part in state]
+    observation = inputs.observation[: len(state[0])]
+    noise = None if inputs.noise is None else inputs.noise[: len(state[0])]
+    own, whole = (
+        network.act(observation, state, noise)[1],
+        network.step(observation, state, noise)[1],
+    )
+    assert len(own) == len(whole) == len(state)
+    assert np.array_equal(own[0], whole[0])
+    assert all(np.array_equal(a, b) for a, b in zip(before, state, strict=True))
+    assert not any(np.array_equal(a, b) for a, b in zip(whole, state, strict=True))
+
+
+def agent(name: str) -> Agent:
+    network = SPECS[name]
+    arrays = initial_arrays(network, SIZE, ACTIONS, np.random.default_rng(0))
+    metadata = AgentMetadata(
+        task="Plateau-v0",
+        max_episode_steps=10,
+        observation_space=SpaceSpec.of(Box(-np.inf, np.inf, (SIZE,), np.float64)),
+        action_space=SpaceSpec.of(ACTIONS),
+        learner="",
+        network=network,
+    )
+    return Agent(arrays, metadata)
+
+
+def rollout(state: TrainState, steps: int = 12, simulations: int = 4) -> Rollout:
+    """Acting on invented observations, whose episodes end at random."""
+    rng = np.random.default_rng(1)
+    policy = state.policy
+    shape = steps, simulations
+    ended = rng.random(shape) < 0.2
+    memory: State = ()
+    outputs = []
+    observation = rng.normal(size=(*shape, SIZE))
+    start = np.ones(simulations, bool)
+    for t in range(steps):
+        outputs.append(policy.act(observation[t], memory, start, rng))
+        memory, start = outputs[-1].state, ended[t]
+    ended[-1] = True
+    samples = np.array([output.sample for output in outputs])
+    log_prob = [
+        policy.distribution.log_prob(output.parameters, output.sample)
+        for output in outputs
+        if output.parameters is not None and output.sample is not None
+    ]
+    return Rollout(
+        observation=observation,
+        normalized=policy.normalized(observation.reshape(-1, SIZE)).reshape(*shape, SIZE),
+        sample=samples,
+        log_prob=np.array(log_prob),
+        value=np.zeros(shape, np.float32),
+        reward=rng.normal(size=shape).astype(np.float32),
+        ended=ended,
+        bootstrap=np.zeros(shape, np.float32),
+        valid=np.ones(shape, bool),
+        episodes=Episodes(np.zeros(0), np.zeros(0, np.int64)),
+        states=tuple(map(np.array, zip(*(output.before for output in outputs), strict=True))),
+        noise=None if outputs[0].noise is None else np.array([each.noise for each in outputs]),
+    )
+
+
+HP = PPO(epochs=1, minibatch_size=16, sequence_steps=4, learning_rate=1e-2)
+
+
+def updated(state: TrainState, data: Rollout, count: int, hp: PPO = HP) -> Agent:
+    for number in range(count):
+        ppo.update(state, data, hp, np.random.default_rng(number))
+    return state.to_agent(learner="ppo", environment_steps=0, episodes=0, updates=count)
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_the_first_ratio_is_one(name: str) -> None:
+    """The update sees the memory and the noise that acting had, over ends of episodes."""
+    state = TrainState(agent(name))
+    data = rollout(state)
+    ratios: list[np.ndarray] = []
+    distribution = state.policy.distribution
+    original: Callable[..., Any] = distribution.log_prob_gradient
+
+    def recorded(parameters: np.ndarray, sample: np.ndarray) -> Any:
+        result = original(parameters, sample)
+        ratios.append(np.sort(result.value))
+        return result
+
+    distribution.log_prob_gradient = recorded  # type: ignore[method-assign]
+    hp = PPO(epochs=1, minibatch_size=1000, sequence_steps=5)
+    ppo.update(state, data, hp, np.random.default_rng(0))
+    assert np.exp(ratios[0] - np.sort(data.log_prob.ravel())) == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_parameters_stay_views_of_one_vector(name: str) -> None:
+    state = TrainState(agent(name))
+    data = rollout(state)
+    before = state.policy.network.forward(inputs := case(name).inputs).parameters.copy()
+    updated(state, data, 3)
+    # What the optimiser changes is what the network computes with.
+    assert not np.allclose(state.policy.network.forward(inputs).parameters, before, atol=1e-3)
+    assert all(
+        np.shares_memory(array, state.vector)
+        for key, array in state.arrays.items()
+        if not is_statistic(key)
+    )
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_a_file_is_the_agent(name: str) -> None:
+    """To the byte, and the next update after it, twice."""
+    straight = TrainState(agent(name))
+    data = rollout(straight)
+    middle = updated(straight, data, 2)
+    again = Agent.from_bytes(middle.to_bytes())
+    assert again.to_bytes() == middle.to_bytes()
+    ends = [updated(TrainState(each), data, 2).to_bytes() for each in (middle, again, again)]
+    assert ends[0] == ends[1] == ends[2] != middle.to_bytes()
