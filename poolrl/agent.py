@@ -28,7 +28,12 @@ from poolrl.config.networks import MLPSpec, NetworkSpec
 from poolrl.config.schema import Randomization, World
 from poolrl.config.types import Natural, Text
 from poolrl.errors import UsageError
-from poolrl.networks.parameters import check_arrays, expected_shapes, has_normalized_values
+from poolrl.networks.parameters import (
+    LEARNER_PREFIX,
+    check_arrays,
+    expected_shapes,
+    has_normalized_values,
+)
 from poolrl.networks.policy import Policy
 from poolrl.spaces import SpaceSpec
 
@@ -50,7 +55,16 @@ _FIRST_KEYS = ("actor", "critic", "activation", "distribution", "normalize_obser
 """Keys of a perceptron that the first agents had; later ones are left out of a header if they have
 the default, so that the bytes of these agents stay."""
 
-_NEVER_NEGATIVE = ("normalizer.var", "normalizer.count", "/step", "/exp_avg_sq")
+LEARNER_STATE = tuple(
+    f"{LEARNER_PREFIX}{name}"
+    for name in ("learning_rate", "return_mean", "return_var", "return_count")
+)
+"""Names of the running state that learners may keep in an agent."""
+
+_NEVER_NEGATIVE = (
+    *("normalizer.var", "normalizer.count", "/step", "/exp_avg_sq"),
+    *("/learning_rate", "/return_var", "/return_count"),
+)
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -115,8 +129,8 @@ class Agent:
     """A policy with the state that further training needs; immutable.
 
     Attributes:
-        arrays: named tensors, sorted by name: networks, normaliser, and the optimiser's state under
-            ``optimizer/``.
+        arrays: named tensors, sorted by name: networks, normaliser, the optimiser's state under
+            ``optimizer/``, and the learner's under ``learner/``.
         metadata: spaces, world, architecture and counts.
     """
 
@@ -193,8 +207,14 @@ class Agent:
 
     @property
     def policy_arrays(self) -> dict[str, NDArray[Any]]:
-        """The arrays of networks and normaliser, without the optimiser's."""
-        return {n: a for n, a in self.arrays.items() if not n.startswith(OPTIMIZER_PREFIX)}
+        """The arrays of networks and normaliser, without the optimiser's and the learner's."""
+        own = (OPTIMIZER_PREFIX, LEARNER_PREFIX)
+        return {n: a for n, a in self.arrays.items() if not n.startswith(own)}
+
+    @property
+    def learner_state(self) -> dict[str, NDArray[Any]]:
+        """The running state of the learner: float64 arrays of shape ()."""
+        return {n: a for n, a in self.arrays.items() if n.startswith(LEARNER_PREFIX)}
 
     @cached_property
     def policy(self) -> Policy:
@@ -239,6 +259,7 @@ class Agent:
             if any(key.startswith(f"{OPTIMIZER_PREFIX}{name}/") for key in self.arrays):
                 moments = {"step": (), "exp_avg": shape, "exp_avg_sq": shape}
                 shapes |= {f"{OPTIMIZER_PREFIX}{name}/{key}": s for key, s in moments.items()}
+        shapes |= {name: () for name in self.learner_state if name in LEARNER_STATE}
         check_arrays(self.arrays, shapes)
         for name, array in self.arrays.items():
             if name not in shapes:

@@ -18,13 +18,15 @@ class LearningSignals(NamedTuple):
     """Signals of n samples.
 
     Attributes:
-        advantages: (n,), standardised if the hyper-parameters say so.
+        advantages: (n,), standardised if the hyper-parameters say so for an update.
         targets: (n,), for the critic's outputs: normalised if its values are.
+        values: (n,), what the critic had predicted, in the unit of the targets.
         explained_variance: of the targets by the values that the critic had predicted.
     """
 
     advantages: F32
     targets: F32
+    values: F32
     explained_variance: float
 
 
@@ -47,9 +49,10 @@ def learning_signals(
         unit = normalizer.unit
         explained = explained_variance(values / unit, targets / unit)
         advantages = (advantages / unit).astype(np.float32)
-        targets = normalizer.normalized(targets)
+        targets, values = normalizer.normalized(targets), normalizer.normalized(values)
     else:
         explained = explained_variance(values, targets)
-    if hp.normalize_advantage:
+    per_minibatch = isinstance(hp, PPO) and hp.advantage_batch == "minibatch"
+    if hp.normalize_advantage and not per_minibatch:
         advantages = standardized(advantages, single=hp.standardize_single)
-    return LearningSignals(advantages, targets, explained)
+    return LearningSignals(advantages, targets, values, explained)

@@ -61,6 +61,8 @@ def train_on_policy(
             number = len(metrics)
             action_generator = streams.generator(Purpose.ACTION, number)
             rollout = collect(sampler, state.policy, action_generator, segment_steps)
+            state.environment_steps = agent.metadata.environment_steps + steps
+            state.episodes = agent.metadata.episodes + len(returns)
             update_metrics = update(state, rollout, hp, streams.generator(Purpose.SHUFFLE, number))
             state.update_normalizer(rollout.observation[rollout.valid])
             episodes = rollout.episodes

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from poolrl.agent import Agent
-from poolrl.algorithms.advantages import centered_rewards, generalized_advantages
+from poolrl.algorithms.advantages import (
+    centered_rewards,
+    generalized_advantages,
+    standardized,
+)
 from poolrl.algorithms.learning_signals import learning_signals
 from poolrl.algorithms.on_policy import train_on_policy
+from poolrl.algorithms.schedules import adapted, scheduled
 from poolrl.algorithms.train_state import TrainState
 from poolrl.algorithms.types import MakeTask, Training
-from poolrl.config.schema import PPO
+from poolrl.algorithms.value_loss import value_loss
+from poolrl.config.schema import PPO, Schedule
 from poolrl.rollouts.minibatches import Minibatches
 from poolrl.rollouts.rollout import Rollout
 from poolrl.rollouts.sampler import Budget
 from poolrl.seeding import Streams
+
+LEARNING_RATE = "learner/learning_rate"
 
 
 def train(agent: Agent, make_task: MakeTask, budget: Budget, hp: PPO, streams: Streams) -> Training:
@@ -41,9 +51,9 @@ def update(
 
         −min(r A, clip(r, 1 − ε, 1 + ε) A) + c_V (V − R)² − c_H H,   r = exp(log π − log π_old)
 
-    (equations 7 and 9). Its derivatives with respect to log π, V and the distribution's parameters
-    are written out below; the network then back-propagates them. With normalised values, V and R
-    are normalised, and so is the value loss that is returned.
+    (equations 7 and 9), or with another loss of the value. Its derivatives with respect to log π, V
+    and the distribution's parameters are written out below; the network then back-propagates them.
+    With normalised values, V and R are normalised, and so is the value loss that is returned.
 
     Args:
         state: updated in place.
@@ -55,7 +65,7 @@ def update(
         Averages over the last epoch, and the entropy after it, under Stable-Baselines3's keys.
     """
     valid = rollout.valid
-    reward = rollout.reward
+    reward = state.reward_scaler(rollout, hp.discount) if hp.scale_rewards else rollout.reward
     if hp.center_rewards:
         reward = centered_rewards(reward, valid, single=hp.standardize_single)
     advantage = generalized_advantages(
@@ -68,50 +78,84 @@ def update(
     old_log_probs = rollout.log_prob[valid]
 
     network, distribution = state.policy.network, state.policy.distribution
-    rates = [(slice(None), hp.learning_rate)]
-    low, high = np.float32(1 - hp.clip_range), np.float32(1 + hp.clip_range)
+    learning_rate = _learning_rate(state, hp)
+    clip_range = _scheduled(hp.clip_range, hp.clip_range_schedule, state, hp)
+    entropy_coefficient = _scheduled(hp.entropy_coefficient, hp.entropy_schedule, state, hp)
+    low, high = np.float32(1 - clip_range), np.float32(1 + clip_range)
+    standardizes = hp.normalize_advantage and hp.advantage_batch == "minibatch"
+    watches_kl = bool(hp.adaptive_kl or hp.target_kl)
     minibatches = Minibatches(rollout, hp.sequence_steps)
-    metrics = []
+    metrics: list[list[Any]] = []
+    goes_on = True
     for epoch in range(hp.epochs):
+        metrics.clear()
         for rows, inputs in minibatches.epoch(hp.minibatch_size, generator):
             n = np.float32(len(rows))
             advantage_ = advantages[rows]
+            if standardizes:
+                advantage_ = standardized(advantage_, single=hp.standardize_single)
             parameters, values, _ = network.forward(inputs)
             log_prob, by_parameters = distribution.log_prob_gradient(parameters, samples[rows])
             log_ratio = log_prob - old_log_probs[rows]
             ratio = np.exp(log_ratio)
             clipped_ratio = np.minimum(np.maximum(ratio, low), high)
+            old_values = signals.values[rows] if hp.value_clip_range else None
+            value_losses, by_value = value_loss(values, targets[rows], old_values, hp)
+
+            if watches_kl or epoch == hp.epochs - 1:
+                surrogate = np.minimum(advantage_ * ratio, advantage_ * clipped_ratio)
+                kl = (ratio - 1 - log_ratio).mean()  # Schulman's k3 estimator
+                clipped = ratio != clipped_ratio
+                metrics.append([-surrogate.mean(), value_losses.mean(), kl, clipped.mean()])
+                if 0 < 1.5 * hp.target_kl < kl:
+                    goes_on = False
+                    break
 
             # Where the clipped term is the smaller one, it is constant: its gradient is zero.
             unclipped = advantage_ * ratio <= advantage_ * clipped_ratio
             by_log_prob = -advantage_ * ratio * unclipped / n
             by_parameters *= by_log_prob[:, None]
-            if hp.entropy_coefficient:
+            if entropy_coefficient:
                 entropy_gradient = distribution.entropy_gradient(parameters).by_parameters
-                by_parameters -= np.float32(hp.entropy_coefficient) / n * entropy_gradient
-            error = values - targets[rows]
-            by_value = np.float32(2 * hp.value_coefficient) / n * error
+                by_parameters -= np.float32(entropy_coefficient) / n * entropy_gradient
             state.backpropagate(
                 by_parameters,
-                by_value,
+                np.float32(hp.value_coefficient) / n * by_value,
                 max_norm=hp.max_grad_norm,
                 separate=hp.gradient_clipping == "separate",
             )
-            state.optimizer.step(rates)
-
-            if epoch == hp.epochs - 1:
-                surrogate = np.minimum(advantage_ * ratio, advantage_ * clipped_ratio)
-                kl = ratio - 1 - log_ratio  # Schulman's k3 estimator
-                clipped = ratio != clipped_ratio
-                metrics.append([-surrogate.mean(), (error**2).mean(), kl.mean(), clipped.mean()])
+            state.optimizer.step([(slice(None), learning_rate)])
+        if hp.adaptive_kl:
+            kl = float(np.mean([values[2] for values in metrics]))
+            learning_rate = adapted(learning_rate, kl, hp.adaptive_kl)
+            state.running[LEARNING_RATE][...] = learning_rate
+        if not goes_on:
+            break
 
     parameters = state.policy_parameters(minibatches.whole().inputs)
-    policy_loss, value_loss, approx_kl, clip_fraction = np.mean(metrics, axis=0).tolist()
+    entropy_loss = -float(distribution.entropy(parameters).mean())
+    policy_loss, mean_value_loss, approx_kl, clip_fraction = np.mean(metrics, axis=0).tolist()
+    loss = policy_loss + hp.value_coefficient * mean_value_loss + entropy_coefficient * entropy_loss
     return {
         "train/policy_gradient_loss": policy_loss,
-        "train/value_loss": value_loss,
-        "train/entropy_loss": -float(distribution.entropy(parameters).mean()),
+        "train/value_loss": mean_value_loss,
+        "train/entropy_loss": entropy_loss,
+        "train/loss": loss,
         "train/approx_kl": approx_kl,
         "train/clip_fraction": clip_fraction,
+        "train/clip_range": clip_range,
+        "train/learning_rate": learning_rate,
         "train/explained_variance": signals.explained_variance,
     }
+
+
+def _learning_rate(state: TrainState, hp: PPO) -> float:
+    """The learning rate of the next epoch; an adaptive one is the agent's."""
+    if hp.adaptive_kl:
+        return float(state.running.setdefault(LEARNING_RATE, np.array(hp.learning_rate)))
+    state.running.pop(LEARNING_RATE, None)
+    return _scheduled(hp.learning_rate, hp.learning_rate_schedule, state, hp)
+
+
+def _scheduled(start: float, kind: Schedule, state: TrainState, hp: PPO) -> float:
+    return scheduled(start, kind, state.environment_steps, hp.schedule_steps, hp.schedule_end)

@@ -1,4 +1,4 @@
-"""REINFORCE with a learned baseline (Williams 1992; Sutton & Barto 2018, section 13.4)."""
+"""REINFORCE with a baseline (Williams 1992; Sutton & Barto 2018, section 13.4)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from poolrl.algorithms.learning_signals import learning_signals
 from poolrl.algorithms.on_policy import train_on_policy
 from poolrl.algorithms.train_state import TrainState
 from poolrl.algorithms.types import MakeTask, Training
+from poolrl.algorithms.unit_steps import unit_steps
 from poolrl.config.schema import Reinforce
 from poolrl.rollouts.minibatches import Minibatches
 from poolrl.rollouts.rollout import Rollout
@@ -56,12 +57,14 @@ def update(
     if hp.center_rewards:
         reward = centered_rewards(reward, valid, single=hp.standardize_single)
     targets = discounted_returns(reward, rollout.ended, hp.discount)[valid]
-    values = rollout.value[valid]
+    learns_baseline = hp.baseline == "learned"
+    values = rollout.value[valid] if learns_baseline else np.zeros_like(targets)
     signals = learning_signals(state, hp, targets - values, targets, values)
     advantages, targets = signals.advantages, signals.targets
     samples = rollout.sample[valid]
 
     network, distribution = state.policy.network, state.policy.distribution
+    learns_policy = state.episodes >= hp.warmup_episodes
     rates = [
         (state.parts["policy"], hp.learning_rate),
         (state.parts["value"], hp.baseline_learning_rate),
@@ -75,10 +78,17 @@ def update(
         log_prob, by_parameters = distribution.log_prob_gradient(parameters, samples[rows])
         by_parameters *= (-advantages[rows] / n)[:, None]
         error = values - targets[rows]
+        by_value = 2 / n * error
+        if not (learns_policy and hp.policy_step == "adam"):
+            by_parameters.fill(0)
+        if not learns_baseline:
+            by_value.fill(0)
         # Clipped separately, since the baseline's gradient has the scale of the returns.
-        state.backpropagate(by_parameters, 2 / n * error, max_norm=hp.max_grad_norm, separate=True)
+        state.backpropagate(by_parameters, by_value, max_norm=hp.max_grad_norm, separate=True)
         state.optimizer.step(rates)
         metrics.append([-(advantages[rows] * log_prob).mean(), (error**2).mean()])
+    if hp.policy_step == "unit" and learns_policy:
+        unit_steps(state, rollout.normalized[valid], samples, advantages, hp.learning_rate)
     parameters = state.policy_parameters(minibatches.whole().inputs)
     policy_loss, value_loss = np.mean(metrics, axis=0).tolist()
     return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from poolrl.agent import Agent
 from poolrl.algorithms.optimizer import Adam, load_state, state_arrays
+from poolrl.algorithms.reward_scaler import RewardScaler
 from poolrl.errors import Divergence, UsageError
 from poolrl.networks.base import PARTS, Inputs, part_of
 from poolrl.networks.normalizer import update_statistics, update_statistics_in_double
@@ -36,10 +38,14 @@ class TrainState:
 
     Attributes:
         policy: actor and critic over the current parameters.
+        environment_steps: control steps of training so far, of the agent's own line.
+        episodes: training episodes so far, of that line.
+        running: running state of the learner, float64 arrays of shape (), by name.
         normalizes_values: whether its critic predicts normalised values.
         arrays: named tensors of the agent in training: statistics, and parameters as views of
             ``vector``.
         vector: all parameters, flat.
+        gradient: derivatives of the loss by the parameters, by name, as views of one vector.
         optimizer: updates the vector.
         parts: slices of the parameters of ``poolrl.networks.base.PARTS`` in that vector.
     """
@@ -47,6 +53,9 @@ class TrainState:
     def __init__(self, agent: Agent, *, normalize_values: bool = False) -> None:
         self._agent = agent
         self.normalizes_values = normalize_values
+        self.environment_steps = agent.metadata.environment_steps
+        self.episodes = agent.metadata.episodes
+        self.running = {name: array.copy() for name, array in agent.learner_state.items()}
         arrays = agent.policy_arrays
         plain = not has_normalized_values(arrays)
         statistics: Mapping[str, NDArray[Any]] = {}
@@ -72,17 +81,23 @@ class TrainState:
         self.optimizer = Adam(self.vector, self._gradient)
         load_state(self.optimizer, agent.arrays, self._slices)
         metadata = agent.metadata
+        self.gradient = self._views(self._gradient)
         self.policy = Policy(
             self.arrays,
             metadata.network,
             metadata.observation_space.shape[0],
             metadata.action_space.space(),
-            self._views(self._gradient),
+            self.gradient,
         )
         if statistics:
             known = ValueNormalizer(statistics)
             if known.count:
                 self._rescale_critic(known.deviation, known.mean)
+
+    @cached_property
+    def reward_scaler(self) -> RewardScaler:
+        """Of the learner's running state."""
+        return RewardScaler(self.running)
 
     def policy_parameters(self, inputs: Inputs) -> F32:
         """The distribution's parameters, shape (m, number of parameters), for a batch."""
@@ -166,6 +181,7 @@ class TrainState:
             Divergence: a tensor is not finite.
         """
         arrays = {name: array.copy() for name, array in self.arrays.items()}
+        arrays |= {name: array.copy() for name, array in self.running.items()}
         arrays |= state_arrays(self.optimizer, self._slices, self._shapes)
         for name, array in arrays.items():
             if not np.isfinite(array).all():

@@ -13,6 +13,7 @@ from poolrl.agent import Agent, AgentMetadata
 from poolrl.algorithms.types import MakeTask, Training
 from poolrl.config.schema import PPO, Learner, RandomSearch, Reinforce, Spec
 from poolrl.distributions.factory import default_distribution
+from poolrl.errors import UsageError
 from poolrl.networks.parameters import initial_arrays
 from poolrl.networks.value_normalizer import initial_statistics
 from poolrl.rollouts.sampler import Budget
@@ -84,6 +85,12 @@ def initial_agent(
         network=network,
     ).in_world(world)
     arrays = initial_arrays(network, size, actions.space(), generator)
+    takes_unit_steps = isinstance(spec.learner, Reinforce) and spec.learner.policy_step == "unit"
+    if takes_unit_steps and "actor.free" in arrays:
+        raise UsageError(
+            "learner.policy_step: unit is for distributions whose parameters all depend on the "
+            f"observation, not for {network.distribution}"
+        )
     if isinstance(spec.learner, PPO | Reinforce) and spec.learner.normalize_values:
         arrays |= initial_statistics(0.0)
     return Agent(arrays, metadata)

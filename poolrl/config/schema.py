@@ -33,6 +33,8 @@ from poolrl.config.types import (
 from poolrl.config.validation import convert
 from poolrl.errors import UsageError
 
+Schedule = Literal["constant", "linear", "exponential"]
+
 
 class PoolSpec(Section, frozen=True):
     """Size, seed and budgets of the pool and its iterations."""
@@ -113,12 +115,23 @@ class PPO(Section, frozen=True, tag_field="name", tag="ppo"):
     """Proximal policy optimisation (Schulman et al. 2017), clipped, with GAE."""
 
     learning_rate: Positive = 3e-4
-    """Step size of Adam."""
+    """Step size of Adam; with `adaptive_kl`, only where it starts."""
+    learning_rate_schedule: Schedule = "constant"
+    """From `learning_rate` to `schedule_end` times it; see `schedule_steps`."""
+    adaptive_kl: NonNegative = 0.0
+    """If not 0, adapt the learning rate after each epoch to this KL divergence between the policy
+    before and after it, 0.008 to 0.01 (rl_games): above twice it, divide by 1.5; below half of it,
+    multiply by 1.5; within 1e-6 and 1e-2. The rate is part of the agent. The divergence is
+    Schulman's estimate from the samples, (r − 1) − log r."""
     discount: Fraction = 0.99
     gae_lambda: Fraction = 0.95
     clip_range: Positive = 0.2
+    clip_range_schedule: Schedule = "constant"
     epochs: Count = 10
     """Passes over the samples of an update."""
+    target_kl: NonNegative = 0.0
+    """If not 0, an update ends before the first minibatch whose samples estimate a KL divergence
+    beyond 1.5 times this (Stable-Baselines3)."""
     minibatch_size: Count = 64
     sequence_steps: Count = 16
     """Longest sequence that a network with memory learns from: gradients go back so far."""
@@ -129,7 +142,21 @@ class PPO(Section, frozen=True, tag_field="name", tag="ppo"):
     critic's value of the rest (bootstrap). Then iterate_steps ends a branch with the segment that
     reaches it, and cuts the episodes in progress there."""
     entropy_coefficient: NonNegative = 0.0
+    entropy_schedule: Schedule = "constant"
+    schedule_steps: Natural = 0
+    """Control steps of training, of the agent's own line, after which schedules stay at their end;
+    `linear` goes there in proportion to the steps, `exponential` by an equal factor for equal
+    steps. Each is evaluated once an update."""
+    schedule_end: Fraction = 0.0
+    """Fraction of the start that schedules end with; not 0 for an exponential one."""
     value_coefficient: NonNegative = 0.5
+    value_loss: Literal["squared", "smooth_l1"] = "squared"
+    """`smooth_l1`: (V − R)²/2, or |V − R| − 1/2 where the difference is larger than 1, in units of
+    the normalised values, which it needs."""
+    value_clip_range: NonNegative = 0.0
+    """If not 0, a value that has moved further than this from what it was in the rollout gives the
+    larger of its own loss and that of the bound, in units of the normalised values, which it needs.
+    """
     max_grad_norm: NonNegative = 0.5
     """Maximum norm of the gradient, by clipping; 0 for no clipping."""
     gradient_clipping: Literal["separate", "joint"] = "joint"
@@ -141,7 +168,12 @@ class PPO(Section, frozen=True, tag_field="name", tag="ppo"):
     are part of the agent, so that the unit of the rewards does not matter. On in new pools, off in
     pools without the key."""
     normalize_advantage: bool = True
-    """Scale the advantages of an update to mean 0 and standard deviation 1."""
+    """Scale the advantages to mean 0 and standard deviation 1."""
+    advantage_batch: Literal["update", "minibatch"] = "update"
+    """The samples that they are scaled over."""
+    scale_rewards: bool = False
+    """Divide rewards by the running standard deviation of the discounted return (Engstrom et al.
+    2020), which is part of the agent, and clip them to ±10."""
     standardize_single: bool = True
     """Apply this, and `center_rewards`, to an update with a single step too, where nothing of it
     is left: an advantage of 0, a reward of 0. Off in new pools, on in pools without the key."""
@@ -150,12 +182,46 @@ class PPO(Section, frozen=True, tag_field="name", tag="ppo"):
     at their time limit alone: with a discount near 1 the critic need not learn the large constant
     mean reward / (1 - discount). If episodes can terminate, it changes the optimal policy."""
 
+    def __post_init__(self) -> None:
+        schedules = {
+            name: getattr(self, name)
+            for name in ("learning_rate_schedule", "clip_range_schedule", "entropy_schedule")
+        }
+        for name, kind in schedules.items():
+            if kind != "constant" and not self.schedule_steps:
+                raise ValueError(f"{name} = {kind} has no end: set schedule_steps")
+            if kind == "exponential" and not self.schedule_end:
+                raise ValueError(f"{name} = exponential never reaches 0: set schedule_end")
+        if self.adaptive_kl and self.learning_rate_schedule != "constant":
+            raise ValueError("adaptive_kl and learning_rate_schedule: give one of them")
+        if not self.normalize_values:
+            for name, given in (
+                ("value_loss = smooth_l1", self.value_loss != "squared"),
+                ("value_clip_range", bool(self.value_clip_range)),
+            ):
+                if given:
+                    raise ValueError(
+                        f"{name} is in units of normalised values: set normalize_values"
+                    )
+
 
 class Reinforce(Section, frozen=True, tag_field="name", tag="reinforce"):
-    """REINFORCE with a learned baseline (Williams 1992; Sutton & Barto 2018, section 13.4)."""
+    """REINFORCE with a baseline (Williams 1992; Sutton & Barto 2018, section 13.4)."""
 
     learning_rate: Positive = 1e-3
-    """Step size of Adam for the policy."""
+    """Step size of the policy."""
+    policy_step: Literal["adam", "unit"] = "adam"
+    """`unit`: plain stochastic gradient ascent, sample by sample in the order of time, in which the
+    weights of each of the distribution's parameters move by learning_rate · δ along the unit vector
+    of the density's gradient, where δ is the sample's advantage. For policies that are linear in
+    the observation (`network.actor = []`), without parameters that do not depend on it. RLAI's
+    step; `normalize_advantage = false` makes δ its difference to the baseline."""
+    baseline: Literal["learned", "none"] = "learned"
+    """`learned`: the critic, linear with `network.critic = []`. `none`: advantages are returns, and
+    the critic stays as it is."""
+    warmup_episodes: Natural = 0
+    """Training episodes, of the agent's own line, in which the policy stays as it is, while the
+    baseline and the normalisers settle."""
     baseline_learning_rate: Positive = 1e-3
     """Step size of Adam for the baseline."""
     discount: Fraction = 1.0
@@ -174,6 +240,10 @@ class Reinforce(Section, frozen=True, tag_field="name", tag="reinforce"):
     """As for PPO, for tasks that end at their time limit alone. Undiscounted returns shrink with
     the remaining time, which a baseline that depends on the state alone cannot represent."""
     max_grad_norm: NonNegative = 0.5
+
+    def __post_init__(self) -> None:
+        if self.baseline == "none" and self.normalize_values:
+            raise ValueError("normalize_values needs a baseline that is learned")
 
 
 class RandomSearch(Section, frozen=True, tag_field="name", tag="climb"):
@@ -218,6 +288,7 @@ class Spec(Section, frozen=True):
     """SHA-256 of the agent that the pool starts from; empty if it is drawn from the seed."""
 
     def __post_init__(self) -> None:
+        _check_network(self.network, self.learner)
         for index in range(max((len(v) for v in self.branches.values()), default=0) or 1):
             self.hyperparameters(index)
 
@@ -239,6 +310,30 @@ class Spec(Section, frozen=True):
             return convert(values, type(self.learner))
         except UsageError as error:
             raise UsageError(f"branches.{error}") from None
+
+
+def _check_network(network: NetworkSpec, learner: Learner) -> None:
+    """Check that a learner can train a network.
+
+    Raises:
+        UsageError: names the key.
+    """
+    if isinstance(learner, Reinforce) and learner.policy_step == "unit":
+        linear = isinstance(network, MLPSpec) and not network.actor and not network.shared
+        if not linear:
+            raise UsageError("learner.policy_step: unit is for linear policies: network.actor = []")
+    if isinstance(network, RecurrentSpec) and isinstance(learner, PPO | Reinforce):
+        steps = learner.sequence_steps
+        if learner.minibatch_size < steps:
+            raise UsageError(
+                f"learner.sequence_steps: {steps} do not fit into learner.minibatch_size = "
+                f"{learner.minibatch_size}"
+            )
+        if isinstance(learner, PPO) and learner.segment_steps % steps:
+            raise UsageError(
+                f"learner.sequence_steps: learner.segment_steps = {learner.segment_steps} is no "
+                f"multiple of {steps}"
+            )
 
 
 def _refused_branch_key(name: str, fields: Sequence[str]) -> str:

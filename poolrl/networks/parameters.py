@@ -20,6 +20,9 @@ MAX_PARAMETERS = 100_000_000
 """Of actor and critic together: 400 MB, far beyond the sizes that NumPy on a CPU is suited to."""
 
 
+LEARNER_PREFIX = "learner/"
+"""Of the names of a learner's running state: float64 arrays of shape ()."""
+
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 """Blocks of rows in the weights of a recurrent layer, in torch's order."""
 
@@ -117,8 +120,8 @@ def has_normalized_values(arrays: Mapping[str, NDArray[Any]]) -> bool:
 
 
 def is_statistic(name: str) -> bool:
-    """Whether an array holds running statistics, which no gradient changes."""
-    return name.startswith(("normalizer.", VALUE_PREFIX))
+    """Whether an array holds running statistics or state, which no gradient changes."""
+    return name.startswith(("normalizer.", VALUE_PREFIX, LEARNER_PREFIX))
 
 
 def check_arrays(arrays: Mapping[str, NDArray[Any]], shapes: Mapping[str, tuple[int, ...]]) -> None:

@@ -31,6 +31,7 @@ class Rollout(NamedTuple):
         bootstrap: (T, n): where an episode was cut, by its time limit or by the rollout's end, the
             critic's value of the observation after its last step; 0 elsewhere.
         valid: (T, n): False where a simulation had no episode left to run.
+        goes_on: (n,): True where the next rollout goes on with the last episode of this one.
         episodes: those that ended in this rollout.
         states: memory before each step, arrays of shape (T, n, …); empty for networks without.
         noise: (T, n, noise size), of the network; ``None`` without.
@@ -45,6 +46,7 @@ class Rollout(NamedTuple):
     ended: NDArray[np.bool_]
     bootstrap: NDArray[np.floating]
     valid: NDArray[np.bool_]
+    goes_on: NDArray[np.bool_]
     episodes: Episodes
     states: State = ()
     noise: F32 | None = None
@@ -75,6 +77,7 @@ def collect(
     ended = np.array([step.truncated for step in steps])
     cut = ended & ~terminated
     ended |= terminated
+    goes_on = ~ended[-1] & valid[-1]
     cut[-1] |= ~ended[-1]
     ended[-1] = True
     shape = valid.shape
@@ -100,6 +103,7 @@ def collect(
         ended=ended,
         bootstrap=_bootstrap(policy, steps, cut & valid),
         valid=valid,
+        goes_on=goes_on,
         episodes=sampler.pop_episodes(),
         states=tuple(map(np.array, zip(*(output.before for output in outputs), strict=True))),
         noise=None if outputs[0].noise is None else np.array([each.noise for each in outputs]),

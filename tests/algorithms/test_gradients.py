@@ -30,8 +30,8 @@ SPACES: dict[str, ActionSpace] = {
 }
 
 
-def agent(distribution: str, activation: str = "tanh") -> Agent:
-    network = MLPSpec(actor=(16, 8), critic=(8,), distribution=distribution, activation=activation)
+def agent(distribution: str, activation: str = "tanh", actor: tuple[int, ...] = (16, 8)) -> Agent:
+    network = MLPSpec(actor=actor, critic=(8,), distribution=distribution, activation=activation)
     space = SPACES[distribution]
     arrays = initial_arrays(network, SIZE, space, np.random.default_rng(0))
     metadata = AgentMetadata(
@@ -69,6 +69,7 @@ def rollout(state: TrainState) -> Rollout:
         ended=ended,
         bootstrap=np.zeros((T, N), np.float32),
         valid=valid,
+        goes_on=np.zeros(N, bool),
         episodes=Episodes(np.zeros(0), np.zeros(0, np.int64)),
     )
 

@@ -217,6 +217,7 @@ def rollout(state: TrainState, steps: int = 12, simulations: int = 4) -> Rollout
         ended=ended,
         bootstrap=np.zeros(shape, np.float32),
         valid=np.ones(shape, bool),
+        goes_on=np.zeros(simulations, bool),
         episodes=Episodes(np.zeros(0), np.zeros(0, np.int64)),
         states=tuple(map(np.array, zip(*(output.before for output in outputs), strict=True))),
         noise=None if outputs[0].noise is None else np.array([each.noise for each in outputs]),

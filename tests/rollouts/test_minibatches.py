@@ -37,6 +37,7 @@ def rollout(steps: int, simulations: int, seed: int, *, memory: bool) -> Rollout
         ended=ended,
         bootstrap=zeros,
         valid=valid,
+        goes_on=np.zeros(simulations, bool),
         episodes=Episodes(np.zeros(0), np.zeros(0, np.int64)),
         states=(label,) if memory else (),
         noise=label[..., :1],
