@@ -28,6 +28,7 @@ from poolrl.config.networks import MLPSpec, NetworkSpec
 from poolrl.config.schema import Randomization, World
 from poolrl.config.types import Natural, Text
 from poolrl.errors import UsageError
+from poolrl.networks.base import State
 from poolrl.networks.parameters import (
     LEARNER_PREFIX,
     check_arrays,
@@ -38,7 +39,7 @@ from poolrl.networks.policy import Policy
 from poolrl.spaces import SpaceSpec
 
 if TYPE_CHECKING:  # acting and training need no torch
-    from poolrl.networks.torch_module import PolicyModule
+    from poolrl.networks.torch_module import PolicyModule, RecurrentPolicyModule
 
 SCHEMA = 1
 """Version of the format of agent files; a reader refuses newer ones."""
@@ -227,18 +228,17 @@ class Agent:
         size = metadata.observation_space.shape[0]
         return Policy(self.arrays, metadata.network, size, metadata.action_space.space())
 
-    def module(self) -> PolicyModule:
-        """Actor and critic as a ``torch.nn.Module`` with copies of the arrays.
+    def module(self) -> PolicyModule | RecurrentPolicyModule:
+        """Actor and critic as a ``torch.nn.Module`` with copies of the arrays; one of a network
+        with a memory takes and returns its state.
 
         Raises:
             UsageError: the arrays do not match the network in the metadata.
         """
-        from poolrl.networks.torch_module import PolicyModule
+        from poolrl.networks.torch_module import policy_module
 
         self.check()
-        if not isinstance(self.metadata.network, MLPSpec):
-            raise UsageError("agent: its network has a memory, and no torch module")
-        return PolicyModule(self.policy_arrays, self.metadata.network)
+        return policy_module(self.policy_arrays, self.metadata.network)
 
     def check(self) -> None:
         """Check that the agent can act and be trained further.
@@ -274,7 +274,7 @@ class Agent:
         observations: NDArray[np.floating],
         *,
         generator: np.random.Generator | None = None,
-    ) -> NDArray[np.float32]:
+    ) -> NDArray[Any]:
         """Choose actions, for use in any Gymnasium loop.
 
         Args:
@@ -286,6 +286,33 @@ class Agent:
             space.
 
         Raises:
+            ValueError: the observations are not of the size that the agent was trained on, or the
+                agent has a memory, which ``step`` takes along.
+        """
+        if self.policy.network.has_memory:
+            raise ValueError("this agent has a memory: use step(observations, state, …)")
+        return self.step(observations, generator=generator)[0]
+
+    def step(
+        self,
+        observations: NDArray[np.floating],
+        state: State = (),
+        episode_start: NDArray[np.bool_] | bool = False,
+        *,
+        generator: np.random.Generator | None = None,
+    ) -> tuple[NDArray[Any], State]:
+        """Choose actions, with the memory of a recurrent network.
+
+        Args:
+            observations: (observation size,) for one, or (n, observation size) for a batch.
+            state: the memory that the previous call returned; empty at first.
+            episode_start: (n,), or one for all: where an episode starts, and the memory is reset.
+            generator: source of action noise; ``None`` for deterministic actions.
+
+        Returns:
+            Actions as of ``act``, and the memory for the next call, arrays of shape (n, …).
+
+        Raises:
             ValueError: the observations are not of the size that the agent was trained on.
         """
         batch = np.asarray(observations)
@@ -295,10 +322,11 @@ class Agent:
                 f"expected observations of shape (..., {expected[0]}), got {batch.shape}"
             )
         single = batch.ndim == 1
-        action: NDArray[np.float32] = self.policy.act(
-            batch[None] if single else batch, generator=generator
-        ).action
-        return action[0] if single else action
+        if single:
+            batch = batch[None]
+        starts = np.broadcast_to(np.asarray(episode_start, np.bool_), len(batch))
+        output = self.policy.act(batch, state, starts, generator)
+        return output.action[0] if single else output.action, output.state
 
 
 def _header(data: bytes) -> Any:

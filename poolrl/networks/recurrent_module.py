@@ -1,4 +1,4 @@
-"""Actor and critic with a memory as a torch module, for training."""
+"""Actor and critic with a memory as a torch module."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CELLS: dict[str, Callable[[int, int], nn.Module]] = {"rnn": nn.RNN, "gru": nn.GR
 
 
 class RecurrentModule(nn.Module):
-    """The module of ``poolrl.networks.recurrent_network.RecurrentNetwork``.
+    """What ``poolrl.networks.recurrent_network.RecurrentNetwork`` computes, in torch.
 
     Args:
         arrays: named tensors of an agent, whose shapes and names the parameters have.
@@ -42,13 +42,25 @@ class RecurrentModule(nn.Module):
 
     def forward(self, inputs: TorchInputs) -> TorchOutput:
         """Run the sequences, and return the outputs of all rows."""
+        return self._run(inputs)[0]
+
+    def step(
+        self, observation: Tensor, state: tuple[Tensor, ...]
+    ) -> tuple[TorchOutput, tuple[Tensor, ...]]:
+        """One step: (n, observation size) and the state before it; the state after it."""
+        return self._run(TorchInputs(observation, None, [1] * len(observation), state))
+
+    def _run(self, inputs: TorchInputs) -> tuple[TorchOutput, tuple[Tensor, ...]]:
         steps = _Steps(inputs.lengths)
-        features = []
+        features, after = [], []
         for index, name in enumerate(self._trunks):
             state = inputs.state[index * self._per_cell : (index + 1) * self._per_cell]
-            features.append(self._part(name).run(inputs.observation, state, steps))
+            feature, new = self._part(name).run(inputs.observation, state, steps)
+            features.append(feature)
+            after += new
         parameters = self._part("actor").compute(features[0])
-        return TorchOutput(parameters, self._part("critic").compute(features[-1]).squeeze(-1), {})
+        value = self._part("critic").compute(features[-1]).squeeze(-1)
+        return TorchOutput(parameters, value, {}), tuple(after)
 
     def _part(self, name: str) -> _Part:
         part = self.get_submodule(name)
@@ -81,13 +93,16 @@ class _Part(nn.Module):
         if f"{part}.free" in arrays:
             self.free = nn.Parameter(torch.empty(arrays[f"{part}.free"].shape))
 
-    def run(self, x: Tensor, state: tuple[Tensor, ...], steps: _Steps) -> Tensor:
-        """(rows, observation size) -> (rows, memory)."""
+    def run(
+        self, x: Tensor, state: tuple[Tensor, ...], steps: _Steps
+    ) -> tuple[Tensor, list[Tensor]]:
+        """(rows, observation size) -> (rows, memory), and the state after the longest sequence."""
         for i in range(self._layers):
             x = self._activation(self.get_submodule(str(2 * i))(x))
         hidden = tuple(each.unsqueeze(0) for each in state)
-        y, _ = self.memory(steps.padded(x), hidden if len(hidden) > 1 else hidden[0])
-        return steps.rows(y)
+        y, after = self.memory(steps.padded(x), hidden if len(hidden) > 1 else hidden[0])
+        parts = after if isinstance(after, tuple) else (after,)
+        return steps.rows(y), [part.squeeze(0) for part in parts]
 
     def compute(self, x: Tensor) -> Tensor:
         """(rows, memory) -> (rows, outputs)."""

@@ -9,14 +9,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from poolrl.config.networks import MLPSpec
+from poolrl.config.networks import MLPSpec, NetworkSpec, RecurrentSpec
+from poolrl.networks.cells import NUM_STATES
 from poolrl.networks.normalizer import (
     ABSOLUTE_FLOOR,
     OBSERVATION_CLIP,
     RELATIVE_FLOOR,
     VARIANCE_FLOOR,
 )
-from poolrl.networks.parameters import has_normalized_values
+from poolrl.networks.recurrent_module import RecurrentModule
 from poolrl.networks.value_normalizer import PREFIX, SMALLEST_DEVIATION
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -31,13 +32,13 @@ class PolicyModule(nn.Module):
     """Actor and critic with copies of an agent's arrays, under the same names.
 
     Args:
-        arrays: of an agent, without the optimiser's.
-        network: architecture of actor and critic.
+        arrays: of an agent, those of the policy.
+        network: architecture of actor and critic, as perceptrons.
     """
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]], network: MLPSpec) -> None:
         super().__init__()
-        tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+        tensors = _copies(arrays)
         actor, critic, activation = len(network.actor), len(network.critic), network.activation
         self.shared: nn.Sequential | None = None
         if network.shared:
@@ -48,12 +49,7 @@ class PolicyModule(nn.Module):
         self.critic = _mlp(tensors, "critic", critic + 1, activation)
         if "actor.free" in tensors:
             self.actor.register_parameter("free", nn.Parameter(tensors["actor.free"]))
-        self.normalizer: _Normalizer | None = None
-        if network.normalize_observations:
-            self.normalizer = _Normalizer(tensors, double=network.normalizer_precision == "double")
-        self.value_normalizer: _ValueNormalizer | None = None
-        if has_normalized_values(arrays):
-            self.value_normalizer = _ValueNormalizer(tensors)
+        self.normalizer, self.value_normalizer = _normalizers(tensors, network)
 
     def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
         """Compute distribution parameters and values.
@@ -65,18 +61,86 @@ class PolicyModule(nn.Module):
             (n, number of parameters) of the action distribution, and (n,) values in the unit of the
             rewards, both float32.
         """
-        x = observation if self.normalizer is None else self.normalizer(observation)
-        x = x.to(torch.float32)
+        x = self.normalizer(observation).to(torch.float32)
         if self.shared is not None:
             x = self.shared(x)
         parameters = self.actor(x)
         free = dict(self.actor.named_parameters()).get("free")
         if free is not None:
             parameters = torch.cat((parameters, free.expand(len(parameters), -1)), dim=1)
-        value = self.critic(x).squeeze(-1)
-        if self.value_normalizer is not None:
-            value = self.value_normalizer(value)
-        return parameters, value
+        return parameters, self.value_normalizer(self.critic(x).squeeze(-1))
+
+
+class RecurrentPolicyModule(nn.Module):
+    """As ``PolicyModule``, for networks with a memory.
+
+    Args:
+        arrays: of an agent, those of the policy.
+        network: architecture of actor and critic.
+    """
+
+    def __init__(self, arrays: Mapping[str, NDArray[Any]], network: RecurrentSpec) -> None:
+        super().__init__()
+        tensors = _copies(arrays)
+        self.network = RecurrentModule(arrays, network)
+        for name, parameter in self.network.named_parameters():
+            parameter.data = tensors[name]
+        self.normalizer, self.value_normalizer = _normalizers(tensors, network)
+        cells = 1 if network.shared else 2
+        self._shapes = [(network.memory,)] * (cells * NUM_STATES[network.cell])
+
+    def initial_state(self, n: int) -> tuple[Tensor, ...]:
+        """The memory at the start of n episodes, arrays of shape (n, memory)."""
+        return tuple(torch.zeros(n, *shape) for shape in self._shapes)
+
+    def forward(
+        self,
+        observation: Tensor,
+        state: tuple[Tensor, ...] = (),
+        episode_start: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        """One step.
+
+        Args:
+            observation: (n, observation size), not normalised; float64 where its values need it.
+            state: the memory that the previous call returned; empty at first.
+            episode_start: (n,) booleans: where an episode starts and the memory is reset.
+
+        Returns:
+            Distribution parameters and values as of ``PolicyModule``, and the new memory.
+        """
+        state = state or self.initial_state(len(observation))
+        if episode_start is not None:
+            state = tuple(part.masked_fill(episode_start[:, None], 0.0) for part in state)
+        x = self.normalizer(observation).to(torch.float32)
+        output, state = self.network.step(x, state)
+        return output.parameters, self.value_normalizer(output.value), state
+
+
+def policy_module(
+    arrays: Mapping[str, NDArray[Any]], network: NetworkSpec
+) -> PolicyModule | RecurrentPolicyModule:
+    """The module of an agent with these arrays and this network."""
+    if isinstance(network, RecurrentSpec):
+        return RecurrentPolicyModule(arrays, network)
+    return PolicyModule(arrays, network)
+
+
+def _copies(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+
+
+def _normalizers(
+    tensors: Mapping[str, Tensor], network: NetworkSpec
+) -> tuple[nn.Module, nn.Module]:
+    """Of observations and of values; where there is none, what leaves them as they are."""
+    normalizer: nn.Module = nn.Identity()
+    value_normalizer: nn.Module = nn.Identity()
+    if network.normalize_observations:
+        normalizer = _Normalizer(tensors, double=network.normalizer_precision == "double")
+    if any(name.startswith(PREFIX) for name in tensors):
+        value_normalizer = _ValueNormalizer(tensors)
+    return normalizer, value_normalizer
 
 
 class _Normalizer(nn.Module):
