@@ -8,6 +8,7 @@ or time. Reading a file runs no code.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,6 +29,7 @@ from poolrl.config.schema import Natural, NetworkSpec, Randomization, Text, Worl
 from poolrl.errors import UsageError
 from poolrl.networks.parameters import check_arrays, expected_shapes, has_normalized_values
 from poolrl.networks.policy import Policy
+from poolrl.own_actions import ActionConverter, OwnActions
 from poolrl.spaces import SpaceSpec
 
 if TYPE_CHECKING:  # acting and training need no torch
@@ -55,6 +57,9 @@ Arrays = Mapping[str, NDArray[Any]]
 class AgentMetadata(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Metadata in the header of an agent file.
 
+    ``own_actions`` describes the environment's own action space, where the policy's actions are not
+    of it as they are; ``None`` there, and in agents of pools without ``task.exact_spaces``.
+
     Its counts of steps, episodes and updates are of the agent's own lineage: of the branches that
     led to it, without those that lost.
     """
@@ -65,6 +70,7 @@ class AgentMetadata(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     max_episode_steps: Annotated[int, Meta(ge=1, le=10**9)]
     observation_space: SpaceSpec
     action_space: SpaceSpec
+    own_actions: OwnActions | None = None
     action_repeat: Annotated[int, Meta(ge=1, le=10_000)] = 1
     mask_velocities: bool = False
     randomize: dict[str, Randomization] = {}
@@ -79,6 +85,12 @@ class AgentMetadata(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         if len(self.observation_space.shape) != 1 or self.observation_space.choices is not None:
             raise ValueError("observations must be a box of one dimension")
         tables.check_plain(self.task_kwargs)
+        own = self.own_actions
+        if own is not None and (
+            own.is_box != (self.action_space.choices is None)
+            or own.size != math.prod(self.action_space.shape)
+        ):
+            raise ValueError("the own actions are not those of the action space")
 
     @property
     def world(self) -> World:
@@ -90,6 +102,7 @@ class AgentMetadata(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
             action_repeat=self.action_repeat,
             mask_velocities=self.mask_velocities,
             randomize=self.randomize,
+            exact_spaces=self.own_actions is not None,
             source_sha256=self.source_sha256,
         )
 
@@ -130,6 +143,8 @@ class Agent:
         for name in _ADDED_TO_NETWORK:  # an agent without it keeps its bytes
             if getattr(self.metadata.network, name) == getattr(NetworkSpec(), name):
                 del table["network"][name]
+        if self.metadata.own_actions is None:
+            del table["own_actions"]
         header = json.dumps(table, sort_keys=True, separators=(",", ":"))
         arrays = {name: np.asarray(array, order="C") for name, array in self.arrays.items()}
         return save_tensors(arrays, metadata={METADATA_KEY: header})
@@ -244,7 +259,7 @@ class Agent:
         observations: NDArray[np.floating],
         *,
         generator: np.random.Generator | None = None,
-    ) -> NDArray[np.float32]:
+    ) -> NDArray[Any]:
         """Choose actions, for use in any Gymnasium loop.
 
         Args:
@@ -252,8 +267,9 @@ class Agent:
             generator: source of action noise; ``None`` for deterministic actions.
 
         Returns:
-            Actions of shape (action size,) or (n, action size), within the bounds of the action
-            space.
+            An action, or n of them, of the environment's own action space: its shape, type, bounds
+            and start. Of agents without ``own_actions``, arrays of shape (action size,) or (n,
+            action size), within the bounds of ``action_space``.
 
         Raises:
             ValueError: the observations are not of the size that the agent was trained on.
@@ -265,10 +281,19 @@ class Agent:
                 f"expected observations of shape (..., {expected[0]}), got {batch.shape}"
             )
         single = batch.ndim == 1
-        action: NDArray[np.float32] = self.policy.act(
-            batch[None] if single else batch, generator=generator
-        ).action
-        return action[0] if single else action
+        action = self.policy.act(batch[None] if single else batch, generator=generator).action
+        if self._own_actions is not None:
+            action = self._own_actions(action)
+        if not single:
+            return action
+        # A box without dimensions has arrays; a single choice is a scalar, as Gymnasium draws it.
+        first: NDArray[Any] = action[0] if action.dtype.kind in "iu" else action[0, ...]
+        return first
+
+    @cached_property
+    def _own_actions(self) -> ActionConverter | None:
+        own = self.metadata.own_actions
+        return None if own is None else ActionConverter(own)
 
 
 def _header(data: bytes) -> Any:

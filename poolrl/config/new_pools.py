@@ -12,9 +12,10 @@ from typing import Any
 
 from msgspec import Struct
 
-from poolrl.config.schema import PPO, NetworkSpec, RandomSearch, Reinforce, Spec
+from poolrl.config.schema import PPO, NetworkSpec, RandomSearch, Reinforce, Spec, TaskSpec
 
 NEW_POOL_DEFAULTS: dict[str, Any] = {
+    "task.exact_spaces": True,
     "network.normalizer_precision": "double",
     "learner.gradient_clipping": "separate",
     "learner.normalize_values": True,
@@ -22,6 +23,7 @@ NEW_POOL_DEFAULTS: dict[str, Any] = {
 }
 """Dotted key -> value of new pools. A key that the chosen learner does not have is left out."""
 
+_SECTIONS: dict[str, type[Struct]] = {"task": TaskSpec, "network": NetworkSpec}
 _LEARNERS = {str(kind.__struct_config__.tag): kind for kind in (PPO, Reinforce, RandomSearch)}
 
 
@@ -52,7 +54,7 @@ def _structure(section: str, part: Any) -> type[Struct] | None:
     """The structure of a section; ``None`` if what is there is not one, which is refused later."""
     if not isinstance(part, dict):
         return None
-    if section == "network":
-        return NetworkSpec
+    if section in _SECTIONS:
+        return _SECTIONS[section]
     name = part.get("name")
     return _LEARNERS.get(name) if isinstance(name, str) else None
