@@ -8,6 +8,7 @@ or time. Reading a file runs no code.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,6 +37,7 @@ from poolrl.networks.parameters import (
     has_normalized_values,
 )
 from poolrl.networks.policy import Policy
+from poolrl.own_actions import ActionConverter, OwnActions
 from poolrl.spaces import SpaceSpec
 
 if TYPE_CHECKING:  # acting and training need no torch
@@ -73,6 +75,9 @@ Arrays = Mapping[str, NDArray[Any]]
 class AgentMetadata(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Metadata in the header of an agent file.
 
+    ``own_actions`` describes the environment's own action space, where the policy's actions are not
+    of it as they are; ``None`` there, and in agents of pools without ``task.exact_spaces``.
+
     Its counts of steps, episodes and updates are of the agent's own lineage: of the branches that
     led to it, without those that lost.
     """
@@ -83,6 +88,7 @@ class AgentMetadata(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     max_episode_steps: Annotated[int, Meta(ge=1, le=10**9)]
     observation_space: SpaceSpec
     action_space: SpaceSpec
+    own_actions: OwnActions | None = None
     action_repeat: Annotated[int, Meta(ge=1, le=10_000)] = 1
     mask_velocities: bool = False
     randomize: dict[str, Randomization] = {}
@@ -97,6 +103,12 @@ class AgentMetadata(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         if len(self.observation_space.shape) != 1 or self.observation_space.choices is not None:
             raise ValueError("observations must be a box of one dimension")
         tables.check_plain(self.task_kwargs)
+        own = self.own_actions
+        if own is not None and (
+            own.is_box != (self.action_space.choices is None)
+            or own.size != math.prod(self.action_space.shape)
+        ):
+            raise ValueError("the own actions are not those of the action space")
 
     @property
     def world(self) -> World:
@@ -108,6 +120,7 @@ class AgentMetadata(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
             action_repeat=self.action_repeat,
             mask_velocities=self.mask_velocities,
             randomize=self.randomize,
+            exact_spaces=self.own_actions is not None,
             source_sha256=self.source_sha256,
         )
 
@@ -150,6 +163,8 @@ class Agent:
             for name in network.keys() - _FIRST_KEYS:
                 if network[name] == default[name]:
                     del network[name]
+        if self.metadata.own_actions is None:
+            del table["own_actions"]
         header = json.dumps(table, sort_keys=True, separators=(",", ":"))
         arrays = {name: np.asarray(array, order="C") for name, array in self.arrays.items()}
         return save_tensors(arrays, metadata={METADATA_KEY: header})
@@ -282,8 +297,9 @@ class Agent:
             generator: source of action noise; ``None`` for deterministic actions.
 
         Returns:
-            Actions of shape (action size,) or (n, action size), within the bounds of the action
-            space.
+            An action, or n of them, of the environment's own action space: its shape, type, bounds
+            and start. Of agents without ``own_actions``, arrays of shape (action size,) or (n,
+            action size), within the bounds of ``action_space``.
 
         Raises:
             ValueError: the observations are not of the size that the agent was trained on, or the
@@ -326,7 +342,19 @@ class Agent:
             batch = batch[None]
         starts = np.broadcast_to(np.asarray(episode_start, np.bool_), len(batch))
         output = self.policy.act(batch, state, starts, generator)
-        return output.action[0] if single else output.action, output.state
+        action = output.action
+        if self._own_actions is not None:
+            action = self._own_actions(action)
+        if not single:
+            return action, output.state
+        # A box without dimensions has arrays; a single choice is a scalar, as Gymnasium draws it.
+        first: NDArray[Any] = action[0] if action.dtype.kind in "iu" else action[0, ...]
+        return first, output.state
+
+    @cached_property
+    def _own_actions(self) -> ActionConverter | None:
+        own = self.metadata.own_actions
+        return None if own is None else ActionConverter(own)
 
 
 def _header(data: bytes) -> Any:

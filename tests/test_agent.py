@@ -134,6 +134,28 @@ def test_damaged_files_are_refused_in_one_line(agent: Agent) -> None:
         assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("own", "fits"),
+    [
+        ({"shape": [2, 1], "dtype": "float64"}, True),
+        ({"shape": [3], "dtype": "float64"}, False),
+        ({"shape": [2, 1], "dtype": "int64"}, False),
+        ({"shape": [2, 1], "dtype": "float64", "low": [0.0]}, False),
+        ("x", False),
+    ],
+)
+def test_own_actions_must_be_those_of_the_action_space(
+    agent: Agent, own: object, fits: bool
+) -> None:
+    data = _with_header(agent.to_bytes(), lambda t: t.update(own_actions=own))
+    if fits:
+        action = Agent.from_bytes(data).act(np.zeros(8))
+        assert (action.shape, action.dtype) == ((2, 1), np.float64)
+        return
+    with pytest.raises(UsageError, match=r"^mine: damaged metadata: "):
+        Agent.from_bytes(data, "mine")
+
+
 def test_a_newer_schema_is_named(agent: Agent) -> None:
     newer = _with_header(agent.to_bytes(), lambda t: t.update(schema=99))
     with pytest.raises(UsageError, match="schema 99 is newer"):

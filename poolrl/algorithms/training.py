@@ -20,7 +20,7 @@ from poolrl.rollouts.sampler import Budget
 from poolrl.seeding import Purpose, Streams
 from poolrl.spaces import SpaceSpec
 from poolrl.tasks.base import Task
-from poolrl.tasks.variants import time_limit
+from poolrl.tasks.variants import own_actions, time_limit
 
 MODULES: dict[type, str] = {
     PPO: "poolrl.algorithms.ppo",
@@ -81,6 +81,7 @@ def initial_agent(
         max_episode_steps=world.max_episode_steps,
         observation_space=SpaceSpec.of(task.observation_space),
         action_space=actions,
+        own_actions=own_actions(task) if spec.task.exact_spaces else None,
         learner=str(type(spec.learner).__struct_config__.tag),
         network=network,
     ).in_world(world)

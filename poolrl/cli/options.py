@@ -43,26 +43,28 @@ class Values(click.ParamType[list[float]]):
 
 
 class Argument(click.ParamType[tuple[str, Any]]):
-    """An argument of a task: a TOML value, comma-separated numbers, or else a string."""
+    """An argument of a task: a value as for --set, comma-separated numbers, or else a string."""
 
     name = "name=value"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, Any]:
-        from poolrl.config.tables import parse_override
-        from poolrl.errors import UsageError
+        from poolrl.config.tables import parse_value
 
-        name, _, text = str(value).partition("=")
-        try:
-            key, parsed = parse_override(str(value))
-            if isinstance(parsed, str) and re.fullmatch(r"[-+.\deE\s]+(,[-+.\deE\s]+)+", text):
-                key, parsed = parse_override(f"{name}=[{text}]")
-        except UsageError:
+        name, equals, text = str(value).partition("=")
+        name = name.strip()
+        if not equals or not name:
             self.fail(f"{value!r}: write name=value, as in frame_skip=4", param, ctx)
-        if not key.isidentifier():
-            self.fail(f"{key!r} is no name of an argument", param, ctx)
-        return key, parsed
+        if not name.isidentifier():
+            self.fail(f"{name!r} is no name of an argument", param, ctx)
+        try:
+            parsed = parse_value(text)
+            if isinstance(parsed, str) and re.fullmatch(r"[-+.\deE\s]+(,[-+.\deE\s]+)+", text):
+                parsed = parse_value(f"[{text}]")
+        except (ValueError, RecursionError) as error:
+            self.fail(f"{name}: {error}", param, ctx)
+        return name, parsed
 
 
 class RetentionRuleType(click.ParamType[str]):

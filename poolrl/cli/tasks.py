@@ -62,12 +62,16 @@ def _described(task: Description) -> str:
         f"  from         {task.origin}",
         f"  observation  {task.observation}",
         f"  action       {task.action}",
-        f"  time limit   {task.max_episode_steps} steps",
+        f"  time limit   {_limit(task.max_episode_steps)}",
     ]
     if task.arguments:
         lines += ["", "  arguments (--task-arg NAME=VALUE)"]
         lines += [f"    {name}: {text}" for name, text in task.arguments.items()]
     return "\n".join(lines)
+
+
+def _limit(steps: int | None) -> str:
+    return f"{steps} steps" if steps else "none of its own: --set task.max_episode_steps=STEPS"
 
 
 def _families(families: dict[str, str]) -> str:

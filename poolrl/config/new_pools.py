@@ -13,9 +13,10 @@ from typing import Any
 from msgspec import Struct
 
 from poolrl.config.networks import MLPSpec, NetworkSpec, RecurrentSpec
-from poolrl.config.schema import PPO, RandomSearch, Reinforce, Spec
+from poolrl.config.schema import PPO, RandomSearch, Reinforce, Spec, TaskSpec
 
 NEW_POOL_DEFAULTS: dict[str, Any] = {
+    "task.exact_spaces": True,
     "network.normalizer_precision": "double",
     "learner.gradient_clipping": "separate",
     "learner.normalize_values": True,
@@ -23,6 +24,7 @@ NEW_POOL_DEFAULTS: dict[str, Any] = {
 }
 """Dotted key -> value of new pools. A key that the chosen learner does not have is left out."""
 
+_SECTIONS: dict[str, type[Struct]] = {"task": TaskSpec}
 _KINDS: dict[str, dict[str, type[Struct]]] = {
     "network": {str(kind.__struct_config__.tag): kind for kind in (MLPSpec, RecurrentSpec)},
     "learner": {str(kind.__struct_config__.tag): kind for kind in (PPO, Reinforce, RandomSearch)},
@@ -56,5 +58,7 @@ def _structure(section: str, part: Any) -> type[Struct] | None:
     """The structure of a section; ``None`` if what is there is not one, which is refused later."""
     if not isinstance(part, dict):
         return None
+    if section in _SECTIONS:
+        return _SECTIONS[section]
     name = part.get("name")
     return _KINDS[section].get(name) if isinstance(name, str) else None

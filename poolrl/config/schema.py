@@ -98,6 +98,11 @@ class World(Section, frozen=True):
     """Omit the velocities from the observations, for a partially observed variant of the task."""
     randomize: dict[str, Randomization] = {}
     """Domain randomisation: field of the MuJoCo model -> distribution of its values."""
+    exact_spaces: bool = False
+    """Keep to the spaces of an adapted environment: it gets a single choice in the type of its
+    action space, not as an `int`; what it returns must have the shapes and types that it declares,
+    and nothing is spread or guessed; agents record its action space, and `act` returns actions of
+    it. On in new pools, off in pools and agents without the key."""
     source_sha256: Text = ""
     """SHA-256 of the file of a user's own task; set when the pool is created."""
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import codecs
 import hashlib
 import json
 import math
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -74,23 +76,95 @@ def check_plain(value: Any) -> None:
     raise ValueError(f"tables nested more than {MAX_DEPTH} deep")
 
 
-def parse_override(text: str) -> tuple[str, Any]:
-    """Parse ``a.b=value``; the value is TOML, or else a string.
+_PYTHON = re.compile(
+    r"true|false|none|null|[\[({].*|[-+]?([0-9_]+\.|\.[0-9])[0-9_]*(e[-+]?[0-9]+)?", re.I | re.S
+)
+"""Texts that mean something in Python (or JSON) but are no TOML: ``False``, ``.5``, ``(1, 2)``."""
+
+_WORDS = {"true": True, "false": False}
+
+
+def parse_value(text: str) -> Any:
+    """Parse a value of the command line: TOML, one of Python's literals, or else a string.
+
+    A word in quotes is a string: ``"None"``.
 
     Raises:
-        UsageError: there is no ``=``, or the value fails ``check_plain``.
+        ValueError: it is ``None``, which TOML cannot hold, or fails ``check_plain``.
+    """
+    text = text.strip()
+    try:
+        value: Any = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = _python_value(text) if _PYTHON.fullmatch(text) else text
+    check_plain(value)
+    return value
+
+
+def _python_value(text: str) -> Any:
+    """Parse what is no TOML; a text that is no literal of plain data either is returned as it is.
+
+    Raises:
+        ValueError: it is, or contains, ``None``.
+    """
+    word = text.lower()
+    if word in _WORDS:
+        return _WORDS[word]
+    if word in ("none", "null"):
+        raise ValueError(
+            f"{text} is no value here: leave it out where it is the default, or write "
+            f"'\"{text}\"' for the word"
+        )
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError):
+        return text
+    return _as_toml(value, text)
+
+
+def _as_toml(value: Any, text: str) -> Any:
+    """Convert what a text means in Python to what TOML can hold: tuples to lists.
+
+    Raises:
+        ValueError: TOML cannot hold it.
+    """
+    if isinstance(value, (list, tuple)):
+        return [_as_toml(part, text) for part in value]
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {key: _as_toml(part, text) for key, part in value.items()}
+    if isinstance(value, (str, bool, int, float)):
+        return value
+    raise ValueError(f"{text} contains {value!r}, which TOML cannot hold")
+
+
+def was_text(recorded: Any, value: Any) -> bool:
+    """Whether an earlier version recorded as a text what ``parse_value`` takes for a value now.
+
+    Args:
+        recorded: of a pool.
+        value: of a command line.
+    """
+    if not isinstance(recorded, str) or not _PYTHON.fullmatch(recorded):
+        return False
+    try:
+        return bool(value == parse_value(recorded)) and value != recorded
+    except (ValueError, RecursionError):
+        return False
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """Parse ``a.b=value``, the value as by ``parse_value``.
+
+    Raises:
+        UsageError: there is no ``=``, or the value cannot be taken.
     """
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise UsageError(f"--set {text}: expected key=value, as in learner.learning_rate=1e-3")
     try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
-        check_plain(parsed)
-    except tomllib.TOMLDecodeError:
-        return key.strip(), value.strip()
+        return key.strip(), parse_value(value)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"--set {key.strip()}: {error}") from error
-    return key.strip(), parsed
 
 
 def assign(table: dict[str, Any], dotted: str, value: Any) -> None:

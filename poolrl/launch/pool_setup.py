@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from poolrl import files, tasks
 from poolrl.agent import Agent
+from poolrl.config import tables
 from poolrl.config.loading import load, load_over
 from poolrl.config.run_options import RunOptions
 from poolrl.config.schema import Spec, World
@@ -87,7 +88,10 @@ def validate(
         # A pool of an earlier version may have recorded what was given.
         recorded = existing.spec.task.kwargs
         kwargs |= {
-            name: value for name, value in task.kwargs.items() if value == recorded.get(name)
+            name: recorded[name]
+            for name, value in task.kwargs.items()
+            if name in recorded
+            and (value == recorded[name] or tables.was_text(recorded[name], value))
         }
     task = replace(task, kwargs=kwargs)
     if existing is not None and existing.spec.task.id == task.id and not task.source_sha256:

@@ -19,6 +19,7 @@ from poolrl.seeding import Purpose, Streams
 from poolrl.spaces import SpaceSpec
 from poolrl.tasks import Task
 from poolrl.tasks.check import try_task
+from poolrl.tasks.variants import own_actions
 
 LARGEST_RETURN = 1e300
 """Bound of the absolute return of an episode, so that sums of returns stay finite."""
@@ -133,6 +134,7 @@ def evaluate_agent(
         "action_space": metadata.action_space.is_earlier_form_of(
             SpaceSpec.of_actions(task.action_space)
         ),
+        "own_actions": metadata.own_actions in (None, own_actions(task)),
     }
     for name, fit in fits.items():
         if not fit:

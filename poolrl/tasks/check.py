@@ -51,7 +51,12 @@ def check_task(world: World) -> None:
     name = f"task: {world.id.rpartition('/')[2] if ':' in world.id else world.id}"
 
     # Without variants and randomization, which are poolrl's own.
-    plain = World(id=world.id, kwargs=world.kwargs, source_sha256=world.source_sha256)
+    plain = World(
+        id=world.id,
+        kwargs=world.kwargs,
+        exact_spaces=world.exact_spaces,
+        source_sha256=world.source_sha256,
+    )
 
     def make_short(num_simulations: int, limit: int) -> Task:
         return make(msgspec.structs.replace(plain, max_episode_steps=limit), num_simulations)

@@ -15,6 +15,7 @@ from poolrl.tasks.registry import (
     REGISTRY,
     keyword_arguments,
     like,
+    no_time_limit,
     takes,
     task_class,
     unknown_argument,
@@ -40,12 +41,12 @@ def make(
         num_simulations: number of episodes that are simulated side by side.
         code: holds the permissions to run users' code.
         model_paths: maps the paths of models that have moved.
-        fields: of the world where ``task`` is an id.
+        fields: of the world where ``task`` is an id; ``exact_spaces`` is on there.
 
     Raises:
         UsageError: the id, a keyword, or the type of a value is wrong, or a package is missing.
     """
-    world = World(id=task, **fields) if isinstance(task, str) else task
+    world = World(id=task, **{"exact_spaces": True, **fields}) if isinstance(task, str) else task
     with blamed(world, code=code):
         made = _make_plain(world, num_simulations, code, model_paths)
         if world.randomize:
@@ -119,6 +120,7 @@ def _make_plain(
         spec=environment_spec(world.id, entry),
         max_episode_steps=world.max_episode_steps,
         kwargs=model_paths.resolved(world.kwargs),
+        exact_spaces=world.exact_spaces,
     )
 
 
@@ -139,7 +141,7 @@ def _instantiate(
     kwargs = model_paths.resolved(kwargs)
     limit = world.max_episode_steps or default_limit
     if not limit:
-        raise UsageError(f"task.max_episode_steps: {world.id} has no time limit of its own; set it")
+        raise no_time_limit(world.id)
     try:
         return cls(num_simulations, max_episode_steps=limit, **kwargs)  # type: ignore[call-arg]
     except UsageError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -13,13 +13,16 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
+from gymnasium.wrappers import common
 from numpy.typing import NDArray
 
 from poolrl.errors import UsageError, one_line
+from poolrl.own_actions import ActionConverter, OwnActions
 from poolrl.spaces import ActionSpace, without_vast
 from poolrl.tasks.base import Ids, StepResult, Task
 from poolrl.tasks.gymnasium_ids import KEEP_STATE, arguments
-from poolrl.tasks.registry import unknown_argument
+from poolrl.tasks.gymnasium_values import ExactValues, LenientValues
+from poolrl.tasks.registry import no_time_limit, unknown_argument
 
 FLAT = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
 """Spaces that observations may consist of."""
@@ -40,6 +43,7 @@ class GymnasiumTask(Task):
         spec: EnvSpec,
         max_episode_steps: int = 0,
         kwargs: Mapping[str, Any] | None = None,
+        exact_spaces: bool = True,
     ) -> None:
         """
         Args:
@@ -47,6 +51,7 @@ class GymnasiumTask(Task):
             spec: as ``environment_spec`` returns it.
             max_episode_steps: time limit in control steps; 0 for the environment's own.
             kwargs: arguments of the environment.
+            exact_spaces: as in ``poolrl.config.schema.World``.
 
         Raises:
             UsageError: the environment cannot be created, or its spaces are not supported.
@@ -61,7 +66,12 @@ class GymnasiumTask(Task):
         self._environments = [first, *others]
         self._inner = first.observation_space
         self.observation_space = observation_space(self._inner, spec.id)
-        self.action_space, self._convert = action_space(first.action_space, spec.id)
+        self.own_action_space = first.action_space
+        self.action_space = action_space(first.action_space, spec.id)
+        self._convert = ActionConverter(OwnActions.of(first.action_space))
+        self._exact = exact_spaces
+        values = ExactValues if exact_spaces else LenientValues
+        self._values = values(type(first.unwrapped).__qualname__, self._inner)
         self._observation = np.zeros((num_simulations, self.observation_space.shape[0]))
         self._diverged = np.zeros(num_simulations, np.bool_)
 
@@ -72,7 +82,8 @@ class GymnasiumTask(Task):
             if self._recreate:
                 self._environments[i].close()
                 self._environments[i] = _make(self._spec, self.max_episode_steps, self._kwargs)
-            self._store(i, self._environments[i].reset(seed=seed)[0])
+            returned = self._environments[i].reset(seed=seed)
+            self._store(i, self._values.of_reset(returned))
 
     def observe(self) -> NDArray[np.float64]:
         return self._observation.copy()
@@ -81,18 +92,22 @@ class GymnasiumTask(Task):
         n = self.num_simulations
         reward = np.zeros(n)
         terminated, truncated = np.zeros(n, np.bool_), np.zeros(n, np.bool_)
-        for i in range(n) if ids is None else ids:
-            environment = self._environments[i]
+        own = self._own_actions(action)
+        rows: Iterable[int] = range(n) if ids is None else ids.tolist()
+        for i in rows:
             try:
-                observation, reward[i], terminated[i], truncated[i], _ = environment.step(
-                    self._convert(action[i])
-                )
+                returned = self._environments[i].step(own[i])
             except Exception as error:
+                if _is_unpacking(error):
+                    self._values.refuse_step(one_line(error))
                 if type(error).__name__ != "PhysicsError":  # of dm_control, for instability
                     raise
                 self._diverged[i] = terminated[i] = True
                 continue
-            self._store(i, observation)
+            values = self._values.of_step(returned)
+            reward[i] = values.reward
+            terminated[i], truncated[i] = values.terminated, values.truncated
+            self._store(i, values.observation)
         return StepResult(self.observe(), reward, terminated, truncated)
 
     def diverged(self) -> NDArray[np.bool_]:
@@ -103,9 +118,16 @@ class GymnasiumTask(Task):
         """The first simulation's environment, without wrappers."""
         return self._environments[0].unwrapped
 
-    def _store(self, i: int, observation: Any) -> None:
-        flat: Any = spaces.flatten(self._inner, observation)
-        self._observation[i] = flat
+    def _own_actions(self, action: NDArray[Any]) -> list[Any]:
+        """The actions of all environments, which may keep and change them."""
+        own = self._convert(action)
+        if isinstance(self.action_space, spaces.Discrete):
+            return list(own) if self._exact else own.tolist()
+        # Of a box without dimensions, Gymnasium draws arrays too.
+        return [own[i, ...] for i in range(len(own))] if self._exact else list(own)
+
+    def _store(self, i: int, observation: NDArray[Any]) -> None:
+        self._observation[i] = observation
         self._diverged[i] |= not np.isfinite(self._observation[i]).all()
 
 
@@ -137,10 +159,8 @@ def observation_space(space: spaces.Space[Any], task_id: str) -> spaces.Box:
     return spaces.Box(low, high, dtype=np.float64)
 
 
-def action_space(
-    space: spaces.Space[Any], task_id: str
-) -> tuple[ActionSpace, Callable[[NDArray[Any]], Any]]:
-    """Return the space that policies act in, and the conversion to the environment's actions.
+def action_space(space: spaces.Space[Any], task_id: str) -> ActionSpace:
+    """Return the space that policies act in.
 
     Args:
         space: of the environment.
@@ -150,25 +170,14 @@ def action_space(
         UsageError: the space is none of Box (of floats), Discrete, MultiDiscrete and MultiBinary.
     """
     if isinstance(space, spaces.Discrete):
-        return spaces.Discrete(int(space.n), start=int(space.start)), int
+        return spaces.Discrete(int(space.n), start=int(space.start))
     if isinstance(space, spaces.MultiBinary):
-        shape = space.shape
-        choices = np.full(math.prod(shape), 2)
-        return spaces.MultiDiscrete(choices), lambda action: action.reshape(shape).astype(np.int8)
+        return spaces.MultiDiscrete(np.full(math.prod(space.shape), 2))
     if isinstance(space, spaces.MultiDiscrete):
-        start, dtype = space.start, space.dtype
-        return (
-            spaces.MultiDiscrete(space.nvec.ravel()),
-            lambda action: (action.reshape(start.shape) + start).astype(dtype),
-        )
+        return spaces.MultiDiscrete(space.nvec.ravel())
     if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating):
-        box = space
-        low, high = without_vast(box.low.ravel(), box.high.ravel())
-        return (
-            spaces.Box(low.astype(np.float32), high.astype(np.float32), dtype=np.float32),
-            # A bound that is rounded to float32 may be outside the environment's own.
-            lambda action: np.clip(action.reshape(box.shape).astype(box.dtype), box.low, box.high),
-        )
+        low, high = without_vast(space.low.ravel(), space.high.ravel())
+        return spaces.Box(low.astype(np.float32), high.astype(np.float32), dtype=np.float32)
     raise UsageError(
         f"task.id: {task_id}: acts in {space}; known are boxes of real numbers, Discrete, "
         "MultiDiscrete and MultiBinary"
@@ -185,7 +194,7 @@ def _first(
     # dm_control does not register its time limit.
     own = getattr(_make(spec, -1, kwargs).unwrapped, "_step_limit", math.inf)
     if not math.isfinite(own):
-        raise UsageError(f"task.max_episode_steps: {spec.id} has no time limit of its own; set it")
+        raise no_time_limit(spec.id)
     return _first(spec, math.ceil(own), kwargs)
 
 
@@ -213,6 +222,15 @@ def _make(spec: EnvSpec, limit: int, kwargs: dict[str, Any]) -> gymnasium.Env[An
     if "mujoco" in sys.modules:
         import_module("poolrl.tasks.mujoco")  # its import disables MuJoCo's log and clock
     return environment
+
+
+def _is_unpacking(error: Exception) -> bool:
+    """Whether Gymnasium's time limit could not take a step's result apart into five values."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    at_limit = trace is not None and trace.tb_frame.f_code.co_filename == common.__file__
+    return at_limit and isinstance(error, (TypeError, ValueError)) and "unpack" in str(error)
 
 
 def _parts(space: spaces.Space[Any]) -> list[spaces.Space[Any]]:

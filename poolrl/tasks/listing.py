@@ -12,6 +12,7 @@ import numpy as np
 from gymnasium.envs.registration import load_env_creator
 from gymnasium.spaces import Box, Discrete
 from msgspec import Struct
+from msgspec.structs import replace
 
 from poolrl.config.schema import World
 from poolrl.errors import UsageError
@@ -28,7 +29,7 @@ from poolrl.tasks.gymnasium_ids import (
     missing_extra,
 )
 from poolrl.tasks.permissions import blamed, permitted
-from poolrl.tasks.registry import REGISTRY, keyword_arguments, task_class
+from poolrl.tasks.registry import REGISTRY, NoTimeLimit, keyword_arguments, task_class
 from poolrl.trusted_code import names_code
 
 
@@ -59,7 +60,7 @@ class Description(Struct, frozen=True):
         origin: as for ``Entry``, or the file of a user's own task.
         summary: first paragraph of its docstring.
         observation, action: its spaces with their bounds.
-        max_episode_steps: time limit in control steps.
+        max_episode_steps: time limit in control steps; ``None`` where it must be set.
         arguments: name -> type and default.
     """
 
@@ -68,7 +69,7 @@ class Description(Struct, frozen=True):
     summary: str
     observation: str
     action: str
-    max_episode_steps: int
+    max_episode_steps: int | None
     arguments: dict[str, str]
 
 
@@ -124,17 +125,27 @@ def describe(world: World) -> Description:
             for name, p in arguments(spec)[0].items()
             if name != "render_mode"
         }
-    with blamed(world):
-        task = make(world, 1)
+    task, limit = _made(world)
     return Description(
         id=world.id,
         origin=origin,
         summary=_summary(documented),
         observation=_long(task.observation_space),
         action=_long(task.action_space),
-        max_episode_steps=task.max_episode_steps,
+        max_episode_steps=limit,
         arguments={name: _argument(p) for name, p in parameters.items()},
     )
+
+
+def _made(world: World) -> tuple[Task, int | None]:
+    """Create a task, if need be with a time limit that stands in for its missing one; return the
+    limit of its own too."""
+    with blamed(world):
+        try:
+            task = make(world, 1)
+        except NoTimeLimit:
+            return make(replace(world, max_episode_steps=1), 1), None
+    return task, task.max_episode_steps
 
 
 def short(space: ActionSpace) -> str:

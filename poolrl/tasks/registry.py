@@ -66,6 +66,15 @@ def unknown_argument(task_id: str, name: str, known: Iterable[str]) -> UsageErro
     )
 
 
+class NoTimeLimit(UsageError):
+    """A task has no time limit of its own, and none was given."""
+
+
+def no_time_limit(task_id: str) -> NoTimeLimit:
+    """Create the error for a task without a time limit."""
+    return NoTimeLimit(f"task.max_episode_steps: {task_id} has no time limit of its own; set it")
+
+
 def takes(annotation: Any, value: Any) -> bool:
     """Whether a value is of one of the types that an annotation such as ``int | str`` lists."""
     return type(value).__name__ in str(annotation).split(" | ")

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from poolrl.config.schema import World
 from poolrl.errors import UsageError
+from poolrl.own_actions import OwnActions
 from poolrl.tasks.base import Ids, Info, StepResult, Task
+from poolrl.tasks.gymnasium_task import GymnasiumTask
 
 
 def with_variants(task: Task, world: World) -> Task:
@@ -33,9 +35,21 @@ def with_variants(task: Task, world: World) -> Task:
 
 def time_limit(task: Task) -> int:
     """Return the time limit of a task without its variants, in its own control steps."""
+    return _plain(task).max_episode_steps
+
+
+def own_actions(task: Task) -> OwnActions | None:
+    """Return what agents record of a task's own action space, which is that of the environment that
+    it adapts; ``None`` where a policy's actions are of it as they are."""
+    task = _plain(task)
+    own: Any = task.own_action_space if isinstance(task, GymnasiumTask) else task.action_space
+    return OwnActions.unless_plain(own)
+
+
+def _plain(task: Task) -> Task:
     while isinstance(task, _Variant):
         task = task.task
-    return task.max_episode_steps
+    return task
 
 
 class _Variant(Task):

@@ -144,7 +144,7 @@ class UnitComputation:
             UsageError: it cannot; names what does not fit.
         """
         own = self._own
-        for name in ("observation_space", "action_space", "network"):
+        for name in ("observation_space", "action_space", "own_actions", "network"):
             theirs, ours = getattr(agent.metadata, name), getattr(own, name)
             if theirs != ours:
                 raise UsageError(
@@ -225,11 +225,13 @@ class UnitComputation:
 
     def _adopted(self, agent: Agent) -> Agent:
         """A copy of an agent, maybe of another pool, with the metadata of this pool's task, and
-        with its arithmetic: the statistics of the normaliser mean the same in both precisions."""
+        with its arithmetic: the statistics of the normaliser mean the same in both precisions, and
+        only the actions' outer form may be another one."""
         metadata = agent.metadata.in_world(self._own.world)
         precision = self._own.network.normalizer_precision
         network = replace(metadata.network, normalizer_precision=precision)
-        return Agent(agent.arrays, replace(metadata, network=network))
+        metadata = replace(metadata, network=network, own_actions=self._own.own_actions)
+        return Agent(agent.arrays, metadata)
 
     def _evaluate(self, unit: Unit, agent: Agent) -> Evaluation:
         spec = self._spec

@@ -188,6 +188,40 @@ def test_a_bad_argument_is_named(tmp_path: Path, argument: str) -> None:
     assert "--task-arg" in said.stderr
 
 
+LAKE = ("run", "--pool-directory", "pool", "--one-worker", "--iterations", "0")
+
+
+@pytest.mark.parametrize(("word", "value"), [("False", False), ("True", True), ("false", False)])
+@pytest.mark.parametrize("option", ["--task-arg", "--set"])
+def test_words_of_python_are_no_texts(option: str, word: str, value: bool, tmp_path: Path) -> None:
+    name = "is_slippery" if option == "--task-arg" else "task.kwargs.is_slippery"
+    arguments = [*LAKE, *tiny("FrozenLake-v1"), option, f"{name}={word}"]
+    said = in_process(*arguments, cwd=tmp_path)
+    assert said.returncode == 0, said.stderr
+    assert open_pool(tmp_path / "pool").spec.task.kwargs == {"is_slippery": value}
+
+
+@pytest.mark.parametrize("option", ["--task-arg", "--set"])
+def test_none_is_refused_by_name(option: str, tmp_path: Path) -> None:
+    name = "map_name" if option == "--task-arg" else "task.kwargs.map_name"
+    said = in_process(*LAKE, *tiny("FrozenLake-v1"), option, f"{name}=None", cwd=tmp_path)
+    assert said.returncode == 2
+    assert f"{name}: None is no value here" in said.stderr
+    assert not (tmp_path / "pool").exists()
+
+
+def test_a_pool_that_recorded_a_word_as_a_text_goes_on_with_it(tmp_path: Path) -> None:
+    words = [*LAKE, *tiny("FrozenLake-v1")]
+    said = in_process(*words, "--task-arg", 'is_slippery="False"', cwd=tmp_path)
+    assert said.returncode == 0, said.stderr
+    for argument in ("is_slippery=False", 'is_slippery="False"'):
+        said = in_process(*words, "--task-arg", argument, cwd=tmp_path)
+        assert said.returncode == 0, said.stderr
+    assert open_pool(tmp_path / "pool").spec.task.kwargs == {"is_slippery": "False"}
+    said = in_process(*words, "--task-arg", "is_slippery=True", cwd=tmp_path)
+    one_line(said, 4, "task.kwargs.is_slippery (False in the pool, True now)")
+
+
 # poolrl tasks
 
 
@@ -221,3 +255,57 @@ def test_a_task_is_described(place: Path) -> None:
     assert found["arguments"] == {"sutton_barto_reward": "bool = False"}
     assert "Box 2, from -1 to 1" in in_process("tasks", "Swimmer-v5", cwd=place).stdout
     one_line(in_process("tasks", "CartPol-v1", cwd=place), 2, "did you mean CartPole-v1?")
+
+
+ENVIRONMENT = """\
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from poolrl.tasks.identity import Plateau
+
+class Mine(gymnasium.Env):
+    '''An environment of mine.'''
+    observation_space = spaces.Box(-1, 1, (2,), np.float32)
+    action_space = spaces.Discrete(3)
+    def __init__(self, gravity: float = 9.81, render_mode=None): ...
+
+gymnasium.register("Limited-v0", entry_point=Mine, max_episode_steps=7)
+gymnasium.register("Unlimited-v0", entry_point=Mine)
+
+class NoLimit(Plateau):
+    '''A plateau of mine.'''
+    def __init__(self, n, *, max_episode_steps, size=2):
+        super().__init__(n, max_episode_steps=max_episode_steps, size=size)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "summary", "limit", "arguments"),
+    [
+        ("Mine", "An environment of mine.", None, {"gravity": "float = 9.81"}),
+        ("Unlimited-v0", "An environment of mine.", None, {"gravity": "float = 9.81"}),
+        ("Limited-v0", "An environment of mine.", 7, {"gravity": "float = 9.81"}),
+        ("NoLimit", "A plateau of mine.", None, {"size": "int = 2"}),
+    ],
+)
+def test_an_environment_of_ones_own_is_described(
+    name: str, summary: str, limit: int | None, arguments: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "own.py").write_text(ENVIRONMENT)
+    said = poolrl("tasks", f"own.py:{name}", "--json", cwd=tmp_path)
+    assert said.returncode == 0, said.stderr
+    found = json.loads(said.stdout)
+    assert found["origin"] == str(tmp_path / "own.py")
+    assert found["summary"] == summary
+    assert found["max_episode_steps"] == limit
+    assert found["arguments"] == arguments
+    assert found["observation"] == "Box 2, from -1 to 1"
+    text = poolrl("tasks", f"own.py:{name}", cwd=tmp_path).stdout
+    needed = "none of its own: --set task.max_episode_steps=STEPS"
+    assert f"  time limit   {f'{limit} steps' if limit else needed}\n" in text
+
+
+def test_an_environment_of_gymnasiums_without_a_limit_is_described(tmp_path: Path) -> None:
+    said = in_process("tasks", "Blackjack-v1", "--json", cwd=tmp_path)
+    assert said.returncode == 0, said.stderr
+    assert json.loads(said.stdout)["max_episode_steps"] is None

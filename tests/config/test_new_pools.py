@@ -31,7 +31,7 @@ def test_a_new_pool_has_the_new_meanings(name: str, tmp_path: Path) -> None:
     for spec in (load(config)[0], load(None, {"learner.name": name})[0]):
         found = values(spec)
         assert found == {key: NEW_POOL_DEFAULTS[key] for key in found}
-    assert len(found) == {"ppo": 4, "reinforce": 3, "climb": 1}[name]
+    assert len(found) == {"ppo": 5, "reinforce": 4, "climb": 2}[name]
 
 
 @pytest.mark.parametrize("name", LEARNERS)

@@ -29,6 +29,54 @@ def test_overrides_are_read_as_toml(text: str, key: str, value: object) -> None:
     assert tables.parse_override(text) == (key, value)
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("True", True),
+        (" False ", False),
+        ("TRUE", True),
+        (".5", 0.5),
+        ("-5.", -5.0),
+        ("+.5e3", 500.0),
+        ("[True, False]", [True, False]),
+        ("(1, (2, 'x'))", [1, [2, "x"]]),
+        ("{'a': True, 'b': (1,)}", {"a": True, "b": [1]}),
+        # Texts, as they are.
+        ('"False"', "False"),
+        ("'None'", "None"),
+        ("Falsehood", "Falsehood"),
+        ("no", "no"),
+        ("[a, b]", "[a, b]"),
+        ("(x).xml", "(x).xml"),
+        ("1.2.3", "1.2.3"),
+        ("127.0.0.1", "127.0.0.1"),
+        ("((((", "(((("),
+    ],
+)
+def test_values_are_read_as_python_too(text: str, value: object) -> None:
+    found = tables.parse_value(text)
+    assert found == value
+    assert type(found) is type(value)
+
+
+@pytest.mark.parametrize("text", ["None", "none", "null", "[1, None]", "{1: 2}", "{1, 2}", "(1j,)"])
+def test_what_toml_cannot_hold_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=r"^--set a\.b: .*") as error:
+        tables.parse_override(f"a.b={text}")
+    assert text in str(error.value)
+
+
+def test_what_was_a_text_is_known_again() -> None:
+    for recorded in ("False", "FALSE"):
+        assert tables.was_text(recorded, False)
+        assert not tables.was_text(recorded, True)
+        assert not tables.was_text(recorded, recorded)
+    assert tables.was_text("(1, 2)", [1, 2])
+    assert not tables.was_text("5", 5)  # TOML, which was never a text
+    assert not tables.was_text("None", "None")
+    assert not tables.was_text(False, False)
+
+
 @pytest.mark.parametrize("text", ["a", "=1", ""])
 def test_an_override_without_a_key_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="key=value"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from gymnasium.spaces import Box
 from msgspec.structs import replace
 
 from poolrl import tasks
@@ -13,6 +14,8 @@ from poolrl.config.schema import TaskSpec, World
 from poolrl.errors import UsageError
 from poolrl.seeding import Streams
 from poolrl.tasks import Task
+from poolrl.tasks.identity import Plateau
+from poolrl.tasks.variants import own_actions
 
 
 def reset(task: Task, seeds: list[int]) -> None:
@@ -136,3 +139,25 @@ def test_an_agent_remembers_the_time_limit_of_the_task_itself() -> None:
     assert agent.metadata.max_episode_steps == 50
     again = tasks.make(agent.metadata.world, 2)
     assert again.max_episode_steps == task.max_episode_steps == 17
+
+
+@pytest.mark.parametrize("repeat", [1, 2])
+def test_own_actions_are_those_of_the_adapted_environment(repeat: int) -> None:
+    for task_id in ("Swimmer-v5", "Switches-v0", "Pendulum-v1"):
+        assert own_actions(tasks.make(task_id, 1, action_repeat=repeat)) is None
+    own = own_actions(tasks.make("CartPole-v1", 1, action_repeat=repeat))
+    assert own is not None
+    assert (own.shape, own.dtype) == ((), "int64")
+
+
+def test_actions_of_a_users_task_are_of_its_own_type() -> None:
+    class Precise(Plateau):
+        def __init__(self) -> None:
+            super().__init__(1, max_episode_steps=4, size=2)
+            self.action_space = Box(-0.1, 0.1, (2,), np.float64)
+
+    task = Precise()
+    agent = initial_agent(load(None, {"task.id": "Plateau-v0"})[0], task, Streams(0))
+    generator = np.random.default_rng(0)
+    actions = [agent.act(np.zeros(2), generator=generator) for _ in range(5)]
+    assert all(action.dtype == np.float64 and action in task.action_space for action in actions)
