@@ -44,7 +44,7 @@ MAX_HEADER = 2**24
 OPTIMIZER_PREFIX = "optimizer/"
 """Prefix of the names of an optimiser's arrays."""
 
-_ADDED_TO_NETWORK = ("normalizer_precision",)
+_ADDED_TO_NETWORK = ("normalizer_precision", "std", "std_init", "std_min", "std_max", "bins")
 """Keys of the network that older agents lack; left out of a header if they have the default."""
 
 _NEVER_NEGATIVE = ("normalizer.var", "normalizer.count", "/step", "/exp_avg_sq")

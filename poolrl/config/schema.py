@@ -26,6 +26,8 @@ from poolrl.errors import UsageError
 Positive = Annotated[float, Meta(gt=0, le=1e9)]
 NonNegative = Annotated[float, Meta(ge=0, le=1e9)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
+Std = Annotated[float, Meta(ge=1e-6, le=1e6)]
+"""A standard deviation whose square, and its inverse, are far from the limits of float32."""
 Count = Annotated[int, Meta(ge=1, le=10**9)]
 Natural = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Episodes = Annotated[int, Meta(ge=1, le=100_000)]
@@ -123,8 +125,27 @@ class NetworkSpec(Section, frozen=True):
     actor: Sizes = (64, 64)
     critic: Sizes = (64, 64)
     activation: Literal["tanh", "relu"] = "tanh"
-    distribution: Literal["auto", "beta", "gaussian", "categorical"] = "auto"
-    """Of actions; auto: beta if they are bounded, else gaussian; categorical if discrete."""
+    distribution: Literal[
+        "auto", "beta", "gaussian", "squashed_gaussian", "categorical", "discretized"
+    ] = "auto"
+    """Of actions; auto: beta if they are bounded, else gaussian; categorical if discrete.
+    `squashed_gaussian` (tanh of a normal) and `discretized` (a choice among `bins` values of each
+    dimension) need bounds. Deterministic actions are the mean of beta and gaussian, tanh of the
+    mean of squashed_gaussian, and the most probable value of categorical and discretized."""
+    std: Literal["free", "network", "schedule"] = "free"
+    """Standard deviation of gaussian and squashed_gaussian, in units of half the range of a bounded
+    action, before tanh. `free`: learned, the same for all observations. `network`: computed by the
+    actor, between `std_min` and `std_max`. `schedule`: not learned; it falls from `std_init` to
+    `std_min`."""
+    std_init: Std = 1.0
+    """Standard deviation of a new agent; with `std = "network"`, of an output of 0."""
+    std_min: Std = 0.01
+    """Lower bound of `network`, end of `schedule`; not used by `free`."""
+    std_max: Std = 2.0
+    """Upper bound of `network`; not used by `free` and `schedule`."""
+    bins: Annotated[int, Meta(ge=2, le=10_000)] = 11
+    """Values of each dimension that discretized chooses from, equidistant, with both ends of the
+    range (Tang & Agrawal 2020)."""
     normalize_observations: bool = True
     """Subtract the running mean and divide by the running standard deviation."""
     normalizer_precision: Literal["double", "single"] = "single"
