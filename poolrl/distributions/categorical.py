@@ -69,7 +69,7 @@ class Categorical(Distribution):
         p = np.exp(log_p)
         entropies = -np.add.reduceat(p * log_p, self._starts, axis=1)
         # dH/d logit_j = −p_j (log p_j + H)
-        gradient: F32 = -p * (log_p + entropies[:, self._choice])
+        gradient: F32 = -p * (log_p + self._of_logits(entropies))
         return Gradient(entropies.sum(axis=1), gradient)
 
     def kl(self, old_parameters: F32, new_parameters: F32) -> F32:
@@ -79,10 +79,15 @@ class Categorical(Distribution):
         return total
 
     def _log_softmax(self, logits: F32) -> F32:
-        shifted: F32 = logits - np.maximum.reduceat(logits, self._starts, axis=1)[:, self._choice]
+        shifted: F32 = logits - self._of_logits(np.maximum.reduceat(logits, self._starts, axis=1))
         total = np.add.reduceat(np.exp(shifted), self._starts, axis=1)
-        shifted -= np.log(total)[:, self._choice]
+        shifted -= self._of_logits(np.log(total))
         return shifted
+
+    def _of_logits(self, values: F32) -> F32:
+        """The value of its choice for every logit, from (n, choices) to (n, num_parameters)."""
+        # values[:, self._choice] would be in column-major order, with which arithmetic is slow.
+        return np.take(values, self._choice, axis=1)
 
     def _highest(self, scores: F32) -> I64:
         parts = np.split(scores, self._starts[1:], axis=1)

@@ -53,22 +53,26 @@ class SquashedGaussian(Normal):
         entropy = super().entropy(parameters)
         mean, log_std = self._mean_and_log_std(parameters)
         std = np.exp(log_std)
+        total = np.zeros_like(mean)
         for node, weight in _NODES:
-            entropy += weight * _log_slope(mean + std * node).sum(axis=1)
+            total += weight * _log_slope(mean + std * node)
+        entropy += total.sum(axis=1)
         return entropy
 
     def entropy_gradient(self, parameters: F32) -> Gradient:
         mean, log_std = self._mean_and_log_std(parameters)
         std = np.exp(log_std)
         by_mean = np.zeros_like(mean)
-        by_log_std = np.ones_like(mean)  # of H(u)
+        by_log_std = np.zeros_like(mean)
         for node, weight in _NODES:
             # d/du log(1 − tanh² u) = −2 tanh u, with u = μ + σz
             slope = np.tanh(mean + std * node)
             slope *= -2 * weight
             by_mean += slope
-            slope *= std * node
+            slope *= node
             by_log_std += slope
+        by_log_std *= std
+        by_log_std += 1  # of H(u)
         gradient = np.empty_like(parameters)
         gradient[:, : self._size] = by_mean
         if self._std.num_parameters:
@@ -84,7 +88,9 @@ def _log_slope(u: NDArray[Any]) -> F32:
     cancels.
     """
     size: F32 = np.abs(u)
-    slope: F32 = np.log1p(np.exp(-2 * size))
+    slope: F32 = size * -2
+    np.exp(slope, out=slope)
+    np.log1p(slope, out=slope)
     slope += size
     np.subtract(_LOG_2, slope, out=slope)
     slope *= 2
