@@ -60,13 +60,16 @@ the default, so that the bytes of these agents stay."""
 
 LEARNER_STATE = tuple(
     f"{LEARNER_PREFIX}{name}"
-    for name in ("learning_rate", "return_mean", "return_var", "return_count")
+    for name in ("learning_rate", "std", "return_mean", "return_var", "return_count")
 )
 """Names of the running state that learners may keep in an agent."""
 
+STD = f"{LEARNER_PREFIX}std"
+"""The standard deviation of actions that falls by a schedule."""
+
 _NEVER_NEGATIVE = (
     *("normalizer.var", "normalizer.count", "/step", "/exp_avg_sq"),
-    *("/learning_rate", "/return_var", "/return_count"),
+    *("/learning_rate", "/std", "/return_var", "/return_count"),
 )
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -241,7 +244,9 @@ class Agent:
         """
         metadata = self.metadata
         size = metadata.observation_space.shape[0]
-        return Policy(self.arrays, metadata.network, size, metadata.action_space.space())
+        actions = metadata.action_space.space()
+        std = self.arrays.get(STD)
+        return Policy(self.arrays, metadata.network, size, actions, std=std)
 
     def module(self) -> PolicyModule | RecurrentPolicyModule:
         """Actor and critic as a ``torch.nn.Module`` with copies of the arrays; one of a network
@@ -275,6 +280,8 @@ class Agent:
                 moments = {"step": (), "exp_avg": shape, "exp_avg_sq": shape}
                 shapes |= {f"{OPTIMIZER_PREFIX}{name}/{key}": s for key, s in moments.items()}
         shapes |= {name: () for name in self.learner_state if name in LEARNER_STATE}
+        if metadata.network.std == "schedule":
+            shapes[STD] = ()
         check_arrays(self.arrays, shapes)
         for name, array in self.arrays.items():
             if name not in shapes:

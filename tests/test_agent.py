@@ -9,18 +9,21 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import msgspec
 import numpy as np
 import pytest
 import torch
+from msgspec.structs import replace
 
 import poolrl
 from poolrl import tasks
 from poolrl.agent import Agent
 from poolrl.algorithms.training import initial_agent
 from poolrl.config.loading import load
+from poolrl.config.networks import MLPSpec
 from poolrl.errors import UsageError
 from poolrl.seeding import Streams
 from poolrl.spaces import SpaceSpec
@@ -62,6 +65,24 @@ def test_reading_and_writing_again_gives_the_same_bytes(agent: Agent) -> None:
     assert again.to_bytes() == data
     assert again.metadata == agent.metadata
     assert again.metadata.network.actor == (32, 32)
+
+
+def test_keys_of_the_network_are_written_where_they_are_used(agent: Agent) -> None:
+    """So that an agent that does without the later ones has the bytes that it always had."""
+
+    def header(network: MLPSpec) -> dict[str, Any]:
+        data = Agent(agent.arrays, replace(agent.metadata, network=network)).to_bytes()
+        length = int.from_bytes(data[:8], "little")
+        table = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["poolrl"])
+        return dict(table["network"])
+
+    plain = MLPSpec(distribution="beta")
+    first = {"actor", "critic", "activation", "distribution", "normalize_observations"}
+    assert set(header(plain)) == first
+    later = {"std": "network", "std_init": 0.5, "std_min": 0.1, "std_max": 3.0, "bins": 5}
+    for key, value in later.items():
+        assert header(replace(plain, **{key: value})).items() >= {key: value}.items()
+        assert set(header(replace(plain, **{key: value}))) == first | {key}
 
 
 def test_it_acts_in_a_gymnasium_loop(agent: Agent, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete
 
+from poolrl.config.networks import MLPSpec
 from poolrl.distributions.factory import default_distribution, make_distribution
 from poolrl.spaces import VAST, SpaceSpec
 
@@ -54,7 +55,7 @@ def test_one_sided_bounds_keep_the_other(low: Any, high: Any, expected: Any) -> 
     assert spec.high is not None
     assert ((spec.low[0], spec.high[0]), (spec.low[1], spec.high[1])) == (expected, (-1, 1))
     assert restored(spec) == spec
-    distribution = make_distribution("auto", spec.space())
+    distribution = make_distribution(MLPSpec(distribution="auto"), spec.space())
     parameters = np.zeros((1000, distribution.num_parameters), np.float32)
     sample = distribution.sample(parameters, np.random.default_rng(0))
     actions = distribution.action(sample)

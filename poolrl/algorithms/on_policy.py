@@ -59,10 +59,11 @@ def train_on_policy(
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for sampler in _samplers(make_task, budget, hp.episodes_per_update, segment_steps, streams):
             number = len(metrics)
-            action_generator = streams.generator(Purpose.ACTION, number)
-            rollout = collect(sampler, state.policy, action_generator, segment_steps)
             state.environment_steps = agent.metadata.environment_steps + steps
             state.episodes = agent.metadata.episodes + len(returns)
+            state.set_std(hp.schedule_steps)
+            action_generator = streams.generator(Purpose.ACTION, number)
+            rollout = collect(sampler, state.policy, action_generator, segment_steps)
             update_metrics = update(state, rollout, hp, streams.generator(Purpose.SHUFFLE, number))
             state.update_normalizer(rollout.observation[rollout.valid])
             episodes = rollout.episodes

@@ -19,6 +19,7 @@ from poolrl.algorithms.train_state import TrainState
 from poolrl.algorithms.types import MakeTask, Training
 from poolrl.algorithms.value_loss import value_loss
 from poolrl.config.schema import PPO, Schedule
+from poolrl.distributions.gaussian import Gaussian
 from poolrl.rollouts.minibatches import Minibatches
 from poolrl.rollouts.rollout import Rollout
 from poolrl.rollouts.sampler import Budget
@@ -118,6 +119,9 @@ def update(
             if entropy_coefficient:
                 entropy_gradient = distribution.entropy_gradient(parameters).by_parameters
                 by_parameters -= np.float32(entropy_coefficient) / n * entropy_gradient
+            if hp.bounds_coefficient and isinstance(distribution, Gaussian):
+                beyond = distribution.bounds_loss(parameters).by_parameters
+                by_parameters += np.float32(hp.bounds_coefficient) / n * beyond
             state.backpropagate(
                 by_parameters,
                 np.float32(hp.value_coefficient) / n * by_value,
@@ -135,6 +139,7 @@ def update(
     parameters = state.policy_parameters(minibatches.whole().inputs)
     entropy_loss = -float(distribution.entropy(parameters).mean())
     policy_loss, mean_value_loss, approx_kl, clip_fraction = np.mean(metrics, axis=0).tolist()
+    std = distribution.spread(parameters)
     loss = policy_loss + hp.value_coefficient * mean_value_loss + entropy_coefficient * entropy_loss
     return {
         "train/policy_gradient_loss": policy_loss,
@@ -146,7 +151,7 @@ def update(
         "train/clip_range": clip_range,
         "train/learning_rate": learning_rate,
         "train/explained_variance": signals.explained_variance,
-    }
+    } | ({} if std is None else {"train/std": std})
 
 
 def _learning_rate(state: TrainState, hp: PPO) -> float:

@@ -10,9 +10,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from poolrl.agent import Agent
+from poolrl.agent import STD, Agent
 from poolrl.algorithms.optimizer import Adam, load_state, state_arrays
 from poolrl.algorithms.reward_scaler import RewardScaler
+from poolrl.algorithms.schedules import scheduled
 from poolrl.errors import Divergence, UsageError
 from poolrl.networks.base import PARTS, Inputs, part_of
 from poolrl.networks.normalizer import update_statistics, update_statistics_in_double
@@ -88,6 +89,7 @@ class TrainState:
             metadata.observation_space.shape[0],
             metadata.action_space.space(),
             self.gradient,
+            self.running.get(STD),
         )
         if statistics:
             known = ValueNormalizer(statistics)
@@ -98,6 +100,19 @@ class TrainState:
     def reward_scaler(self) -> RewardScaler:
         """Of the learner's running state."""
         return RewardScaler(self.running)
+
+    def set_std(self, schedule_steps: int) -> None:
+        """Set the standard deviation of actions by its schedule, before a rollout.
+
+        Args:
+            schedule_steps: control steps of training at which it reaches its end.
+        """
+        network = self._agent.metadata.network
+        if network.std == "schedule":
+            end = network.std_min / network.std_init
+            self.running[STD][...] = scheduled(
+                network.std_init, "linear", self.environment_steps, schedule_steps, end
+            )
 
     def policy_parameters(self, inputs: Inputs) -> F32:
         """The distribution's parameters, shape (m, number of parameters), for a batch."""

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from importlib import import_module
 
+import numpy as np
 from msgspec.structs import replace
 
-from poolrl.agent import Agent, AgentMetadata
+from poolrl.agent import STD, Agent, AgentMetadata
 from poolrl.algorithms.types import MakeTask, Training
 from poolrl.config.schema import PPO, Learner, RandomSearch, Reinforce, Spec
 from poolrl.distributions.factory import default_distribution
@@ -92,6 +93,8 @@ def initial_agent(
             "learner.policy_step: unit is for distributions whose parameters all depend on the "
             f"observation, not for {network.distribution}"
         )
+    if network.std == "schedule":
+        arrays[STD] = np.array(network.std_init)
     if isinstance(spec.learner, PPO | Reinforce) and spec.learner.normalize_values:
         arrays |= initial_statistics(0.0)
     return Agent(arrays, metadata)

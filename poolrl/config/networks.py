@@ -6,14 +6,33 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from poolrl.config.types import NonNegative, Section, Sizes
+from poolrl.config.types import NonNegative, Section, Sizes, Std
 
 
 class _Network(Section, frozen=True, tag_field="name"):
     """What all networks have in common."""
 
-    distribution: Literal["auto", "beta", "gaussian", "categorical"] = "auto"
-    """Of actions; auto: beta if they are bounded, else gaussian; categorical if discrete."""
+    distribution: Literal[
+        "auto", "beta", "gaussian", "squashed_gaussian", "categorical", "discretized"
+    ] = "auto"
+    """Of actions; auto: beta if they are bounded, else gaussian; categorical if discrete.
+    `squashed_gaussian` (tanh of a normal) and `discretized` (a choice among `bins` values of each
+    dimension) need bounds. Deterministic actions are the mean of beta and gaussian, tanh of the
+    mean of squashed_gaussian, and the most probable value of categorical and discretized."""
+    std: Literal["free", "network", "schedule"] = "free"
+    """Standard deviation of gaussian and squashed_gaussian, in units of half the range of a bounded
+    action, before tanh. `free`: learned, the same for all observations. `network`: computed by the
+    actor, between `std_min` and `std_max`. `schedule`: not learned; it falls from `std_init` to
+    `std_min` in proportion to the agent's steps, over `learner.schedule_steps`."""
+    std_init: Std = 1.0
+    """Standard deviation of a new agent; with `std = "network"`, of an output of 0."""
+    std_min: Std = 0.01
+    """Lower bound of `network`, end of `schedule`; not used by `free`."""
+    std_max: Std = 2.0
+    """Upper bound of `network`; not used by `free` and `schedule`."""
+    bins: Annotated[int, Meta(ge=2, le=10_000)] = 11
+    """Values of each dimension that discretized chooses from, equidistant, with both ends of the
+    range (Tang & Agrawal 2020)."""
     normalize_observations: bool = True
     """Subtract the running mean and divide by the running standard deviation."""
     normalizer_precision: Literal["double", "single"] = "single"

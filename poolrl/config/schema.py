@@ -154,6 +154,10 @@ class PPO(Section, frozen=True, tag_field="name", tag="ppo"):
     steps. Each is evaluated once an update."""
     schedule_end: Fraction = 0.0
     """Fraction of the start that schedules end with; not 0 for an exponential one."""
+    bounds_coefficient: NonNegative = 0.0
+    """Weight of a loss of gaussian means outside their bounds, the sum over dimensions of their
+    squared excess beyond ±1.1 half-ranges (rl_games), which keeps them from where the actions no
+    longer change. Not for other distributions."""
     value_coefficient: NonNegative = 0.5
     value_loss: Literal["squared", "smooth_l1"] = "squared"
     """`smooth_l1`: (V − R)²/2, or |V − R| − 1/2 where the difference is larger than 1, in units of
@@ -224,6 +228,8 @@ class Reinforce(Section, frozen=True, tag_field="name", tag="reinforce"):
     baseline: Literal["learned", "none"] = "learned"
     """`learned`: the critic, linear with `network.critic = []`. `none`: advantages are returns, and
     the critic stays as it is."""
+    schedule_steps: Natural = 0
+    """As for PPO, for `network.std = "schedule"`."""
     warmup_episodes: Natural = 0
     """Training episodes, of the agent's own line, in which the policy stays as it is, while the
     baseline and the normalisers settle."""
@@ -327,6 +333,10 @@ def _check_network(network: NetworkSpec, learner: Learner) -> None:
         linear = isinstance(network, MLPSpec) and not network.actor and not network.shared
         if not linear:
             raise UsageError("learner.policy_step: unit is for linear policies: network.actor = []")
+    if getattr(learner, "bounds_coefficient", 0) and network.distribution != "gaussian":
+        raise UsageError("learner.bounds_coefficient: needs network.distribution = gaussian")
+    if network.std == "schedule" and not getattr(learner, "schedule_steps", 0):
+        raise UsageError("network.std = schedule has no end: set learner.schedule_steps")
     if isinstance(network, RecurrentSpec) and isinstance(learner, PPO | Reinforce):
         steps = learner.sequence_steps
         if learner.minibatch_size < steps:

@@ -10,6 +10,8 @@ from msgspec import Meta, Struct
 Positive = Annotated[float, Meta(gt=0, le=1e9)]
 NonNegative = Annotated[float, Meta(ge=0, le=1e9)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
+Std = Annotated[float, Meta(ge=1e-6, le=1e6)]
+"""A standard deviation whose square, and its inverse, are far from the limits of float32."""
 Count = Annotated[int, Meta(ge=1, le=10**9)]
 Natural = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Episodes = Annotated[int, Meta(ge=1, le=100_000)]

@@ -29,7 +29,7 @@ class Distribution(ABC):
 
     An actor network computes ``num_parameters`` parameters for each of n observations. A ``sample``
     is a value of the distribution's own variable; the action is a function of it. Densities are
-    those of the sample.
+    those of the sample, unless the distribution says otherwise.
 
     Attributes:
         num_parameters: number of parameters of one distribution.
@@ -40,9 +40,13 @@ class Distribution(ABC):
     num_parameters: int
     free_parameters: int = 0
 
+    def initial_free(self) -> F32:
+        """Initial values of the free parameters, shape (free_parameters,)."""
+        return np.zeros(self.free_parameters, np.float32)
+
     @abstractmethod
     def mode(self, parameters: F32) -> NDArray[Any]:
-        """Deterministic actions, shape (n, …)."""
+        """Deterministic actions, shape (n, …); each distribution says which."""
 
     @abstractmethod
     def sample(self, parameters: F32, generator: np.random.Generator) -> NDArray[Any]:
@@ -62,8 +66,28 @@ class Distribution(ABC):
 
     @abstractmethod
     def entropy(self, parameters: F32) -> F32:
-        """Entropy of the sample, summed over dimensions, shape (n,)."""
+        """Entropy, or an estimate of it, of what densities are of, summed over dimensions, shape
+        (n,)."""
 
     @abstractmethod
     def entropy_gradient(self, parameters: F32) -> Gradient:
         """The entropy with its derivative."""
+
+    @abstractmethod
+    def kl(self, old_parameters: F32, new_parameters: F32) -> F32:
+        """Kullback–Leibler divergence D(old ‖ new), exact, summed over dimensions.
+
+        Args:
+            old_parameters, new_parameters: (n, num_parameters).
+
+        Returns:
+            Shape (n,). Rounding may leave less than 0 where old and new are nearly the same.
+        """
+
+    def spread(self, parameters: F32) -> float | None:
+        """Mean standard deviation of normal samples; ``None`` for other distributions.
+
+        Args:
+            parameters: (n, num_parameters).
+        """
+        return None

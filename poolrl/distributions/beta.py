@@ -8,7 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poolrl.distributions.base import F32, Distribution, Gradient
-from poolrl.distributions.special_functions import digamma, log_gamma, sigmoid, softplus, trigamma
+from poolrl.distributions.special_functions import (
+    digamma,
+    log_gamma,
+    log_gamma_remainder,
+    sigmoid,
+    softplus,
+    trigamma,
+)
 
 # Samples are clipped to [_EDGE, 1 − _EDGE]: at 0 and 1 the density may be 0 or infinite.
 _EDGE = np.float32(1e-6)
@@ -18,7 +25,8 @@ class Beta(Distribution):
     """Independent beta distributions on [0, 1], one per action dimension (Chou et al. 2017).
 
     For m dimensions, the first m of 2·m parameters p give α = 1 + softplus(p), the others β, so
-    that every density is unimodal. The action of a sample x is low + x·(high − low).
+    that every density is unimodal. The action of a sample x is low + x·(high − low). The
+    deterministic action is that of the mean α / (α + β): unlike the mode, it is never on a bound.
 
     Args:
         low, high: (m,), bounds of the actions.
@@ -31,7 +39,7 @@ class Beta(Distribution):
         self.num_parameters = 2 * self._size
 
     def mode(self, parameters: F32) -> F32:
-        """The action of the mean α / (α + β): unlike the mode, it is never on a bound."""
+        """The action of the mean α / (α + β)."""
         alpha, beta = self._concentrations(parameters)
         return self.action(alpha / (alpha + beta))
 
@@ -57,7 +65,7 @@ class Beta(Distribution):
         value = self._log_prob(concentration, log_x)
         # d/dα = log x − ψ(α) + ψ(α + β), and d/dβ with log(1 − x).
         concentration += 1
-        total = concentration[:, : self._size] + concentration[:, self._size :]
+        total = _sum_of_halves(concentration)
         gradient = log_x
         gradient -= digamma(concentration)
         _halves(gradient)[...] += digamma(total)[:, None]
@@ -69,7 +77,7 @@ class Beta(Distribution):
 
     def entropy_gradient(self, parameters: F32) -> Gradient:
         concentration = softplus(parameters) + 1
-        total = concentration[:, : self._size] + concentration[:, self._size :]
+        total = _sum_of_halves(concentration)
         entropy = log_gamma(concentration) - (concentration - 1) * digamma(concentration)
         value = entropy.sum(axis=1)
         value += ((total - 2) * digamma(total) - log_gamma(total)).sum(axis=1)
@@ -78,6 +86,17 @@ class Beta(Distribution):
         _halves(gradient)[...] += ((total - 2) * trigamma(total))[:, None]
         gradient *= sigmoid(parameters)
         return Gradient(value, gradient)
+
+    def kl(self, old_parameters: F32, new_parameters: F32) -> F32:
+        """log B(α′, β′) − log B(α, β) less the change of first order: log B is the logarithm of the
+        normalising constant of an exponential family."""
+        old = softplus(old_parameters)
+        change = softplus(new_parameters)
+        change -= old
+        old += 1
+        total: F32 = log_gamma_remainder(old, change).sum(axis=1)
+        total -= log_gamma_remainder(_sum_of_halves(old), _sum_of_halves(change)).sum(axis=1)
+        return total
 
     def _concentrations(self, parameters: F32) -> tuple[F32, F32]:
         concentration = softplus(parameters)
@@ -96,7 +115,7 @@ class Beta(Distribution):
         density: F32 = exponents * log_x
         density -= log_gamma(exponents + 1)
         value: F32 = density.sum(axis=1)
-        total = exponents[:, : self._size] + exponents[:, self._size :]
+        total = _sum_of_halves(exponents)
         value += log_gamma(total + 2).sum(axis=1)
         return value
 
@@ -104,3 +123,10 @@ class Beta(Distribution):
 def _halves(array: F32) -> F32:
     """View of shape (n, 2, size) on an array of shape (n, 2·size)."""
     return array.reshape(len(array), 2, -1)
+
+
+def _sum_of_halves(array: F32) -> F32:
+    """Shape (n, size), the sum of the halves of an array of shape (n, 2·size)."""
+    size = array.shape[1] // 2
+    total: F32 = array[:, :size] + array[:, size:]
+    return total

@@ -17,7 +17,8 @@ class Categorical(Distribution):
     """Independent choices, each with a softmax over its logits.
 
     The parameters are the concatenated logits of all choices; a sample, shape (n, choices), is the
-    index of the value of each choice.
+    index of the value of each choice. The deterministic action is the mode: the most probable value
+    of each choice, the lower one of equals.
 
     Args:
         counts: number of values of each choice.
@@ -32,7 +33,8 @@ class Categorical(Distribution):
         self._single = single
         self.num_parameters = int(sum(counts))
 
-    def mode(self, parameters: F32) -> I64:
+    def mode(self, parameters: F32) -> NDArray[Any]:
+        """The action of the most probable values."""
         return self.action(self._highest(parameters))
 
     def sample(self, parameters: F32, generator: np.random.Generator) -> I64:
@@ -41,7 +43,7 @@ class Categorical(Distribution):
         np.maximum(uniform, np.finfo(np.float32).tiny, out=uniform)
         return self._highest(parameters - np.log(-np.log(uniform)))
 
-    def action(self, sample: NDArray[Any]) -> I64:
+    def action(self, sample: NDArray[Any]) -> NDArray[Any]:
         action: I64 = sample + self._offset
         return action[:, 0] if self._single else action
 
@@ -67,14 +69,25 @@ class Categorical(Distribution):
         p = np.exp(log_p)
         entropies = -np.add.reduceat(p * log_p, self._starts, axis=1)
         # dH/d logit_j = −p_j (log p_j + H)
-        gradient: F32 = -p * (log_p + entropies[:, self._choice])
+        gradient: F32 = -p * (log_p + self._of_logits(entropies))
         return Gradient(entropies.sum(axis=1), gradient)
 
+    def kl(self, old_parameters: F32, new_parameters: F32) -> F32:
+        """Σ p·(log p − log p′) for old probabilities p and new ones p′."""
+        old, new = self._log_softmax(old_parameters), self._log_softmax(new_parameters)
+        total: F32 = (np.exp(old) * (old - new)).sum(axis=1)
+        return total
+
     def _log_softmax(self, logits: F32) -> F32:
-        shifted: F32 = logits - np.maximum.reduceat(logits, self._starts, axis=1)[:, self._choice]
+        shifted: F32 = logits - self._of_logits(np.maximum.reduceat(logits, self._starts, axis=1))
         total = np.add.reduceat(np.exp(shifted), self._starts, axis=1)
-        shifted -= np.log(total)[:, self._choice]
+        shifted -= self._of_logits(np.log(total))
         return shifted
+
+    def _of_logits(self, values: F32) -> F32:
+        """The value of its choice for every logit, from (n, choices) to (n, num_parameters)."""
+        # values[:, self._choice] would be in column-major order, with which arithmetic is slow.
+        return np.take(values, self._choice, axis=1)
 
     def _highest(self, scores: F32) -> I64:
         parts = np.split(scores, self._starts[1:], axis=1)

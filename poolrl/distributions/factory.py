@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
-from gymnasium.spaces import Box, Discrete
+from typing import Any
 
+import numpy as np
+from gymnasium.spaces import Box, Discrete
+from numpy.typing import NDArray
+
+from poolrl.config.networks import MLPSpec, NetworkSpec
 from poolrl.distributions.base import Distribution
 from poolrl.distributions.beta import Beta
 from poolrl.distributions.categorical import Categorical
+from poolrl.distributions.discretized import Discretized
 from poolrl.distributions.gaussian import Gaussian
+from poolrl.distributions.squashed_gaussian import SquashedGaussian
+from poolrl.distributions.standard_deviation import (
+    FreeStd,
+    GivenStd,
+    NetworkStd,
+    StandardDeviation,
+)
 from poolrl.errors import UsageError
-from poolrl.spaces import ActionSpace
+from poolrl.spaces import MAX_CHOICES, ActionSpace
+
+_NORMALS = ("gaussian", "squashed_gaussian")
+_READ_WITH: dict[str, dict[str, tuple[str, ...]]] = {
+    "std": {"distribution": _NORMALS},
+    "std_init": {"distribution": _NORMALS},
+    "std_min": {"distribution": _NORMALS, "std": ("network", "schedule")},
+    "std_max": {"distribution": _NORMALS, "std": ("network",)},
+    "bins": {"distribution": ("discretized",)},
+}
+"""Key of the network -> the values of other keys with which it is read."""
 
 
 def default_distribution(space: ActionSpace) -> str:
@@ -19,25 +42,92 @@ def default_distribution(space: ActionSpace) -> str:
     return "beta" if space.is_bounded() else "gaussian"
 
 
-def make_distribution(name: str, space: ActionSpace) -> Distribution:
-    """Make a distribution by name.
+def make_distribution(
+    network: NetworkSpec, space: ActionSpace, std: NDArray[Any] | None = None
+) -> Distribution:
+    """Make the distribution of a network's actions.
 
     Args:
-        name: ``beta``, ``gaussian``, ``categorical``, or ``auto`` for the default of the space.
+        network: names the distribution and its options.
         space: action space of one simulation.
+        std: for ``network.std = "schedule"`` the present standard deviation, of shape () or
+            (action size,). It is read at every call, so that its owner may change it in place.
+            ``None`` for ``network.std_init``.
 
     Raises:
-        UsageError: the distribution does not suit the space.
+        UsageError: the distribution does not suit the space, or an option does not suit the
+            distribution or is out of its bounds; names the key.
     """
+    name: str = network.distribution
     if name == "auto":
         name = default_distribution(space)
-    if name == "categorical" and not isinstance(space, Box):
+    if not _suits(name, space):
+        text = " ".join(str(space).split())  # the bounds of many dimensions take several lines
+        suits = default_distribution(space)
+        raise UsageError(
+            f"network.distribution: {name} does not suit actions in {text}; {suits} does"
+        )
+    _check_options(network, name)
+    if not isinstance(space, Box):
         if isinstance(space, Discrete):
             return Categorical([int(space.n)], start=int(space.start), single=True)
         return Categorical(space.nvec.tolist())
-    if name == "gaussian" and isinstance(space, Box):
-        return Gaussian(space.low, space.high)
-    if name == "beta" and isinstance(space, Box) and space.is_bounded():
+    size = len(space.low)
+    if name == "beta":
         return Beta(space.low, space.high)
-    suits = default_distribution(space)
-    raise UsageError(f"network.distribution: {name} does not suit actions in {space}; {suits} does")
+    if name == "discretized":
+        if size * network.bins > MAX_CHOICES:
+            raise UsageError(
+                f"network.bins: {network.bins:,} values of each of {size:,} actions are more than "
+                f"{MAX_CHOICES:,}"
+            )
+        return Discretized(space.low, space.high, network.bins)
+    kind = Gaussian if name == "gaussian" else SquashedGaussian
+    return kind(space.low, space.high, _standard_deviation(network, size, std))
+
+
+def _suits(name: str, space: ActionSpace) -> bool:
+    if name == "categorical" or not isinstance(space, Box):
+        return name == "categorical" and not isinstance(space, Box)
+    return name == "gaussian" or space.is_bounded()
+
+
+def _check_options(network: NetworkSpec, name: str) -> None:
+    """Refuse options that the distribution would ignore, and bounds that are not in order.
+
+    Args:
+        network: its options.
+        name: of the distribution, not ``auto``.
+
+    Raises:
+        UsageError: names the key.
+    """
+    chosen = {"distribution": name, "std": network.std}
+    for key, conditions in _READ_WITH.items():
+        if getattr(network, key) == getattr(MLPSpec(), key):
+            continue
+        for other, values in conditions.items():
+            if chosen[other] not in values:
+                raise UsageError(
+                    f"network.{key}: needs network.{other} = {' or '.join(values)}, "
+                    f"got {chosen[other]}"
+                )
+    low, initial, high = network.std_min, network.std_init, network.std_max
+    if name not in _NORMALS or network.std == "free":
+        return
+    if network.std == "schedule" and low > initial:
+        raise UsageError(f"network.std_min: {low:g} is above std_init ({initial:g})")
+    if network.std == "network" and not low < initial < high:
+        raise UsageError(
+            f"network.std_init: {initial:g} is not between std_min ({low:g}) and std_max ({high:g})"
+        )
+
+
+def _standard_deviation(
+    network: NetworkSpec, size: int, std: NDArray[Any] | None
+) -> StandardDeviation:
+    if network.std == "network":
+        return NetworkStd(size, network.std_min, network.std_max, network.std_init)
+    if network.std == "schedule":
+        return GivenStd(size, np.asarray(network.std_init) if std is None else std)
+    return FreeStd(size, network.std_init)

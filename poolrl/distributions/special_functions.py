@@ -35,13 +35,7 @@ def log_gamma(x: F32) -> F32:
     1964, 6.1.15 and 6.1.41).
     """
     y = x + 3
-    inverse = np.reciprocal(y)
-    square = inverse * inverse
-    series = square * np.float32(1 / 1260)
-    series -= np.float32(1 / 360)
-    series *= square
-    series += np.float32(1 / 12)
-    series *= inverse
+    series = _stirling(np.reciprocal(y))
     product = x * (x + 1)
     product *= x + 2
     log_product = np.log(product, out=product)
@@ -98,4 +92,55 @@ def trigamma(x: F32) -> F32:
     for shift in range(3):
         inverse = np.reciprocal(x + np.float32(shift))
         series += inverse * inverse
+    return series
+
+
+def log_gamma_remainder(x: F32, change: F32) -> F32:
+    """log Γ(x + d) − log Γ(x) − d·ψ(x) for x ≥ 1 and x + d ≥ 1, without cancellation.
+
+    The differences of all terms of ``log_gamma`` are taken one by one: for y = x + 3 and r = d/y,
+    those of Stirling's series are y·((1 + r)·log(1 + r) − r) − ½(log(1 + r) − r) and small ones.
+
+    Args:
+        x: of any shape.
+        change: d, of the same shape.
+    """
+    y = x + 3
+    inverse = np.reciprocal(y)
+    ratio = change * inverse
+    log_ratio = np.log1p(ratio)
+    total: F32 = (1 + ratio) * log_ratio
+    total -= ratio
+    total *= y
+    log_ratio -= ratio
+    log_ratio *= np.float32(0.5)
+    total -= log_ratio
+    new_inverse = np.reciprocal(y + change)
+    total += _stirling(new_inverse) - _stirling(inverse)
+    square = inverse * inverse
+    slope = square * np.float32(5 / 1260)
+    slope -= np.float32(3 / 360)
+    slope *= square
+    slope += np.float32(1 / 12)
+    slope *= square
+    slope *= change
+    total += slope  # the derivative of the series is negative
+    product = np.ones_like(x)
+    for shift in range(3):
+        ratio = change / (x + np.float32(shift))
+        total += ratio
+        ratio += 1
+        product *= ratio
+    total -= np.log(product, out=product)
+    return total
+
+
+def _stirling(inverse: F32) -> F32:
+    """The terms of Stirling's series that vanish for large y, of 1/y."""
+    square = inverse * inverse
+    series: F32 = square * np.float32(1 / 1260)
+    series -= np.float32(1 / 360)
+    series *= square
+    series += np.float32(1 / 12)
+    series *= inverse
     return series

@@ -51,7 +51,7 @@ def expected_shapes(
         shapes |= {"normalizer.mean": size, "normalizer.var": size, "normalizer.count": ()}
     if normalized_values:
         shapes |= {f"{VALUE_PREFIX}{name}": () for name in ("mean", "var", "count")}
-    distribution = make_distribution(network.distribution, action_space)
+    distribution = make_distribution(network, action_space)
     outputs = distribution.num_parameters - distribution.free_parameters
     shapes |= {name: shape for name, shape, _ in layers(network, observation_size, outputs)}
     if distribution.free_parameters:
@@ -160,7 +160,7 @@ def initial_arrays(
     Raises:
         UsageError: as for ``expected_shapes``.
     """
-    distribution = make_distribution(network.distribution, action_space)
+    distribution = make_distribution(network, action_space)
     outputs = distribution.num_parameters - distribution.free_parameters
     gains = {name: gain for name, _, gain in layers(network, observation_size, outputs)}
     arrays: dict[str, NDArray[Any]] = {}
@@ -171,6 +171,8 @@ def initial_arrays(
             arrays[name] = np.concatenate(gates).astype(np.float32)
         elif name.endswith(".weight"):
             arrays[name] = (_orthogonal(shape, generator) * gains[name]).astype(np.float32)
+        elif name == "actor.free":
+            arrays[name] = distribution.initial_free()
         elif name.startswith("normalizer."):
             arrays[name] = np.full(shape, float(name == "normalizer.var"))
         else:

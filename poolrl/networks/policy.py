@@ -58,6 +58,7 @@ class Policy:
         observation_size: number of observed values.
         action_space: of one simulation.
         gradient: arrays that receive the derivatives; ``None`` for a policy that is not trained.
+        std: shape (): the present standard deviation of actions, if it falls by a schedule.
 
     Attributes:
         distribution: of the actions.
@@ -77,13 +78,14 @@ class Policy:
         observation_size: int,
         action_space: ActionSpace,
         gradient: Mapping[str, F32] | None = None,
+        std: NDArray[Any] | None = None,
     ) -> None:
         normalized_values = has_normalized_values(arrays)
         shapes = expected_shapes(
             network, observation_size, action_space, normalized_values=normalized_values
         )
         check_arrays(arrays, shapes)
-        self.distribution = make_distribution(network.distribution, action_space)
+        self.distribution = make_distribution(network, action_space, std)
         self.network: Network = make_network(arrays, network, gradient)
         self._arrays, self._spec = arrays, network
         self._is_recurrent = self.network.has_memory
