@@ -25,7 +25,7 @@ from safetensors.numpy import save as save_tensors
 
 from poolrl import files
 from poolrl.config import networks, tables
-from poolrl.config.networks import MLPSpec, NetworkSpec
+from poolrl.config.networks import MLPSpec, ModuleSpec, NetworkSpec
 from poolrl.config.schema import Randomization, World
 from poolrl.config.types import Natural, Text
 from poolrl.errors import UsageError
@@ -258,6 +258,8 @@ class Agent:
         from poolrl.networks.torch_module import policy_module
 
         self.check()
+        if isinstance(self.metadata.network, ModuleSpec):
+            raise UsageError("agent: its network is a user's own module already")
         return policy_module(self.policy_arrays, self.metadata.network)
 
     def check(self) -> None:
@@ -282,7 +284,7 @@ class Agent:
         shapes |= {name: () for name in self.learner_state if name in LEARNER_STATE}
         if metadata.network.std == "schedule":
             shapes[STD] = ()
-        check_arrays(self.arrays, shapes)
+        check_arrays(self.arrays, shapes, metadata.network)
         for name, array in self.arrays.items():
             if name not in shapes:
                 raise UsageError(f"agent: tensor {name} is none of its network's")

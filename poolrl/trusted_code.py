@@ -102,7 +102,7 @@ class TrustedCode:
 
     Args:
         key: the configuration key that holds a reference, such as ``task.id``, for errors.
-        base_classes: a class that is loaded must derive from one of these.
+        base_classes: returns the classes of which one must be a base of a class that is loaded.
         base_name: public name of the base class that users derive from, for errors.
         is_registered: whether a name that is no attribute of the file was registered by it.
     """
@@ -111,7 +111,7 @@ class TrustedCode:
         self,
         key: str,
         *,
-        base_classes: tuple[type, ...],
+        base_classes: Callable[[], tuple[type, ...]],
         base_name: str,
         is_registered: Callable[[str], bool] = lambda name: False,
     ) -> None:
@@ -216,7 +216,8 @@ class TrustedCode:
     def _entry(self, module: ModuleType, name: str, file: Path) -> Any:
         """Return the class of this name, or the name itself where the file registered it."""
         entry = getattr(module, name, None)
-        if isinstance(entry, type) and issubclass(entry, self._base_classes):
+        base_classes = self._base_classes()
+        if isinstance(entry, type) and issubclass(entry, base_classes):
             return entry
         if entry is None and self._is_registered(name):
             return name
@@ -224,7 +225,7 @@ class TrustedCode:
             key
             for key, value in vars(module).items()
             if isinstance(value, type)
-            and issubclass(value, self._base_classes)
+            and issubclass(value, base_classes)
             and value.__module__ == module.__name__
         )
         what = (

@@ -44,7 +44,7 @@ def runs(file: Path) -> int:
 def trusted() -> TrustedCode:
     return TrustedCode(
         "network.id",
-        base_classes=(Base,),
+        base_classes=lambda: (Base,),
         base_name="poolrl.Base",
         is_registered=lambda name: name == "Registered",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -56,3 +57,16 @@ def learning_signals(
     if hp.normalize_advantage and not per_minibatch:
         advantages = standardized(advantages, single=hp.standardize_single)
     return LearningSignals(advantages, targets, values, explained)
+
+
+def penalty_gradients(penalties: Mapping[str, F32], weights: Mapping[str, float]) -> dict[str, F32]:
+    """Derivatives of Σ weight · mean(penalty) by the penalties.
+
+    Args:
+        penalties: name -> (m,), of a network.
+        weights: by name.
+    """
+    return {
+        name: np.full(len(each), weights[name] / len(each), np.float32)
+        for name, each in penalties.items()
+    }

@@ -12,7 +12,7 @@ from poolrl.algorithms.advantages import (
     generalized_advantages,
     standardized,
 )
-from poolrl.algorithms.learning_signals import learning_signals
+from poolrl.algorithms.learning_signals import learning_signals, penalty_gradients
 from poolrl.algorithms.on_policy import train_on_policy
 from poolrl.algorithms.schedules import adapted, scheduled
 from poolrl.algorithms.train_state import TrainState
@@ -95,7 +95,7 @@ def update(
             advantage_ = advantages[rows]
             if standardizes:
                 advantage_ = standardized(advantage_, single=hp.standardize_single)
-            parameters, values, _ = network.forward(inputs)
+            parameters, values, penalties = network.forward(inputs)
             log_prob, by_parameters = distribution.log_prob_gradient(parameters, samples[rows])
             log_ratio = log_prob - old_log_probs[rows]
             ratio = np.exp(log_ratio)
@@ -107,7 +107,9 @@ def update(
                 surrogate = np.minimum(advantage_ * ratio, advantage_ * clipped_ratio)
                 kl = (ratio - 1 - log_ratio).mean()  # Schulman's k3 estimator
                 clipped = ratio != clipped_ratio
-                metrics.append([-surrogate.mean(), value_losses.mean(), kl, clipped.mean()])
+                by_name = [penalties[name].mean() for name in hp.penalties]
+                own = [-surrogate.mean(), value_losses.mean(), kl, clipped.mean()]
+                metrics.append([*own, *by_name])
                 if 0 < 1.5 * hp.target_kl < kl:
                     goes_on = False
                     break
@@ -125,6 +127,7 @@ def update(
             state.backpropagate(
                 by_parameters,
                 np.float32(hp.value_coefficient) / n * by_value,
+                penalty_gradients(penalties, hp.penalties),
                 max_norm=hp.max_grad_norm,
                 separate=hp.gradient_clipping == "separate",
             )
@@ -138,10 +141,14 @@ def update(
 
     parameters = state.policy_parameters(minibatches.whole().inputs)
     entropy_loss = -float(distribution.entropy(parameters).mean())
-    policy_loss, mean_value_loss, approx_kl, clip_fraction = np.mean(metrics, axis=0).tolist()
+    policy_loss, mean_value_loss, approx_kl, clip_fraction, *by_name = np.mean(
+        metrics, axis=0
+    ).tolist()
     std = distribution.spread(parameters)
     loss = policy_loss + hp.value_coefficient * mean_value_loss + entropy_coefficient * entropy_loss
-    return {
+    penalty_metrics = dict(zip(hp.penalties, by_name, strict=True))
+    loss += sum(hp.penalties[name] * mean for name, mean in penalty_metrics.items())
+    logged = {
         "train/policy_gradient_loss": policy_loss,
         "train/value_loss": mean_value_loss,
         "train/entropy_loss": entropy_loss,
@@ -151,7 +158,9 @@ def update(
         "train/clip_range": clip_range,
         "train/learning_rate": learning_rate,
         "train/explained_variance": signals.explained_variance,
-    } | ({} if std is None else {"train/std": std})
+    }
+    logged |= {f"train/penalty_{name}": mean for name, mean in penalty_metrics.items()}
+    return logged if std is None else logged | {"train/std": std}
 
 
 def _learning_rate(state: TrainState, hp: PPO) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 
 from poolrl.agent import Agent
 from poolrl.algorithms.advantages import centered_rewards, discounted_returns
-from poolrl.algorithms.learning_signals import learning_signals
+from poolrl.algorithms.learning_signals import learning_signals, penalty_gradients
 from poolrl.algorithms.on_policy import train_on_policy
 from poolrl.algorithms.train_state import TrainState
 from poolrl.algorithms.types import MakeTask, Training
@@ -74,7 +74,7 @@ def update(
     metrics = []
     for rows, inputs in minibatches.epoch(hp.minibatch_size, generator):
         n = np.float32(len(rows))
-        parameters, values, _ = network.forward(inputs)
+        parameters, values, penalties = network.forward(inputs)
         log_prob, by_parameters = distribution.log_prob_gradient(parameters, samples[rows])
         by_parameters *= (-advantages[rows] / n)[:, None]
         error = values - targets[rows]
@@ -84,7 +84,10 @@ def update(
         if not learns_baseline:
             by_value.fill(0)
         # Clipped separately, since the baseline's gradient has the scale of the returns.
-        state.backpropagate(by_parameters, by_value, max_norm=hp.max_grad_norm, separate=True)
+        by_penalties = penalty_gradients(penalties, hp.penalties)
+        state.backpropagate(
+            by_parameters, by_value, by_penalties, max_norm=hp.max_grad_norm, separate=True
+        )
         state.optimizer.step(rates)
         metrics.append([-(advantages[rows] * log_prob).mean(), (error**2).mean()])
     if hp.policy_step == "unit" and learns_policy:

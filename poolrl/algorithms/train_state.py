@@ -17,7 +17,7 @@ from poolrl.algorithms.schedules import scheduled
 from poolrl.errors import Divergence, UsageError
 from poolrl.networks.base import PARTS, Inputs, part_of
 from poolrl.networks.normalizer import update_statistics, update_statistics_in_double
-from poolrl.networks.parameters import has_normalized_values, is_statistic
+from poolrl.networks.parameters import has_normalized_values, is_parameter
 from poolrl.networks.policy import Policy
 from poolrl.networks.value_normalizer import PREFIX as VALUE_PREFIX
 from poolrl.networks.value_normalizer import (
@@ -69,7 +69,7 @@ class TrainState:
         size = 0
         # Sorted by name and then by part, so that each part is one slice.
         for name, array in sorted(arrays.items(), key=lambda item: PARTS.index(part_of(item[0]))):
-            if not is_statistic(name):
+            if is_parameter(name):
                 self._slices[name] = slice(size, size + array.size)
                 size += array.size
         self.vector, self._gradient = np.empty(size, np.float32), np.zeros(size, np.float32)

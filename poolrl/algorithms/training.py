@@ -5,21 +5,25 @@ A learner owns its loop: some update once per branch, some many times, some with
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
+from typing import Any
 
 import numpy as np
 from msgspec.structs import replace
+from numpy.typing import NDArray
 
 from poolrl.agent import STD, Agent, AgentMetadata
 from poolrl.algorithms.types import MakeTask, Training
-from poolrl.config.schema import PPO, Learner, RandomSearch, Reinforce, Spec
-from poolrl.distributions.factory import default_distribution
+from poolrl.config.networks import ModuleSpec, NetworkSpec
+from poolrl.config.schema import PPO, Learner, RandomSearch, Reinforce, Spec, check_sequences
+from poolrl.distributions.factory import default_distribution, make_distribution
 from poolrl.errors import UsageError
-from poolrl.networks.parameters import initial_arrays
+from poolrl.networks.parameters import initial_arrays, initial_normalizer
 from poolrl.networks.value_normalizer import initial_statistics
 from poolrl.rollouts.sampler import Budget
 from poolrl.seeding import Purpose, Streams
-from poolrl.spaces import SpaceSpec
+from poolrl.spaces import ActionSpace, SpaceSpec
 from poolrl.tasks.base import Task
 from poolrl.tasks.variants import own_actions, time_limit
 
@@ -76,6 +80,15 @@ def initial_agent(
     actions = action_space or SpaceSpec.of_actions(task.action_space)
     if network.distribution == "auto":
         network = replace(network, distribution=default_distribution(actions.space()))
+    if isinstance(network, ModuleSpec):
+        network, arrays = _trial(network, size, actions.space(), generator)
+    else:
+        arrays = initial_arrays(network, size, actions.space(), generator)
+    _check_learner(spec.learner, network, arrays)
+    if network.std == "schedule":
+        arrays[STD] = np.array(network.std_init)
+    if isinstance(spec.learner, PPO | Reinforce) and spec.learner.normalize_values:
+        arrays |= initial_statistics(0.0)
     world = replace(spec.task, max_episode_steps=time_limit(task))
     metadata = AgentMetadata(
         task=spec.task.id,
@@ -86,15 +99,44 @@ def initial_agent(
         learner=str(type(spec.learner).__struct_config__.tag),
         network=network,
     ).in_world(world)
-    arrays = initial_arrays(network, size, actions.space(), generator)
-    takes_unit_steps = isinstance(spec.learner, Reinforce) and spec.learner.policy_step == "unit"
+    return Agent(arrays, metadata)
+
+
+def _check_learner(
+    learner: Learner, network: NetworkSpec, arrays: Mapping[str, NDArray[Any]]
+) -> None:
+    """Check what a specification alone does not show of its network.
+
+    Raises:
+        UsageError: names the key.
+    """
+    takes_unit_steps = isinstance(learner, Reinforce) and learner.policy_step == "unit"
     if takes_unit_steps and "actor.free" in arrays:
         raise UsageError(
             "learner.policy_step: unit is for distributions whose parameters all depend on the "
             f"observation, not for {network.distribution}"
         )
-    if network.std == "schedule":
-        arrays[STD] = np.array(network.std_init)
-    if isinstance(spec.learner, PPO | Reinforce) and spec.learner.normalize_values:
-        arrays |= initial_statistics(0.0)
-    return Agent(arrays, metadata)
+    if not isinstance(learner, PPO | Reinforce):
+        return
+    penalties = network.penalties if isinstance(network, ModuleSpec) else ()
+    if set(learner.penalties) != set(penalties):
+        raise UsageError(
+            f"learner.penalties: weights for {', '.join(sorted(penalties)) or 'nothing'} are "
+            f"needed, got some for {', '.join(sorted(learner.penalties)) or 'nothing'}"
+        )
+    if isinstance(network, ModuleSpec) and network.state:
+        check_sequences(learner)
+
+
+def _trial(
+    network: ModuleSpec, size: int, space: ActionSpace, generator: np.random.Generator
+) -> tuple[ModuleSpec, dict[str, NDArray[Any]]]:
+    """A user's network, and its initial arrays."""
+    from poolrl.networks.module_trial import describe  # with torch
+
+    distribution = make_distribution(network, space)
+    outputs = distribution.num_parameters - distribution.free_parameters
+    described, arrays = describe(network, size, outputs, generator)
+    if distribution.free_parameters:
+        arrays["actor.free"] = distribution.initial_free()
+    return described, arrays | initial_normalizer(network, size)

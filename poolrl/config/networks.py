@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from poolrl.config.types import NonNegative, Section, Sizes, Std
+from poolrl.config.types import Natural, NonNegative, Section, Sizes, Std, Text
 
 
 class _Network(Section, frozen=True, tag_field="name"):
@@ -92,7 +92,29 @@ class RecurrentSpec(_Network, frozen=True, tag="recurrent"):
         _check_trunk(self.shared, self.actor, self.critic)
 
 
-NetworkSpec = MLPSpec | RecurrentSpec
+class ModuleSpec(_Network, frozen=True, kw_only=True, tag="module"):
+    """A user's own `torch.nn.Module`; docs/own_networks.md says what it must do."""
+
+    source: Text
+    """path/to/file.py:Class, or package.module:Class."""
+    kwargs: dict[str, Any] = {}
+    """Keyword arguments of its constructor."""
+    source_sha256: Text = ""
+    """SHA-256 of its file. This and what follows is set when the pool is created."""
+    arrays: dict[str, tuple[Natural, ...]] = {}
+    """Name -> shape of its parameters."""
+    constants: dict[str, tuple[Text, tuple[Natural, ...]]] = {}
+    """Name -> type and shape of its buffers, and of its parameters without a gradient."""
+    state: tuple[tuple[Natural, ...], ...] = ()
+    """Shapes of its memory, for each simulation."""
+    noise_size: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    """Normal numbers that it takes for each observation."""
+    penalties: tuple[Text, ...] = ()
+    """Names of what it adds to the loss, times `learner.penalties`."""
+
+
+NetworkSpec = MLPSpec | RecurrentSpec | ModuleSpec
+KINDS = (MLPSpec, RecurrentSpec, ModuleSpec)
 
 
 ARCHITECTURES = {"simple": (64, 64), "deeper": (64, 64, 64, 32), "wider": (1024, 512)}

@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from poolrl.config.networks import MLPSpec, NetworkSpec, RecurrentSpec
+from poolrl.config.networks import KINDS, MLPSpec, NetworkSpec, RecurrentSpec
 from poolrl.config.types import (
     Count,
     Episodes,
@@ -158,6 +158,9 @@ class PPO(Section, frozen=True, tag_field="name", tag="ppo"):
     """Weight of a loss of gaussian means outside their bounds, the sum over dimensions of their
     squared excess beyond ±1.1 half-ranges (rl_games), which keeps them from where the actions no
     longer change. Not for other distributions."""
+    penalties: dict[str, NonNegative] = {}
+    """Weights of the penalties that a user's network adds to the loss, by name; all must be named.
+    """
     value_coefficient: NonNegative = 0.5
     value_loss: Literal["squared", "smooth_l1"] = "squared"
     """`smooth_l1`: (V − R)²/2, or |V − R| − 1/2 where the difference is larger than 1, in units of
@@ -251,6 +254,8 @@ class Reinforce(Section, frozen=True, tag_field="name", tag="reinforce"):
     """As for PPO, for tasks that end at their time limit alone. Undiscounted returns shrink with
     the remaining time, which a baseline that depends on the state alone cannot represent."""
     max_grad_norm: NonNegative = 0.5
+    penalties: dict[str, NonNegative] = {}
+    """As for PPO."""
 
     def __post_init__(self) -> None:
         if self.baseline == "none" and self.normalize_values:
@@ -337,23 +342,34 @@ def _check_network(network: NetworkSpec, learner: Learner) -> None:
         raise UsageError("learner.bounds_coefficient: needs network.distribution = gaussian")
     if network.std == "schedule" and not getattr(learner, "schedule_steps", 0):
         raise UsageError("network.std = schedule has no end: set learner.schedule_steps")
-    if isinstance(network, RecurrentSpec) and isinstance(learner, PPO | Reinforce):
-        steps = learner.sequence_steps
-        if learner.minibatch_size < steps:
-            raise UsageError(
-                f"learner.sequence_steps: {steps} do not fit into learner.minibatch_size = "
-                f"{learner.minibatch_size}"
-            )
-        if isinstance(learner, PPO) and learner.segment_steps % steps:
-            raise UsageError(
-                f"learner.sequence_steps: learner.segment_steps = {learner.segment_steps} is no "
-                f"multiple of {steps}"
-            )
+    if isinstance(network, RecurrentSpec):
+        check_sequences(learner)
+
+
+def check_sequences(learner: Learner) -> None:
+    """Check that the sequences that a network with memory learns from fit into minibatches.
+
+    Raises:
+        UsageError: names the key.
+    """
+    if not isinstance(learner, PPO | Reinforce):
+        return
+    steps = learner.sequence_steps
+    if learner.minibatch_size < steps:
+        raise UsageError(
+            f"learner.sequence_steps: {steps} do not fit into learner.minibatch_size = "
+            f"{learner.minibatch_size}"
+        )
+    if isinstance(learner, PPO) and learner.segment_steps % steps:
+        raise UsageError(
+            f"learner.sequence_steps: learner.segment_steps = {learner.segment_steps} is no "
+            f"multiple of {steps}"
+        )
 
 
 def _refused_branch_key(name: str, fields: Sequence[str]) -> str:
     own = {"name", "network", "learner", "normalize_values"}
-    if name in {*MLPSpec.__struct_fields__, *RecurrentSpec.__struct_fields__, *own}:
+    if name in own.union(*(kind.__struct_fields__ for kind in KINDS)):
         return f"branches.{name}: changes the agent's tensors, which all branches must share"
     close = difflib.get_close_matches(name, fields, n=1)
     hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(fields)}"

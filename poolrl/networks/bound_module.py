@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,22 +39,27 @@ class BoundModule:
     ``zero_grad()`` or ``load_state_dict(assign=True)``; so every backward pass checks it.
 
     Args:
-        module: maps ``TorchInputs`` to ``TorchOutput``; its parameters are named as in ``arrays``.
+        run: a forward pass.
+        parameters: of the module, by their names in ``arrays``.
         arrays: parameters, which the module shares from now on.
         gradient: receives the derivatives; ``None`` for a module that is not trained.
     """
 
     def __init__(
         self,
-        module: nn.Module,
+        run: Callable[[TorchInputs], TorchOutput],
+        parameters: Mapping[str, nn.Parameter],
         arrays: Mapping[str, NDArray[Any]],
         gradient: Mapping[str, F32] | None,
     ) -> None:
-        self._module = module
+        self._run = run
         self._output: TorchOutput | None = None
         self._bound: list[tuple[str, nn.Parameter, Tensor, Tensor | None]] = []
-        for name, parameter in module.named_parameters():  # tied ones once
-            data = torch.from_numpy(arrays[name])
+        for name, parameter in parameters.items():
+            array = arrays[name]
+            if gradient is None and not array.flags.writeable:
+                array = array.copy()  # torch warns of others, which nothing here writes to
+            data = torch.from_numpy(array)
             own = None if gradient is None else torch.from_numpy(gradient[name])
             parameter.data, parameter.grad = data, own
             self._bound.append((name, parameter, data, own))
@@ -64,7 +69,7 @@ class BoundModule:
         """Outputs of a batch, kept for ``backward``."""
         sequences = inputs.sequences
         with torch.set_grad_enabled(bool(self._gradient)):
-            self._output = self._module(
+            self._output = self._run(
                 TorchInputs(
                     torch.from_numpy(inputs.observation),
                     None if inputs.noise is None else torch.from_numpy(inputs.noise),

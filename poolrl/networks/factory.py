@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from poolrl.config.networks import NetworkSpec, RecurrentSpec
+from poolrl.config.networks import ModuleSpec, NetworkSpec, RecurrentSpec
 from poolrl.networks.base import Network
 from poolrl.networks.mlp_network import MLPNetwork
 from poolrl.networks.recurrent_network import RecurrentNetwork
@@ -19,6 +19,8 @@ F32 = NDArray[np.float32]
 def make_network(
     arrays: Mapping[str, NDArray[Any]],
     spec: NetworkSpec,
+    observation_size: int,
+    outputs: int,
     gradient: Mapping[str, F32] | None = None,
 ) -> Network:
     """Make a network over an agent's arrays.
@@ -26,8 +28,17 @@ def make_network(
     Args:
         arrays: named tensors, with those of ``poolrl.networks.parameters.expected_shapes``.
         spec: architecture of actor and critic.
+        observation_size: number of observed values.
+        outputs: number of parameters of the distribution that the actor computes.
         gradient: arrays that receive the derivatives; ``None`` for a network that is not trained.
+
+    Raises:
+        UsageError: a user's network was not permitted.
     """
     if isinstance(spec, RecurrentSpec):
         return RecurrentNetwork(arrays, spec, gradient)
+    if isinstance(spec, ModuleSpec):
+        from poolrl.networks.module_network import ModuleNetwork  # with torch
+
+        return ModuleNetwork(arrays, spec, observation_size, outputs, gradient)
     return MLPNetwork(arrays, spec, gradient)

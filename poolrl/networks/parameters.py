@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from poolrl.config.networks import MLPSpec, NetworkSpec, RecurrentSpec
+from poolrl.config.networks import MLPSpec, ModuleSpec, NetworkSpec, RecurrentSpec
 from poolrl.distributions.factory import make_distribution
 from poolrl.errors import UsageError
 from poolrl.networks.value_normalizer import PREFIX as VALUE_PREFIX
@@ -19,6 +19,9 @@ from poolrl.spaces import ActionSpace
 MAX_PARAMETERS = 100_000_000
 """Of actor and critic together: 400 MB, far beyond the sizes that NumPy on a CPU is suited to."""
 
+
+CONSTANT_PREFIX = "constant/"
+"""Of the names of a user's buffers, and of its parameters without a gradient."""
 
 LEARNER_PREFIX = "learner/"
 """Of the names of a learner's running state: float64 arrays of shape ()."""
@@ -53,7 +56,11 @@ def expected_shapes(
         shapes |= {f"{VALUE_PREFIX}{name}": () for name in ("mean", "var", "count")}
     distribution = make_distribution(network, action_space)
     outputs = distribution.num_parameters - distribution.free_parameters
-    shapes |= {name: shape for name, shape, _ in layers(network, observation_size, outputs)}
+    if isinstance(network, ModuleSpec):
+        shapes |= network.arrays
+        shapes |= {f"{CONSTANT_PREFIX}{n}": shape for n, (_, shape) in network.constants.items()}
+    else:
+        shapes |= {name: shape for name, shape, _ in layers(network, observation_size, outputs)}
     if distribution.free_parameters:
         shapes["actor.free"] = (distribution.free_parameters,)
     total = sum(map(math.prod, shapes.values()))
@@ -63,7 +70,7 @@ def expected_shapes(
 
 
 def layers(
-    network: NetworkSpec, observation_size: int, outputs: int
+    network: MLPSpec | RecurrentSpec, observation_size: int, outputs: int
 ) -> Iterator[tuple[str, tuple[int, ...], float]]:
     """Yield name, shape and initial gain of the arrays of actor, critic and trunk, as in torch.
 
@@ -124,24 +131,41 @@ def is_statistic(name: str) -> bool:
     return name.startswith(("normalizer.", VALUE_PREFIX, LEARNER_PREFIX))
 
 
-def check_arrays(arrays: Mapping[str, NDArray[Any]], shapes: Mapping[str, tuple[int, ...]]) -> None:
+def is_parameter(name: str) -> bool:
+    """Whether an array is changed by gradients."""
+    return not is_statistic(name) and not name.startswith(CONSTANT_PREFIX)
+
+
+def check_arrays(
+    arrays: Mapping[str, NDArray[Any]],
+    shapes: Mapping[str, tuple[int, ...]],
+    network: NetworkSpec,
+) -> None:
     """Check names, shapes and types of an agent's arrays.
+
+    Args:
+        arrays: of the agent.
+        shapes: by name.
+        network: says the types of constants.
 
     Raises:
         UsageError: names the first array that is missing or wrong.
     """
+    constants = network.constants if isinstance(network, ModuleSpec) else {}
     for name, shape in shapes.items():
         if name not in arrays:
             raise UsageError(f"agent: tensor {name} is missing")
         if arrays[name].shape != shape:
             raise UsageError(f"agent: tensor {name} has shape {arrays[name].shape}, not {shape}")
-        dtype = np.float64 if is_statistic(name) else np.float32
-        if arrays[name].dtype != dtype:
-            raise UsageError(f"agent: tensor {name} is {arrays[name].dtype}, not {dtype.__name__}")
+        dtype = "float64" if is_statistic(name) else "float32"
+        if name.startswith(CONSTANT_PREFIX):
+            dtype = constants[name.removeprefix(CONSTANT_PREFIX)][0]
+        if str(arrays[name].dtype) != dtype:
+            raise UsageError(f"agent: tensor {name} is {arrays[name].dtype}, not {dtype}")
 
 
 def initial_arrays(
-    network: NetworkSpec,
+    network: MLPSpec | RecurrentSpec,
     observation_size: int,
     action_space: ActionSpace,
     generator: np.random.Generator,
@@ -163,7 +187,7 @@ def initial_arrays(
     distribution = make_distribution(network, action_space)
     outputs = distribution.num_parameters - distribution.free_parameters
     gains = {name: gain for name, _, gain in layers(network, observation_size, outputs)}
-    arrays: dict[str, NDArray[Any]] = {}
+    arrays = initial_normalizer(network, observation_size)
     for name, shape in expected_shapes(network, observation_size, action_space).items():
         if ".memory.weight" in name and isinstance(network, RecurrentSpec):
             gate = (network.memory, shape[1])
@@ -173,9 +197,7 @@ def initial_arrays(
             arrays[name] = (_orthogonal(shape, generator) * gains[name]).astype(np.float32)
         elif name == "actor.free":
             arrays[name] = distribution.initial_free()
-        elif name.startswith("normalizer."):
-            arrays[name] = np.full(shape, float(name == "normalizer.var"))
-        else:
+        elif not is_statistic(name):
             arrays[name] = np.zeros(shape, np.float32)
         if (
             isinstance(network, RecurrentSpec)
@@ -184,6 +206,15 @@ def initial_arrays(
         ):
             arrays[name][network.memory : 2 * network.memory] = 1  # the forget gate
     return arrays
+
+
+def initial_normalizer(network: NetworkSpec, observation_size: int) -> dict[str, NDArray[Any]]:
+    """The statistics of observations before the first one, if the network has some."""
+    if not network.normalize_observations:
+        return {}
+    size = (observation_size,)
+    mean, var, count = np.zeros(size), np.ones(size), np.zeros(())
+    return {"normalizer.mean": mean, "normalizer.var": var, "normalizer.count": count}
 
 
 def _orthogonal(shape: tuple[int, ...], generator: np.random.Generator) -> NDArray[np.float64]:

@@ -84,9 +84,10 @@ class Policy:
         shapes = expected_shapes(
             network, observation_size, action_space, normalized_values=normalized_values
         )
-        check_arrays(arrays, shapes)
+        check_arrays(arrays, shapes, network)
         self.distribution = make_distribution(network, action_space, std)
-        self.network: Network = make_network(arrays, network, gradient)
+        outputs = self.distribution.num_parameters - self.distribution.free_parameters
+        self.network: Network = make_network(arrays, network, observation_size, outputs, gradient)
         self._arrays, self._spec = arrays, network
         self._is_recurrent = self.network.has_memory
         self.value_normalizer: ValueNormalizer | None = None

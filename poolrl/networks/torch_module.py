@@ -118,7 +118,7 @@ class RecurrentPolicyModule(nn.Module):
 
 
 def policy_module(
-    arrays: Mapping[str, NDArray[Any]], network: NetworkSpec
+    arrays: Mapping[str, NDArray[Any]], network: MLPSpec | RecurrentSpec
 ) -> PolicyModule | RecurrentPolicyModule:
     """The module of an agent with these arrays and this network."""
     if isinstance(network, RecurrentSpec):

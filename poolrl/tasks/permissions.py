@@ -26,7 +26,7 @@ _KEY = "task.id"
 
 USER_TASKS = TrustedCode(
     _KEY,
-    base_classes=(Task, gymnasium.Env),
+    base_classes=lambda: (Task, gymnasium.Env),
     base_name="poolrl.tasks.Task",
     is_registered=lambda name: name in gymnasium.registry,
 )

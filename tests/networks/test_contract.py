@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 from gymnasium.spaces import Box
+from msgspec.structs import replace
 
-from poolrl.agent import Agent, AgentMetadata
+from poolrl.agent import Agent
 from poolrl.algorithms import ppo
 from poolrl.algorithms.train_state import TrainState
-from poolrl.config.networks import MLPSpec, NetworkSpec, RecurrentSpec
-from poolrl.config.schema import PPO
+from poolrl.algorithms.training import initial_agent
+from poolrl.config.networks import MLPSpec, ModuleSpec, NetworkSpec, RecurrentSpec
+from poolrl.config.schema import PPO, Spec, TaskSpec
 from poolrl.networks.base import Inputs, Network, Sequences, State
 from poolrl.networks.factory import make_network
-from poolrl.networks.parameters import initial_arrays, is_statistic
+from poolrl.networks.parameters import CONSTANT_PREFIX, is_parameter
+from poolrl.networks.permissions import permit
 from poolrl.rollouts.rollout import Rollout
 from poolrl.rollouts.sampler import Episodes
-from poolrl.spaces import SpaceSpec
+from poolrl.seeding import Streams
+from poolrl.tasks.base import Task
+from tests.helpers import user_networks
 
 SIZE = 5
 ACTIONS = Box(-2.0, 2.0, (3,), np.float32)
@@ -39,8 +45,22 @@ SPECS |= {
     for cell in ("rnn", "gru", "lstm")
     for shared in (False, True)
 }
+USER_FILE = Path(user_networks.__file__)
+
+
+def user_network(name: str, **options: Any) -> ModuleSpec:
+    """A network of ``tests.helpers.user_networks``, permitted."""
+    source = f"{USER_FILE}:{name}"
+    permitted = permit(ModuleSpec(source=source, distribution="gaussian", **options), source)
+    assert isinstance(permitted, ModuleSpec)
+    return permitted
+
+
 SPECS["lstm alone"] = RecurrentSpec(actor=(), critic=(), memory=6, activation="silu")
 SPECS["lstm of two widths"] = RecurrentSpec(actor=(4, 7), critic=(5,), memory=6)
+
+SPECS["user's"] = user_network("Plain", kwargs={"width": 7})
+SPECS["user's with memory, noise and a penalty"] = user_network("Bottleneck")
 
 
 class Case(NamedTuple):
@@ -54,14 +74,16 @@ class Case(NamedTuple):
 
 def case(name: str) -> Case:
     rng = np.random.default_rng(0)
-    spec = SPECS[name]
+    made = agent(name)
+    constants = {n: a.copy() for n, a in made.arrays.items() if n.startswith(CONSTANT_PREFIX)}
     arrays = {
         key: (array + rng.normal(0, 0.3, array.shape)).astype(np.float32)
-        for key, array in initial_arrays(spec, SIZE, ACTIONS, rng).items()
-        if not is_statistic(key)
+        for key, array in made.arrays.items()
+        if is_parameter(key)
     }
     gradient = {key: np.full_like(array, np.nan) for key, array in arrays.items()}
-    network = make_network(arrays, spec, gradient)
+    outputs = 3 if "actor.free" in arrays else 6
+    network = make_network(arrays | constants, made.metadata.network, SIZE, outputs, gradient)
     lengths = np.array([4, 1, 7, 7, 3])
     rows = int(lengths.sum())
     state = tuple(
@@ -173,18 +195,32 @@ def test_the_memory_is_what_acting_carries(name: str) -> None:
     assert not any(np.array_equal(a, b) for a, b in zip(whole, state, strict=True))
 
 
+class Spaces(Task):
+    """A task for its spaces alone."""
+
+    observation_space = Box(-np.inf, np.inf, (SIZE,), np.float64)
+    action_space = ACTIONS
+    max_episode_steps = 10
+    num_simulations = 1
+
+    def reset(self, ids: Any, generators: Any) -> None:
+        raise NotImplementedError
+
+    def observe(self) -> Any:
+        raise NotImplementedError
+
+    def step(self, action: Any, ids: Any = None) -> Any:
+        raise NotImplementedError
+
+
 def agent(name: str) -> Agent:
-    network = SPECS[name]
-    arrays = initial_arrays(network, SIZE, ACTIONS, np.random.default_rng(0))
-    metadata = AgentMetadata(
-        task="Plateau-v0",
-        max_episode_steps=10,
-        observation_space=SpaceSpec.of(Box(-np.inf, np.inf, (SIZE,), np.float64)),
-        action_space=SpaceSpec.of(ACTIONS),
-        learner="",
-        network=network,
+    penalties = {"kl": 0.1} if "penalty" in name else {}
+    spec = Spec(
+        task=TaskSpec(id="Plateau-v0"),
+        network=SPECS[name],
+        learner=PPO(penalties=penalties, segment_steps=0),
     )
-    return Agent(arrays, metadata)
+    return initial_agent(spec, Spaces(), Streams(0))
 
 
 def rollout(state: TrainState, steps: int = 12, simulations: int = 4) -> Rollout:
@@ -228,6 +264,7 @@ HP = PPO(epochs=1, minibatch_size=16, sequence_steps=4, learning_rate=1e-2)
 
 
 def updated(state: TrainState, data: Rollout, count: int, hp: PPO = HP) -> Agent:
+    hp = replace(hp, penalties=dict.fromkeys(state.policy.network.penalty_names, 0.1))
     for number in range(count):
         ppo.update(state, data, hp, np.random.default_rng(number))
     return state.to_agent(learner="ppo", environment_steps=0, episodes=0, updates=count)
@@ -248,7 +285,8 @@ def test_the_first_ratio_is_one(name: str) -> None:
         return result
 
     distribution.log_prob_gradient = recorded  # type: ignore[method-assign]
-    hp = PPO(epochs=1, minibatch_size=1000, sequence_steps=5)
+    penalties = dict.fromkeys(state.policy.network.penalty_names, 0.1)
+    hp = PPO(epochs=1, minibatch_size=1000, sequence_steps=5, penalties=penalties)
     ppo.update(state, data, hp, np.random.default_rng(0))
     assert np.exp(ratios[0] - np.sort(data.log_prob.ravel())) == pytest.approx(1, abs=1e-6)
 
@@ -264,7 +302,7 @@ def test_parameters_stay_views_of_one_vector(name: str) -> None:
     assert all(
         np.shares_memory(array, state.vector)
         for key, array in state.arrays.items()
-        if not is_statistic(key)
+        if is_parameter(key)
     )
 
 

@@ -194,7 +194,7 @@ def test_an_environment_of_ones_own_is_adapted(tmp_path: Path) -> None:
 
 
 def test_permissions_may_be_kept_in_an_object_of_ones_own(file: Path) -> None:
-    code = TrustedCode("task.id", base_classes=(Task,), base_name="poolrl.tasks.Task")
+    code = TrustedCode("task.id", base_classes=lambda: (Task,), base_name="poolrl.tasks.Task")
     world = tasks.permit(World(id=f"{file}:Mine"), trust=True, code=code)
     assert tasks.make(world, 1, code=code).max_episode_steps == 7
     with pytest.raises(UsageError, match="must be named on the command line"):
