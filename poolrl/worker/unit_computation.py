@@ -19,6 +19,7 @@ from poolrl.agent import Agent, AgentMetadata
 from poolrl.algorithms.training import initial_agent, train
 from poolrl.clock import SYSTEM_CLOCK, Clock
 from poolrl.config.schema import Spec
+from poolrl.config.tables import flatten
 from poolrl.errors import Divergence, IncompatiblePool, PoolrlError, UsageError
 from poolrl.pool.directory import Pool
 from poolrl.records.records import Evaluation, Seconds, TrainingRecord
@@ -195,7 +196,7 @@ class UnitComputation:
         try:
             if kind.trains:
                 values = spec.hyperparameters(unit.index)
-                hyperparameters = msgspec.to_builtins(values)
+                hyperparameters = flatten(msgspec.to_builtins(values))
                 with self._timer.phase("training"), tasks.blamed(spec.task):
                     trained = train(
                         agent,

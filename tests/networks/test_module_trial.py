@@ -271,7 +271,7 @@ def test_nothing_runs_that_was_not_named(tmp_path: Path) -> None:
         permit(spec)
     with pytest.raises(UsageError, match="must be named on the command line"):
         permitted(spec)
-    with pytest.raises(UsageError, match="--network other.py:Net: the network is"):
+    with pytest.raises(UsageError, match=r"--network other\.py:Net: the network is"):
         permit(spec, "other.py:Net")
     assert not (tmp_path / "ran").exists()
     made = permit(spec, trust=True)
