@@ -32,6 +32,7 @@ from poolrl.errors import UsageError
 from poolrl.networks.base import State
 from poolrl.networks.parameters import (
     LEARNER_PREFIX,
+    actor_columns,
     check_arrays,
     expected_shapes,
     has_normalized_values,
@@ -302,7 +303,8 @@ class Agent:
         """Choose actions, for use in any Gymnasium loop.
 
         Args:
-            observations: (observation size,) for one, or (n, observation size) for a batch.
+            observations: (observation size,) for one, or (n, observation size) for a batch;
+                without what the critic alone sees, or with it.
             generator: source of action noise; ``None`` for deterministic actions.
 
         Returns:
@@ -329,7 +331,8 @@ class Agent:
         """Choose actions, with the memory of a recurrent network.
 
         Args:
-            observations: (observation size,) for one, or (n, observation size) for a batch.
+            observations: (observation size,) for one, or (n, observation size) for a batch;
+                without what the critic alone sees, or with it.
             state: the memory that the previous call returned; empty at first.
             episode_start: (n,), or one for all: where an episode starts, and the memory is reset.
             generator: source of action noise; ``None`` for deterministic actions.
@@ -341,14 +344,19 @@ class Agent:
             ValueError: the observations are not of the size that the agent was trained on.
         """
         batch = np.asarray(observations)
-        expected = self.metadata.observation_space.shape
-        if batch.ndim not in (1, 2) or batch.shape[-1:] != expected:
-            raise ValueError(
-                f"expected observations of shape (..., {expected[0]}), got {batch.shape}"
-            )
+        (size,) = self.metadata.observation_space.shape
+        seen = actor_columns(self.metadata.network, size)
+        sizes = {size} if seen is None else {size, len(seen)}
+        if batch.ndim not in (1, 2) or batch.shape[-1] not in sizes:
+            expected = " or ".join(map(str, sorted(sizes)))
+            raise ValueError(f"expected observations of shape (..., {expected}), got {batch.shape}")
         single = batch.ndim == 1
         if single:
             batch = batch[None]
+        if seen is not None and batch.shape[1] == len(seen):
+            whole = np.zeros((len(batch), size), batch.dtype)
+            whole[:, seen] = batch
+            batch = whole
         starts = np.broadcast_to(np.asarray(episode_start, np.bool_), len(batch))
         output = self.policy.act(batch, state, starts, generator)
         action = output.action

@@ -80,6 +80,7 @@ def initial_agent(
     actions = action_space or SpaceSpec.of_actions(task.action_space)
     if network.distribution == "auto":
         network = replace(network, distribution=default_distribution(actions.space()))
+    network = replace(network, critic_columns=_columns(network, task))
     if isinstance(network, ModuleSpec):
         network, arrays = _trial(network, size, actions.space(), generator)
     else:
@@ -100,6 +101,28 @@ def initial_agent(
         network=network,
     ).in_world(world)
     return Agent(arrays, metadata)
+
+
+def _columns(network: NetworkSpec, task: Task) -> tuple[int, ...]:
+    """The numbers of the observed values that the critic alone sees.
+
+    Raises:
+        UsageError: the task does not have what the network names, or has nothing else.
+    """
+    if not network.critic_senses:
+        return ()
+    if isinstance(network, ModuleSpec):
+        raise UsageError("network.critic_senses: a user's network decides itself who sees what")
+    senses = task.senses()
+    mask = np.zeros(task.observation_space.shape[0], np.bool_)
+    for name in network.critic_senses:
+        if name not in senses:
+            known = ", ".join(senses) or "none, since its observations have no named parts"
+            raise UsageError(f"network.critic_senses: the task has no {name}; known: {known}")
+        mask |= senses[name]
+    if mask.all():
+        raise UsageError("network.critic_senses: nothing is left for the actor to see")
+    return tuple(np.flatnonzero(mask).tolist())
 
 
 def _check_learner(

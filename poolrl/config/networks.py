@@ -33,6 +33,11 @@ class _Network(Section, frozen=True, tag_field="name"):
     bins: Annotated[int, Meta(ge=2, le=10_000)] = 11
     """Values of each dimension that discretized chooses from, equidistant, with both ends of the
     range (Tang & Agrawal 2020)."""
+    critic_senses: tuple[Text, ...] = ()
+    """Parts of the observation that the critic alone sees, by their names: entries of a dictionary
+    of observations, or what the task's `senses` names. Acting needs none of them."""
+    critic_columns: tuple[Natural, ...] = ()
+    """Their numbers in the observation; set in agents."""
     normalize_observations: bool = True
     """Subtract the running mean and divide by the running standard deviation."""
     normalizer_precision: Literal["double", "single"] = "single"
@@ -60,7 +65,7 @@ class MLPSpec(_Network, frozen=True, tag="mlp"):
     """Of the critic's last layer."""
 
     def __post_init__(self) -> None:
-        _check_trunk(self.shared, self.actor, self.critic)
+        _check_trunk(self)
 
 
 class RecurrentSpec(_Network, frozen=True, tag="recurrent"):
@@ -89,7 +94,7 @@ class RecurrentSpec(_Network, frozen=True, tag="recurrent"):
     forget gate's bias is 1 (Jozefowicz et al. 2015)."""
 
     def __post_init__(self) -> None:
-        _check_trunk(self.shared, self.actor, self.critic)
+        _check_trunk(self)
 
 
 class ModuleSpec(_Network, frozen=True, kw_only=True, tag="module"):
@@ -139,6 +144,9 @@ def complete(network: Any) -> None:
         network.setdefault("critic", network["actor"])
 
 
-def _check_trunk(shared: bool, actor: tuple[int, ...], critic: tuple[int, ...]) -> None:
-    if shared and actor != critic:
-        raise ValueError(f"critic is {list(critic)}, but shares the trunk {list(actor)}")
+def _check_trunk(network: MLPSpec | RecurrentSpec) -> None:
+    actor, critic = list(network.actor), list(network.critic)
+    if network.shared and actor != critic:
+        raise ValueError(f"critic is {critic}, but shares the trunk {actor}")
+    if network.shared and network.critic_senses:
+        raise ValueError("critic_senses: a shared trunk sees them too; set shared = false")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from poolrl.config.networks import ModuleSpec, NetworkSpec, RecurrentSpec
 from poolrl.networks.base import Network
 from poolrl.networks.mlp_network import MLPNetwork
+from poolrl.networks.parameters import actor_columns
 from poolrl.networks.recurrent_network import RecurrentNetwork
 
 F32 = NDArray[np.float32]
@@ -35,10 +36,11 @@ def make_network(
     Raises:
         UsageError: a user's network was not permitted.
     """
+    columns = actor_columns(spec, observation_size)
     if isinstance(spec, RecurrentSpec):
-        return RecurrentNetwork(arrays, spec, gradient)
+        return RecurrentNetwork(arrays, spec, gradient, columns)
     if isinstance(spec, ModuleSpec):
         from poolrl.networks.module_network import ModuleNetwork  # with torch
 
         return ModuleNetwork(arrays, spec, observation_size, outputs, gradient)
-    return MLPNetwork(arrays, spec, gradient)
+    return MLPNetwork(arrays, spec, gradient, columns)

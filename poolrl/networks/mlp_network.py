@@ -22,7 +22,7 @@ class MLPNetwork(Network):
         arrays: named tensors of an agent.
         spec: architecture.
         gradient: arrays that receive the derivatives; ``None`` for a network that is not trained.
-        actor_columns, critic_columns: of the observations that each sees; ``None`` for all.
+        actor_columns: numbers of the observed values that the actor sees; ``None`` for all.
     """
 
     def __init__(
@@ -30,8 +30,9 @@ class MLPNetwork(Network):
         arrays: Mapping[str, NDArray[Any]],
         spec: MLPSpec,
         gradient: Mapping[str, F32] | None = None,
+        actor_columns: NDArray[np.intp] | None = None,
     ) -> None:
-        self._gradient = gradient
+        self._gradient, self._columns = gradient, actor_columns
         self._trunk: MLP | None = None
         actor, critic = len(spec.actor) + 1, len(spec.critic) + 1
         if spec.shared:
@@ -46,7 +47,7 @@ class MLPNetwork(Network):
     def act(self, observation: F32, state: State, noise: F32 | None = None) -> tuple[F32, State]:
         if self._trunk is not None:
             observation = self._trunk(observation)
-        return self._actor(observation), ()
+        return self._actor(self._seen(observation)), ()
 
     def values(self, observation: F32, state: State = ()) -> F32:
         if self._trunk is not None:
@@ -59,13 +60,14 @@ class MLPNetwork(Network):
     ) -> tuple[NetworkOutput, State]:
         if self._trunk is not None:
             observation = self._trunk(observation)
-        return NetworkOutput(self._actor(observation), self._critic(observation)[:, 0]), ()
+        parameters = self._actor(self._seen(observation))
+        return NetworkOutput(parameters, self._critic(observation)[:, 0]), ()
 
     def forward(self, inputs: Inputs) -> NetworkOutput:
         x, trunk = inputs.observation, None
         if self._trunk is not None:
             x, trunk = self._trunk.forward_with_cache(x)
-        parameters, actor = self._actor.forward_with_cache(x)
+        parameters, actor = self._actor.forward_with_cache(self._seen(x))
         value, critic = self._critic.forward_with_cache(x)
         self._caches = trunk, actor, critic
         return NetworkOutput(parameters, value[:, 0])
@@ -98,6 +100,10 @@ class MLPNetwork(Network):
             self._trunk.backward(trunk, sum(by_trunk[1:], by_trunk[0]), self._gradient)
         else:
             self._clear("shared.")
+
+    def _seen(self, observation: F32) -> F32:
+        """What the actor sees."""
+        return observation if self._columns is None else observation[:, self._columns]
 
     def _clear(self, prefix: str) -> None:
         assert self._gradient is not None

@@ -81,7 +81,7 @@ def layers(
     """
     parts = {"actor": (network.actor, outputs, network.policy_gain)}
     parts["critic"] = (network.critic, 1, network.value_gain)
-    inputs = {"actor": observation_size, "critic": observation_size}
+    inputs = {"actor": observation_size - len(network.critic_columns), "critic": observation_size}
     if network.shared:
         sizes = [observation_size, *network.actor]
         yield from _linear("shared", sizes, network.hidden_gain)
@@ -206,6 +206,13 @@ def initial_arrays(
         ):
             arrays[name][network.memory : 2 * network.memory] = 1  # the forget gate
     return arrays
+
+
+def actor_columns(network: NetworkSpec, observation_size: int) -> NDArray[np.intp] | None:
+    """The numbers of the observed values that the actor sees; ``None`` for all."""
+    if not network.critic_columns:
+        return None
+    return np.setdiff1d(np.arange(observation_size), network.critic_columns)
 
 
 def initial_normalizer(network: NetworkSpec, observation_size: int) -> dict[str, NDArray[Any]]:

@@ -34,6 +34,7 @@ class RecurrentModule(nn.Module):
     def __init__(self, arrays: Mapping[str, NDArray[Any]], spec: RecurrentSpec) -> None:
         super().__init__()
         self._per_cell = NUM_STATES[spec.cell]
+        self._hidden = set(spec.critic_columns)
         self._trunks = ("shared",) if spec.shared else ("actor", "critic")
         hidden = {"shared": spec.actor, "actor": spec.actor, "critic": spec.critic}
         for part in dict.fromkeys((*self._trunks, "actor", "critic")):
@@ -55,7 +56,10 @@ class RecurrentModule(nn.Module):
         features, after = [], []
         for index, name in enumerate(self._trunks):
             state = inputs.state[index * self._per_cell : (index + 1) * self._per_cell]
-            feature, new = self._part(name).run(inputs.observation, state, steps)
+            seen = inputs.observation
+            if self._hidden and name == "actor":
+                seen = seen[:, [i for i in range(seen.shape[1]) if i not in self._hidden]]
+            feature, new = self._part(name).run(seen, state, steps)
             features.append(feature)
             after += new
         parameters = self._part("actor").compute(features[0])

@@ -27,6 +27,7 @@ class RecurrentNetwork(Network):
         arrays: named tensors of an agent.
         spec: architecture.
         gradient: arrays that receive the derivatives; ``None`` for a network that is not trained.
+        actor_columns: numbers of the observed values that the actor sees; ``None`` for all.
     """
 
     value_head = ("critic.head.weight", "critic.head.bias")
@@ -36,7 +37,9 @@ class RecurrentNetwork(Network):
         arrays: Mapping[str, NDArray[Any]],
         spec: RecurrentSpec,
         gradient: Mapping[str, F32] | None = None,
+        actor_columns: NDArray[np.intp] | None = None,
     ) -> None:
+        self._columns = actor_columns
         self._arrays, self._gradient, self._spec = arrays, gradient, spec
         self._per_cell = NUM_STATES[spec.cell]
         self._trunks = ("shared",) if spec.shared else ("actor", "critic")
@@ -81,7 +84,10 @@ class RecurrentNetwork(Network):
         assert inputs.sequences is not None
         lengths = inputs.sequences.lengths
         steps = _Steps(lengths)
-        dense = [layer.forward_with_cache(inputs.observation) for layer in self._dense]
+        dense = [
+            layer.forward_with_cache(self._seen(k, inputs.observation))
+            for k, layer in enumerate(self._dense)
+        ]
         units = len(self._array(0, "bias_ih_l0"))
         gates = self._workspace.zeros("gates", steps.shape(len(dense), units))
         for k, (x, _) in enumerate(dense):
@@ -148,7 +154,12 @@ class RecurrentNetwork(Network):
 
     def _step(self, k: int, x: F32, state: State) -> tuple[F32, State]:
         own = state[k * self._per_cell : (k + 1) * self._per_cell]
-        return self._cells[k](self._dense[k](x), own)
+        return self._cells[k](self._dense[k](self._seen(k, x)), own)
+
+    def _seen(self, k: int, observation: F32) -> F32:
+        """What a trunk sees."""
+        whole = self._columns is None or k > 0
+        return observation if whole else observation[:, self._columns]
 
     def _name(self, k: int, name: str) -> str:
         return f"{self._trunks[k]}.memory.{name}"

@@ -50,6 +50,9 @@ class PolicyModule(nn.Module):
         if "actor.free" in tensors:
             self.actor.register_parameter("free", nn.Parameter(tensors["actor.free"]))
         self.normalizer, self.value_normalizer = _normalizers(tensors, network)
+        hidden = set(network.critic_columns)
+        size = int(tensors["critic.0.weight"].shape[1]) if hidden else 0
+        self._columns = [i for i in range(size) if i not in hidden]
 
     def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
         """Compute distribution parameters and values.
@@ -64,7 +67,7 @@ class PolicyModule(nn.Module):
         x = self.normalizer(observation).to(torch.float32)
         if self.shared is not None:
             x = self.shared(x)
-        parameters = self.actor(x)
+        parameters = self.actor(x[:, self._columns] if self._columns else x)
         free = dict(self.actor.named_parameters()).get("free")
         if free is not None:
             parameters = torch.cat((parameters, free.expand(len(parameters), -1)), dim=1)

@@ -102,6 +102,10 @@ class Task(ABC):
         """Return which observations are velocities, (observation size,); ``None`` if unknown."""
         return None
 
+    def senses(self) -> dict[str, NDArray[np.bool_]]:
+        """Return the named parts of the observations: name -> mask, (observation size,)."""
+        return {}
+
     def diverged(self) -> NDArray[np.bool_]:
         """Return which simulations became unstable since their last reset, (num_simulations,)."""
         return np.zeros(self.num_simulations, dtype=np.bool_)

@@ -126,6 +126,18 @@ class GymnasiumTask(Task):
         # Of a box without dimensions, Gymnasium draws arrays too.
         return [own[i, ...] for i in range(len(own))] if self._exact else list(own)
 
+    def senses(self) -> dict[str, NDArray[np.bool_]]:
+        """The entries of a dictionary of observations, in the order in which they are flattened."""
+        if not isinstance(self._inner, spaces.Dict):
+            return {}
+        masks, start = {}, 0
+        for name, part in self._inner.spaces.items():
+            stop = start + spaces.flatdim(part)
+            mask = np.zeros(self.observation_space.shape[0], np.bool_)
+            mask[start:stop] = True
+            masks[str(name)], start = mask, stop
+        return masks
+
     def _store(self, i: int, observation: NDArray[Any]) -> None:
         self._observation[i] = observation
         self._diverged[i] |= not np.isfinite(self._observation[i]).all()

@@ -85,6 +85,9 @@ class _Variant(Task):
     def velocities(self) -> NDArray[np.bool_] | None:
         return self.task.velocities()
 
+    def senses(self) -> dict[str, NDArray[np.bool_]]:
+        return self.task.senses()
+
     def diverged(self) -> NDArray[np.bool_]:
         return self.task.diverged()
 
@@ -160,3 +163,6 @@ class MaskedVelocities(_Variant):
 
     def velocities(self) -> NDArray[np.bool_]:
         return np.zeros(len(self._kept), np.bool_)
+
+    def senses(self) -> dict[str, NDArray[np.bool_]]:
+        return {name: mask[self._kept] for name, mask in self.task.senses().items()}

@@ -45,6 +45,12 @@ SPECS |= {
     for cell in ("rnn", "gru", "lstm")
     for shared in (False, True)
 }
+SPECS["mlp, senses of the critic"] = MLPSpec(
+    actor=(8,), critic=(8,), distribution="gaussian", critic_senses=("contact", "force")
+)
+SPECS["gru, senses of the critic"] = RecurrentSpec(
+    actor=(8,), critic=(8,), cell="gru", memory=6, critic_senses=("force",)
+)
 USER_FILE = Path(user_networks.__file__)
 
 
@@ -202,6 +208,10 @@ class Spaces(Task):
     action_space = ACTIONS
     max_episode_steps = 10
     num_simulations = 1
+
+    def senses(self) -> dict[str, Any]:
+        rows = np.arange(SIZE)
+        return {"contact": rows == 1, "force": rows >= 4, "joints": (rows != 1) & (rows < 4)}
 
     def reset(self, ids: Any, generators: Any) -> None:
         raise NotImplementedError
