@@ -1,0 +1,208 @@
+"""Learning curves of arms that differ in a few keys, over tasks and seeds, with intervals.
+
+    python benchmarks/learning_curves.py run PLAN.toml FOLDER [--task T] [--arm A] [--seeds 0,1]
+    python benchmarks/learning_curves.py show PLAN.toml FOLDER [--output FILE.md]
+
+A plan names seeds, tasks (a configuration, the training iterations of a run, keys) and arms (keys):
+
+    seeds = 5
+    [tasks.hopper]
+    config = "configs/hopper.toml"
+    iterations = 60
+    set = {"pool.count" = 1}
+    [arms.joint]
+    "learner.gradient_clipping" = "joint"
+
+Each run is a pool in FOLDER/TASK/ARM/SEED, by one worker; the same command goes on where it
+stopped. A curve is the score of the champions, evaluated without updates, over the training steps
+of all branches. The score of a run is the mean over the last tenth of its steps, of an arm the mean
+over its seeds with a 95 % bootstrap interval over seeds.
+"""
+
+from __future__ import annotations
+
+import report  # isort: skip  (before NumPy is loaded)
+
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from poolrl.monitoring.history import History
+from poolrl.pool.directory import open_pool
+
+F64 = NDArray[np.float64]
+POINTS = 100
+"""Points of the common axis that curves are interpolated at."""
+
+
+class Run(NamedTuple):
+    """One pool of a plan."""
+
+    task: str
+    arm: str
+    seed: int
+    folder: Path
+
+
+def runs(plan: dict[str, Any], folder: Path) -> list[Run]:
+    """All runs, seeds outermost, so that what is there early is balanced."""
+    return [
+        Run(task, arm, seed, folder / task / arm / str(seed))
+        for seed in range(plan["seeds"])
+        for task in plan["tasks"]
+        for arm in plan["arms"]
+    ]
+
+
+def command(plan: dict[str, Any], run: Run) -> list[str]:
+    """The command line of a run."""
+    task = plan["tasks"][run.task]
+    keys = {**task.get("set", {}), **plan["arms"][run.arm]}
+    words = ["run", *([task["config"]] if "config" in task else []), "--trust"]
+    words += ["--seed", str(run.seed), "--iterations", str(task["iterations"])]
+    for key, value in keys.items():
+        words += ["--set", f"{key}={json.dumps(value)}"]
+    return [sys.executable, "-m", "poolrl", *words, "--pool-directory", str(run.folder)]
+
+
+def curve(folder: Path) -> tuple[F64, F64, F64]:
+    """Training steps of all branches, champions' scores, and seconds of one core, by iteration."""
+    history = History(open_pool(folder))
+    history.refresh()
+    steps: dict[int, int] = {}
+    seconds: dict[int, float] = {}
+    for unit in history.units:
+        if unit.training is not None:
+            steps[unit.iteration] = steps.get(unit.iteration, 0) + unit.training.environment_steps
+            spent = unit.seconds.get("training")
+            seconds[unit.iteration] = seconds.get(unit.iteration, 0.0) + (spent.cpu if spent else 0)
+    merges = [m for m in history.merges if m.iteration in steps and m.champion.score is not None]
+    order = [m.iteration for m in merges]
+    x = np.cumsum([steps[i] for i in order])
+    scores = np.array([m.champion.score for m in merges], np.float64)
+    return x.astype(np.float64), scores, np.cumsum([seconds[i] for i in order])
+
+
+def interval(values: F64, generator: np.random.Generator) -> tuple[float, float]:
+    """95 % bootstrap interval of the mean."""
+    means = generator.choice(values, (10_000, len(values))).mean(axis=1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def last_tenth(x: F64, y: F64) -> float:
+    """The mean score over the last tenth of the steps."""
+    return float(y[x >= 0.9 * x[-1]].mean())
+
+
+@click.group(help=__doc__)
+def main() -> None:
+    """Commands."""
+
+
+@main.command(name="run")
+@click.argument("plan_file", type=click.Path(exists=True, path_type=Path))
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--task", multiple=True)
+@click.option("--arm", multiple=True)
+@click.option("--seeds", help="As 0,1,2.")
+def run_plan(
+    plan_file: Path, folder: Path, task: tuple[str, ...], arm: tuple[str, ...], seeds: str | None
+) -> None:
+    """Run what has not been run yet, one after the other, each on one core."""
+    report.one_core()
+    plan = tomllib.loads(plan_file.read_text())
+    chosen = None if seeds is None else {int(word) for word in seeds.split(",")}
+    for each in runs(plan, folder):
+        if (task and each.task not in task) or (arm and each.arm not in arm):
+            continue
+        if chosen is not None and each.seed not in chosen:
+            continue
+        each.folder.parent.mkdir(parents=True, exist_ok=True)
+        log = each.folder.with_suffix(".log")
+        with log.open("a") as out:
+            words = [*command(plan, each), "--one-worker"]
+            ended = subprocess.run(words, stdout=out, stderr=out, check=False)
+        x, y, seconds = curve(each.folder)
+        click.echo(
+            f"{each.task} {each.arm} seed {each.seed}: {last_tenth(x, y):.1f} after "
+            f"{x[-1]:,.0f} steps, {seconds[-1]:.0f} s, exit code {ended.returncode}"
+        )
+
+
+@main.command()
+@click.argument("plan_file", type=click.Path(exists=True, path_type=Path))
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--output", type=click.Path(path_type=Path), help="Table; the picture is beside it.")
+@click.option("--title", default="Learning curves")
+def show(plan_file: Path, folder: Path, output: Path | None, title: str) -> None:
+    """Print a table, and draw a picture beside it."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    plan = tomllib.loads(plan_file.read_text())
+    there = [run for run in runs(plan, folder) if (run.folder / "pool.toml").exists()]
+    tasks = [task for task in plan["tasks"] if any(run.task == task for run in there)]
+    generator = np.random.default_rng(0)
+    figure, axes = plt.subplots(
+        1, len(tasks), figsize=(4.2 * len(tasks), 3.6), layout="constrained", squeeze=False
+    )
+    rows = []
+    for axis, task in zip(axes[0], tasks, strict=True):
+        scores: dict[str, dict[int, float]] = {}
+        for color, arm in enumerate(plan["arms"]):
+            own = [run for run in there if (run.task, run.arm) == (task, arm)]
+            if not own:
+                continue
+            curves = {run.seed: curve(run.folder) for run in own}
+            end = min(x[-1] for x, _, _ in curves.values())
+            start = max(x[0] for x, _, _ in curves.values())
+            grid = np.linspace(start, end, POINTS)
+            lines = np.array([np.interp(grid, x, y) for x, y, _ in curves.values()])
+            low, high = np.array([interval(column, generator) for column in lines.T]).T
+            style = ("-", "--", ":", "-.")[color % 4]
+            (line,) = axis.plot(grid / 1e6, lines.mean(axis=0), style, label=arm, color=f"C{color}")
+            axis.fill_between(grid / 1e6, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
+            scores[arm] = {seed: last_tenth(x, y) for seed, (x, y, _) in curves.items()}
+            values = np.array(list(scores[arm].values()))
+            bounds = interval(values, generator)
+            seconds = float(np.mean([s[-1] for _, _, s in curves.values()]))
+            first = next(iter(scores))
+            common = sorted(scores[arm].keys() & scores[first].keys())
+            gain = np.array([scores[arm][s] - scores[first][s] for s in common])
+            paired = interval(gain, generator)
+            rows.append(
+                [
+                    *(task, arm, str(len(values)), f"{end / 1e6:.2f}"),
+                    f"**{values.mean():.0f}** [{bounds[0]:.0f}, {bounds[1]:.0f}]",
+                    " ".join(f"{value:.0f}" for value in values),
+                    ""
+                    if arm == first
+                    else f"{gain.mean():+.0f} [{paired[0]:+.0f}, {paired[1]:+.0f}]",
+                    f"{seconds / 60:.1f}",
+                ]
+            )
+        axis.set_title(task)
+        axis.set_xlabel("training steps, millions")
+        axis.grid(alpha=0.3)
+    axes[0][0].set_ylabel("return of an evaluation episode")
+    axes[0][0].legend(fontsize="small")
+    head = ["task", "arm", "seeds", "M steps", "score [95 %]", "by seed", "gain over the first arm"]
+    table = report.table([*head, "core-minutes of training"], rows)
+    if output is not None:
+        figure.savefig(output.with_suffix(".png"), dpi=130)
+        table = f"![{title}]({output.with_suffix('.png').name})\n\n{table}"
+    report.keep(output, title, f"python benchmarks/learning_curves.py show {plan_file}", table)
+
+
+if __name__ == "__main__":
+    main()
