@@ -131,7 +131,7 @@ def update(
                 max_norm=hp.max_grad_norm,
                 separate=hp.gradient_clipping == "separate",
             )
-            state.optimizer.step([(slice(None), learning_rate)])
+            state.step([(slice(None), learning_rate)])
         if hp.adaptive_kl:
             kl = float(np.mean([values[2] for values in metrics]))
             learning_rate = adapted(learning_rate, kl, hp.adaptive_kl)

@@ -88,7 +88,7 @@ def update(
         state.backpropagate(
             by_parameters, by_value, by_penalties, max_norm=hp.max_grad_norm, separate=True
         )
-        state.optimizer.step(rates)
+        state.step(rates)
         metrics.append([-(advantages[rows] * log_prob).mean(), (error**2).mean()])
     if hp.policy_step == "unit" and learns_policy:
         unit_steps(state, rollout.normalized[valid], samples, advantages, hp.learning_rate)

@@ -155,6 +155,11 @@ class TrainState:
         optimizer.clip(max_norm)
         self._gradient += of_policy
 
+    def step(self, rates: list[tuple[slice, float]]) -> None:
+        """Update the parameters by the gradient; see ``poolrl.algorithms.optimizer.Adam.step``."""
+        self.optimizer.step(rates)
+        self.policy.network.changed()
+
     def update_normalizer(self, observation: NDArray[np.floating]) -> None:
         """Update the running mean and variance from a batch, shape (n, observation size)."""
         network = self._agent.metadata.network

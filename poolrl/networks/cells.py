@@ -1,101 +1,130 @@
-"""One step of recurrent layers in NumPy, for acting; they learn in torch."""
+"""One step of k recurrent layers of one width in NumPy, for acting.
+
+Shapes: k layers, n rows, memory h, g gates. What stays from step to step is computed once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-
-from poolrl.networks.base import State
 
 F32 = NDArray[np.float32]
 
 HALF = np.float32(0.5)
 
+GATES = {"rnn": 1, "gru": 3, "lstm": 4}
+"""Blocks of rows in the weights of a recurrent layer, in torch's order."""
+
 NUM_STATES = {"rnn": 1, "gru": 1, "lstm": 2}
-"""Arrays of shape (n, memory) that a cell carries."""
+"""Arrays that a layer carries: its output, and an LSTM's cell."""
 
 
-class Cell:
-    """A recurrent layer over shared arrays, which are not copied.
+class Cells(ABC):
+    """k recurrent layers with the weights at the time of construction.
 
     Args:
-        arrays: contain ``NAME.weight_ih_l0``, ``NAME.weight_hh_l0``, ``NAME.bias_ih_l0`` and
-            ``NAME.bias_hh_l0``, as in ``torch.nn.RNN``, ``GRU`` and ``LSTM``.
-        name: of the layer in ``arrays``.
-        kind: ``rnn``, ``gru`` or ``lstm``.
+        inputs: of each layer, (g·h, inputs), as in ``torch.nn.RNN``, ``GRU`` and ``LSTM``.
+        memory: (k, g·h, h).
+        input_bias, memory_bias: (k, g·h).
+        sigmoids: of the gates, slices in units of h, that are σ(x) = tanh(x/2)/2 + 1/2: their
+            weights are halved here, so that one call of tanh serves all gates.
     """
 
-    def __init__(self, arrays: Mapping[str, NDArray[Any]], name: str, kind: str) -> None:
-        self._inputs: F32 = arrays[f"{name}.weight_ih_l0"].T
-        self._memory: F32 = arrays[f"{name}.weight_hh_l0"].T
-        self._biases: tuple[F32, F32] = (
-            arrays[f"{name}.bias_ih_l0"],
-            arrays[f"{name}.bias_hh_l0"],
-        )
-        self._size = len(self._memory)
-        steps: dict[str, Callable[..., State]] = {
-            "rnn": self._rnn,
-            "gru": self._gru,
-            "lstm": self._lstm,
-        }
-        self._step = steps[kind]
+    def __init__(
+        self,
+        inputs: Sequence[F32],
+        memory: F32,
+        input_bias: F32,
+        memory_bias: F32,
+        sigmoids: Sequence[slice] = (),
+    ) -> None:
+        self._size = memory.shape[2]
+        self._scale = np.ones(memory.shape[1], np.float32)
+        for part in sigmoids:
+            self._scale[part.start * self._size : part.stop * self._size] = HALF
+        self._shift = np.where(self._scale == 1, np.float32(0), HALF)
+        self._inputs = [weight.T * self._scale for weight in inputs]
+        self._memory = memory.transpose(0, 2, 1) * self._scale
+        self._input_bias = (input_bias * self._scale)[:, None]
+        self._memory_bias = (memory_bias * self._scale)[:, None]
 
-    def __call__(self, x: F32, state: State) -> tuple[F32, State]:
-        """One step: (n, inputs) -> (n, memory), and the state after it."""
-        new = self._step(x, *state)
-        return new[0], new
+    def __call__(self, xs: Sequence[F32], state: tuple[F32, ...]) -> tuple[F32, tuple[F32, ...]]:
+        """One step.
 
-    def _rnn(self, x: F32, h: F32) -> State:
-        y = x @ self._inputs
-        y += h @ self._memory
-        y += self._biases[0]
-        y += self._biases[1]
-        np.tanh(y, out=y)
-        return (y,)
+        Args:
+            xs: (n, inputs) of each layer.
+            state: arrays of shape (n, k, h).
 
-    def _gru(self, x: F32, h: F32) -> State:
-        size = self._size
-        own = x @ self._inputs
-        own += self._biases[0]
-        old = h @ self._memory
-        old += self._biases[1]
-        gates = own[:, : 2 * size] + old[:, : 2 * size]
-        _sigmoid(gates)
-        new = gates[:, :size] * old[:, 2 * size :]
-        new += own[:, 2 * size :]
+        Returns:
+            The outputs (k, n, h), and the state after the step.
+        """
+        gates = np.empty((len(xs), len(xs[0]), self._memory.shape[2]), np.float32)
+        for k, (x, weights) in enumerate(zip(xs, self._inputs, strict=True)):
+            np.matmul(x, weights, out=gates[k])
+        new = self._step(gates, *(part.transpose(1, 0, 2) for part in state))
+        return new[0], tuple(part.transpose(1, 0, 2) for part in new)
+
+    @abstractmethod
+    def _step(self, gates: F32, *state: F32) -> tuple[F32, ...]:
+        """One step from the projections of the inputs, (k, n, g·h), which may be overwritten, and
+        the state, arrays of shape (k, n, h)."""
+
+
+class RNNCells(Cells):
+    """h' = tanh(W x + b + U h + c)."""
+
+    def _step(self, gates: F32, *state: F32) -> tuple[F32, ...]:
+        gates += state[0] @ self._memory
+        gates += self._input_bias + self._memory_bias
+        return (np.tanh(gates, out=gates),)
+
+
+class GRUCells(Cells):
+    """h' = (1 − z) n + z h with n = tanh(W x + b + r (U h + c))."""
+
+    def _step(self, gates: F32, *state: F32) -> tuple[F32, ...]:
+        size, (h,) = self._size, state
+        memory = h @ self._memory
+        memory += self._memory_bias
+        gates += self._input_bias
+        sigmoids, new = gates[..., : 2 * size], gates[..., 2 * size :]
+        sigmoids += memory[..., : 2 * size]
+        np.tanh(sigmoids, out=sigmoids)
+        sigmoids *= HALF
+        sigmoids += HALF
+        memory[..., 2 * size :] *= gates[..., :size]
+        new += memory[..., 2 * size :]
         np.tanh(new, out=new)
-        # h' = (1 − z) n + z h
         y: F32 = h - new
-        y *= gates[:, size:]
+        y *= gates[..., size : 2 * size]
         y += new
         return (y,)
 
-    def _lstm(self, x: F32, h: F32, c: F32) -> State:
-        size = self._size
-        gates = x @ self._inputs
+
+class LSTMCells(Cells):
+    """Gates i, f, g, o; c' = f c + i g; h' = o tanh(c')."""
+
+    def _step(self, gates: F32, *state: F32) -> tuple[F32, ...]:
+        size, (h, c) = self._size, state
         gates += h @ self._memory
-        gates += self._biases[0]
-        gates += self._biases[1]
-        # σ(x) = tanh(x/2)/2 + 1/2, so that one call serves all four gates.
-        gates[:, : 2 * size] *= HALF
-        gates[:, 3 * size :] *= HALF
+        gates += self._input_bias + self._memory_bias
         np.tanh(gates, out=gates)
-        gates[:, : 2 * size] *= HALF
-        gates[:, : 2 * size] += HALF
-        gates[:, 3 * size :] *= HALF
-        gates[:, 3 * size :] += HALF
-        new_c = gates[:, size : 2 * size] * c
-        new_c += gates[:, :size] * gates[:, 2 * size : 3 * size]
-        y: F32 = np.tanh(new_c)
-        y *= gates[:, 3 * size :]
-        return y, new_c
+        gates *= self._scale
+        gates += self._shift
+        new = gates[..., size : 2 * size] * c
+        new += gates[..., :size] * gates[..., 2 * size : 3 * size]
+        y: F32 = np.tanh(new)
+        y *= gates[..., 3 * size :]
+        return y, new
 
 
-def _sigmoid(x: F32) -> None:
-    x *= HALF
-    np.tanh(x, out=x)
-    x *= HALF
-    x += HALF
+CELLS: dict[str, type[Cells]] = {"rnn": RNNCells, "gru": GRUCells, "lstm": LSTMCells}
+SIGMOIDS: dict[str, list[slice]] = {
+    "rnn": [],
+    "gru": [slice(0, 2)],
+    "lstm": [slice(0, 2), slice(3, 4)],
+}
+"""Gates that are sigmoids, in units of the memory's width."""

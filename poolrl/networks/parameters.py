@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from poolrl.config.networks import MLPSpec, ModuleSpec, NetworkSpec, RecurrentSpec
 from poolrl.distributions.factory import make_distribution
 from poolrl.errors import UsageError
+from poolrl.networks.cells import GATES
 from poolrl.networks.value_normalizer import PREFIX as VALUE_PREFIX
 from poolrl.spaces import ActionSpace
 
@@ -25,9 +26,6 @@ CONSTANT_PREFIX = "constant/"
 
 LEARNER_PREFIX = "learner/"
 """Of the names of a learner's running state: float64 arrays of shape ()."""
-
-GATES = {"rnn": 1, "gru": 3, "lstm": 4}
-"""Blocks of rows in the weights of a recurrent layer, in torch's order."""
 
 
 def expected_shapes(

@@ -12,7 +12,6 @@ from torch.nn import functional
 
 from poolrl.config.networks import RecurrentSpec
 from poolrl.networks.bound_module import TorchInputs, TorchOutput
-from poolrl.networks.cells import NUM_STATES
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh,
@@ -33,7 +32,6 @@ class RecurrentModule(nn.Module):
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]], spec: RecurrentSpec) -> None:
         super().__init__()
-        self._per_cell = NUM_STATES[spec.cell]
         self._hidden = set(spec.critic_columns)
         self._trunks = ("shared",) if spec.shared else ("actor", "critic")
         hidden = {"shared": spec.actor, "actor": spec.actor, "critic": spec.critic}
@@ -55,16 +53,17 @@ class RecurrentModule(nn.Module):
         steps = _Steps(inputs.lengths)
         features, after = [], []
         for index, name in enumerate(self._trunks):
-            state = inputs.state[index * self._per_cell : (index + 1) * self._per_cell]
+            state = tuple(part[:, index].contiguous() for part in inputs.state)
             seen = inputs.observation
             if self._hidden and name == "actor":
                 seen = seen[:, [i for i in range(seen.shape[1]) if i not in self._hidden]]
             feature, new = self._part(name).run(seen, state, steps)
             features.append(feature)
-            after += new
+            after.append(new)
         parameters = self._part("actor").compute(features[0])
         value = self._part("critic").compute(features[-1]).squeeze(-1)
-        return TorchOutput(parameters, value, {}), tuple(after)
+        parts = tuple(torch.stack(part, dim=1) for part in zip(*after, strict=True))
+        return TorchOutput(parameters, value, {}), parts
 
     def _part(self, name: str) -> _Part:
         part = self.get_submodule(name)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from poolrl.config.networks import RecurrentSpec
 from poolrl.networks.base import Inputs, Network, NetworkOutput, State
-from poolrl.networks.cells import NUM_STATES, Cell
+from poolrl.networks.cells import CELLS, NUM_STATES, SIGMOIDS, Cells
 from poolrl.networks.mlp import MLP, Cache
 from poolrl.networks.recurrence import GRU, LSTM, RNN, Recurrence, Workspace
 
@@ -21,7 +21,7 @@ class RecurrentNetwork(Network):
     """Hidden layers, a recurrent layer and a linear one, for each of actor and critic, or with one
     trunk for both.
 
-    The state is that of the actor's recurrent layer, followed by the critic's if it has its own.
+    The state has arrays of shape (n, trunks, memory): the outputs, and an LSTM's cells.
 
     Args:
         arrays: named tensors of an agent.
@@ -41,44 +41,43 @@ class RecurrentNetwork(Network):
     ) -> None:
         self._columns = actor_columns
         self._arrays, self._gradient, self._spec = arrays, gradient, spec
-        self._per_cell = NUM_STATES[spec.cell]
         self._trunks = ("shared",) if spec.shared else ("actor", "critic")
         hidden = {"shared": spec.actor, "actor": spec.actor, "critic": spec.critic}
         self._dense = [
             MLP(arrays, name, len(hidden[name]), spec.activation, activate_last=True)
             for name in self._trunks
         ]
-        self._cells = [Cell(arrays, f"{name}.memory", spec.cell) for name in self._trunks]
         # The free parameters, which do not depend on the observation, belong to the actor's.
         self._heads = {
             part: MLP(arrays, part, 1, spec.activation, layer_names=("head",))
             for part in ("actor", "critic")
         }
+        self._cells: list[Cells] = []
         self._forward: _Forward | None = None
         self._workspace = Workspace()
 
+    def changed(self) -> None:
+        self._cells.clear()
+
     def initial_state(self, n: int) -> State:
-        count = self._per_cell * len(self._trunks)
-        return tuple(np.zeros((n, self._spec.memory), np.float32) for _ in range(count))
+        shape = n, len(self._trunks), self._spec.memory
+        return tuple(np.zeros(shape, np.float32) for _ in range(NUM_STATES[self._spec.cell]))
 
     def act(self, observation: F32, state: State, noise: F32 | None = None) -> tuple[F32, State]:
-        x, own = self._step(0, observation, state)
-        return self._heads["actor"](x), (*own, *state[self._per_cell :])
+        features, new = self._step(observation, tuple(part[:, :1] for part in state), 1)
+        if len(self._trunks) == 2:
+            new = tuple(
+                np.concatenate((own, part[:, 1:]), axis=1)
+                for own, part in zip(new, state, strict=True)
+            )
+        return self._heads["actor"](features[0]), new
 
     def step(
         self, observation: F32, state: State, noise: F32 | None = None
     ) -> tuple[NetworkOutput, State]:
-        x, new = self._step(0, observation, state)
-        y = x
-        if len(self._trunks) == 2:
-            y, own = self._step(1, observation, state)
-            new = (*new, *own)
-        return NetworkOutput(self._heads["actor"](x), self._heads["critic"](y)[:, 0]), new
-
-    def values(self, observation: F32, state: State) -> F32:
-        y, _ = self._step(len(self._trunks) - 1, observation, state)
-        value: F32 = self._heads["critic"](y)[:, 0]
-        return value
+        features, new = self._step(observation, state, len(self._trunks))
+        parameters = self._heads["actor"](features[0])
+        return NetworkOutput(parameters, self._heads["critic"](features[-1])[:, 0]), new
 
     def forward(self, inputs: Inputs) -> NetworkOutput:
         assert inputs.sequences is not None
@@ -96,9 +95,7 @@ class RecurrentNetwork(Network):
             if self._spec.cell != "gru":
                 projection += self._array(k, "bias_hh_l0")
             steps.put(projection, gates, k)
-        state = tuple(
-            np.stack(inputs.sequences.state[i :: self._per_cell]) for i in range(self._per_cell)
-        )
+        state = tuple(part.transpose(1, 0, 2) for part in inputs.sequences.state)
         weights = self._stacked("weight_hh_l0").transpose(0, 2, 1)
         recurrence: Recurrence
         if self._spec.cell == "gru":
@@ -152,9 +149,21 @@ class RecurrentNetwork(Network):
                 by_x = by_inputs @ self._array(k, "weight_ih_l0")
                 self._dense[k].backward(cache, by_x, self._gradient)
 
-    def _step(self, k: int, x: F32, state: State) -> tuple[F32, State]:
-        own = state[k * self._per_cell : (k + 1) * self._per_cell]
-        return self._cells[k](self._dense[k](self._seen(k, x)), own)
+    def _step(self, x: F32, state: State, trunks: int) -> tuple[F32, State]:
+        """One step of the first trunks, from their state: features (trunks, n, memory)."""
+        if not self._cells:
+            self._cells += [self._make_cells(count + 1) for count in range(len(self._trunks))]
+        xs = [self._dense[k](self._seen(k, x)) for k in range(trunks)]
+        return self._cells[trunks - 1](xs, state)
+
+    def _make_cells(self, count: int) -> Cells:
+        return CELLS[self._spec.cell](
+            [self._array(k, "weight_ih_l0") for k in range(count)],
+            self._stacked("weight_hh_l0")[:count],
+            self._stacked("bias_ih_l0")[:count],
+            self._stacked("bias_hh_l0")[:count],
+            SIGMOIDS[self._spec.cell],
+        )
 
     def _seen(self, k: int, observation: F32) -> F32:
         """What a trunk sees."""

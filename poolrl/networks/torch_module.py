@@ -89,11 +89,11 @@ class RecurrentPolicyModule(nn.Module):
         for name, parameter in self.network.named_parameters():
             parameter.data = tensors[name]
         self.normalizer, self.value_normalizer = _normalizers(tensors, network)
-        cells = 1 if network.shared else 2
-        self._shapes = [(network.memory,)] * (cells * NUM_STATES[network.cell])
+        trunks = 1 if network.shared else 2
+        self._shapes = [(trunks, network.memory)] * NUM_STATES[network.cell]
 
     def initial_state(self, n: int) -> tuple[Tensor, ...]:
-        """The memory at the start of n episodes, arrays of shape (n, memory)."""
+        """The memory at the start of n episodes, arrays of shape (n, trunks, memory)."""
         return tuple(torch.zeros(n, *shape) for shape in self._shapes)
 
     def forward(
@@ -114,7 +114,8 @@ class RecurrentPolicyModule(nn.Module):
         """
         state = state or self.initial_state(len(observation))
         if episode_start is not None:
-            state = tuple(part.masked_fill(episode_start[:, None], 0.0) for part in state)
+            starts = episode_start[:, None, None]
+            state = tuple(part.masked_fill(starts, 0.0) for part in state)
         x = self.normalizer(observation).to(torch.float32)
         output, state = self.network.step(x, state)
         return output.parameters, self.value_normalizer(output.value), state

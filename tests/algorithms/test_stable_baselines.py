@@ -125,13 +125,13 @@ def their_update(model: Any) -> tuple[dict[str, float], dict[str, np.ndarray]]:
 
 def our_update(state: TrainState, data: Rollout) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     gradients: dict[str, np.ndarray] = {}
-    step = state.optimizer.step
+    step = state.step
 
     def recorded(rates: list[tuple[slice, float]]) -> None:
         gradients.update({name: array.copy() for name, array in state.gradient.items()})
         step(rates)
 
-    state.optimizer.step = recorded  # type: ignore[method-assign]
+    state.step = recorded  # type: ignore[method-assign]
     return ppo.update(state, data, HP, np.random.default_rng(0)), gradients
 
 
@@ -205,8 +205,11 @@ def test_recurrent_ppo_is_sb3_contrib(monkeypatch: pytest.MonkeyPatch) -> None:
     before = []
     for _ in range(T):
         observation = rng.normal(size=(N, SIZE)).astype(np.float32)
-        kept = [part[0].numpy() for pair in states for part in pair]
-        before.append([np.where(starts[:, None] > 0, 0, part).astype(np.float32) for part in kept])
+        kept = [
+            np.stack([part[0].numpy() for part in pair], 1) for pair in zip(*states, strict=True)
+        ]
+        new = starts[:, None, None] > 0
+        before.append([np.where(new, 0, part).astype(np.float32) for part in kept])
         with torch.no_grad():
             flags = torch.from_numpy(starts.astype(np.float32))
             result = model.policy(torch.from_numpy(observation), states, flags)

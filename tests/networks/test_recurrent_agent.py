@@ -30,7 +30,7 @@ def test_numpy_and_torch_agree(name: str) -> None:
     for _ in range(12):
         observation = rng.normal(size=(4, SIZE)) * 2
         value = made.policy.value(
-            observation, tuple(np.where(start[:, None], 0, part) for part in memory)
+            observation, tuple(np.where(start[:, None, None], 0, part) for part in memory)
         )
         output = made.policy.act(observation, memory, start, np.random.default_rng(0))
         action, _ = made.step(observation, memory, start)
