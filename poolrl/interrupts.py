@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from poolrl.errors import Stopped
+from poolrl.errors import Stopped, TooLong
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
 
@@ -49,6 +50,7 @@ class InterruptHandler:
         self._sections = 0
         self._interruption: tuple[int, BaseException] | None = None
         self._expected_end: float | None = None
+        self._limit_ends: float | None = None
 
     def install(self) -> None:
         """Install the signal handlers; call it from the main thread.
@@ -123,6 +125,28 @@ class InterruptHandler:
         finally:
             self._in_section = False
 
+    @contextmanager
+    def limited(self, seconds: float) -> Iterator[None]:
+        """A section that is left at any instruction when its time is over; requests to end the
+        process do not interrupt it.
+
+        Args:
+            seconds: timeout; there is none where the handlers are not installed.
+
+        Raises:
+            TooLong: the time is over.
+        """
+        timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGALRM))
+        timer.daemon = True
+        self._limit_ends = time.monotonic() + seconds
+        if self._installed:
+            timer.start()
+        try:
+            yield
+        finally:
+            self._limit_ends = None
+            timer.cancel()
+
     def sleep(self, seconds: float) -> None:
         """Sleep until the time is over or the end of the process is requested.
 
@@ -147,6 +171,9 @@ class InterruptHandler:
         raise self._error
 
     def _on_alarm(self, number: int, frame: FrameType | None) -> None:
+        if self._limit_ends is not None and time.monotonic() >= self._limit_ends:
+            self._limit_ends = None
+            raise TooLong("not done in time")
         if not self._in_section:
             return
         if self._error is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,15 +105,17 @@ def _recompute(pool: Pool, verified: VerifiedPool, chosen: list[UnitRecord]) -> 
     from poolrl.report.console import make_console
     from poolrl.worker.recomputation import Recomputer
 
-    recomputer = Recomputer(pool)
-    if recomputer.warning is not None:
-        click.echo(f"warning: {recomputer.warning}", err=True)
     console = make_console(stderr=True)
     found: list[Discrepancy] = []
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeColumn()
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_interactive
-    ) as bar:
+    with (
+        closing(Recomputer(pool)) as recomputer,
+        Progress(
+            *columns, console=console, transient=True, disable=not console.is_interactive
+        ) as bar,
+    ):
+        if recomputer.warning is not None:
+            click.echo(f"warning: {recomputer.warning}", err=True)
         task = bar.add_task("", total=len(chosen))
         for record in chosen:
             bar.update(task, description=f"iteration {record.iteration} {record.unit.stem}")

@@ -105,3 +105,7 @@ class Task(ABC):
     def diverged(self) -> NDArray[np.bool_]:
         """Return which simulations became unstable since their last reset, (num_simulations,)."""
         return np.zeros(self.num_simulations, dtype=np.bool_)
+
+    def close(self) -> None:  # noqa: B027  (most tasks hold nothing)
+        """Release what the task holds: child processes, connections, licences. Nothing else is
+        called afterwards, except ``close`` again, which must have no effect."""

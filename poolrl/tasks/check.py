@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -14,6 +15,7 @@ from poolrl.config.schema import World
 from poolrl.errors import PoolrlError, UsageError, one_line
 from poolrl.spaces import VAST, without_vast
 from poolrl.tasks.base import StepResult, Task
+from poolrl.tasks.closing import closing
 from poolrl.tasks.factory import make
 from poolrl.tasks.permissions import blamed
 from poolrl.tasks.registry import REGISTRY
@@ -31,7 +33,7 @@ def check(make_task: MakeTask, name: str) -> None:
     """Run a few short episodes, and check everything that the task returns.
 
     Args:
-        make_task: creates the task.
+        make_task: creates the task; who passes it closes what it creates.
         name: of the task, for errors.
 
     Raises:
@@ -53,12 +55,15 @@ def check_task(world: World) -> None:
     # Without variants and randomization, which are poolrl's own.
     plain = World(id=world.id, kwargs=world.kwargs, source_sha256=world.source_sha256)
 
-    def make_short(num_simulations: int, limit: int) -> Task:
-        return make(msgspec.structs.replace(plain, max_episode_steps=limit), num_simulations)
-
-    _refuse_dead_actuators(make(world, 1), name)  # with its own time limit
+    with closing(make(world, 1), world) as task:  # with its own time limit
+        _refuse_dead_actuators(task, name)
     try:
-        with blamed(world):
+        with contextlib.ExitStack() as stack, blamed(world):
+
+            def make_short(num_simulations: int, limit: int) -> Task:
+                short = msgspec.structs.replace(plain, max_episode_steps=limit)
+                return stack.enter_context(closing(make(short, num_simulations), world))
+
             check(make_short, name)
     except PoolrlError:
         raise

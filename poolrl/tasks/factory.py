@@ -9,6 +9,7 @@ from typing import Any
 from poolrl.config.schema import TaskSpec, World
 from poolrl.errors import UsageError, one_line
 from poolrl.tasks.base import Task
+from poolrl.tasks.closing import close
 from poolrl.tasks.model_paths import MODEL_PATHS, ModelPaths
 from poolrl.tasks.permissions import USER_TASKS, blamed, needs_permission, permitted
 from poolrl.tasks.registry import (
@@ -44,18 +45,25 @@ def make(
 
     Raises:
         UsageError: the id, a keyword, or the type of a value is wrong, or a package is missing.
+
+    Returns:
+        The task, which the caller closes.
     """
     world = World(id=task, **fields) if isinstance(task, str) else task
     with blamed(world, code=code):
         made = _make_plain(world, num_simulations, code, model_paths)
-        if world.randomize:
-            randomize = getattr(made, "randomize", None)
-            if randomize is None:
-                raise UsageError(
-                    f"task.randomize: {world.id} has no MuJoCo model of poolrl's to draw"
-                )
-            randomize(world.randomize)
-        return with_variants(made, world)
+        try:
+            if world.randomize:
+                randomize = getattr(made, "randomize", None)
+                if randomize is None:
+                    raise UsageError(
+                        f"task.randomize: {world.id} has no MuJoCo model of poolrl's to draw"
+                    )
+                randomize(world.randomize)
+            return with_variants(made, world)
+        except BaseException:
+            close(made, world, code=code)
+            raise
 
 
 def fingerprint(

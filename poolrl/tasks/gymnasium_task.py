@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sys
 import warnings
@@ -57,11 +58,17 @@ class GymnasiumTask(Task):
         self.max_episode_steps = limit
         self._spec = spec
         self._recreate = str(spec.entry_point).startswith(KEEP_STATE)
-        others = (_make(spec, limit, self._kwargs) for _ in range(num_simulations - 1))
-        self._environments = [first, *others]
-        self._inner = first.observation_space
-        self.observation_space = observation_space(self._inner, spec.id)
-        self.action_space, self._convert = action_space(first.action_space, spec.id)
+        self._environments = [first]
+        try:
+            for _ in range(num_simulations - 1):
+                self._environments.append(_make(spec, limit, self._kwargs))
+            self._inner = first.observation_space
+            self.observation_space = observation_space(self._inner, spec.id)
+            self.action_space, self._convert = action_space(first.action_space, spec.id)
+        except BaseException:
+            with contextlib.suppress(Exception):  # the first error matters
+                self.close()
+            raise
         self._observation = np.zeros((num_simulations, self.observation_space.shape[0]))
         self._diverged = np.zeros(num_simulations, np.bool_)
 
@@ -97,6 +104,16 @@ class GymnasiumTask(Task):
 
     def diverged(self) -> NDArray[np.bool_]:
         return self._diverged.copy()
+
+    def close(self) -> None:
+        """Close all environments, also where one of them fails.
+
+        Raises:
+            Exception: the first error of an environment.
+        """
+        with contextlib.ExitStack() as stack:
+            while self._environments:
+                stack.callback(self._environments.pop().close)
 
     @property
     def environment(self) -> gymnasium.Env[Any, Any]:
@@ -183,7 +200,8 @@ def _first(
     if limit:
         return _make(spec, limit, kwargs), limit
     # dm_control does not register its time limit.
-    own = getattr(_make(spec, -1, kwargs).unwrapped, "_step_limit", math.inf)
+    with contextlib.closing(_make(spec, -1, kwargs)) as environment:
+        own = getattr(environment.unwrapped, "_step_limit", math.inf)
     if not math.isfinite(own):
         raise UsageError(f"task.max_episode_steps: {spec.id} has no time limit of its own; set it")
     return _first(spec, math.ceil(own), kwargs)

@@ -17,6 +17,7 @@ from poolrl.config.schema import World
 from poolrl.errors import UsageError
 from poolrl.spaces import ActionSpace, without_vast
 from poolrl.tasks.base import Task
+from poolrl.tasks.closing import closing
 from poolrl.tasks.factory import make
 from poolrl.tasks.gymnasium_ids import (
     PACKAGES,
@@ -83,6 +84,7 @@ def entries(*, everything: bool = False) -> list[Entry]:
             continue
         size = task.observation_space.shape[0]
         action = short(task.action_space)
+        task.close()
         found.append(Entry(task_id, "native", size, action, limit))
     return found + _adapted() if everything else found
 
@@ -124,17 +126,16 @@ def describe(world: World) -> Description:
             for name, p in arguments(spec)[0].items()
             if name != "render_mode"
         }
-    with blamed(world):
-        task = make(world, 1)
-    return Description(
-        id=world.id,
-        origin=origin,
-        summary=_summary(documented),
-        observation=_long(task.observation_space),
-        action=_long(task.action_space),
-        max_episode_steps=task.max_episode_steps,
-        arguments={name: _argument(p) for name, p in parameters.items()},
-    )
+    with closing(make(world, 1), world) as task, blamed(world):
+        return Description(
+            id=world.id,
+            origin=origin,
+            summary=_summary(documented),
+            observation=_long(task.observation_space),
+            action=_long(task.action_space),
+            max_episode_steps=task.max_episode_steps,
+            arguments={name: _argument(p) for name, p in parameters.items()},
+        )
 
 
 def short(space: ActionSpace) -> str:

@@ -74,6 +74,9 @@ class _Variant(Task):
     def diverged(self) -> NDArray[np.bool_]:
         return self.task.diverged()
 
+    def close(self) -> None:
+        self.task.close()
+
 
 class ActionRepeat(_Variant):
     """Apply each action for a number of control steps of the inner task, and sum their rewards.

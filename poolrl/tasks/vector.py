@@ -178,6 +178,10 @@ class TaskVectorEnv(VectorEnv[Array, Array, Array]):
                 raise ValueError(f"{name}: expected the shape {own.shape}, got {np.shape(given)}")
         self.task.move(qpos, qvel)
 
+    def close_extras(self, **kwargs: Any) -> None:
+        """Close the task; called once, by ``close``."""
+        self.task.close()
+
     def _reset_mask(self, options: dict[str, Any]) -> Mask:
         mask = options.get("reset_mask")
         if mask is None:
