@@ -3,6 +3,10 @@
 A signal may arrive between any two instructions, so its handler only records it. The request takes
 effect where no work is lost by it: in a section of code that was declared interruptible, or where
 the main loop checks.
+
+Simulators and their packages install signal handlers of their own. One that replaced these here
+would make the process deaf to Ctrl-C and to its cluster, so they are recorded and not installed;
+in child processes of a fork they are.
 """
 
 from __future__ import annotations
@@ -14,10 +18,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from poolrl.errors import Stopped, TooLong
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
+
+WAKE_UP: signal.Signals = getattr(signal, "SIGRTMAX", signal.SIGALRM)
+"""Sent by a thread to make the main thread look at its request. SIGALRM is left to tasks, whose
+timeouts are often made of it."""
 
 SAME_REQUEST_SECONDS = 1.0
 """Signals within this time of the first are the same request: SLURM, a launcher and a terminal may
@@ -28,6 +37,10 @@ FINISH_SECONDS = 5.0
 
 REACTION_SECONDS = 10.0
 """Timeout for a process to end after a request by one of its own threads; then it is killed."""
+
+_Handler = Callable[[int, FrameType | None], Any] | int | None
+
+_set_handler = signal.signal
 
 
 class InterruptHandler:
@@ -45,6 +58,9 @@ class InterruptHandler:
         self.before_forced_exit: Callable[[], None] = lambda: None
         self._error: Stopped | None = None
         self._installed = False
+        self._handlers: dict[int, _Handler] = {}
+        # What others believe to be installed for the same signals.
+        self._others: dict[int, _Handler] = {}
         self._requested_at = 0.0
         self._in_section = False
         self._sections = 0
@@ -57,11 +73,54 @@ class InterruptHandler:
 
         SIGHUP stays ignored where it was, since that is what ``nohup`` means.
         """
-        for number in SIGNALS:
-            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, self._on_signal)
-        signal.signal(signal.SIGALRM, self._on_alarm)
+        self._handlers = {number: self._on_signal for number in SIGNALS}
+        self._handlers[WAKE_UP] = self._on_wake_up
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+            del self._handlers[signal.SIGHUP]
+        self._others = {number: signal.getsignal(number) for number in self._handlers}
+        self.reinstall()
+        signal.signal = self._signal  # type: ignore[assignment]
+        os.register_at_fork(
+            # A signal that reaches the child before its own handlers are installed would be lost.
+            before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, self._handlers),
+            after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, self._handlers),
+            after_in_child=self._uninstall,
+        )
         self._installed = True
+
+    def reinstall(self) -> None:
+        """Install the handlers again, in place of those of a library that does not use Python's
+        ``signal.signal``, and unblock their signals. Sections do so at their start and end."""
+        for number, handler in self._handlers.items():
+            _set_handler(number, handler)
+        if self._handlers:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, self._handlers)
+
+    def _signal(self, number: int, handler: Any, /) -> Any:
+        """Replace ``signal.signal``: handlers of others for the signals of this one have no effect.
+
+        Args and raises as ``signal.signal``.
+
+        Returns:
+            The handler that the caller has reason to expect.
+        """
+        previous = _set_handler(number, handler)  # raises what it raises
+        if number not in self._handlers:
+            return previous
+        _set_handler(number, self._handlers[number])
+        previous, self._others[number] = self._others[number], handler
+        return previous
+
+    def _uninstall(self) -> None:
+        """In the child process of a fork: leave the signals to others, so that it can be ended as
+        any process."""
+        signal.signal = _set_handler
+        for number, handler in self._handlers.items():
+            if signal.getsignal(number) == handler:
+                _set_handler(number, self._others[number] or signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, self._handlers)
+        self._handlers.clear()
+        self._installed = False
 
     def request_stop(self, error: Stopped) -> None:
         """Request the end of the process from one of its daemon threads.
@@ -73,7 +132,7 @@ class InterruptHandler:
             self._error, self._requested_at = error, time.monotonic()
         if not self._installed:
             return
-        os.kill(os.getpid(), signal.SIGALRM)
+        os.kill(os.getpid(), WAKE_UP)
         time.sleep(REACTION_SECONDS)
         os._exit(error.exit_code)
 
@@ -93,7 +152,7 @@ class InterruptHandler:
         """
         if self._installed:
             self._interruption = (section, error)
-            os.kill(os.getpid(), signal.SIGALRM)
+            os.kill(os.getpid(), WAKE_UP)
 
     def check(self) -> None:
         """Raise the recorded request, if there is one.
@@ -114,6 +173,7 @@ class InterruptHandler:
         Raises:
             Stopped: the end of the process was requested, before or within.
         """
+        self.reinstall()
         self.check()
         self._expected_end = time.monotonic() + expected if expected is not None else None
         self._sections += 1
@@ -124,6 +184,7 @@ class InterruptHandler:
             yield
         finally:
             self._in_section = False
+            self.reinstall()
 
     @contextmanager
     def limited(self, seconds: float) -> Iterator[None]:
@@ -136,7 +197,7 @@ class InterruptHandler:
         Raises:
             TooLong: the time is over.
         """
-        timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGALRM))
+        timer = threading.Timer(seconds, os.kill, (os.getpid(), WAKE_UP))
         timer.daemon = True
         self._limit_ends = time.monotonic() + seconds
         if self._installed:
@@ -166,11 +227,15 @@ class InterruptHandler:
         if not self._in_section:
             return
         if self._expected_end is not None and 0.0 <= self._expected_end - now <= FINISH_SECONDS:
+            # From now on SIGALRM is no longer the task's.
+            self._handlers[signal.SIGALRM] = self._on_wake_up
+            self._others[signal.SIGALRM] = _set_handler(signal.SIGALRM, self._on_wake_up)
             signal.setitimer(signal.ITIMER_REAL, FINISH_SECONDS)
             return
+        self._in_section = False  # once: what was interrupted cleans up
         raise self._error
 
-    def _on_alarm(self, number: int, frame: FrameType | None) -> None:
+    def _on_wake_up(self, number: int, frame: FrameType | None) -> None:
         if self._limit_ends is not None and time.monotonic() >= self._limit_ends:
             self._limit_ends = None
             raise TooLong("not done in time")
@@ -180,3 +245,17 @@ class InterruptHandler:
             raise self._error
         if self._interruption is not None and self._interruption[0] == self._sections:
             raise self._interruption[1]
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """A section, usually a whole command, that a signal leaves by an exception, so that what it has
+    made is closed.
+
+    Raises:
+        Stopped: the end of the process was requested.
+    """
+    interrupts = InterruptHandler()
+    interrupts.install()
+    with interrupts.interruptible():
+        yield

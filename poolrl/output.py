@@ -12,6 +12,8 @@ import io
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from poolrl.errors import Stopped
 
@@ -48,6 +50,15 @@ class _Descriptor(io.FileIO):
         except OSError as error:
             self._report(error)
             return memoryview(data).nbytes  # type: ignore[arg-type]
+
+    def move(self) -> None:
+        """Write to a copy of the descriptor from now on, and make the descriptor itself another one
+        of standard error."""
+        name, number = self.name, self.fileno()
+        copy = os.dup(number)
+        os.dup2(2, number)
+        super().__init__(copy, "w", closefd=False)
+        self.name = name
 
     def _report(self, error: OSError) -> None:
         if self._reported or self.name == "<stderr>":
@@ -96,6 +107,44 @@ def may_fail() -> None:
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
     if isinstance(raw, _Descriptor):
         raw.may_fail = True
+
+
+@contextmanager
+def reserved() -> Iterator[None]:
+    """A section in which the code of others runs: what it prints goes to standard error, so that
+    standard output has the results of this command and nothing else.
+
+    What C code, child processes and Python print later, from buffers or at the end of the process,
+    goes there too: file descriptor 1 is one of standard error from the first such section on. The
+    section has no effect where standard output was not replaced by ``protect``, or ``may_fail`` was
+    called: a worker prints no results.
+    """
+    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    if not isinstance(raw, _Descriptor) or raw.may_fail or sys.stderr is None:
+        yield
+        return
+    results = sys.stdout
+    results.flush()
+    if raw.fileno() == 1:
+        raw.move()
+    sys.stdout = sys.stderr
+    try:
+        yield
+    finally:
+        sys.stdout = results
+
+
+def finish() -> None:
+    """Write what standard output still holds, at the end of a command; what is printed later, after
+    ``reserved``, goes to standard error.
+
+    Raises:
+        Stopped: as ``protect`` says.
+    """
+    flush()
+    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    if isinstance(raw, _Descriptor) and raw.fileno() != 1 and sys.stderr is not None:
+        sys.stdout = sys.stderr
 
 
 def flush() -> None:

@@ -21,6 +21,7 @@ from typing import Any
 
 from poolrl import files
 from poolrl.errors import IncompatiblePool, PoolrlError, UsageError
+from poolrl.process_state import PROCESS_STATE
 
 
 def names_code(reference: str) -> bool:
@@ -198,7 +199,8 @@ class TrustedCode:
             if each not in sys.path:
                 sys.path.append(each)
         if package:
-            import_module(package)
+            with PROCESS_STATE.lent():
+                import_module(package)
         module = ModuleType(name)
         module.__file__ = str(file)
         module.__package__ = name if file.name == "__init__.py" else package
@@ -206,7 +208,8 @@ class TrustedCode:
             module.__path__ = [str(file.parent)]
         sys.modules[name] = module
         try:
-            exec(compile(data, str(file), "exec"), module.__dict__)
+            with PROCESS_STATE.lent():
+                exec(compile(data, str(file), "exec"), module.__dict__)
         except BaseException:
             del sys.modules[name]
             raise

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from poolrl.cli.options import Argument, trust_option
+from poolrl.interrupts import stoppable
 from poolrl.output import json_text
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 @click.option("--task-arg", "arguments", type=Argument(), multiple=True, help="Other than its own.")
 @click.option("--simulations", type=click.IntRange(min=1), default=64, help="Most side by side.")
 @trust_option
+@stoppable()
 def command(
     agent_or_pool: Path,
     episodes: int,

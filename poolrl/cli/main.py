@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     output.protect()
     code = _run(argv)
     try:
-        output.flush()
+        output.finish()
     except Stopped as stopped:
         return code or _say(stopped)
     return code

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from poolrl.interrupts import stoppable
 from poolrl.output import json_text
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 @click.argument("task_id", metavar="[ID]", required=False)
 @click.option("--all", "everything", is_flag=True, help="Those too that are adapted.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@stoppable()
 def command(task_id: str | None, everything: bool, as_json: bool) -> None:
     """List the tasks that there are, or describe one.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from poolrl.cli.options import moved_option, pool_argument, trust_option
+from poolrl.interrupts import stoppable
 
 if TYPE_CHECKING:
     from poolrl.monitoring.verify import VerifiedPool
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 @click.option("--task", "task_id", metavar="ID", help="The pool's task, if it is a user's own.")
 @moved_option
 @trust_option
+@stoppable()
 def command(
     pool: Path,
     sample: int | None,

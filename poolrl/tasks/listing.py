@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from poolrl.config.schema import World
 from poolrl.errors import UsageError
+from poolrl.process_state import PROCESS_STATE
 from poolrl.spaces import ActionSpace, without_vast
 from poolrl.tasks.base import Task
 from poolrl.tasks.closing import closing
@@ -115,7 +116,8 @@ def describe(world: World) -> Description:
     if isinstance(entry, type) and issubclass(entry, Task):
         parameters, documented = keyword_arguments(entry), entry
     else:
-        spec = environment_spec(world.id, entry)
+        with blamed(world):  # the package of an id may be imported
+            spec = environment_spec(world.id, entry)
         creator: Any = spec.entry_point
         if isinstance(creator, str):
             creator = load_env_creator(creator)
@@ -165,9 +167,10 @@ def _numbers(values: Iterable[Any]) -> str:
 
 
 def _adapted() -> list[Entry]:
-    for package in PACKAGES:
-        if _is_installed(package):
-            import_package(package.prefixes[0])
+    with PROCESS_STATE.lent():
+        for package in PACKAGES:
+            if _is_installed(package):
+                import_package(package.prefixes[0])
     found = []
     for task_id, spec in gymnasium.registry.items():
         # Ids of removed environments are registered with a function that raises.
