@@ -14,6 +14,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 from poolrl.errors import Stopped
 
@@ -134,27 +135,23 @@ def reserved() -> Iterator[None]:
         sys.stdout = results
 
 
-def finish() -> None:
-    """Write what standard output still holds, at the end of a command; what is printed later, after
-    ``reserved``, goes to standard error.
-
-    Raises:
-        Stopped: as ``protect`` says.
+def release() -> None:
+    """End the results of this command: what the code of others prints from now on, when its objects
+    are deleted or the process ends, goes to standard error if there was a section of ``reserved``.
     """
-    flush()
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
     if isinstance(raw, _Descriptor) and raw.fileno() != 1 and sys.stderr is not None:
         sys.stdout = sys.stderr
 
 
-def flush() -> None:
-    """Write what standard output still holds.
+def flush(stream: TextIO | None) -> None:
+    """Write what a stream, standard output, still holds.
 
     Raises:
         Stopped: as ``protect`` says.
     """
-    if sys.stdout is not None and not sys.stdout.closed:
-        sys.stdout.flush()
+    if stream is not None and not stream.closed:
+        stream.flush()
 
 
 def json_text(encoded: bytes) -> str:

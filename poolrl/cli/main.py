@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -57,9 +58,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     threads.use_single_thread()
     output.protect()
+    results = sys.stdout
     code = _run(argv)
     try:
-        output.finish()
+        output.flush(results)
     except Stopped as stopped:
         return code or _say(stopped)
     return code
@@ -67,7 +69,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     try:
-        code = cli.main(None if argv is None else list(argv), standalone_mode=False)
+        try:
+            code = cli.main(None if argv is None else list(argv), standalone_mode=False)
+        finally:
+            output.release()
     except (click.exceptions.Abort, KeyboardInterrupt):
         return 130
     except click.ClickException as error:
