@@ -19,7 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from poolrl import files
+from poolrl import files, user_modules
 from poolrl.errors import IncompatiblePool, PoolrlError, UsageError
 from poolrl.process_state import PROCESS_STATE
 
@@ -188,8 +188,7 @@ class TrustedCode:
         """Run exactly the bytes that were hashed: neither a newer file nor a ``.pyc`` of it."""
         location = reference.rpartition(":")[0]
         if _is_path(location):
-            folder, package = str(file.parent), ""
-            name = f"poolrl_user_{hashlib.sha256(str(file).encode()).hexdigest()[:16]}"
+            name, folder, package = user_modules.module_name(file), str(file.parent), ""
         else:
             name, folder, package = location, str(Path.cwd()), location.rpartition(".")[0]
         if (name, digest) in self._modules:
@@ -201,15 +200,12 @@ class TrustedCode:
         if package:
             with PROCESS_STATE.lent():
                 import_module(package)
-        module = ModuleType(name)
-        module.__file__ = str(file)
-        module.__package__ = name if file.name == "__init__.py" else package
-        if file.name == "__init__.py":
-            module.__path__ = [str(file.parent)]
-        sys.modules[name] = module
+        if _is_path(location):
+            user_modules.announce(name, file, digest)  # before it runs: it may start processes
+        module = sys.modules[name] = ModuleType(name)
         try:
             with PROCESS_STATE.lent():
-                exec(compile(data, str(file), "exec"), module.__dict__)
+                user_modules.fill(module, file, data, package)
         except BaseException:
             del sys.modules[name]
             raise

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from poolrl.config.schema import World
 from poolrl.errors import PoolrlError, UsageError, one_line
 from poolrl.spaces import VAST, without_vast
-from poolrl.tasks.base import StepResult, Task
+from poolrl.tasks.base import StepResult, Task, call_optional
 from poolrl.tasks.closing import closing
 from poolrl.tasks.factory import make
 from poolrl.tasks.permissions import blamed
@@ -230,10 +230,10 @@ class _Checker:
                 break
         if np.shares_memory(steps[-1].observation, task.observe()):
             self.refuse("step().observation shares memory with observe(); return new arrays")
-        diverged = task.diverged()
+        diverged = call_optional(task, "diverged")
         if np.shape(diverged) != (SIMULATIONS,) or np.asarray(diverged).dtype != np.bool_:
             self.refuse(f"diverged() must return {SIMULATIONS} bools: {_described(diverged)}")
-        mask = task.velocities()
+        mask = call_optional(task, "velocities")
         size = self.task.observation_space.shape
         if mask is not None and (np.shape(mask) != size or np.asarray(mask).dtype != np.bool_):
             self.refuse(f"velocities() must return an array of bools {size}: {_described(mask)}")

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from poolrl.config.schema import World
 from poolrl.errors import PoolrlError, one_line
-from poolrl.tasks.base import Task
+from poolrl.tasks.base import Task, call_optional
 from poolrl.tasks.permissions import USER_TASKS, blamed
 from poolrl.trusted_code import TrustedCode
 
@@ -25,11 +25,9 @@ def close(task: Task, world: World, *, code: TrustedCode = USER_TASKS) -> None:
         world: for the warning.
         code: holds the permissions to run users' code.
     """
-    if not callable(getattr(task, "close", None)):
-        return  # a user's attribute of this name
     try:
         with blamed(world, code=code):
-            task.close()
+            call_optional(task, "close")
     except PoolrlError as error:
         _warn(f"task: {world.id} could not be closed: {error}")
     except (Exception, SystemExit) as error:

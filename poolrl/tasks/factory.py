@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import sys
 from typing import Any
 
 from poolrl.config.schema import TaskSpec, World
@@ -55,7 +56,7 @@ def make(
         try:
             if world.randomize:
                 randomize = getattr(made, "randomize", None)
-                if randomize is None:
+                if not callable(randomize):
                     raise UsageError(
                         f"task.randomize: {world.id} has no MuJoCo model of poolrl's to draw"
                     )
@@ -86,7 +87,8 @@ def fingerprint(
         model_paths: maps the paths of models that have moved.
     """
     model = getattr(task, "model", None)
-    if model is None:
+    mujoco = sys.modules.get("mujoco")
+    if mujoco is None or not isinstance(model, mujoco.MjModel):  # or what a user calls a model
         return ""
     from poolrl.tasks.mujoco.asset_paths import sha256s_elsewhere
     from poolrl.tasks.mujoco.model import model_sha256

@@ -7,7 +7,9 @@ import math
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
+from numbers import Real
 from typing import Any
 
 import gymnasium
@@ -200,9 +202,13 @@ def _first(
     if limit:
         return _make(spec, limit, kwargs), limit
     # dm_control does not register its time limit.
-    with contextlib.closing(_make(spec, -1, kwargs)) as environment:
-        own = getattr(environment.unwrapped, "_step_limit", math.inf)
-    if not math.isfinite(own):
+    environment = _make(spec, -1, kwargs)
+    own = getattr(environment.unwrapped, "_step_limit", math.inf)
+    with contextlib.suppress(Exception):  # the owner of the task reports it
+        environment.close()
+    # Another package's environment may mean something else by this name.
+    own = float(own) if isinstance(own, Real) else math.inf
+    if not 0.0 < own < math.inf:
         raise UsageError(f"task.max_episode_steps: {spec.id} has no time limit of its own; set it")
     return _first(spec, math.ceil(own), kwargs)
 
@@ -221,7 +227,10 @@ def _make(spec: EnvSpec, limit: int, kwargs: dict[str, Any]) -> gymnasium.Env[An
                 if name not in named and not others:
                     raise unknown_argument(spec.id, name, named)
             environment = gymnasium.make(
-                spec, max_episode_steps=limit, disable_env_checker=True, **kwargs
+                # Not as keywords, which may be named like those of ``make``.
+                replace(spec, kwargs=spec.kwargs | kwargs),
+                max_episode_steps=limit,
+                disable_env_checker=True,
             )
     except UsageError:
         raise
