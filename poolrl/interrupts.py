@@ -37,6 +37,8 @@ FINISH_SECONDS = 5.0
 
 REACTION_SECONDS = 10.0
 """Timeout for a process to end after a request by one of its own threads; then it is killed."""
+REPEAT_SECONDS = 0.1
+"""Interval of the interruptions of a section whose time is over."""
 
 _Handler = Callable[[int, FrameType | None], Any] | int | None
 
@@ -191,22 +193,31 @@ class InterruptHandler:
         """A section that is left at any instruction when its time is over; requests to end the
         process do not interrupt it.
 
+        What goes on after an error, to close one thing after another, is interrupted again and
+        again.
+
         Args:
             seconds: timeout; there is none where the handlers are not installed.
 
         Raises:
             TooLong: the time is over.
         """
-        timer = threading.Timer(seconds, os.kill, (os.getpid(), WAKE_UP))
-        timer.daemon = True
+        over = threading.Event()
+
+        def wake_up() -> None:
+            pause = seconds
+            while not over.wait(pause):
+                os.kill(os.getpid(), WAKE_UP)
+                pause = REPEAT_SECONDS
+
         self._limit_ends = time.monotonic() + seconds
         if self._installed:
-            timer.start()
+            threading.Thread(target=wake_up, daemon=True).start()
         try:
             yield
         finally:
             self._limit_ends = None
-            timer.cancel()
+            over.set()
 
     def sleep(self, seconds: float) -> None:
         """Sleep until the time is over or the end of the process is requested.
@@ -237,7 +248,6 @@ class InterruptHandler:
 
     def _on_wake_up(self, number: int, frame: FrameType | None) -> None:
         if self._limit_ends is not None and time.monotonic() >= self._limit_ends:
-            self._limit_ends = None
             raise TooLong("not done in time")
         if not self._in_section:
             return

@@ -28,13 +28,17 @@ class ProcessState:
     """Lends the state of this process to the code of others.
 
     Its working directory is theirs while they run, and only then: a directory that they have
-    changed to is the working directory again the next time, as they expect it.
+    changed to is the working directory again the next time, as they expect it. Constructors start
+    where the import of their file ended, so that one can be called twice.
     """
 
     def __init__(self) -> None:
         self._depth = 0
-        # Where others have changed to, and from where: two open directories.
+        # Open directories: ours in a section; where others have changed to and from where; where
+        # an import has changed to and from where.
+        self._ours: int | None = None
         self._theirs: tuple[int, int] | None = None
+        self._start: tuple[int, int] | None = None
 
     @contextmanager
     def lent(self) -> Iterator[None]:
@@ -45,17 +49,37 @@ class ProcessState:
         handlers = {number: signal.getsignal(number) for number in OWN_SIGNALS}
         streams = sys.stdout, sys.stderr
         self._depth += 1
-        ours = self._enter()
+        self._ours = ours = self._enter()
         try:
             with output.reserved():
                 yield
         finally:
+            self._ours = None
             self._leave(ours)
             self._depth -= 1
             sys.stdout, sys.stderr = streams
             for number, handler in handlers.items():
                 if handler is not None and signal.getsignal(number) != handler:
                     signal.signal(number, handler)
+
+    def imported(self) -> None:
+        """Note, at the end of an import, where constructors start; within a section."""
+        if self._ours is None:
+            return
+        for directory in self._start or ():
+            os.close(directory)
+        here = _working_directory()
+        self._start = None if here is None else (here, os.dup(self._ours))
+
+    def before_constructor(self) -> None:
+        """Change to where constructors start; within a section."""
+        if self._ours is None:
+            return
+        directory = self._ours
+        if self._start is not None and _is_same(self._ours, self._start[1]):
+            directory = self._start[0]
+        with contextlib.suppress(OSError):
+            os.fchdir(directory)
 
     def _enter(self) -> int | None:
         """Change to their directory; return the open directory to come back to."""

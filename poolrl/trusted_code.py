@@ -206,6 +206,7 @@ class TrustedCode:
         try:
             with PROCESS_STATE.lent():
                 user_modules.fill(module, file, data, package)
+                PROCESS_STATE.imported()
         except BaseException:
             del sys.modules[name]
             raise

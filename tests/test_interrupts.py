@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import multiprocessing
 import os
@@ -121,8 +122,17 @@ def test_what_was_interrupted_is_interrupted_once(interrupts: InterruptHandler) 
 
 
 def test_a_limited_section_ends(interrupts: InterruptHandler) -> None:
+    closed = []
+
+    def close_all() -> None:
+        with contextlib.ExitStack() as stack:
+            for number in range(3):
+                stack.callback(time.sleep, LONG_SECONDS)
+                stack.callback(closed.append, number)
+
     with pytest.raises(TooLong), interrupts.limited(0.05):
-        time.sleep(LONG_SECONDS)
+        close_all()
+    assert closed == [2, 1, 0]
     with interrupts.limited(LONG_SECONDS):
         os.kill(os.getpid(), signal.SIGTERM)  # recorded
     with pytest.raises(Stopped):

@@ -98,3 +98,27 @@ def test_a_thread_changes_nothing(folder: Path) -> None:
     thread.start()
     thread.join()
     assert seen == [folder]
+
+
+def test_constructors_start_where_the_import_ended(folder: Path) -> None:
+    state = ProcessState()
+    (folder / "theirs" / "deep").mkdir()
+    with state.lent():
+        os.chdir("theirs")
+        state.imported()
+    for _ in range(2):
+        with state.lent():
+            state.before_constructor()
+            os.chdir("deep")
+            state.before_constructor()
+            os.chdir("deep")
+    with state.lent():
+        assert Path.cwd() == folder / "theirs" / "deep"
+    assert Path.cwd() == folder
+    state.before_constructor()  # outside of a section
+    assert Path.cwd() == folder
+    other = ProcessState()
+    with other.lent():
+        os.chdir("theirs")
+        other.before_constructor()
+        assert Path.cwd() == folder

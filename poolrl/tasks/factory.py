@@ -9,6 +9,7 @@ from typing import Any
 
 from poolrl.config.schema import TaskSpec, World
 from poolrl.errors import UsageError, one_line
+from poolrl.process_state import PROCESS_STATE
 from poolrl.tasks.base import Task
 from poolrl.tasks.closing import close
 from poolrl.tasks.model_paths import MODEL_PATHS, ModelPaths
@@ -150,6 +151,7 @@ def _instantiate(
     limit = world.max_episode_steps or default_limit
     if not limit:
         raise UsageError(f"task.max_episode_steps: {world.id} has no time limit of its own; set it")
+    PROCESS_STATE.before_constructor()
     try:
         return cls(num_simulations, max_episode_steps=limit, **kwargs)  # type: ignore[call-arg]
     except UsageError:

@@ -19,6 +19,7 @@ from gymnasium.envs.registration import EnvSpec
 from numpy.typing import NDArray
 
 from poolrl.errors import UsageError, one_line
+from poolrl.process_state import PROCESS_STATE
 from poolrl.spaces import ActionSpace, without_vast
 from poolrl.tasks.base import Ids, StepResult, Task
 from poolrl.tasks.gymnasium_ids import KEEP_STATE, arguments
@@ -226,6 +227,7 @@ def _make(spec: EnvSpec, limit: int, kwargs: dict[str, Any]) -> gymnasium.Env[An
             for name in kwargs:
                 if name not in named and not others:
                     raise unknown_argument(spec.id, name, named)
+            PROCESS_STATE.before_constructor()
             environment = gymnasium.make(
                 # Not as keywords, which may be named like those of ``make``.
                 replace(spec, kwargs=spec.kwargs | kwargs),

@@ -6,7 +6,7 @@ import math
 import statistics
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -123,8 +123,9 @@ class UnitComputation:
 
     def close(self) -> None:
         """Close the tasks that were made; another unit makes new ones."""
-        while self._tasks:
-            tasks.close(self._tasks.popitem()[1], self._spec.task)
+        with ExitStack() as stack:
+            while self._tasks:
+                stack.callback(tasks.close, self._tasks.popitem()[1], self._spec.task)
 
     def make_task(self, episodes: int) -> Task:
         """A task for a number of episodes.
