@@ -12,8 +12,6 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TextIO
 
 from poolrl.errors import Stopped
@@ -22,6 +20,9 @@ SUBSTITUTES = {"±": "+/-", "–": "-", "…": "...", "→": "->", "×": "x", "�
 """What is printed for a character that the encoding lacks; for others it is ``?``."""
 
 _ERRORS = "poolrl.output"
+
+_results: TextIO | None = None
+"""Standard output of this process, once it is reserved."""
 
 
 class _Descriptor(io.FileIO):
@@ -110,46 +111,38 @@ def may_fail() -> None:
         raw.may_fail = True
 
 
-@contextmanager
-def reserved() -> Iterator[None]:
-    """A section in which the code of others runs: what it prints goes to standard error, so that
-    standard output has the results of this command and nothing else.
+def reserve() -> None:
+    """Reserve standard output for the results of this command, before the code of others runs.
 
-    What C code, child processes and Python print later, from buffers or at the end of the process,
-    goes there too: file descriptor 1 is one of standard error from the first such section on. The
-    section has no effect where standard output was not replaced by ``protect``, or ``may_fail`` was
-    called: a worker prints no results.
+    What that prints goes to standard error from now on: from Python, C code and child processes,
+    also when it is written late, from buffers or by objects that are deleted. It has no effect
+    where standard output was not replaced by ``protect``, or ``may_fail`` was called: a worker
+    prints no results.
     """
+    global _results
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
-    if not isinstance(raw, _Descriptor) or raw.may_fail or sys.stderr is None:
-        yield
+    if _results is not None or not isinstance(raw, _Descriptor):
         return
-    results = sys.stdout
-    results.flush()
+    if raw.may_fail or sys.stderr is None:
+        return
+    sys.stdout.flush()
     if raw.fileno() == 1:
         raw.move()
-    sys.stdout = sys.stderr
-    try:
-        yield
-    finally:
-        sys.stdout = results
+    _results, sys.stdout = sys.stdout, sys.stderr
 
 
-def release() -> None:
-    """End the results of this command: what the code of others prints from now on, when its objects
-    are deleted or the process ends, goes to standard error if there was a section of ``reserved``.
-    """
-    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
-    if isinstance(raw, _Descriptor) and raw.fileno() != 1 and sys.stderr is not None:
-        sys.stdout = sys.stderr
+def results() -> TextIO:
+    """Return the stream for the results of this command."""
+    return sys.stdout if _results is None else _results
 
 
-def flush(stream: TextIO | None) -> None:
-    """Write what a stream, standard output, still holds.
+def flush() -> None:
+    """Write what standard output still holds.
 
     Raises:
         Stopped: as ``protect`` says.
     """
+    stream = results()
     if stream is not None and not stream.closed:
         stream.flush()
 
@@ -162,7 +155,7 @@ def json_text(encoded: bytes) -> str:
     """
     text = encoded.decode()
     try:
-        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+        text.encode(getattr(results(), "encoding", None) or "utf-8")
     except (UnicodeEncodeError, LookupError):
         # What is not ASCII can only be within strings.
         return "".join(c if c.isascii() else json.dumps(c)[1:-1] for c in text)

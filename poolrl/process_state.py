@@ -46,13 +46,13 @@ class ProcessState:
         if self._depth or threading.current_thread() is not threading.main_thread():
             yield
             return
+        output.reserve()
         handlers = {number: signal.getsignal(number) for number in OWN_SIGNALS}
         streams = sys.stdout, sys.stderr
         self._depth += 1
         self._ours = ours = self._enter()
         try:
-            with output.reserved():
-                yield
+            yield
         finally:
             self._ours = None
             self._leave(ours)

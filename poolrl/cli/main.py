@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -58,10 +57,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     threads.use_single_thread()
     output.protect()
-    results = sys.stdout
     code = _run(argv)
     try:
-        output.flush(results)
+        output.flush()
     except Stopped as stopped:
         return code or _say(stopped)
     return code
@@ -69,10 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     try:
-        try:
-            code = cli.main(None if argv is None else list(argv), standalone_mode=False)
-        finally:
-            output.release()
+        code = cli.main(None if argv is None else list(argv), standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
         return 130
     except click.ClickException as error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from poolrl.interrupts import stoppable
-from poolrl.output import json_text
+from poolrl.output import json_text, results
 
 if TYPE_CHECKING:
     from poolrl.tasks.listing import Description, Entry
@@ -38,7 +38,8 @@ def command(task_id: str | None, everything: bool, as_json: bool) -> None:
         text = _table(found)
         if not everything:
             text += f"\n\n--all lists what is adapted: {_families(listing.families())}"
-    click.echo(json_text(msgspec.json.encode(found)) if as_json else text)
+    shown = json_text(msgspec.json.encode(found)) if as_json else text
+    click.echo(shown, file=results())
 
 
 def _table(entries: list[Entry]) -> str:

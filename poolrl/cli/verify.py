@@ -10,6 +10,7 @@ import click
 
 from poolrl.cli.options import moved_option, pool_argument, trust_option
 from poolrl.interrupts import stoppable
+from poolrl.output import results
 
 if TYPE_CHECKING:
     from poolrl.monitoring.verify import VerifiedPool
@@ -69,7 +70,8 @@ def command(
             f"; set aside as damaged: {_count(aside, 'file')}"
             if (aside := verified.set_aside)
             else ""
-        )
+        ),
+        file=results(),
     )
     if number := len(verified.discrepancies) + len(different):
         raise IncompatiblePool(f"{pool}: {_count(number, 'difference')}")
@@ -130,7 +132,7 @@ def _recompute(pool: Pool, verified: VerifiedPool, chosen: list[UnitRecord]) -> 
 
 def _print(discrepancies: list[Discrepancy]) -> None:
     for discrepancy in discrepancies:
-        click.echo(str(discrepancy))
+        click.echo(str(discrepancy), file=results())
 
 
 def _count(number: int, noun: str) -> str:
