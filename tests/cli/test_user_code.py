@@ -104,10 +104,12 @@ def test_results_are_all_that_is_in_standard_output(tmp_path: Path) -> None:
     assert (said.returncode, said.stdout) == (2, "")
     said = poolrl("verify", "pool", "--task", task, "--all", cwd=tmp_path)
     assert said.stdout == "2 merges and 4 records checked, 4 units computed again\n"
+    assert "closed" in said.stderr
     submission = ["--dry-run", "--task", task, *SMALL]
     said = poolrl("submit", *submission, cwd=tmp_path)
     assert said.stdout.startswith("#!/usr/bin/env bash\n"), said.stderr
     assert "constructor" not in said.stdout
+    assert "closed" in said.stderr
 
 
 MOVING = """\
@@ -208,18 +210,25 @@ if os.environ.get("DEAF"):
         signal.signal(number, lambda *_: None)
 
 class Mine(World):
-    def __init__(self, seconds=0.01, slow=0.0, fails=0, hangs=0):
+    def __init__(self, seconds=0.01, fails=0, hangs=0):
         self.seconds, self.fails, self.hangs = seconds, fails, hangs
+        self.broken, self.steps = False, 0
         self.child = subprocess.Popen(["sleep", "300"], stdin=-3, stdout=-3, stderr=-3)
         with open("pids", "a") as file:
             file.write(f"{self.child.pid}\\n")
-        time.sleep(slow)
     def reset(self, seed=None, options=None):
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
         return super().reset(seed=seed)
     def step(self, action):
         if self.fails and "worker" in sys.argv:
             raise OSError("the simulator has crashed")
+        assert not self.broken
+        self.steps += 1
+        breaks = os.environ.get("BREAKS") and "worker" in sys.argv and self.steps == 7
+        if breaks and not os.path.exists("broken"):
+            open("broken", "w").close()
+            self.broken = True
+            raise MemoryError
         time.sleep(self.seconds)
         return super().step(action)
     def close(self):
@@ -274,19 +283,10 @@ def test_a_stop_reaches_a_task_with_handlers_and_closes_it(
     assert left(tmp_path) == []
 
 
-@pytest.mark.parametrize("command", ["run", "tasks"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_so_does_one_in_the_check(tmp_path: Path, command: str, number: signal.Signals) -> None:
+def test_so_does_one_in_the_check(tmp_path: Path, number: signal.Signals) -> None:
     task = write(tmp_path, HOLDING)
-    code = (
-        "\n\ngymnasium.register('Slow-v0', lambda **k: Mine(seconds=9, **k), max_episode_steps=9)"
-    )
-    with open(tmp_path / "mine.py", "a") as file:
-        file.write(code)
-    if command == "run":
-        run = start(tmp_path, "run", "--task", task, "--task-arg", "seconds=9", *SMALL, DEAF="yes")
-    else:
-        pytest.skip("a description makes no step")
+    run = start(tmp_path, "run", "--task", task, "--task-arg", "seconds=9", *SMALL, DEAF="yes")
     until(lambda: len(started(tmp_path)) >= 4)  # that with its own limit, and those of the check
     run.send_signal(number)
     said, _ = run.communicate(timeout=LIMIT)
@@ -305,3 +305,14 @@ def test_workers_that_fail_or_whose_task_hangs_close_it(tmp_path: Path, odd: str
     assert left(tmp_path) == []
     log = (tmp_path / "pool" / "logs" / "worker-000.log").read_text()
     assert ("the task was not closed within 5 s" in log) == (odd == "hangs")
+
+
+def test_what_failed_is_not_used_again(tmp_path: Path) -> None:
+    task = write(tmp_path, HOLDING)
+    options = [*SMALL, "--pool-count", "2", "--workers", "1"]
+    run = start(tmp_path, "run", "--task", task, *options, BREAKS="yes")
+    said, _ = run.communicate(timeout=LIMIT)
+    assert run.returncode == 0, said
+    assert (tmp_path / "broken").exists()
+    assert list(tmp_path.glob("pool/iterations/*/*.attempt-*.json"))
+    assert left(tmp_path) == []
