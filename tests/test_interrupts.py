@@ -48,9 +48,12 @@ def ignore(number: int, frame: object) -> None:
 def test_handlers_of_others_do_not_replace_it(
     interrupts: InterruptHandler, number: signal.Signals
 ) -> None:
-    signal.signal(number, ignore)
-    with pytest.raises(Stopped, match=number.name), interrupts.interruptible():
+    def work() -> None:
+        signal.signal(number, ignore)  # as in a constructor or a step
         send(number)
+
+    with pytest.raises(Stopped, match=number.name), interrupts.interruptible():
+        work()
 
 
 def test_others_see_their_own_handlers(interrupts: InterruptHandler) -> None:
