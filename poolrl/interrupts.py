@@ -84,8 +84,8 @@ class InterruptHandler:
         signal.signal = self._signal  # type: ignore[assignment]
         os.register_at_fork(
             # A signal that reaches the child before its own handlers are installed would be lost.
-            before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, self._handlers),
-            after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, self._handlers),
+            before=lambda: self._mask(signal.SIG_BLOCK),
+            after_in_parent=lambda: self._mask(signal.SIG_UNBLOCK),
             after_in_child=self._uninstall,
         )
         self._installed = True
@@ -113,9 +113,15 @@ class InterruptHandler:
         previous, self._others[number] = self._others[number], handler
         return previous
 
+    def _mask(self, how: signal.Sigmasks) -> None:
+        if signal.getsignal(WAKE_UP) == self._on_wake_up:
+            signal.pthread_sigmask(how, self._handlers)
+
     def _uninstall(self) -> None:
         """In the child process of a fork: leave the signals to others, so that it can be ended as
         any process."""
+        if signal.getsignal(WAKE_UP) != self._on_wake_up:  # another one was installed since
+            return
         signal.signal = _set_handler
         for number, handler in self._handlers.items():
             if signal.getsignal(number) == handler:
