@@ -54,9 +54,9 @@ class ProcessState:
         try:
             yield
         finally:
+            self._depth -= 1  # first: a signal may interrupt the rest
             self._ours = None
             self._leave(ours)
-            self._depth -= 1
             sys.stdout, sys.stderr = streams
             for number, handler in handlers.items():
                 if handler is not None and signal.getsignal(number) != handler:
