@@ -112,7 +112,7 @@ class GymnasiumTask(Task):
         """Close all environments, also where one of them fails.
 
         Raises:
-            Exception: the first error of an environment.
+            Exception: that of an environment, once all were tried.
         """
         with contextlib.ExitStack() as stack:
             while self._environments:
