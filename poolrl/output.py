@@ -12,6 +12,7 @@ import io
 import json
 import os
 import sys
+from typing import TextIO
 
 from poolrl.errors import Stopped
 
@@ -19,6 +20,9 @@ SUBSTITUTES = {"±": "+/-", "–": "-", "…": "...", "→": "->", "×": "x", "�
 """What is printed for a character that the encoding lacks; for others it is ``?``."""
 
 _ERRORS = "poolrl.output"
+
+_results: TextIO | None = None
+"""Standard output of this process, once it is reserved."""
 
 
 class _Descriptor(io.FileIO):
@@ -48,6 +52,15 @@ class _Descriptor(io.FileIO):
         except OSError as error:
             self._report(error)
             return memoryview(data).nbytes  # type: ignore[arg-type]
+
+    def move(self) -> None:
+        """Write to a copy of the descriptor from now on, and make the descriptor itself another one
+        of standard error."""
+        name, number = self.name, self.fileno()
+        copy = os.dup(number)
+        os.dup2(2, number)
+        super().__init__(copy, "w", closefd=False)
+        self.name = name
 
     def _report(self, error: OSError) -> None:
         if self._reported or self.name == "<stderr>":
@@ -98,14 +111,40 @@ def may_fail() -> None:
         raw.may_fail = True
 
 
+def reserve() -> None:
+    """Reserve standard output for the results of this command, before the code of others runs.
+
+    What that prints goes to standard error from now on: from Python, C code and child processes,
+    also when it is written late, from buffers or by objects that are deleted. It has no effect
+    where standard output was not replaced by ``protect``, or ``may_fail`` was called: a worker
+    prints no results.
+    """
+    global _results
+    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    if _results is not None or not isinstance(raw, _Descriptor):
+        return
+    if raw.may_fail or sys.stderr is None:
+        return
+    sys.stdout.flush()
+    if raw.fileno() == 1:
+        raw.move()
+    _results, sys.stdout = sys.stdout, sys.stderr
+
+
+def results() -> TextIO:
+    """Return the stream for the results of this command."""
+    return sys.stdout if _results is None else _results
+
+
 def flush() -> None:
     """Write what standard output still holds.
 
     Raises:
         Stopped: as ``protect`` says.
     """
-    if sys.stdout is not None and not sys.stdout.closed:
-        sys.stdout.flush()
+    stream = results()
+    if stream is not None and not stream.closed:
+        stream.flush()
 
 
 def json_text(encoded: bytes) -> str:
@@ -116,7 +155,7 @@ def json_text(encoded: bytes) -> str:
     """
     text = encoded.decode()
     try:
-        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+        text.encode(getattr(results(), "encoding", None) or "utf-8")
     except (UnicodeEncodeError, LookupError):
         # What is not ASCII can only be within strings.
         return "".join(c if c.isascii() else json.dumps(c)[1:-1] for c in text)

@@ -19,8 +19,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from poolrl import files
+from poolrl import files, user_modules
 from poolrl.errors import IncompatiblePool, PoolrlError, UsageError
+from poolrl.process_state import PROCESS_STATE
 
 
 def names_code(reference: str) -> bool:
@@ -187,8 +188,7 @@ class TrustedCode:
         """Run exactly the bytes that were hashed: neither a newer file nor a ``.pyc`` of it."""
         location = reference.rpartition(":")[0]
         if _is_path(location):
-            folder, package = str(file.parent), ""
-            name = f"poolrl_user_{hashlib.sha256(str(file).encode()).hexdigest()[:16]}"
+            name, folder, package = user_modules.module_name(file), str(file.parent), ""
         else:
             name, folder, package = location, str(Path.cwd()), location.rpartition(".")[0]
         if (name, digest) in self._modules:
@@ -198,15 +198,15 @@ class TrustedCode:
             if each not in sys.path:
                 sys.path.append(each)
         if package:
-            import_module(package)
-        module = ModuleType(name)
-        module.__file__ = str(file)
-        module.__package__ = name if file.name == "__init__.py" else package
-        if file.name == "__init__.py":
-            module.__path__ = [str(file.parent)]
-        sys.modules[name] = module
+            with PROCESS_STATE.lent():
+                import_module(package)
+        if _is_path(location):
+            user_modules.announce(name, file, digest)  # before it runs: it may start processes
+        module = sys.modules[name] = ModuleType(name)
         try:
-            exec(compile(data, str(file), "exec"), module.__dict__)
+            with PROCESS_STATE.lent():
+                user_modules.fill(module, file, data, package)
+                PROCESS_STATE.imported()
         except BaseException:
             del sys.modules[name]
             raise

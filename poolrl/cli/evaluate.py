@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from poolrl.cli.options import Argument, trust_option
-from poolrl.output import json_text
+from poolrl.interrupts import stoppable
+from poolrl.output import json_text, results
 
 if TYPE_CHECKING:
     from poolrl.agent import Agent
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 @click.option("--task-arg", "arguments", type=Argument(), multiple=True, help="Other than its own.")
 @click.option("--simulations", type=click.IntRange(min=1), default=64, help="Most side by side.")
 @trust_option
+@stoppable()
 def command(
     agent_or_pool: Path,
     episodes: int,
@@ -56,14 +58,15 @@ def command(
             agent, world, episodes, seed, deterministic=not stochastic, simulations=simulations
         )
     if as_json:
-        click.echo(json_text(msgspec.json.encode(summary)))
+        click.echo(json_text(msgspec.json.encode(summary)), file=results())
         return
     actions = "deterministic" if summary.deterministic else "sampled"
     click.echo(
         f"{agent.metadata.task}: mean return {summary.mean:.2f} "
         f"(95 % interval {summary.ci95_low:.2f} to {summary.ci95_high:.2f}, "
         f"standard deviation {summary.std:.2f}, {summary.min:.2f} to {summary.max:.2f}), "
-        f"{summary.episodes} episodes of {summary.mean_length:.1f} steps, {actions} actions"
+        f"{summary.episodes} episodes of {summary.mean_length:.1f} steps, {actions} actions",
+        file=results(),
     )
 
 

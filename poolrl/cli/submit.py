@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from poolrl.cli.pool_options import pool_options, settings_of
+from poolrl.interrupts import stoppable
 
 
 @click.command()
@@ -35,6 +36,7 @@ from poolrl.cli.pool_options import pool_options, settings_of
     "--before", multiple=True, metavar="LINE", help="A shell line to run first: module load …"
 )
 @click.option("--dry-run", is_flag=True, help="Print the batch script, and do nothing.")
+@stoppable()
 def command(
     limit: str | None,
     partition: str | None,

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from poolrl.output import json_text
+from poolrl.interrupts import stoppable
+from poolrl.output import json_text, results
 
 if TYPE_CHECKING:
     from poolrl.tasks.listing import Description, Entry
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 @click.argument("task_id", metavar="[ID]", required=False)
 @click.option("--all", "everything", is_flag=True, help="Those too that are adapted.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@stoppable()
 def command(task_id: str | None, everything: bool, as_json: bool) -> None:
     """List the tasks that there are, or describe one.
 
@@ -36,7 +38,8 @@ def command(task_id: str | None, everything: bool, as_json: bool) -> None:
         text = _table(found)
         if not everything:
             text += f"\n\n--all lists what is adapted: {_families(listing.families())}"
-    click.echo(json_text(msgspec.json.encode(found)) if as_json else text)
+    shown = json_text(msgspec.json.encode(found)) if as_json else text
+    click.echo(shown, file=results())
 
 
 def _table(entries: list[Entry]) -> str:

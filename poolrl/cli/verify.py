@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from poolrl.cli.options import moved_option, pool_argument, trust_option
+from poolrl.interrupts import stoppable
+from poolrl.output import results
 
 if TYPE_CHECKING:
     from poolrl.monitoring.verify import VerifiedPool
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 @click.option("--task", "task_id", metavar="ID", help="The pool's task, if it is a user's own.")
 @moved_option
 @trust_option
+@stoppable()
 def command(
     pool: Path,
     sample: int | None,
@@ -66,7 +70,8 @@ def command(
             f"; set aside as damaged: {_count(aside, 'file')}"
             if (aside := verified.set_aside)
             else ""
-        )
+        ),
+        file=results(),
     )
     if number := len(verified.discrepancies) + len(different):
         raise IncompatiblePool(f"{pool}: {_count(number, 'difference')}")
@@ -104,15 +109,17 @@ def _recompute(pool: Pool, verified: VerifiedPool, chosen: list[UnitRecord]) -> 
     from poolrl.report.console import make_console
     from poolrl.worker.recomputation import Recomputer
 
-    recomputer = Recomputer(pool)
-    if recomputer.warning is not None:
-        click.echo(f"warning: {recomputer.warning}", err=True)
     console = make_console(stderr=True)
     found: list[Discrepancy] = []
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeColumn()
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_interactive
-    ) as bar:
+    with (
+        closing(Recomputer(pool)) as recomputer,
+        Progress(
+            *columns, console=console, transient=True, disable=not console.is_interactive
+        ) as bar,
+    ):
+        if recomputer.warning is not None:
+            click.echo(f"warning: {recomputer.warning}", err=True)
         task = bar.add_task("", total=len(chosen))
         for record in chosen:
             bar.update(task, description=f"iteration {record.iteration} {record.unit.stem}")
@@ -125,7 +132,7 @@ def _recompute(pool: Pool, verified: VerifiedPool, chosen: list[UnitRecord]) -> 
 
 def _print(discrepancies: list[Discrepancy]) -> None:
     for discrepancy in discrepancies:
-        click.echo(str(discrepancy))
+        click.echo(str(discrepancy), file=results())
 
 
 def _count(number: int, noun: str) -> str:

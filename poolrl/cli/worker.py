@@ -64,7 +64,7 @@ def command(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     if attached:
         threading.Thread(target=_stop_at_end_of_stdin, args=(interrupts,), daemon=True).start()
-    pool = open_pool(pool_directory)
+    pool = open_pool(Path(os.path.abspath(pool_directory)))  # a task may change the directory
     tasks.permit(pool.spec.task, task_id, trust=trust)
     tasks.move_model(pool.spec.task, dict(arguments))
     given = {name: value for name, value in options.items() if value is not None}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -49,6 +50,7 @@ def run_array_worker(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout
     )
     start = time.time()
+    root = Path(os.path.abspath(root))  # a task may change the directory
     environment = detect()
     log.info("worker on %s: %s", _describe(environment), root)
     pool, run = make_or_open_pool(config_file, root, overrides, from_agent, trust=trust)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -149,21 +150,21 @@ def _with_hashes(spec: Spec, first: _FirstAgent | None, existing: Pool | None) -
     expected = spec.task
     if existing is not None and existing.spec.task.id == spec.task.id:
         expected = replace(expected, model_sha256=existing.spec.task.model_sha256)
-    computation = UnitComputation(replace(spec, task=expected), pool=existing)
-    fingerprint = computation.model_sha256
-    if spec.task.model_sha256 not in ("", fingerprint):
-        raise UsageError(
-            f"task.model_sha256: {spec.task.model_sha256}, but the model that {spec.task.id} has "
-            f"here is {fingerprint}"
-        )
-    spec = replace(spec, task=replace(spec.task, model_sha256=fingerprint))
-    computation.initial_agent()  # the network suits the task
-    if first is None:
-        return spec
-    try:
-        computation.check_first(first.agent)
-    except UsageError as error:
-        raise UsageError(f"--from-agent {first.path}: {error}") from error
+    with closing(UnitComputation(replace(spec, task=expected), pool=existing)) as computation:
+        fingerprint = computation.model_sha256
+        if spec.task.model_sha256 not in ("", fingerprint):
+            raise UsageError(
+                f"task.model_sha256: {spec.task.model_sha256}, but the model that {spec.task.id} "
+                f"has here is {fingerprint}"
+            )
+        spec = replace(spec, task=replace(spec.task, model_sha256=fingerprint))
+        computation.initial_agent()  # the network suits the task
+        if first is None:
+            return spec
+        try:
+            computation.check_first(first.agent)
+        except UsageError as error:
+            raise UsageError(f"--from-agent {first.path}: {error}") from error
     return replace(spec, initial_agent_sha256=hashlib.sha256(first.data).hexdigest())
 
 
@@ -205,9 +206,10 @@ def _is_model(existing: Pool, path: str) -> bool:
     own = existing.spec.task
     moved = ModelPaths()
     moved.move(str(own.kwargs["xml_file"]), path)
-    made = tasks.make(own, 1, model_paths=moved)
+    with tasks.closing(tasks.make(own, 1, model_paths=moved), own) as made:
+        sha256 = tasks.fingerprint(made, own, model_paths=moved)
     try:
-        existing.model_difference(tasks.fingerprint(made, own, model_paths=moved))
+        existing.model_difference(sha256)
     except IncompatiblePool:
         return False
     return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -48,9 +49,13 @@ def run_pool(
         UsageError: an input is wrong.
         IncompatiblePool: the directory holds a pool of another specification.
         PoolrlError: no worker is left.
+        Stopped: the end was requested; the workers have ended.
     """
     console = make_console()
-    pool, run = make_or_open_pool(config_file, root, overrides, from_agent, trust=trust)
+    interrupts = InterruptHandler()
+    interrupts.install()
+    with interrupts.interruptible():
+        pool, run = make_or_open_pool(config_file, root, overrides, from_agent, trust=trust)
     num_workers = min(run.workers or usable_cores(), pool.spec.pool.count)
     deadline = time.time() + run.time_budget if run.time_budget else None
     stop_criteria = StopCriteria(run.iterations, run.target_return, deadline)
@@ -67,9 +72,7 @@ def run_pool(
     arguments = _worker_arguments(root, run, deadline)
     arguments += task_arguments(pool.spec, overrides)
     workers = LocalWorkers(arguments, pool.layout.logs, pool.store)
-    interrupts = InterruptHandler()
     interrupts.before_forced_exit = workers.kill
-    interrupts.install()
     try:
         workers.start(num_workers)
         with RunProgress(history, run.iterations, deadline, console) as progress:
@@ -97,7 +100,8 @@ def run_pool(
 
 
 def _worker_arguments(root: Path, run: RunOptions, deadline: float | None) -> list[str]:
-    arguments = ["--pool-directory", str(root), "--run-options", encode(run)]
+    # Absolute, since a task may change the directory while a thread writes the heartbeat.
+    arguments = ["--pool-directory", os.path.abspath(root), "--run-options", encode(run)]
     if deadline is not None:
         arguments += ["--deadline", str(deadline)]
     return arguments

@@ -20,6 +20,7 @@ from poolrl.import_path import python_command
 from poolrl.launch import slurm
 from poolrl.launch.pool_setup import task_arguments, validate
 from poolrl.launch.requeue import AT_LIMIT
+from poolrl.output import results
 from poolrl.pool.directory import Pool, make_pool
 from poolrl.pool.stop_criteria import is_last
 from poolrl.records.records import Submission
@@ -118,16 +119,17 @@ def submit_pool(
     tasks = request.tasks or spec.pool.count
     text = script(root, request, tasks, task_arguments(spec, overrides))
     if dry_run:
-        click.echo(text, nl=False)
+        click.echo(text, nl=False, file=results())
         return
     _check_file_system(root)
     pool = make_pool(root, spec, run, data)
     if _is_over(pool):
-        click.echo(f"{root}: finished; --iterations extends it beyond {run.iterations}")
+        finished = f"{root}: finished; --iterations extends it beyond {run.iterations}"
+        click.echo(finished, file=results())
         return
     pool.store.replace(pool.layout.script, text.encode())
     jobs = _submit(pool, text, request, tasks)
-    click.echo(_summary(root, jobs, tasks))
+    click.echo(_summary(root, jobs, tasks), file=results())
 
 
 def script(root: Path, request: Request, tasks: int, arguments: Sequence[str] = ()) -> str:

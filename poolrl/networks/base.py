@@ -83,8 +83,9 @@ class Network(ABC):
         """Whether the network carries a state from step to step."""
         return bool(self.initial_state(1))
 
-    def changed(self) -> None:
-        """Called when parameters have changed; a network may keep what follows from them."""
+    def changed(self) -> None:  # noqa: B027 (most networks keep nothing)
+        """Called when parameters have changed: what a network keeps that follows from them is no
+        longer right."""
 
     def initial_state(self, n: int) -> State:
         """The memory at the start of n episodes; empty for feed-forward networks."""

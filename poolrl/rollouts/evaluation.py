@@ -127,8 +127,26 @@ def evaluate_agent(
         UsageError: the world's task is unknown, or its spaces are not the agent's.
         Divergence: a return is not finite, or a simulation became unstable.
     """
+    with tasks.closing(tasks.make(world, min(episodes, simulations)), world) as task:
+        _refuse_other_spaces(agent, task)
+        try_task(task, world)
+        streams = Streams(seed)
+        results = evaluate(
+            agent.policy,
+            task,
+            streams.generators(Purpose.EVALUATE_RESET, 0, episodes),
+            None if deterministic else streams.generator(Purpose.EVALUATE_ACTION),
+        )
+    return summarize(results.returns, results.lengths, deterministic=deterministic)
+
+
+def _refuse_other_spaces(agent: Agent, task: Task) -> None:
+    """Refuse a task whose spaces are not the agent's.
+
+    Raises:
+        UsageError: names the space.
+    """
     metadata = agent.metadata
-    task = tasks.make(world, min(episodes, simulations))
     fits = {
         "observation_space": metadata.observation_space == SpaceSpec.of(task.observation_space),
         "action_space": metadata.action_space.is_earlier_form_of(
@@ -139,12 +157,3 @@ def evaluate_agent(
     for name, fit in fits.items():
         if not fit:
             raise UsageError(f"the agent's {name} is not that of {metadata.task} here")
-    try_task(task, world)
-    streams = Streams(seed)
-    results = evaluate(
-        agent.policy,
-        task,
-        streams.generators(Purpose.EVALUATE_RESET, 0, episodes),
-        None if deterministic else streams.generator(Purpose.EVALUATE_ACTION),
-    )
-    return summarize(results.returns, results.lengths, deterministic=deterministic)

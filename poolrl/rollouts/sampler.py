@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from poolrl.errors import Divergence
 from poolrl.networks.base import State
 from poolrl.networks.policy import PolicyOutput
-from poolrl.tasks.base import Task
+from poolrl.tasks.base import Task, call_optional
 
 F64 = NDArray[np.float64]
 
@@ -147,7 +147,7 @@ class Sampler:
             count += 1
             if count == limit:
                 break
-        if task.diverged()[self._valid].any():
+        if call_optional(task, "diverged")[self._valid].any():
             raise Divergence("the simulation became unstable")
 
     def pop_episodes(self) -> Episodes:
@@ -159,7 +159,7 @@ class Sampler:
 
     def _end_episodes(self, ids: NDArray[np.intp]) -> None:
         """Record the episodes that have ended in these simulations, and start the next ones."""
-        if self._task.diverged()[ids].any():
+        if call_optional(self._task, "diverged")[ids].any():
             raise Divergence("the simulation became unstable")
         columns = (self._episode, self._return, self._length)
         for number, total, length in zip(*(c[ids].tolist() for c in columns), strict=True):

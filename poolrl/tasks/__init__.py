@@ -1,6 +1,7 @@
 """Tasks: batches of simulations, created by id."""
 
 from poolrl.tasks.base import StepResult, Task
+from poolrl.tasks.closing import close, closing
 from poolrl.tasks.factory import fingerprint, make
 from poolrl.tasks.model_paths import (
     move_model,
@@ -20,6 +21,8 @@ __all__ = [
     "TaskVectorEnv",
     "absolute",
     "blamed",
+    "close",
+    "closing",
     "fingerprint",
     "make",
     "make_vec",

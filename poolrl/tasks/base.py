@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Box
@@ -109,3 +109,21 @@ class Task(ABC):
     def diverged(self) -> NDArray[np.bool_]:
         """Return which simulations became unstable since their last reset, (num_simulations,)."""
         return np.zeros(self.num_simulations, dtype=np.bool_)
+
+    def close(self) -> None:  # noqa: B027  (most tasks hold nothing)
+        """Release what the task holds: child processes, connections, licences. Nothing else is
+        called afterwards, except ``close`` again, which must have no effect."""
+
+
+def call_optional(
+    task: Task, name: Literal["info", "reset_info", "velocities", "diverged", "close"]
+) -> Any:
+    """Call an optional method of a task; that of ``Task`` where an attribute has its name, as
+    ``self.velocities = np.zeros(…)`` in a user's constructor.
+
+    Args:
+        task: any.
+        name: of the method.
+    """
+    method = getattr(task, name)
+    return method() if callable(method) else getattr(Task, name)(task)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -13,7 +14,8 @@ from numpy.typing import NDArray
 from poolrl.config.schema import World
 from poolrl.errors import PoolrlError, UsageError, one_line
 from poolrl.spaces import VAST, without_vast
-from poolrl.tasks.base import StepResult, Task
+from poolrl.tasks.base import StepResult, Task, call_optional
+from poolrl.tasks.closing import closing
 from poolrl.tasks.factory import make
 from poolrl.tasks.permissions import blamed
 from poolrl.tasks.registry import REGISTRY
@@ -31,7 +33,7 @@ def check(make_task: MakeTask, name: str) -> None:
     """Run a few short episodes, and check everything that the task returns.
 
     Args:
-        make_task: creates the task.
+        make_task: creates the task; who passes it closes what it creates.
         name: of the task, for errors.
 
     Raises:
@@ -58,12 +60,15 @@ def check_task(world: World) -> None:
         source_sha256=world.source_sha256,
     )
 
-    def make_short(num_simulations: int, limit: int) -> Task:
-        return make(msgspec.structs.replace(plain, max_episode_steps=limit), num_simulations)
-
-    _refuse_dead_actuators(make(world, 1), name)  # with its own time limit
+    with closing(make(world, 1), world) as task:  # with its own time limit
+        _refuse_dead_actuators(task, name)
     try:
-        with blamed(world):
+        with contextlib.ExitStack() as stack, blamed(world):
+
+            def make_short(num_simulations: int, limit: int) -> Task:
+                short = msgspec.structs.replace(plain, max_episode_steps=limit)
+                return stack.enter_context(closing(make(short, num_simulations), world))
+
             check(make_short, name)
     except PoolrlError:
         raise
@@ -230,10 +235,10 @@ class _Checker:
                 break
         if np.shares_memory(steps[-1].observation, task.observe()):
             self.refuse("step().observation shares memory with observe(); return new arrays")
-        diverged = task.diverged()
+        diverged = call_optional(task, "diverged")
         if np.shape(diverged) != (SIMULATIONS,) or np.asarray(diverged).dtype != np.bool_:
             self.refuse(f"diverged() must return {SIMULATIONS} bools: {_described(diverged)}")
-        mask = task.velocities()
+        mask = call_optional(task, "velocities")
         size = self.task.observation_space.shape
         if mask is not None and (np.shape(mask) != size or np.asarray(mask).dtype != np.bool_):
             self.refuse(f"velocities() must return an array of bools {size}: {_described(mask)}")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import inspect
 import os
+import sys
 from typing import Any
 
 from poolrl.config.schema import TaskSpec, World
 from poolrl.errors import UsageError, one_line
+from poolrl.process_state import PROCESS_STATE
 from poolrl.tasks.base import Task
+from poolrl.tasks.closing import close
 from poolrl.tasks.model_paths import MODEL_PATHS, ModelPaths
 from poolrl.tasks.permissions import USER_TASKS, blamed, needs_permission, permitted
 from poolrl.tasks.registry import (
@@ -45,18 +48,25 @@ def make(
 
     Raises:
         UsageError: the id, a keyword, or the type of a value is wrong, or a package is missing.
+
+    Returns:
+        The task, which the caller closes.
     """
     world = World(id=task, **{"exact_spaces": True, **fields}) if isinstance(task, str) else task
     with blamed(world, code=code):
         made = _make_plain(world, num_simulations, code, model_paths)
-        if world.randomize:
-            randomize = getattr(made, "randomize", None)
-            if randomize is None:
-                raise UsageError(
-                    f"task.randomize: {world.id} has no MuJoCo model of poolrl's to draw"
-                )
-            randomize(world.randomize)
-        return with_variants(made, world)
+        try:
+            if world.randomize:
+                randomize = getattr(made, "randomize", None)
+                if not callable(randomize):
+                    raise UsageError(
+                        f"task.randomize: {world.id} has no MuJoCo model of poolrl's to draw"
+                    )
+                randomize(world.randomize)
+            return with_variants(made, world)
+        except BaseException:
+            close(made, world, code=code)
+            raise
 
 
 def fingerprint(
@@ -79,7 +89,8 @@ def fingerprint(
         model_paths: maps the paths of models that have moved.
     """
     model = getattr(task, "model", None)
-    if model is None:
+    mujoco = sys.modules.get("mujoco")
+    if mujoco is None or not isinstance(model, mujoco.MjModel):  # or what a user calls a model
         return ""
     from poolrl.tasks.mujoco.asset_paths import sha256s_elsewhere
     from poolrl.tasks.mujoco.model import model_sha256
@@ -142,6 +153,7 @@ def _instantiate(
     limit = world.max_episode_steps or default_limit
     if not limit:
         raise no_time_limit(world.id)
+    PROCESS_STATE.before_constructor()
     try:
         return cls(num_simulations, max_episode_steps=limit, **kwargs)  # type: ignore[call-arg]
     except UsageError:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sys
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
+from numbers import Real
 from typing import Any
 
 import gymnasium
@@ -18,6 +21,7 @@ from numpy.typing import NDArray
 
 from poolrl.errors import UsageError, one_line
 from poolrl.own_actions import ActionConverter, OwnActions
+from poolrl.process_state import PROCESS_STATE
 from poolrl.spaces import ActionSpace, without_vast
 from poolrl.tasks.base import Ids, StepResult, Task
 from poolrl.tasks.gymnasium_ids import KEEP_STATE, arguments
@@ -62,16 +66,22 @@ class GymnasiumTask(Task):
         self.max_episode_steps = limit
         self._spec = spec
         self._recreate = str(spec.entry_point).startswith(KEEP_STATE)
-        others = (_make(spec, limit, self._kwargs) for _ in range(num_simulations - 1))
-        self._environments = [first, *others]
-        self._inner = first.observation_space
-        self.observation_space = observation_space(self._inner, spec.id)
-        self.own_action_space = first.action_space
-        self.action_space = action_space(first.action_space, spec.id)
-        self._convert = ActionConverter(OwnActions.of(first.action_space))
-        self._exact = exact_spaces
-        values = ExactValues if exact_spaces else LenientValues
-        self._values = values(type(first.unwrapped).__qualname__, self._inner)
+        self._environments = [first]
+        try:
+            for _ in range(num_simulations - 1):
+                self._environments.append(_make(spec, limit, self._kwargs))
+            self._inner = first.observation_space
+            self.observation_space = observation_space(self._inner, spec.id)
+            self.own_action_space = first.action_space
+            self.action_space = action_space(first.action_space, spec.id)
+            self._convert = ActionConverter(OwnActions.of(first.action_space))
+            self._exact = exact_spaces
+            values = ExactValues if exact_spaces else LenientValues
+            self._values = values(type(first.unwrapped).__qualname__, self._inner)
+        except BaseException:
+            with contextlib.suppress(Exception):  # the first error matters
+                self.close()
+            raise
         self._observation = np.zeros((num_simulations, self.observation_space.shape[0]))
         self._diverged = np.zeros(num_simulations, np.bool_)
 
@@ -112,6 +122,16 @@ class GymnasiumTask(Task):
 
     def diverged(self) -> NDArray[np.bool_]:
         return self._diverged.copy()
+
+    def close(self) -> None:
+        """Close all environments, also where one of them fails.
+
+        Raises:
+            Exception: that of an environment, once all were tried.
+        """
+        with contextlib.ExitStack() as stack:
+            while self._environments:
+                stack.callback(self._environments.pop().close)
 
     @property
     def environment(self) -> gymnasium.Env[Any, Any]:
@@ -204,8 +224,13 @@ def _first(
     if limit:
         return _make(spec, limit, kwargs), limit
     # dm_control does not register its time limit.
-    own = getattr(_make(spec, -1, kwargs).unwrapped, "_step_limit", math.inf)
-    if not math.isfinite(own):
+    environment = _make(spec, -1, kwargs)
+    own = getattr(environment.unwrapped, "_step_limit", math.inf)
+    with contextlib.suppress(Exception):  # the owner of the task reports it
+        environment.close()
+    # Another package's environment may mean something else by this name.
+    own = float(own) if isinstance(own, Real) else math.inf
+    if not 0.0 < own < math.inf:
         raise no_time_limit(spec.id)
     return _first(spec, math.ceil(own), kwargs)
 
@@ -223,8 +248,12 @@ def _make(spec: EnvSpec, limit: int, kwargs: dict[str, Any]) -> gymnasium.Env[An
             for name in kwargs:
                 if name not in named and not others:
                     raise unknown_argument(spec.id, name, named)
+            PROCESS_STATE.before_constructor()
             environment = gymnasium.make(
-                spec, max_episode_steps=limit, disable_env_checker=True, **kwargs
+                # Not as keywords, which may be named like those of ``make``.
+                replace(spec, kwargs=spec.kwargs | kwargs),
+                max_episode_steps=limit,
+                disable_env_checker=True,
             )
     except UsageError:
         raise

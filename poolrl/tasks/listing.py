@@ -16,8 +16,10 @@ from msgspec.structs import replace
 
 from poolrl.config.schema import World
 from poolrl.errors import UsageError
+from poolrl.process_state import PROCESS_STATE
 from poolrl.spaces import ActionSpace, without_vast
 from poolrl.tasks.base import Task
+from poolrl.tasks.closing import closing
 from poolrl.tasks.factory import make
 from poolrl.tasks.gymnasium_ids import (
     PACKAGES,
@@ -84,6 +86,7 @@ def entries(*, everything: bool = False) -> list[Entry]:
             continue
         size = task.observation_space.shape[0]
         action = short(task.action_space)
+        task.close()
         found.append(Entry(task_id, "native", size, action, limit))
     return found + _adapted() if everything else found
 
@@ -114,7 +117,8 @@ def describe(world: World) -> Description:
     if isinstance(entry, type) and issubclass(entry, Task):
         parameters, documented = keyword_arguments(entry), entry
     else:
-        spec = environment_spec(world.id, entry)
+        with blamed(world):  # the package of an id may be imported
+            spec = environment_spec(world.id, entry)
         creator: Any = spec.entry_point
         if isinstance(creator, str):
             creator = load_env_creator(creator)
@@ -125,16 +129,17 @@ def describe(world: World) -> Description:
             for name, p in arguments(spec)[0].items()
             if name != "render_mode"
         }
-    task, limit = _made(world)
-    return Description(
-        id=world.id,
-        origin=origin,
-        summary=_summary(documented),
-        observation=_long(task.observation_space),
-        action=_long(task.action_space),
-        max_episode_steps=limit,
-        arguments={name: _argument(p) for name, p in parameters.items()},
-    )
+    made, limit = _made(world)
+    with closing(made, world) as task, blamed(world):
+        return Description(
+            id=world.id,
+            origin=origin,
+            summary=_summary(documented),
+            observation=_long(task.observation_space),
+            action=_long(task.action_space),
+            max_episode_steps=limit,
+            arguments={name: _argument(p) for name, p in parameters.items()},
+        )
 
 
 def _made(world: World) -> tuple[Task, int | None]:
@@ -175,9 +180,10 @@ def _numbers(values: Iterable[Any]) -> str:
 
 
 def _adapted() -> list[Entry]:
-    for package in PACKAGES:
-        if _is_installed(package):
-            import_package(package.prefixes[0])
+    with PROCESS_STATE.lent():
+        for package in PACKAGES:
+            if _is_installed(package):
+                import_package(package.prefixes[0])
     found = []
     for task_id, spec in gymnasium.registry.items():
         # Ids of removed environments are registered with a function that raises.

@@ -18,6 +18,7 @@ import msgspec
 from poolrl import files
 from poolrl.config.schema import World
 from poolrl.errors import UsageError
+from poolrl.process_state import PROCESS_STATE
 from poolrl.tasks.base import Task
 from poolrl.tasks.registry import REGISTRY
 from poolrl.trusted_code import PermittedCode, TrustedCode, absolute, names_code, sha256
@@ -122,9 +123,8 @@ def permitted(world: World, *, code: TrustedCode = USER_TASKS) -> PermittedCode:
 
 @contextmanager
 def blamed(world: World, *, code: TrustedCode = USER_TASKS) -> Iterator[None]:
-    """Convert an exception in a user's code into one line with its file and line number.
-
-    It has no effect for worlds without a user's code.
+    """Run the code of others, unless the world is one of poolrl's own: convert an exception in a
+    user's code into one line with its file and line number, and lend the state of this process.
 
     Args:
         world: the world that runs.
@@ -133,7 +133,10 @@ def blamed(world: World, *, code: TrustedCode = USER_TASKS) -> Iterator[None]:
     Raises:
         UsageError: names file and line.
     """
-    with code.blamed(world.id):
+    if world.id in REGISTRY:
+        yield
+        return
+    with code.blamed(world.id), PROCESS_STATE.lent():
         yield
 
 

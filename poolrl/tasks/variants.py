@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from poolrl.config.schema import World
 from poolrl.errors import UsageError
 from poolrl.own_actions import OwnActions
-from poolrl.tasks.base import Ids, Info, StepResult, Task
+from poolrl.tasks.base import Ids, Info, StepResult, Task, call_optional
 from poolrl.tasks.gymnasium_task import GymnasiumTask
 
 
@@ -77,19 +77,26 @@ class _Variant(Task):
         return self.task.step(action, ids)
 
     def info(self) -> Info:
-        return self.task.info()
+        result: Info = call_optional(self.task, "info")
+        return result
 
     def reset_info(self) -> Info:
-        return self.task.reset_info()
+        result: Info = call_optional(self.task, "reset_info")
+        return result
 
     def velocities(self) -> NDArray[np.bool_] | None:
-        return self.task.velocities()
+        result: NDArray[np.bool_] | None = call_optional(self.task, "velocities")
+        return result
 
     def senses(self) -> dict[str, NDArray[np.bool_]]:
         return self.task.senses()
 
     def diverged(self) -> NDArray[np.bool_]:
-        return self.task.diverged()
+        result: NDArray[np.bool_] = call_optional(self.task, "diverged")
+        return result
+
+    def close(self) -> None:
+        call_optional(self.task, "close")
 
 
 class ActionRepeat(_Variant):
@@ -143,7 +150,7 @@ class MaskedVelocities(_Variant):
 
     def __init__(self, task: Task, name: str) -> None:
         super().__init__(task)
-        velocities = task.velocities()
+        velocities = call_optional(task, "velocities")
         if velocities is None or velocities.all():
             known = "does not say which of its observations are velocities"
             what = known if velocities is None else "observes nothing but velocities"

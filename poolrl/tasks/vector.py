@@ -12,7 +12,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from poolrl.tasks.base import Info, Task
+from poolrl.tasks.base import Info, Task, call_optional
 from poolrl.tasks.factory import make
 
 Array = NDArray[Any]
@@ -138,7 +138,7 @@ class TaskVectorEnv(VectorEnv[Array, Array, Array]):
 
         ids = np.flatnonzero(~waiting) if waiting.any() else None
         observation, reward, terminated, truncated = self.task.step(actions, ids)
-        info = self.task.info()
+        info = call_optional(self.task, "info")
         final: dict[str, Any] = {}
         self._ended = terminated | truncated
         resetting = waiting
@@ -178,6 +178,10 @@ class TaskVectorEnv(VectorEnv[Array, Array, Array]):
                 raise ValueError(f"{name}: expected the shape {own.shape}, got {np.shape(given)}")
         self.task.move(qpos, qvel)
 
+    def close_extras(self, **kwargs: Any) -> None:
+        """Close the task; called once, by ``close``."""
+        call_optional(self.task, "close")
+
     def _reset_mask(self, options: dict[str, Any]) -> Mask:
         mask = options.get("reset_mask")
         if mask is None:
@@ -196,7 +200,8 @@ class TaskVectorEnv(VectorEnv[Array, Array, Array]):
         self.task.reset(ids, [self._generator(i) for i in ids.tolist()])
         self._started |= mask
         self._ended = self._ended & ~mask
-        return self.task.reset_info()
+        info: Info = call_optional(self.task, "reset_info")
+        return info
 
     def _generator(self, i: int) -> np.random.Generator:
         generator = self._generators[i]

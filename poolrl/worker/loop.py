@@ -75,9 +75,13 @@ class Worker:
         self._claims = claims or Claims(pool.store, pool.spec.pool.lease_duration, clock)
         self._timer = PhaseTimer(clock)
         computation = UnitComputation(pool.spec, self._timer, pool=pool)
-        if (difference := pool.model_difference(computation.model_sha256)) is not None:
-            log.warning("%s", difference)
-        prepare(pool.spec.learner)
+        try:
+            if (difference := pool.model_difference(computation.model_sha256)) is not None:
+                log.warning("%s", difference)
+            prepare(pool.spec.learner)
+        except BaseException:
+            computation.close()
+            raise
         self.info = describe_worker(pool)
         self._deposit_store = pool.deposit_store()
         self._runner = UnitRunner(
@@ -93,7 +97,7 @@ class Worker:
         self._random = random.Random()
 
     def run(self) -> MergeRecord:
-        """Work until the pool is over.
+        """Work until the pool is over, and then close the task.
 
         Returns:
             The last merge.
@@ -118,6 +122,7 @@ class Worker:
         finally:
             self._claims.forget()
             self._watchdog.end()
+            self._runner.close_tasks()
 
     def _next_merge(self, number: int, previous: MergeRecord | None) -> MergeRecord | None:
         """Work on an iteration, and run the hooks after its merge."""

@@ -33,8 +33,16 @@ class Recomputer:
         self._pool = pool
         self._deposit_store = pool.deposit_store()
         self._computation = UnitComputation(pool.spec, pool=pool)
-        self.warning = pool.model_difference(self._computation.model_sha256)
-        prepare(pool.spec.learner)
+        try:
+            self.warning = pool.model_difference(self._computation.model_sha256)
+            prepare(pool.spec.learner)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the tasks that were made."""
+        self._computation.close()
 
     def differences(self, record: UnitRecord, start: MergeRecord | None) -> list[Discrepancy]:
         """Differences between a unit's record and the result here.

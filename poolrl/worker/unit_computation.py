@@ -6,7 +6,7 @@ import math
 import statistics
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -114,9 +114,19 @@ class UnitComputation:
         self._timer = timer or PhaseTimer()
         self._tasks: dict[int, Task] = {}
         self._task = self.make_task(1)
-        self._action_space = _action_space(self._task, pool)
-        self.model_sha256 = tasks.fingerprint(self._task, spec.task)
-        try_task(self._task, spec.task)
+        try:
+            self._action_space = _action_space(self._task, pool)
+            self.model_sha256 = tasks.fingerprint(self._task, spec.task)
+            try_task(self._task, spec.task)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the tasks that were made; another unit makes new ones."""
+        with ExitStack() as stack:
+            while self._tasks:
+                stack.callback(tasks.close, self._tasks.popitem()[1], self._spec.task)
 
     def make_task(self, episodes: int) -> Task:
         """A task for a number of episodes.

@@ -26,6 +26,9 @@ MAX_CONSECUTIVE_FAILURES = 3
 """Units in a row that may fail for reasons of this worker before it ends: a machine without memory
 must not use up the attempts of every unit."""
 
+CLOSE_SECONDS = 5.0
+"""Timeout for a task to close."""
+
 
 class UnitRunner:
     """Runs units that its worker has claimed, and publishes what comes of them.
@@ -115,6 +118,14 @@ class UnitRunner:
         """Publish an attempt for a unit whose claim was taken over from a silent worker."""
         self._publish_attempt(unit, "the worker that had claimed it fell silent", "")
 
+    def close_tasks(self) -> None:
+        """Close the tasks, in a limited time: they are a user's, and a stop may be under way."""
+        try:
+            with self._interrupts.limited(CLOSE_SECONDS):
+                self._computation.close()
+        except TooLong:
+            log.warning("the task was not closed within %g s", CLOSE_SECONDS)
+
     # Computation
 
     def _compute(self, unit: Unit, previous: MergeRecord | None) -> Result | None:
@@ -128,6 +139,7 @@ class UnitRunner:
             raise
         except (Exception, TooLong) as error:
             self._timer.discard()
+            self.close_tasks()  # what failed, or was left within a step, may be unusable
             self._record_failure(unit, error)
             return None
         self._consecutive_failures = 0

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from unittest import mock
 
 from poolrl.cli.main import main
-from poolrl.interrupts import SIGNALS
+from poolrl.interrupts import SIGNALS, WAKE_UP
 from poolrl.tasks.model_paths import MODEL_PATHS
 from tests.conftest import TINY, as_options
 from tests.helpers.waiting import TIMEOUT_SECONDS
@@ -68,13 +68,16 @@ def settings(**overrides: object) -> list[str]:
 def _restored() -> Iterator[None]:
     """Start without handlers of logging, as a process does; then restore them, the handlers of
     signals, and the models that have moved."""
-    numbers = (*SIGNALS, signal.SIGALRM)
+    numbers = (*SIGNALS, WAKE_UP)
     of_signals = [signal.getsignal(number) for number in numbers]
     root = logging.root
     of_logging, level = root.handlers, root.level
     root.handlers = []
     try:
-        with mock.patch.dict(MODEL_PATHS._moved):
+        with (
+            mock.patch.dict(MODEL_PATHS._moved),
+            mock.patch.object(signal, "signal", signal.signal),
+        ):
             yield
     finally:
         root.handlers, root.level = of_logging, level

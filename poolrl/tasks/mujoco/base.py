@@ -87,28 +87,30 @@ class MujocoTask(Task):
         self.model = load_model(xml_file)
         # get_data returns derived fields only from a persistent batch.
         reduced = without_idle_stages(self.model)
+        if not external_forces:
+            _refuse_sleep(reduced)
         self.batch = Batch(reduced, num_simulations, 1, persistent=external_forces)
         self.qpos: NDArray[np.float64] = self.batch.bind("qpos")
         self.qvel: NDArray[np.float64] = self.batch.bind("qvel")
         self.ctrl: NDArray[np.float64] = self.batch.bind("ctrl")
         self._default_state = self.batch.state[0].copy()
         self._default_qpos = self.model.qpos0.copy()
-        self._sizes: tuple[int, int] = self.model.nq, self.model.nv
+        self.__sizes: tuple[int, int] = self.model.nq, self.model.nv
         # In the order of mjtState: time, qpos, qvel.
         self.state: NDArray[np.float64] = self.batch.state[:, 1 : 1 + self.model.nq + self.model.nv]
         self.cfrc_ext = np.zeros((num_simulations, self.model.nbody, 6))
         self.dt: float = self.model.opt.timestep * frame_skip
-        self._has_hidden_state = has_hidden_state(self.model)
-        self._unstable: NDArray[np.int32] = self.batch.warning[:, _UNSTABLE, 1]
-        self._external_forces = external_forces
+        self.__has_hidden_state = has_hidden_state(self.model)
+        self.__unstable: NDArray[np.int32] = self.batch.warning[:, _UNSTABLE, 1]
+        self.__external_forces = external_forces
         # Zero unless the model has sensors that need them.
-        self._sensed_forces = self.batch.bind("cfrc_ext") if external_forces else self.cfrc_ext
+        self.__sensed_forces = self.batch.bind("cfrc_ext") if external_forces else self.cfrc_ext
         self._reset_noise_scale = reset_noise_scale
-        self._randomizer: Randomizer | None = None
-        self._elapsed = np.zeros(num_simulations, np.int64)
+        self.__randomizer: Randomizer | None = None
+        self.__elapsed = np.zeros(num_simulations, np.int64)
         self.action_space = control_space(self.model)
-        self._parts = self.observed()
-        self._columns = [columns for columns, _ in self._parts]
+        self.__parts = self.observed()
+        self.__columns = [columns for columns, _ in self.__parts]
         size = self.observe().shape[1]
         self.observation_space = Box(-np.inf, np.inf, (size,), np.float64)
 
@@ -124,7 +126,7 @@ class MujocoTask(Task):
         self, generator: np.random.Generator
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Draw the initial (qpos, qvel) of an episode, of shapes (nq,) and (nv,)."""
-        scale, (nq, nv) = self._reset_noise_scale, self._sizes
+        scale, (nq, nv) = self._reset_noise_scale, self.__sizes
         qpos: NDArray[np.float64]
         qvel: NDArray[np.float64]
         if self.normal_velocities:
@@ -146,7 +148,7 @@ class MujocoTask(Task):
 
     def observe(self) -> NDArray[np.float64]:
         self.refresh()
-        return np.concatenate(self._columns, axis=1)
+        return np.concatenate(self.__columns, axis=1)
 
     def velocities(self) -> NDArray[np.bool_] | None:
         """As for ``Task``: generalised and body velocities, but not positions, inertias and
@@ -154,7 +156,7 @@ class MujocoTask(Task):
         if type(self).observe is not MujocoTask.observe:
             return None
         return np.concatenate(
-            [np.full(part.shape[1], is_velocity) for part, is_velocity in self._parts]
+            [np.full(part.shape[1], is_velocity) for part, is_velocity in self.__parts]
         )
 
     def apply(self, action: NDArray[Any]) -> None:
@@ -178,12 +180,12 @@ class MujocoTask(Task):
         Raises:
             UsageError: names the field, or the object, that the model does not have.
         """
-        self._randomizer = Randomizer(self.model, self.batch, fields)
+        self.__randomizer = Randomizer(self.model, self.batch, fields)
 
     def reset(self, ids: Ids, generators: Sequence[np.random.Generator]) -> None:
         states = [self.draw_state(generator) for generator in generators]
-        if self._randomizer is not None:  # last, so that initial states are those without it
-            self._randomizer.draw(ids, generators)
+        if self.__randomizer is not None:  # last, so that initial states are those without it
+            self.__randomizer.draw(ids, generators)
         self.set_state(ids, np.array([q for q, _ in states]), np.array([v for _, v in states]))
 
     def set_state(self, ids: Ids, qpos: NDArray[np.float64], qvel: NDArray[np.float64]) -> None:
@@ -194,7 +196,7 @@ class MujocoTask(Task):
             qpos: (n, nq).
             qvel: (n, nv).
         """
-        if self._randomizer is not None or self._has_hidden_state:
+        if self.__randomizer is not None or self.__has_hidden_state:
             self.batch.reset(ids, stage=int(mujoco.mjtStage.mjSTAGE_NONE))
         else:  # equivalent without hidden state, in a sixth of the time
             self.batch.state[ids] = self._default_state
@@ -202,9 +204,9 @@ class MujocoTask(Task):
         self.qpos[ids] = qpos
         self.qvel[ids] = qvel
         self.batch.forward(ids)
-        self._elapsed[ids] = 0
-        if self._external_forces:
-            self.cfrc_ext[ids] = self._sensed_forces[ids]
+        self.__elapsed[ids] = 0
+        if self.__external_forces:
+            self.cfrc_ext[ids] = self.__sensed_forces[ids]
 
     def move(self, qpos: NDArray[np.float64], qvel: NDArray[np.float64]) -> None:
         """Set the states of all simulations within their episodes; as with Gymnasium's
@@ -222,37 +224,37 @@ class MujocoTask(Task):
         self.apply(action)
         self.before_step()
         self.advance(ids)
-        if self._external_forces:
+        if self.__external_forces:
             self.update_external_forces(ids)
         if ids is None:
-            self._elapsed += 1
+            self.__elapsed += 1
         else:
-            self._elapsed[ids] += 1
+            self.__elapsed[ids] += 1
         return StepResult(
             self.observe(),
             self.reward(action),
             self.terminated(),
-            self._elapsed >= self.max_episode_steps,
+            self.__elapsed >= self.max_episode_steps,
         )
 
     def update_external_forces(self, ids: Ids | None) -> None:
         """Compute ``cfrc_ext`` of the simulations ``ids`` (``None``: all), as Gymnasium does after
         every step. MuJoCo itself computes it only for sensors that need it."""
-        data, model = self._scratch, self.model
+        data, model = self.__scratch, self.model
         get_data, compute, forces = self.batch.get_data, mujoco.mj_rnePostConstraint, data.cfrc_ext
         for i in range(self.num_simulations) if ids is None else ids.tolist():
             get_data(i, data)
-            if self._randomizer is not None:
+            if self.__randomizer is not None:
                 model = self.batch.get_model(i, None if model is self.model else model)
             compute(model, data)
             self.cfrc_ext[i] = forces
 
     @cached_property
-    def _scratch(self) -> Any:
+    def __scratch(self) -> Any:
         return mujoco.MjData(self.model)
 
     def diverged(self) -> NDArray[np.bool_]:
-        unstable: NDArray[np.bool_] = np.logical_or.reduce(self._unstable, axis=1)
+        unstable: NDArray[np.bool_] = np.logical_or.reduce(self.__unstable, axis=1)
         return unstable
 
 
@@ -265,6 +267,22 @@ def control_space(model: mujoco.MjModel) -> Box:
     free = without_control_range(model)
     low, high = without_vast(np.where(free, -np.inf, low), np.where(free, np.inf, high))
     return Box(low.astype(np.float32), high.astype(np.float32), dtype=np.float32)
+
+
+def _refuse_sleep(model: mujoco.MjModel) -> None:
+    """Refuse options of a model whose bookkeeping only a persistent batch has.
+
+    Raises:
+        UsageError: names the option.
+    """
+    flags = {"sleep": mujoco.mjtEnableBit.mjENBL_SLEEP, "ipc": mujoco.mjtEnableBit.mjENBL_IPC}
+    for name, flag in flags.items():
+        if model.opt.enableflags & int(flag):
+            raise UsageError(
+                f'task.kwargs.xml_file: the model enables {name} (<flag {name}="enable"/> in its '
+                "<option>), whose state a batch of simulations does not keep: remove the flag, or, "
+                "in a class of your own, pass external_forces=True to MujocoTask, which is slower"
+            )
 
 
 def has_hidden_state(model: mujoco.MjModel) -> bool:
