@@ -20,15 +20,27 @@ if TYPE_CHECKING:
 __all__ = ["Agent", "__version__", "load"]
 
 
-def load(path: Any) -> Agent:
+def load(path: Any, *, network: str | None = None, trust: bool = False) -> Agent:
     """Read an agent file: ``poolrl.load(path).act(observations)``.
 
+    Args:
+        path: of the file.
+        network: ``FILE.py:CLASS``, to let an agent's network run if it is this user's module.
+        trust: let a user's network run, whatever it is.
+
     Raises:
-        poolrl.errors.UsageError: the file cannot be read, or is not that of an agent.
+        poolrl.errors.UsageError: the file cannot be read, is not that of an agent, or its network
+            is another one.
+        poolrl.errors.IncompatiblePool: the network's file is not the one that was recorded.
     """
     from poolrl.agent import Agent
 
-    return Agent.load(path)
+    agent = Agent.load(path)
+    if network is not None or trust:
+        from poolrl.networks.permissions import permit
+
+        permit(agent.metadata.network, network, trust=trust)
+    return agent
 
 
 def __getattr__(name: str) -> Any:

@@ -57,7 +57,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def tiny_spec(**overrides: object) -> Spec:
     """A tiny pool's specification; keywords have ``__`` for the dots of keys."""
-    keys = TINY | {key.replace("__", "."): value for key, value in overrides.items()}
+    given = {key.replace("__", "."): value for key, value in overrides.items()}
+    keys = TINY | given
+    if given.get("network.name") == "module":  # which has no layers of poolrl's
+        keys = {key: keys[key] for key in keys if key in given or not key.startswith("network.")}
     return load(None, keys)[0]
 
 

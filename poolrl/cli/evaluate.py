@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from poolrl.cli.options import Argument, trust_option
+from poolrl.cli.options import Argument, network_option, trust_option
 from poolrl.interrupts import stoppable
 from poolrl.output import json_text, results
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @click.option("--task", "task_id", metavar="ID", help="The agent's task, if it is a user's own.")
 @click.option("--task-arg", "arguments", type=Argument(), multiple=True, help="Other than its own.")
 @click.option("--simulations", type=click.IntRange(min=1), default=64, help="Most side by side.")
+@network_option
 @trust_option
 @stoppable()
 def command(
@@ -34,6 +35,7 @@ def command(
     stochastic: bool,
     as_json: bool,
     task_id: str | None,
+    network: str | None,
     arguments: tuple[tuple[str, Any], ...],
     simulations: int,
     trust: bool,
@@ -46,6 +48,7 @@ def command(
     from msgspec.structs import replace
 
     from poolrl import tasks
+    from poolrl.networks import permissions
     from poolrl.rollouts.evaluation import evaluate_agent
 
     agent = _champion(agent_or_pool) if os.path.isdir(agent_or_pool) else _agent(agent_or_pool)
@@ -53,7 +56,8 @@ def command(
     given = tasks.with_absolute_paths(dict(arguments), world.id)
     kwargs = tasks.with_absolute_paths(world.kwargs) | given
     world = tasks.permit(replace(world, kwargs=kwargs), task_id, trust=trust)
-    with tasks.blamed(world):
+    permissions.permit(agent.metadata.network, network, trust=trust)
+    with tasks.blamed(world), permissions.blamed(agent.metadata.network):
         summary = evaluate_agent(
             agent, world, episodes, seed, deterministic=not stochastic, simulations=simulations
         )

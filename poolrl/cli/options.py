@@ -96,8 +96,12 @@ moved_option = click.option(
     help="xml_file=PATH, where the task's model has moved.",
 )
 
+network_option = click.option(
+    "--network", metavar="FILE.py:CLASS", help="The network, if it is a user's own module."
+)
+
 trust_option = click.option(
     "--trust",
     is_flag=True,
-    help="Let a user's own task run without being named by --task.",
+    help="Let a user's own task and network run without being named by --task and --network.",
 )

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from poolrl.cli.options import DIRECTORY, FILE, Argument, F, Values, trust_option
+from poolrl.cli.options import DIRECTORY, FILE, Argument, F, Values, network_option, trust_option
 from poolrl.cli.run_options import FIELDS, WHEN_TO_GIVE_UP, run_option, run_options
 
 
@@ -20,7 +20,7 @@ class Settings(NamedTuple):
         root: the pool's directory.
         keys: dotted key of the configuration -> value.
         from_agent: an agent file to start from.
-        trust: whether a user's own task may run that the keys do not name.
+        trust: whether a user's own task and network may run that the keys do not name.
     """
 
     config: Path | None
@@ -50,6 +50,7 @@ def pool_options(command: F) -> F:
                 multiple=True,
                 help="Of the task's own.",
             ),
+            network_option,
             click.option("--pool-count", type=int, help="Branches an iteration."),
             click.option("--iterate-episodes", type=int, help="Training episodes of a branch."),
             click.option("--iterate-steps", type=int, help="Training steps of a branch, instead."),
@@ -79,6 +80,8 @@ def settings_of(options: dict[str, Any]) -> Settings:
     """
     keys = _keys(options["overrides"], options)
     keys |= {f"task.kwargs.{name}": value for name, value in options["arguments"]}
+    if options["network"] is not None:
+        keys |= {"network.name": "module", "network.source": options["network"]}
     config = options["config"]
     name = config.stem if config else _name(str(keys.get("task.id", "swimmer")))
     root = options["pool_directory"] or Path("pools") / name

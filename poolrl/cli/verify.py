@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from poolrl.cli.options import moved_option, pool_argument, trust_option
+from poolrl.cli.options import moved_option, network_option, pool_argument, trust_option
 from poolrl.interrupts import stoppable
 from poolrl.output import results
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @click.option("--iteration", type=click.IntRange(min=0), help="Compute this iteration's units.")
 @click.option("--branch", type=click.IntRange(min=0), help="Of the iteration, this branch alone.")
 @click.option("--task", "task_id", metavar="ID", help="The pool's task, if it is a user's own.")
+@network_option
 @moved_option
 @trust_option
 @stoppable()
@@ -36,6 +37,7 @@ def command(
     iteration: int | None,
     branch: int | None,
     task_id: str | None,
+    network: str | None,
     arguments: tuple[tuple[str, Any], ...],
     trust: bool,
 ) -> None:
@@ -56,8 +58,10 @@ def command(
     opened = open_pool(pool)
     if sample != 0:
         from poolrl import tasks
+        from poolrl.networks import permissions
 
         tasks.permit(opened.spec.task, task_id, trust=trust)
+        permissions.permit(opened.spec.network, network, trust=trust)
         tasks.move_model(opened.spec.task, dict(arguments))
     verified = verify_files(opened)
     _print(verified.discrepancies)

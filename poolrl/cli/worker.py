@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from poolrl import output
-from poolrl.cli.options import DIRECTORY, moved_option, trust_option
+from poolrl.cli.options import DIRECTORY, moved_option, network_option, trust_option
 from poolrl.cli.run_options import WHEN_TO_GIVE_UP, run_option, run_options
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 @click.option("--prefer", type=click.IntRange(min=0), help="Branch to look at first.")
 @click.option("--attached", is_flag=True, help="End when standard input is closed.")
 @click.option("--task", "task_id", metavar="ID", help="The pool's task, if it is a user's own.")
+@network_option
 @moved_option
 @trust_option
 def command(
@@ -36,6 +37,7 @@ def command(
     prefer: int | None,
     attached: bool,
     task_id: str | None,
+    network: str | None,
     arguments: tuple[tuple[str, Any], ...],
     trust: bool,
     **options: Any,
@@ -54,6 +56,7 @@ def command(
     from poolrl.errors import Stopped
     from poolrl.interrupts import InterruptHandler
     from poolrl.job_environment import detect
+    from poolrl.networks import permissions
     from poolrl.pool.directory import open_pool
     from poolrl.pool.stop_criteria import StopCriteria
     from poolrl.worker.loop import Worker
@@ -66,6 +69,7 @@ def command(
         threading.Thread(target=_stop_at_end_of_stdin, args=(interrupts,), daemon=True).start()
     pool = open_pool(Path(os.path.abspath(pool_directory)))  # a task may change the directory
     tasks.permit(pool.spec.task, task_id, trust=trust)
+    permissions.permit(pool.spec.network, network, trust=trust)
     tasks.move_model(pool.spec.task, dict(arguments))
     given = {name: value for name, value in options.items() if value is not None}
     run = replace(decode(encoded) if encoded is not None else pool.run, **given)

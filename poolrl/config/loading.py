@@ -95,6 +95,8 @@ def load_over(spec: Spec, run: RunOptions, overrides: Mapping[str, Any]) -> tupl
     table["task"]["model_sha256"] = ""
     if overrides.get("task.id", spec.task.id) != spec.task.id:
         table["task"] = {}
+    if overrides.get("network.name", table["network"]["name"]) != table["network"]["name"]:
+        table["network"] = {}
     if overrides.get("learner.name", table["learner"]["name"]) != table["learner"]["name"]:
         table["learner"], table["branches"] = {}, {}
     return _resolve(table, overrides, "", spec, None)

@@ -15,13 +15,16 @@ from poolrl import files, tasks
 from poolrl.agent import Agent
 from poolrl.config import tables
 from poolrl.config.loading import load, load_over
+from poolrl.config.networks import ModuleSpec, NetworkSpec
 from poolrl.config.run_options import RunOptions
 from poolrl.config.schema import Spec, World
 from poolrl.errors import IncompatiblePool, UsageError
+from poolrl.networks import permissions
 from poolrl.pool.directory import Pool, make_pool, open_pool
 from poolrl.storage.layout import Layout
 from poolrl.tasks.check import check_task
 from poolrl.tasks.model_paths import ModelPaths
+from poolrl.trusted_code import absolute
 from poolrl.worker.unit_computation import UnitComputation
 
 
@@ -40,7 +43,7 @@ def make_or_open_pool(
         root: the pool's directory.
         overrides: dotted key -> value; ``task.id`` among them names a user's own task.
         from_agent: an agent file to start from.
-        trust: whether a user's own task may run that the overrides do not name.
+        trust: whether a user's own task and network may run that the overrides do not name.
 
     Returns:
         The pool and the options of this run.
@@ -73,6 +76,11 @@ def validate(
     named = overrides.get("task.id")
     if existing is not None and isinstance(named, str) and tasks.same(named, existing.spec.task):
         overrides = {**overrides, "task.id": existing.spec.task.id}  # the file may have moved
+    network_named = overrides.get("network.source")
+    if existing is not None and isinstance(network_named, str):
+        own = existing.spec.network
+        if isinstance(own, ModuleSpec) and permissions.same(network_named, own):
+            overrides = {**overrides, "network.source": own.source}
     first = _read_agent(from_agent) if from_agent is not None else None
     if existing is not None and config_file is None:
         spec, run = load_over(existing.spec, existing.run, overrides)
@@ -98,7 +106,11 @@ def validate(
     if existing is not None and existing.spec.task.id == task.id and not task.source_sha256:
         task = replace(task, source_sha256=existing.spec.task.source_sha256)
     world = tasks.permit(task, named, trust=trust)
-    spec = replace(spec, task=world if existing is None else _with_recorded_paths(existing, world))
+    spec = replace(
+        spec,
+        task=world if existing is None else _with_recorded_paths(existing, world),
+        network=_permitted_network(spec.network, network_named, existing, trust=trust),
+    )
     if existing is None:
         check_task(spec.task)
     spec = _with_hashes(spec, first, existing)
@@ -113,6 +125,18 @@ def validate(
     if existing is not None:
         existing.refuse_another(spec)
     return spec, run, first.data if first is not None else None
+
+
+def _permitted_network(
+    network: NetworkSpec, named: str | None, existing: Pool | None, *, trust: bool
+) -> NetworkSpec:
+    """The network with an absolute path and the hash of its file, if it is a user's own."""
+    if isinstance(network, ModuleSpec):
+        network = replace(network, source=absolute(network.source))
+        own = existing.spec.network if existing is not None else None
+        if isinstance(own, ModuleSpec) and own.source == network.source:
+            network = replace(network, source_sha256=network.source_sha256 or own.source_sha256)
+    return permissions.permit(network, named, trust=trust)
 
 
 class _FirstAgent(NamedTuple):
@@ -215,12 +239,17 @@ def _is_model(existing: Pool, path: str) -> bool:
     return True
 
 
-def task_arguments(spec: Spec, overrides: Mapping[str, Any]) -> list[str]:
-    """Arguments of a worker that permit a user's own task and give the path of a moved model."""
+def user_arguments(spec: Spec, overrides: Mapping[str, Any]) -> list[str]:
+    """Arguments of a worker that permit a user's own task and network, and give the path of a moved
+    model."""
     arguments = []
     if tasks.needs_permission(spec.task):
         named = "task.id" in overrides
         arguments += ["--task", tasks.absolute(overrides["task.id"])] if named else ["--trust"]
+    if isinstance(spec.network, ModuleSpec):
+        named = "network.source" in overrides
+        own = ["--network", absolute(overrides["network.source"])] if named else ["--trust"]
+        arguments += [] if "--trust" in arguments and not named else own
     for name, path in tasks.new_places(spec.task).items():
         arguments += ["--task-arg", f"{name}={path}"]
     return arguments

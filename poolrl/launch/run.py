@@ -14,7 +14,7 @@ from poolrl.config.run_options import RunOptions, encode
 from poolrl.errors import PoolrlError, Stopped
 from poolrl.interrupts import InterruptHandler
 from poolrl.launch.local import LocalWorkers, usable_cores
-from poolrl.launch.pool_setup import make_or_open_pool, task_arguments
+from poolrl.launch.pool_setup import make_or_open_pool, user_arguments
 from poolrl.launch.run_result import write_result
 from poolrl.monitoring.history import History
 from poolrl.pool.stop_criteria import StopCriteria
@@ -70,7 +70,7 @@ def run_pool(
         soft_wrap=True,
     )
     arguments = _worker_arguments(root, run, deadline)
-    arguments += task_arguments(pool.spec, overrides)
+    arguments += user_arguments(pool.spec, overrides)
     workers = LocalWorkers(arguments, pool.layout.logs, pool.store)
     interrupts.before_forced_exit = workers.kill
     try:

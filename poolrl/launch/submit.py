@@ -18,7 +18,7 @@ from poolrl.doctor.examination import check_file_system
 from poolrl.errors import PoolrlError, UsageError
 from poolrl.import_path import python_command
 from poolrl.launch import slurm
-from poolrl.launch.pool_setup import task_arguments, validate
+from poolrl.launch.pool_setup import user_arguments, validate
 from poolrl.launch.requeue import AT_LIMIT
 from poolrl.output import results
 from poolrl.pool.directory import Pool, make_pool
@@ -117,7 +117,7 @@ def submit_pool(
     root = Path(os.path.abspath(root))  # a job may run in another directory
     spec, run, data = validate(config_file, root, overrides, from_agent, trust=trust)
     tasks = request.tasks or spec.pool.count
-    text = script(root, request, tasks, task_arguments(spec, overrides))
+    text = script(root, request, tasks, user_arguments(spec, overrides))
     if dry_run:
         click.echo(text, nl=False, file=results())
         return

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from poolrl import files
+from poolrl.config.tables import flatten
 from poolrl.errors import IncompatiblePool
 from poolrl.pool.directory import Pool
 from poolrl.pool.merge_rules import NothingToSelect, merge
@@ -166,7 +167,7 @@ class _Verification:
             self.report(path, "training", "nothing recorded, though it was done")
         if trains and record.status != "abandoned":
             # Options that a later version of poolrl added are not in its records.
-            values = msgspec.to_builtins(self.pool.spec.hyperparameters(record.index))
+            values = flatten(msgspec.to_builtins(self.pool.spec.hyperparameters(record.index)))
             own = {name: values.get(name, "none such") for name in record.hyperparameters}
             expected = {"hyperparameters": own}
             recorded = {"hyperparameters": record.hyperparameters}

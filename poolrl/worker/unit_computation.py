@@ -21,6 +21,7 @@ from poolrl.clock import SYSTEM_CLOCK, Clock
 from poolrl.config.schema import Spec
 from poolrl.config.tables import flatten
 from poolrl.errors import Divergence, IncompatiblePool, PoolrlError, UsageError
+from poolrl.networks import permissions
 from poolrl.pool.directory import Pool
 from poolrl.records.records import Evaluation, Seconds, TrainingRecord
 from poolrl.records.work_units import KINDS, Unit
@@ -207,7 +208,7 @@ class UnitComputation:
             if kind.trains:
                 values = spec.hyperparameters(unit.index)
                 hyperparameters = flatten(msgspec.to_builtins(values))
-                with self._timer.phase("training"), tasks.blamed(spec.task):
+                with self._timer.phase("training"), self._blamed():
                     trained = train(
                         agent,
                         self.make_task,
@@ -227,12 +228,18 @@ class UnitComputation:
                     mean_return=statistics.fmean(trained.returns) if trained.returns else None,
                     metrics=trained.metrics,
                 )
-            with self._timer.phase("evaluation"), tasks.blamed(spec.task):
+            with self._timer.phase("evaluation"), self._blamed():
                 evaluation = self._evaluate(unit, agent)
         except Divergence as error:
             return Result(None, hyperparameters, training, None, str(error))
         new = agent if kind.trains or unit.kind == "initial" else None
         return Result(new, hyperparameters, training, evaluation, "")
+
+    @contextmanager
+    def _blamed(self) -> Iterator[None]:
+        """Name the file and line of what a user's task or network raises."""
+        with tasks.blamed(self._spec.task), permissions.blamed(self._spec.network):
+            yield
 
     def _adopted(self, agent: Agent) -> Agent:
         """A copy of an agent, maybe of another pool, with the metadata of this pool's task, and
