@@ -59,6 +59,7 @@ def load(
     """Load a configuration and apply overrides.
 
     An override of a hyper-parameter applies to every branch, in place of its ``[branches]`` values.
+    A network that overrides name does not inherit the options of another one.
     Keys that are left out, and that mean something else in pools without them, are set by
     ``new_pools.add_missing``.
 
@@ -81,8 +82,8 @@ def load(
 def load_over(spec: Spec, run: RunOptions, overrides: Mapping[str, Any]) -> tuple[Spec, RunOptions]:
     """Apply overrides to the configuration of an existing pool.
 
-    The hash of the model is cleared, to be computed again. Another task or learner does not inherit
-    the options of the old one.
+    The hash of the model is cleared, to be computed again. Another task, network or learner does
+    not inherit the options of the old one.
 
     Args:
         spec, run: of the pool.
@@ -95,8 +96,6 @@ def load_over(spec: Spec, run: RunOptions, overrides: Mapping[str, Any]) -> tupl
     table["task"]["model_sha256"] = ""
     if overrides.get("task.id", spec.task.id) != spec.task.id:
         table["task"] = {}
-    if overrides.get("network.name", table["network"]["name"]) != table["network"]["name"]:
-        table["network"] = {}
     if overrides.get("learner.name", table["learner"]["name"]) != table["learner"]["name"]:
         table["learner"], table["branches"] = {}, {}
     return _resolve(table, overrides, "", spec, None)
@@ -113,6 +112,11 @@ def _resolve(
         section, _, name = key.partition(".")
         if section == "learner" and isinstance(table.get("branches"), dict):
             table["branches"].pop(name, None)
+    network = table.get("network")
+    if isinstance(network, dict):
+        own = network.get("name", "mlp")
+        if overrides.get("network.name", own) != own:
+            table["network"] = {}
     for key, value in overrides.items():
         assign(table, key, value)
     try:

@@ -40,6 +40,7 @@ def directory(tmp_path: Path) -> Path:
     (tmp_path / "strange.safetensors").write_bytes(with_another_tensor(data))
     (tmp_path / "bad.toml").write_text("[pool]\ncuont = 3\n")
     (tmp_path / "broken.toml").write_text("[pool\n")
+    (tmp_path / "drops.py").write_text(DROPS)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.tex").write_text("")
     newer = tmp_path / "newer"
@@ -63,6 +64,27 @@ def of_another_task(data: bytes) -> bytes:
     assert agent.metadata.task == "Plateau-v0"
     return struct.pack("<Q", len(new)) + new + data[8 + struct.unpack("<Q", data[:8])[0] :]
 
+
+DROPS = """
+import torch
+from torch import nn
+
+class Shapes(nn.Module):
+    def __init__(self, observation_size, num_parameters):
+        super().__init__()
+        self.actor = nn.Linear(observation_size, num_parameters)
+        self.critic = nn.Linear(observation_size, 1)
+    def forward(self, x):
+        return self.actor(x), self.critic(x)
+
+class Fine(Shapes):
+    def forward(self, x):
+        return self.actor(x), self.critic(x)[:, 0]
+
+class Drops(Shapes):
+    def forward(self, x):
+        return self.actor(nn.functional.dropout(x)), self.critic(x)[:, 0]
+"""
 
 RUN = ("run", "--pool-directory", "new")
 OLD = ("run", "--pool-directory", "pool")
@@ -93,6 +115,41 @@ CASES: dict[str, tuple[tuple[str, ...], int, list[str]]] = {
     "not a pool, for prune": (("prune", "other"), 2, ["other: not a pool"]),
     "a newer schema, for prune": (("prune", "newer"), 4, ["schema 9"]),
     "a bad duration": ((*RUN, "--time-budget", "soon"), 2, ["--time-budget", "soon"]),
+    "beta with choices": (
+        (*RUN, "--task", "CartPole-v1", "--set", "network.distribution=beta"),
+        2,
+        ["network.distribution: beta does not suit", "categorical does"],
+    ),
+    "sequences that do not fit": (
+        (*RUN, "--set", "network.name=recurrent", "--set", "learner.sequence_steps=999"),
+        2,
+        ["learner.sequence_steps", "minibatch_size"],
+    ),
+    "a schedule without an end": (
+        (*RUN, "--set", "learner.learning_rate_schedule=linear"),
+        2,
+        ["learner: learning_rate_schedule", "schedule_steps"],
+    ),
+    "a network that is not there": (
+        (*RUN, "--network", "absent.py:Net"),
+        2,
+        ["network.source: ", "absent.py:Net: no such file"],
+    ),
+    "a network that draws numbers": (
+        (*RUN, "--network", "drops.py:Drops"),
+        2,
+        ["drops.py:", "Drops: forward draws random numbers"],
+    ),
+    "a network of another shape": (
+        (*RUN, "--network", "drops.py:Shapes"),
+        2,
+        ["drops.py:", "Shapes: forward must return value of shape"],
+    ),
+    "a network for a pool of perceptrons": (
+        (*OLD, "--network", "drops.py:Fine"),
+        4,
+        ["network.name (mlp in the pool, module now)"],
+    ),
     "another specification": ((*OLD, "--seed", "4"), 4, ["pool.seed", "0 in the pool", "4 now"]),
     "another configuration": (
         ("run", "--pool-directory", "pool", "--set", "task.max_episode_steps=9"),

@@ -1,4 +1,4 @@
-"""Every distribution with every network and learner: a pool that is cut resumes to the same bits."""
+"""Every distribution, network and learner: a pool that is cut resumes to the same bits."""
 
 from __future__ import annotations
 
