@@ -102,6 +102,11 @@ def last_tenth(x: F64, y: F64) -> float:
     return float(y[x >= 0.9 * x[-1]].mean())
 
 
+def number(value: float) -> str:
+    """A score with as many digits as it needs."""
+    return f"{value:.0f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
 @click.group(help=__doc__)
 def main() -> None:
     """Commands."""
@@ -183,8 +188,8 @@ def show(plan_file: Path, folder: Path, output: Path | None, title: str) -> None
             rows.append(
                 [
                     *(task, arm, str(len(values)), f"{end / 1e6:.2f}"),
-                    f"**{values.mean():.0f}** [{bounds[0]:.0f}, {bounds[1]:.0f}]",
-                    " ".join(f"{value:.0f}" for value in values),
+                    f"**{number(values.mean())}** [{number(bounds[0])}, {number(bounds[1])}]",
+                    " ".join(map(number, values)),
                     ""
                     if arm == first
                     else f"{gain.mean():+.0f} [{paired[0]:+.0f}, {paired[1]:+.0f}]",

@@ -67,6 +67,22 @@ class Argument(click.ParamType[tuple[str, Any]]):
         return name, parsed
 
 
+class TargetReturn(click.ParamType[float | str]):
+    """A return, or ``threshold`` for the one that the task is registered with."""
+
+    name = "return|threshold"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float | str:
+        if value == "threshold":
+            return "threshold"
+        try:
+            return float(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number nor `threshold`", param, ctx)
+
+
 class RetentionRuleType(click.ParamType[str]):
     """Which agents stay on disk: champions, all, or last:N."""
 

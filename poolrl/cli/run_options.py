@@ -8,7 +8,7 @@ from typing import Any, get_type_hints
 import click
 from msgspec import Meta
 
-from poolrl.cli.options import Duration, F, RetentionRuleType
+from poolrl.cli.options import Duration, F, RetentionRuleType, TargetReturn
 from poolrl.config.run_options import Option, RunOptions
 
 FIELDS = RunOptions.__struct_fields__
@@ -43,7 +43,11 @@ def run_options(*names: str) -> Callable[[F], F]:
 def _settings(name: str, bounded: bool) -> dict[str, Any]:
     metadata = _HINTS[name].__metadata__
     (option,) = (each for each in metadata if isinstance(each, Option))
-    kind: Any = {"number": float, "duration": Duration(), "retention rule": RetentionRuleType()}
+    kind: Any = {
+        "return": TargetReturn(),
+        "duration": Duration(),
+        "retention rule": RetentionRuleType(),
+    }
     minima = [each.ge for each in metadata if isinstance(each, Meta) and each.ge is not None]
     kind["integer"] = click.IntRange(min=int(minima[0])) if bounded and minima else int
     return {"type": kind[option.kind], "help": option.help}

@@ -59,6 +59,7 @@ def command(
     from poolrl.networks import permissions
     from poolrl.pool.directory import open_pool
     from poolrl.pool.stop_criteria import StopCriteria
+    from poolrl.tasks.gymnasium_ids import reward_threshold
     from poolrl.worker.loop import Worker
 
     output.may_fail()
@@ -71,6 +72,8 @@ def command(
     tasks.permit(pool.spec.task, task_id, trust=trust)
     permissions.permit(pool.spec.network, network, trust=trust)
     tasks.move_model(pool.spec.task, dict(arguments))
+    if options["target_return"] == "threshold":
+        options["target_return"] = reward_threshold(pool.spec.task.id)
     given = {name: value for name, value in options.items() if value is not None}
     run = replace(decode(encoded) if encoded is not None else pool.run, **given)
     if prefer is None:

@@ -67,7 +67,7 @@ class Option(NamedTuple):
         help: the line of ``--help``.
     """
 
-    kind: Literal["integer", "number", "duration", "retention rule"]
+    kind: Literal["integer", "return", "duration", "retention rule"]
     help: str
 
 
@@ -87,10 +87,12 @@ class RunOptions(Section, frozen=True):
     """Retention of agents on disk after the merge: only champions (`champions`), also all agents of
     the last N iterations (`last:N`), or `all`."""
     target_return: Annotated[
-        float | None, Option("number", "End once the champion reaches this return.")
+        float | None,
+        Option("return", "End once the champion reaches this return, or the task's own threshold."),
     ] = None
     """End with the iteration in which the parent's evaluation, an unbiased measurement of the last
-    champion, reaches this return; that iteration's champion is the result."""
+    champion, reaches this return; that iteration's champion is the result. On the
+    command line, `threshold` is the `reward_threshold` that the task is registered with."""
     time_budget: Annotated[Positive | None, Option("duration", "End after 90s, 10m, 2h.")] = None
     """End after this many seconds."""
     branch_timeout: Annotated[

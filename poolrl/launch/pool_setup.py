@@ -23,6 +23,7 @@ from poolrl.networks import permissions
 from poolrl.pool.directory import Pool, make_pool, open_pool
 from poolrl.storage.layout import Layout
 from poolrl.tasks.check import check_task
+from poolrl.tasks.gymnasium_ids import reward_threshold
 from poolrl.tasks.model_paths import ModelPaths
 from poolrl.trusted_code import absolute
 from poolrl.worker.unit_computation import UnitComputation
@@ -76,6 +77,9 @@ def validate(
     named = overrides.get("task.id")
     if existing is not None and isinstance(named, str) and tasks.same(named, existing.spec.task):
         overrides = {**overrides, "task.id": existing.spec.task.id}  # the file may have moved
+    to_threshold = overrides.get("run.target_return") == "threshold"
+    if to_threshold:
+        overrides = {key: v for key, v in overrides.items() if key != "run.target_return"}
     network_named = overrides.get("network.source")
     if existing is not None and isinstance(network_named, str):
         own = existing.spec.network
@@ -124,6 +128,8 @@ def validate(
         spec = replace(spec, task=task)
     if existing is not None:
         existing.refuse_another(spec)
+    if to_threshold:
+        run = replace(run, target_return=reward_threshold(spec.task.id))
     return spec, run, first.data if first is not None else None
 
 

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from poolrl import files
 from poolrl.config.networks import ModuleSpec, NetworkSpec
 from poolrl.errors import UsageError
+from poolrl.process_state import PROCESS_STATE
 from poolrl.trusted_code import PermittedCode, TrustedCode, absolute, sha256
 
 _KEY = "network.source"
@@ -89,7 +90,8 @@ def permitted(network: ModuleSpec) -> PermittedCode:
 
 @contextmanager
 def blamed(network: NetworkSpec) -> Iterator[None]:
-    """Convert an exception in a user's network into one line with its file and line number.
+    """Convert an exception in a user's network into one line with its file and line number, and
+    keep the process as it is meanwhile.
 
     Raises:
         UsageError: names file and line.
@@ -97,5 +99,5 @@ def blamed(network: NetworkSpec) -> Iterator[None]:
     if not isinstance(network, ModuleSpec):
         yield
         return
-    with USER_NETWORKS.blamed(network.source):
+    with USER_NETWORKS.blamed(network.source), PROCESS_STATE.lent():
         yield

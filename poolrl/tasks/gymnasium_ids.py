@@ -53,6 +53,21 @@ that an episode would depend on earlier ones. They are created again for every e
 REFUSED = ("GymV21Environment", "GymV26Environment", "dm_control/compatibility-env")
 
 
+def reward_threshold(task_id: str) -> float:
+    """Return the return at which a task counts as solved, by its registration with Gymnasium.
+
+    Args:
+        task_id: of a task that was made, so that its package or file is imported.
+
+    Raises:
+        UsageError: it has none.
+    """
+    spec = gymnasium.registry.get(task_id.rpartition(":")[2])
+    if spec is None or spec.reward_threshold is None:
+        raise UsageError(f"--target-return threshold: {task_id} is registered with none; name it")
+    return float(spec.reward_threshold)
+
+
 def environment_spec(task_id: str, entry: Any = None) -> EnvSpec:
     """Return Gymnasium's specification of an id, importing only the modules of ``PACKAGES``.
 
