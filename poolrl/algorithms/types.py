@@ -14,6 +14,10 @@ MakeTask = Callable[[int], Task]
 that is lower."""
 
 
+LATER_METRICS = {f"train/{name}" for name in ("loss", "clip_range", "learning_rate", "std")}
+"""Names of metrics that earlier versions did not record."""
+
+
 class Training(NamedTuple):
     """Result of training on one branch.
 

@@ -9,6 +9,7 @@ import msgspec
 
 from poolrl.agent import Agent
 from poolrl.algorithms.training import prepare
+from poolrl.algorithms.types import LATER_METRICS
 from poolrl.errors import IncompatiblePool, PoolrlError, UsageError, one_line
 from poolrl.pool.directory import Pool
 from poolrl.provenance import differences
@@ -68,7 +69,12 @@ class Recomputer:
             raise
         except Exception as error:
             raise PoolrlError(f"{path}: cannot be computed again: {one_line(error)}") from error
-        found = list(compare(path, _recorded(record), _computed(result, start), "computed here"))
+        computed = _computed(result, start)
+        if record.training is not None and computed["training"] is not None:
+            metrics = computed["training"]["metrics"]
+            for name in LATER_METRICS - record.training.metrics.keys():
+                metrics.pop(name, None)
+        found = list(compare(path, _recorded(record), computed, "computed here"))
         others = [
             f"{name} {there} ({here} here)"
             for name, (there, here) in differences(record.worker.versions).items()
