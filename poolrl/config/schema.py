@@ -298,7 +298,9 @@ class Spec(Section, frozen=True):
     learner: Learner = PPO()
     evaluation: EvaluationSpec = EvaluationSpec()
     selection: SelectionSpec = SelectionSpec()
-    branches: dict[str, Annotated[tuple[bool | int | float, ...], Meta(max_length=10_000)]] = {}
+    branches: dict[
+        str, Annotated[tuple[bool | int | float | Text, ...], Meta(max_length=10_000)]
+    ] = {}
     """Hyper-parameter of the learner -> values; branch b uses value b modulo their number."""
     initial_agent_sha256: str = ""
     """SHA-256 of the agent that the pool starts from; empty if it is drawn from the seed."""

@@ -37,6 +37,7 @@ from poolrl.errors import UsageError
         ({"branches.learning_rate": []}, ["branches.learning_rate", "at least one"]),
         ({"branches.epochs": [1.5]}, ["branches.epochs", "int", "1.5"]),
         ({"branches.actor": [3]}, ["branches.actor", "tensors"]),
+        ({"branches.value_loss": ["cubic"]}, ["branches.value_loss", "'cubic'", "squared"]),
         ({"branches.activation": [3]}, ["branches.activation", "tensors"]),
         ({"branches.learning_rat": [3]}, ["branches.learning_rat", "did you mean learning_rate"]),
         ({"run.iterations": -1}, ["run.iterations", ">= 0", "-1"]),
@@ -61,6 +62,14 @@ def test_what_is_wrong_is_named(overrides: dict[str, object], words: list[str]) 
     for word in words:
         assert word in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_words_may_differ_by_branch() -> None:
+    keys = {"branches.gradient_clipping": ["joint", "separate"], "branches.adaptive_kl": [0, 0.01]}
+    spec, _ = load(None, {"learner.name": "ppo", **keys})
+    first, second = spec.hyperparameters(0), spec.hyperparameters(3)
+    assert (first.gradient_clipping, first.adaptive_kl) == ("joint", 0)  # type: ignore[union-attr]
+    assert (second.gradient_clipping, second.adaptive_kl) == ("separate", 0.01)  # type: ignore[union-attr]
 
 
 def test_branch_values_cycle() -> None:
