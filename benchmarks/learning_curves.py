@@ -107,6 +107,11 @@ def number(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
+def signed(value: float) -> str:
+    """As ``number``, with a sign."""
+    return f"{'+' if value >= 0 else '-'}{number(abs(value))}"
+
+
 @click.group(help=__doc__)
 def main() -> None:
     """Commands."""
@@ -192,7 +197,7 @@ def show(plan_file: Path, folder: Path, output: Path | None, title: str) -> None
                     " ".join(map(number, values)),
                     ""
                     if arm == first
-                    else f"{gain.mean():+.0f} [{paired[0]:+.0f}, {paired[1]:+.0f}]",
+                    else f"{signed(gain.mean())} [{signed(paired[0])}, {signed(paired[1])}]",
                     f"{seconds / 60:.1f}",
                 ]
             )
