@@ -27,20 +27,16 @@ class _RunTable(Section, frozen=True):
 DEFAULT: dict[str, dict[str, Any]] = {
     "pool": {"count": 10, "iterate_episodes": 20, "evaluate_episodes": 10},
     "task": {"id": "Swimmer-v5", "max_episode_steps": 500},
-    "network": {"actor": [32, 32], "critic": [32, 32], "normalizer_precision": "single"},
+    "network": {"actor": [32, 32], "critic": [32, 32]},
     "learner": {
         "name": "ppo",
         "discount": 0.9999,
         "minibatch_size": 128,
         "episodes_per_update": 4,
         "center_rewards": True,
-        # As it was measured, not as new pools learn by default.
-        "gradient_clipping": "joint",
-        "normalize_values": False,
-        "standardize_single": True,
     },
     "branches": {
-        "learning_rate": [0.001, 0.002, 0.003, 0.004, 0.006],
+        "learning_rate": [0.0005, 0.001, 0.0015, 0.002, 0.003],
         "gae_lambda": [0.99, 0.995],
     },
     "run": {"iterations": 30},
