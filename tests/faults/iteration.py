@@ -187,6 +187,9 @@ class Iteration:
                 key: values[record["index"] % len(values)] for key, values in chosen
             }
             expected.pop("name")
+            for key in [key for key, value in expected.items() if isinstance(value, dict)]:
+                inner = expected.pop(key)
+                expected |= {f"{key}.{name}": value for name, value in inner.items()}
         own = {key: value for key, value in record["hyperparameters"].items() if key != "name"}
         # Options that a later version added have their defaults where pool.toml has none.
         if {key: own.get(key) for key in expected} != expected or (own and not trains):
