@@ -49,7 +49,7 @@ def finish(slurm: Cluster, job: str, root: Path, iterations: int) -> dict[int | 
 def test_a_pool_outlives_its_nodes(slurm: Cluster, tmp_path: Path, local: Locally) -> None:
     """One crashes, one is cut off and continues, one freezes and thaws."""
     root = tmp_path / "pool"
-    arguments = sleepy(8)
+    arguments = sleepy(12)  # longer than SLURM takes to notice a lost node
     reference = local(arguments)
     job = submit(slurm, root, arguments, "--array=0-3")
     wait_for_merge(root, 0)
@@ -62,7 +62,7 @@ def test_a_pool_outlives_its_nodes(slurm: Cluster, tmp_path: Path, local: Locall
     (twin,) = workers_on(slurm, "n2")
     slurm.thaw("n3")
     requeued(slurm, job, dead, lost)
-    finish(slurm, job, root, 8)
+    finish(slurm, job, root, 12)
     # The worker of the lost node ends too, like the one that replaced it.
     until(lambda: twin not in workers_on(slurm, "n2"), "the end of the cut-off worker")
     assert same_history(root, reference.root()) == []
