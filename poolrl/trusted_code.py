@@ -82,6 +82,28 @@ def sha256(reference: str, key: str) -> str:
     return hashlib.sha256(_read(source(reference, key), key)).hexdigest()
 
 
+def is_same_code(named: str, reference: str, recorded: str, key: str) -> bool:
+    """Whether two references, absolute ones, mean the same class: by their paths, which may go
+    through links, or, where the file has moved, by its SHA-256.
+
+    Args:
+        named: on the command line.
+        reference: that is recorded.
+        recorded: SHA-256 of its file; empty where there is none.
+        key: as for ``source``.
+
+    Raises:
+        UsageError: the file that is named cannot be found or read.
+    """
+    location, _, name = named.rpartition(":")
+    other, _, own = reference.rpartition(":")
+    if name != own:
+        return False
+    if location == other or files.is_same(location, other):
+        return True
+    return bool(recorded) and sha256(named, key) == recorded
+
+
 @dataclass(frozen=True)
 class PermittedCode:
     """A permitted reference.

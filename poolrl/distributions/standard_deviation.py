@@ -31,9 +31,8 @@ class StandardDeviation(ABC):
     def log_std(self, parameters: F32) -> F32:
         """log σ from (n, num_parameters): (n, m), or (m,) where σ is the same in every row."""
 
-    @abstractmethod
-    def chain(self, parameters: F32, by_log_std: F32) -> None:
-        """Turn derivatives by log σ into derivatives by the parameters.
+    def chain(self, parameters: F32, by_log_std: F32) -> None:  # noqa: B027 (most have nothing to do)
+        """Turn derivatives by log σ into derivatives by the parameters; here they are log σ.
 
         Args:
             parameters: (n, num_parameters).
@@ -62,9 +61,6 @@ class FreeStd(StandardDeviation):
     def log_std(self, parameters: F32) -> F32:
         log_std: F32 = parameters[0]
         return log_std
-
-    def chain(self, parameters: F32, by_log_std: F32) -> None:
-        pass
 
     def initial_free(self) -> F32:
         return np.full(self.free_parameters, math.log(self._initial), np.float32)
@@ -114,7 +110,7 @@ class GivenStd(StandardDeviation):
 
     Args:
         size: number of dimensions m.
-        std: positive, of shape () or (m,). It is read at every call: whoever owns the array may
+        std: positive, of shape () or (m,). It is read at every call: the owner of the array may
             change it in place.
     """
 
@@ -125,6 +121,3 @@ class GivenStd(StandardDeviation):
     def log_std(self, parameters: F32) -> F32:
         log_std: F32 = np.log(np.full(self._size, self._std, np.float32))
         return log_std
-
-    def chain(self, parameters: F32, by_log_std: F32) -> None:
-        raise NotImplementedError("a given σ has no parameters")

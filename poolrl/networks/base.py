@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -159,14 +159,3 @@ def reset_state(state: State, initial: State, episode_start: NDArray[np.bool_]) 
 def part_of(name: str) -> str:
     """The part, one of ``PARTS``, that a parameter belongs to by its name."""
     return {"actor": "policy", "critic": "value"}.get(name.partition(".")[0], "shared")
-
-
-def check_views(arrays: Mapping[str, NDArray[Any]], vector: F32) -> None:
-    """Check that arrays are views of a flat vector.
-
-    Raises:
-        RuntimeError: names the array that is not: its changes would be lost.
-    """
-    for name, array in arrays.items():
-        if not np.shares_memory(array, vector):
-            raise RuntimeError(f"parameter {name} has been replaced: it left the flat vector")

@@ -7,11 +7,10 @@ from contextlib import contextmanager
 
 from msgspec.structs import replace
 
-from poolrl import files
 from poolrl.config.networks import ModuleSpec, NetworkSpec
 from poolrl.errors import UsageError
 from poolrl.process_state import PROCESS_STATE
-from poolrl.trusted_code import PermittedCode, TrustedCode, absolute, sha256
+from poolrl.trusted_code import PermittedCode, TrustedCode, absolute, is_same_code
 
 _KEY = "network.source"
 
@@ -35,14 +34,8 @@ def same(named: str, network: NetworkSpec) -> bool:
     """
     if not isinstance(network, ModuleSpec):
         return False
-    named = absolute(named)
-    location, _, name = named.rpartition(":")
-    recorded, _, own = absolute(network.source).rpartition(":")
-    if name != own:
-        return False
-    if location == recorded or files.is_same(location, recorded):
-        return True
-    return bool(network.source_sha256) and sha256(named, _KEY) == network.source_sha256
+    recorded = absolute(network.source)
+    return is_same_code(absolute(named), recorded, network.source_sha256, _KEY)
 
 
 def permit(network: NetworkSpec, named: str | None = None, *, trust: bool = False) -> NetworkSpec:

@@ -8,16 +8,14 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from poolrl.config.networks import RecurrentSpec
-from poolrl.networks.bound_module import TorchInputs, TorchOutput
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "tanh": torch.tanh,
-    "relu": torch.relu,
-    "elu": functional.elu,
-    "silu": functional.silu,
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "tanh": nn.Tanh,
+    "relu": nn.ReLU,
+    "elu": nn.ELU,
+    "silu": nn.SiLU,
 }
 CELLS: dict[str, Callable[[int, int], nn.Module]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 
@@ -39,31 +37,31 @@ class RecurrentModule(nn.Module):
             layers = len(hidden[part]) if part in self._trunks else None
             self.add_module(part, _Part(arrays, part, spec, layers))
 
-    def forward(self, inputs: TorchInputs) -> TorchOutput:
-        """Run the sequences, and return the outputs of all rows."""
-        return self._run(inputs)[0]
-
     def step(
         self, observation: Tensor, state: tuple[Tensor, ...]
-    ) -> tuple[TorchOutput, tuple[Tensor, ...]]:
-        """One step: (n, observation size) and the state before it; the state after it."""
-        return self._run(TorchInputs(observation, None, [1] * len(observation), state))
+    ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        """One step.
 
-    def _run(self, inputs: TorchInputs) -> tuple[TorchOutput, tuple[Tensor, ...]]:
-        steps = _Steps(inputs.lengths)
+        Args:
+            observation: (n, observation size), normalised.
+            state: the memory before it, tensors of shape (n, trunks, memory).
+
+        Returns:
+            The distribution's parameters, the values, and the memory after the step.
+        """
         features, after = [], []
         for index, name in enumerate(self._trunks):
-            state = tuple(part[:, index].contiguous() for part in inputs.state)
-            seen = inputs.observation
+            seen = observation
             if self._hidden and name == "actor":
                 seen = seen[:, [i for i in range(seen.shape[1]) if i not in self._hidden]]
-            feature, new = self._part(name).run(seen, state, steps)
+            own = tuple(part[:, index].contiguous() for part in state)
+            feature, new = self._part(name).run(seen, own)
             features.append(feature)
             after.append(new)
         parameters = self._part("actor").compute(features[0])
         value = self._part("critic").compute(features[-1]).squeeze(-1)
         parts = tuple(torch.stack(part, dim=1) for part in zip(*after, strict=True))
-        return TorchOutput(parameters, value, {}), parts
+        return parameters, value, parts
 
     def _part(self, name: str) -> _Part:
         part = self.get_submodule(name)
@@ -83,7 +81,7 @@ class _Part(nn.Module):
     ) -> None:
         super().__init__()
         self._layers = layers or 0
-        self._activation = ACTIVATIONS[spec.activation]
+        self._activation = ACTIVATIONS[spec.activation]()
         if layers is not None:
             for i in range(layers):
                 outputs, inputs = arrays[f"{part}.{2 * i}.weight"].shape
@@ -96,45 +94,16 @@ class _Part(nn.Module):
         if f"{part}.free" in arrays:
             self.free = nn.Parameter(torch.empty(arrays[f"{part}.free"].shape))
 
-    def run(
-        self, x: Tensor, state: tuple[Tensor, ...], steps: _Steps
-    ) -> tuple[Tensor, list[Tensor]]:
-        """(rows, observation size) -> (rows, memory), and the state after the longest sequence."""
+    def run(self, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, list[Tensor]]:
+        """(n, observation size) -> (n, memory), and the state after this step."""
         for i in range(self._layers):
             x = self._activation(self.get_submodule(str(2 * i))(x))
         hidden = tuple(each.unsqueeze(0) for each in state)
-        y, after = self.memory(steps.padded(x), hidden if len(hidden) > 1 else hidden[0])
+        y, after = self.memory(x.unsqueeze(0), hidden if len(hidden) > 1 else hidden[0])
         parts = after if isinstance(after, tuple) else (after,)
-        return steps.rows(y), [part.squeeze(0) for part in parts]
+        return y.squeeze(0), [part.squeeze(0) for part in parts]
 
     def compute(self, x: Tensor) -> Tensor:
-        """(rows, memory) -> (rows, outputs)."""
+        """(n, memory) -> (n, outputs)."""
         y: Tensor = self.head(x)
         return y if self.free is None else torch.cat((y, self.free.expand(len(y), -1)), dim=1)
-
-
-class _Steps:
-    """Rows, one sequence after another, and the same as (longest, sequences, …)."""
-
-    def __init__(self, lengths: list[int]) -> None:
-        self._count, self._longest = len(lengths), max(lengths)
-        self._equal = min(lengths) == self._longest
-        if not self._equal:
-            each = torch.tensor(lengths)
-            self._sequence = torch.repeat_interleave(torch.arange(self._count), each)
-            starts = torch.cumsum(each, 0) - each
-            self._time = torch.arange(int(each.sum())) - starts[self._sequence]
-
-    def padded(self, x: Tensor) -> Tensor:
-        """(rows, size) -> (longest, sequences, size), with zeros after the shorter ones."""
-        if self._equal:
-            return x.view(self._count, self._longest, -1).transpose(0, 1)
-        whole = x.new_zeros(self._longest, self._count, x.shape[1])
-        whole[self._time, self._sequence] = x
-        return whole
-
-    def rows(self, y: Tensor) -> Tensor:
-        """The inverse of ``padded``."""
-        if self._equal:
-            return y.transpose(0, 1).reshape(self._count * self._longest, -1)
-        return y[self._time, self._sequence]

@@ -17,15 +17,8 @@ from poolrl.networks.normalizer import (
     RELATIVE_FLOOR,
     VARIANCE_FLOOR,
 )
-from poolrl.networks.recurrent_module import RecurrentModule
+from poolrl.networks.recurrent_module import ACTIVATIONS, RecurrentModule
 from poolrl.networks.value_normalizer import PREFIX, SMALLEST_DEVIATION
-
-ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "tanh": nn.Tanh,
-    "relu": nn.ReLU,
-    "elu": nn.ELU,
-    "silu": nn.SiLU,
-}
 
 
 class PolicyModule(nn.Module):
@@ -117,8 +110,8 @@ class RecurrentPolicyModule(nn.Module):
             starts = episode_start[:, None, None]
             state = tuple(part.masked_fill(starts, 0.0) for part in state)
         x = self.normalizer(observation).to(torch.float32)
-        output, state = self.network.step(x, state)
-        return output.parameters, self.value_normalizer(output.value), state
+        parameters, value, state = self.network.step(x, state)
+        return parameters, self.value_normalizer(value), state
 
 
 def policy_module(

@@ -15,13 +15,12 @@ from typing import Any
 import gymnasium
 import msgspec
 
-from poolrl import files
 from poolrl.config.schema import World
 from poolrl.errors import UsageError
 from poolrl.process_state import PROCESS_STATE
 from poolrl.tasks.base import Task
 from poolrl.tasks.registry import REGISTRY
-from poolrl.trusted_code import PermittedCode, TrustedCode, absolute, names_code, sha256
+from poolrl.trusted_code import PermittedCode, TrustedCode, absolute, is_same_code, names_code
 
 _KEY = "task.id"
 
@@ -48,13 +47,7 @@ def same(named: str, world: World) -> bool:
         return True
     if not (names_code(named) and names_code(world.id)) or not world.source_sha256:
         return False
-    location, _, name = named.rpartition(":")
-    recorded, _, own = world.id.rpartition(":")
-    if name != own:
-        return False
-    if files.is_same(location, recorded):
-        return True
-    return sha256(named, _KEY) == world.source_sha256
+    return is_same_code(named, world.id, world.source_sha256, _KEY)
 
 
 def needs_permission(world: World) -> bool:

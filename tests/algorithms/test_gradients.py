@@ -9,7 +9,7 @@ import pytest
 import torch
 from gymnasium.spaces import Box, MultiDiscrete
 
-from poolrl.agent import Agent, AgentMetadata
+from poolrl.agent import Agent
 from poolrl.algorithms import ppo, reinforce
 from poolrl.algorithms.advantages import discounted_returns, generalized_advantages, standardized
 from poolrl.algorithms.train_state import TrainState
@@ -19,7 +19,8 @@ from poolrl.networks.parameters import initial_arrays
 from poolrl.networks.torch_module import PolicyModule
 from poolrl.rollouts.rollout import Rollout
 from poolrl.rollouts.sampler import Episodes
-from poolrl.spaces import ActionSpace, SpaceSpec
+from poolrl.spaces import ActionSpace
+from tests.helpers.agents import agent_of
 from tests.helpers.torch_distributions import CASES, entropy, log_prob
 
 T, N, SIZE = 24, 4, 5
@@ -34,15 +35,7 @@ def agent(distribution: str, activation: str = "tanh", actor: tuple[int, ...] = 
     network = MLPSpec(actor=actor, critic=(8,), distribution=distribution, activation=activation)
     space = SPACES[distribution]
     arrays = initial_arrays(network, SIZE, space, np.random.default_rng(0))
-    metadata = AgentMetadata(
-        task="Plateau-v0",
-        max_episode_steps=10,
-        observation_space=SpaceSpec.of(Box(-np.inf, np.inf, (SIZE,), np.float64)),
-        action_space=SpaceSpec.of(space),
-        learner="",
-        network=network,
-    )
-    return Agent(arrays, metadata)
+    return agent_of(network, SIZE, space, arrays)
 
 
 def rollout(state: TrainState) -> Rollout:

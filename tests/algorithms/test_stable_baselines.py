@@ -15,7 +15,7 @@ from stable_baselines3 import PPO as TheirPPO
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from poolrl.agent import Agent, AgentMetadata
+from poolrl.agent import Agent
 from poolrl.algorithms import ppo
 from poolrl.algorithms.train_state import TrainState
 from poolrl.config.networks import MLPSpec, NetworkSpec, RecurrentSpec
@@ -23,7 +23,7 @@ from poolrl.config.schema import PPO
 from poolrl.networks.parameters import initial_arrays
 from poolrl.rollouts.rollout import Rollout
 from poolrl.rollouts.sampler import Episodes
-from poolrl.spaces import SpaceSpec
+from tests.helpers.agents import agent_of
 
 T, N, SIZE, ACTIONS, MEMORY = 40, 4, 5, 3, 6
 OBSERVATIONS = Box(-np.inf, np.inf, (SIZE,), np.float32)
@@ -81,15 +81,7 @@ def agent(network: NetworkSpec) -> Agent:
         name: (array + rng.normal(0, 0.2, array.shape)).astype(np.float32)
         for name, array in initial_arrays(network, SIZE, BOX, rng).items()
     }
-    metadata = AgentMetadata(
-        task="Plateau-v0",
-        max_episode_steps=10,
-        observation_space=SpaceSpec.of(Box(-np.inf, np.inf, (SIZE,), np.float64)),
-        action_space=SpaceSpec.of(BOX),
-        learner="",
-        network=network,
-    )
-    return Agent(arrays, metadata)
+    return agent_of(network, SIZE, BOX, arrays)
 
 
 def copy_into(policy: Any, arrays: dict[str, np.ndarray], names: dict[str, str]) -> dict[str, str]:

@@ -19,6 +19,7 @@ import poolrl
 from poolrl.own_actions import OwnActions
 from tests.conftest import as_options
 from tests.helpers.command_line import in_process
+from tests.helpers.pools import agent_header, champion_file
 
 # Its actions must be of its space, and of the type that Gymnasium draws.
 SOURCE = """\
@@ -89,18 +90,6 @@ def run(folder: Path, pool: str, *options: object, keys: dict[str, Any] | None =
     assert done.returncode == 0, done.stderr
 
 
-def champion(pool: Path, iteration: int) -> Path:
-    merge = json.loads((pool / f"iterations/{iteration:06d}/merge.json").read_text())
-    return pool / str(merge["champion"]["path"])
-
-
-def header(agent: Path) -> dict[str, Any]:
-    data = agent.read_bytes()
-    table = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    found: dict[str, Any] = json.loads(table["__metadata__"]["poolrl"])
-    return found
-
-
 def succeed(*words: object, cwd: Path) -> None:
     done = in_process(*words, cwd=cwd)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -114,8 +103,8 @@ def test_agents_act_in_the_space_that_they_were_trained_in(name: str, tmp_path: 
     space = write(tmp_path, name, SAMPLED)
     run(tmp_path, "pool", "--iterations", 1)
     pool = tmp_path / "pool"
-    path = champion(pool, 1)
-    assert header(path)["own_actions"]
+    path = champion_file(pool, 1)
+    assert agent_header(path)["own_actions"]
     agent = poolrl.load(path)
     observations = np.random.default_rng(1)
     for generator in (None, np.random.default_rng(0)):
@@ -135,7 +124,7 @@ def test_agents_act_in_the_space_that_they_were_trained_in(name: str, tmp_path: 
 def test_an_agent_acts_where_its_environment_is_not(tmp_path: Path) -> None:
     space = write(tmp_path, "choices with starts", SAMPLED)
     run(tmp_path, "pool", "--iterations", 0)
-    path = champion(tmp_path / "pool", 0)
+    path = champion_file(tmp_path / "pool", 0)
     (tmp_path / "mine.py").unlink()
     code = f"import numpy, poolrl; print(poolrl.load({str(path)!r}).act(numpy.zeros(2)).tolist())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
@@ -153,9 +142,9 @@ def test_a_pool_without_the_key_goes_on_as_it_did(name: str, tmp_path: Path) -> 
     text = (pool / "pool.toml").read_text()
     assert text.count("exact_spaces = false\n") == 1
     run(tmp_path, "old", "--iterations", 2)  # by a command that leaves the key out
-    last = champion(pool, 2)
-    assert last.read_bytes() == champion(tmp_path / "whole", 2).read_bytes()
-    assert "own_actions" not in header(last)
+    last = champion_file(pool, 2)
+    assert last.read_bytes() == champion_file(tmp_path / "whole", 2).read_bytes()
+    assert "own_actions" not in agent_header(last)
     size = 1 if isinstance(space, spaces.Box) and space.shape == () else None
     action = poolrl.load(last).act(np.zeros(2))
     assert np.shape(action) == (() if name in DISCRETE else (size or int(np.prod(space.shape)),))
@@ -166,13 +155,13 @@ def test_a_pool_without_the_key_goes_on_as_it_did(name: str, tmp_path: Path) -> 
 def test_agents_pass_between_old_and_new_pools(tmp_path: Path) -> None:
     space = write(tmp_path, "choices with starts", SAMPLED)
     run(tmp_path, "old", "--iterations", 1, keys=OLD)
-    agent = champion(tmp_path / "old", 1)
+    agent = champion_file(tmp_path / "old", 1)
     run(tmp_path, "new", "--iterations", 1, "--from-agent", agent)
-    new = champion(tmp_path / "new", 1)
+    new = champion_file(tmp_path / "new", 1)
     assert tomllib.loads((tmp_path / "new/pool.toml").read_text())["spec"]["task"]["exact_spaces"]
     assert poolrl.load(new).metadata.own_actions == OwnActions.of(space)
     run(tmp_path, "back", "--iterations", 1, "--from-agent", new, keys=OLD)
-    assert "own_actions" not in header(champion(tmp_path / "back", 1))
+    assert "own_actions" not in agent_header(champion_file(tmp_path / "back", 1))
     for pool in ("new", "back"):
         succeed("verify", "--all", "--trust", pool, cwd=tmp_path)
 
@@ -190,7 +179,7 @@ def test_another_meaning_is_another_pool(tmp_path: Path) -> None:
 def test_another_space_of_its_own_is_refused(tmp_path: Path) -> None:
     write(tmp_path, "a box in two dimensions", SAMPLED)
     run(tmp_path, "pool", "--iterations", 0)
-    path = champion(tmp_path / "pool", 0)
+    path = champion_file(tmp_path / "pool", 0)
     text = (tmp_path / "mine.py").read_text()
     (tmp_path / "mine.py").write_text(text.replace("(2, 3)", "(3, 2)"))
     agent = poolrl.load(path)

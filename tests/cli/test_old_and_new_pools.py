@@ -15,6 +15,7 @@ import poolrl
 from poolrl.networks.value_normalizer import PREFIX
 from tests.conftest import as_options
 from tests.helpers.command_line import in_process
+from tests.helpers.pools import agent_header, champion_file
 
 FROZEN = Path(__file__).parents[1] / "frozen/pools"
 OLD_AGENT = FROZEN / "from_agent/agent.safetensors"
@@ -51,18 +52,6 @@ def spec(pool: Path) -> dict[str, Any]:
     return table
 
 
-def champion(pool: Path, iteration: int) -> Path:
-    merge = json.loads((pool / f"iterations/{iteration:06d}/merge.json").read_text())
-    return pool / str(merge["champion"]["path"])
-
-
-def header(agent: Path) -> dict[str, Any]:
-    data = agent.read_bytes()
-    table = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    found: dict[str, Any] = json.loads(table["__metadata__"]["poolrl"])
-    return found
-
-
 def verify(pool: Path) -> None:
     done = in_process("verify", "--all", pool, cwd=pool.parent)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -78,9 +67,9 @@ def test_a_new_pool_names_the_new_meanings_and_resumes_to_the_same_bytes(tmp_pat
     assert learner["gradient_clipping"] == "separate"
     assert learner["normalize_values"]
     assert not learner["standardize_single"]
-    assert champion(whole, 2).read_bytes() == champion(parts, 2).read_bytes()
-    agent = champion(whole, 2)
-    assert header(agent)["network"]["normalizer_precision"] == "double"
+    assert champion_file(whole, 2).read_bytes() == champion_file(parts, 2).read_bytes()
+    agent = champion_file(whole, 2)
+    assert agent_header(agent)["network"]["normalizer_precision"] == "double"
     assert f"{PREFIX}mean" in poolrl.load(agent).arrays
     verify(whole)
     # Nor does the pool's own configuration ask for another one.
@@ -96,9 +85,9 @@ def test_a_pool_with_the_old_meanings_goes_on_by_a_command_without_them(tmp_path
         assert key.split(".")[1] in text
     run(tmp_path, "old", "--iterations", 2)
     run(tmp_path, "whole", "--iterations", 2, keys=OLD)
-    assert champion(pool, 2).read_bytes() == champion(tmp_path / "whole", 2).read_bytes()
-    assert "normalizer_precision" not in header(champion(pool, 2))["network"]
-    assert not any(name.startswith(PREFIX) for name in poolrl.load(champion(pool, 2)).arrays)
+    assert champion_file(pool, 2).read_bytes() == champion_file(tmp_path / "whole", 2).read_bytes()
+    assert "normalizer_precision" not in agent_header(champion_file(pool, 2))["network"]
+    assert not any(name.startswith(PREFIX) for name in poolrl.load(champion_file(pool, 2)).arrays)
     verify(pool)
 
 
@@ -126,7 +115,7 @@ def test_an_old_agent_starts_a_new_pool(precision: str | None, tmp_path: Path) -
     # What is left out is the agent's own, so that it acts as it did.
     found = spec(pool)["network"]["normalizer_precision"]
     assert found == (precision or "single")
-    first, last = (poolrl.load(champion(pool, number)) for number in (0, 2))
+    first, last = (poolrl.load(champion_file(pool, number)) for number in (0, 2))
     assert first.metadata.network.normalizer_precision == found
     if found == "single":
         observation = np.random.default_rng(0).normal(size=(20, 11))
@@ -138,9 +127,9 @@ def test_an_old_agent_starts_a_new_pool(precision: str | None, tmp_path: Path) -
 
 def test_a_new_agent_starts_a_pool_of_the_old_meanings(tmp_path: Path) -> None:
     run(tmp_path, "new", "--iterations", 1)
-    agent = champion(tmp_path / "new", 1)
+    agent = champion_file(tmp_path / "new", 1)
     run(tmp_path, "old", "--iterations", 1, "--from-agent", agent, keys=OLD)
-    last = champion(tmp_path / "old", 1)
+    last = champion_file(tmp_path / "old", 1)
     assert not any(name.startswith(PREFIX) for name in poolrl.load(last).arrays)
-    assert "normalizer_precision" not in header(last)["network"]
+    assert "normalizer_precision" not in agent_header(last)["network"]
     verify(tmp_path / "old")

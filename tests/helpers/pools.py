@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 from poolrl.pool.directory import Pool, open_pool
 
@@ -21,3 +23,17 @@ def champions(pool: Pool) -> list[str]:
     for merge in merges:
         deposit_store.champion(merge)
     return [merge.champion.sha256 for merge in merges]
+
+
+def champion_file(pool: Path, iteration: int) -> Path:
+    """The agent file that an iteration's merge names."""
+    merge = json.loads((pool / f"iterations/{iteration:06d}/merge.json").read_text())
+    return pool / str(merge["champion"]["path"])
+
+
+def agent_header(agent: Path) -> dict[str, Any]:
+    """The metadata in the header of an agent file, as it is written."""
+    data = agent.read_bytes()
+    table = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    found: dict[str, Any] = json.loads(table["__metadata__"]["poolrl"])
+    return found

@@ -1,4 +1,4 @@
-"""Tasks are closed by whoever made them."""
+"""Tasks are closed by their owners."""
 
 from __future__ import annotations
 
