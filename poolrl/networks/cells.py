@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,10 @@ HALF = np.float32(0.5)
 
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 """Blocks of rows in the weights of a recurrent layer, in torch's order."""
+
+GATE_ORDER = {"rnn": (0,), "gru": (0, 1, 2), "lstm": (3, 0, 1, 2)}
+"""The block of each gate, in the order of the arithmetic: of a GRU r, z, n, of an LSTM o, i, f, g,
+so that the sigmoids are side by side, and the gates that an LSTM's cell reaches."""
 
 NUM_STATES = {"rnn": 1, "gru": 1, "lstm": 2}
 """Arrays that a layer carries: its output, and an LSTM's cell."""
@@ -29,27 +34,33 @@ class Cells(ABC):
         inputs: of each layer, (g·h, inputs), as in ``torch.nn.RNN``, ``GRU`` and ``LSTM``.
         memory: (k, g·h, h).
         input_bias, memory_bias: (k, g·h).
-        sigmoids: of the gates, slices in units of h, that are σ(x) = tanh(x/2)/2 + 1/2: their
-            weights are halved here, so that one call of tanh serves all gates.
+
+    Attributes:
+        order: the value of ``GATE_ORDER``. Gates are the outer axis, so that each is one piece of
+            memory.
+        sigmoids: number of the first gates that are σ(x) = tanh(x/2)/2 + 1/2: their weights are
+            halved here, so that one call of tanh serves all gates.
     """
 
+    order: ClassVar[tuple[int, ...]]
+    sigmoids: ClassVar[int]
+
     def __init__(
-        self,
-        inputs: Sequence[F32],
-        memory: F32,
-        input_bias: F32,
-        memory_bias: F32,
-        sigmoids: Sequence[slice] = (),
+        self, inputs: Sequence[F32], memory: F32, input_bias: F32, memory_bias: F32
     ) -> None:
-        self._size = memory.shape[2]
-        self._scale = np.ones(memory.shape[1], np.float32)
-        for part in sigmoids:
-            self._scale[part.start * self._size : part.stop * self._size] = HALF
-        self._shift = np.where(self._scale == 1, np.float32(0), HALF)
-        self._inputs = [weight.T * self._scale for weight in inputs]
-        self._memory = memory.transpose(0, 2, 1) * self._scale
-        self._input_bias = (input_bias * self._scale)[:, None]
-        self._memory_bias = (memory_bias * self._scale)[:, None]
+        self._inputs = [self._by_gate(weight).swapaxes(-1, -2) for weight in inputs]
+        self._memory = self._by_gate(memory).swapaxes(-1, -2)
+        self._input_bias = self._by_gate(input_bias[..., None]).swapaxes(-1, -2)
+        self._memory_bias = self._by_gate(memory_bias[..., None]).swapaxes(-1, -2)
+        self._bias = self._input_bias + self._memory_bias
+
+    def _by_gate(self, rows: F32) -> F32:
+        """(…, g·h, x) -> (g, …, h, x), the sigmoids' halved."""
+        *layers, _, columns = rows.shape
+        blocks = rows.reshape(*layers, len(self.order), -1, columns)
+        gates = np.moveaxis(blocks[..., list(self.order), :, :], -3, 0).copy()
+        gates[: self.sigmoids] *= HALF
+        return gates
 
     def __call__(self, xs: Sequence[F32], state: tuple[F32, ...]) -> tuple[F32, tuple[F32, ...]]:
         """One step.
@@ -61,45 +72,51 @@ class Cells(ABC):
         Returns:
             The outputs (k, n, h), and the state after the step.
         """
-        gates = np.empty((len(xs), len(xs[0]), self._memory.shape[2]), np.float32)
+        gates = np.empty((len(self.order), len(xs), len(xs[0]), self._memory.shape[-1]), np.float32)
         for k, (x, weights) in enumerate(zip(xs, self._inputs, strict=True)):
-            np.matmul(x, weights, out=gates[k])
+            np.matmul(x, weights, out=gates[:, k])
         new = self._step(gates, *(part.transpose(1, 0, 2) for part in state))
         return new[0], tuple(part.transpose(1, 0, 2) for part in new)
 
     @abstractmethod
     def _step(self, gates: F32, *state: F32) -> tuple[F32, ...]:
-        """One step from the projections of the inputs, (k, n, g·h), which may be overwritten, and
+        """One step from the projections of the inputs, (g, k, n, h), which may be overwritten, and
         the state, arrays of shape (k, n, h)."""
 
 
 class RNNCells(Cells):
     """h' = tanh(W x + b + U h + c)."""
 
+    order = GATE_ORDER["rnn"]
+    sigmoids = 0
+
     def _step(self, gates: F32, *state: F32) -> tuple[F32, ...]:
         gates += state[0] @ self._memory
-        gates += self._input_bias + self._memory_bias
-        return (np.tanh(gates, out=gates),)
+        gates += self._bias
+        return (np.tanh(gates[0]),)
 
 
 class GRUCells(Cells):
     """h' = (1 − z) n + z h with n = tanh(W x + b + r (U h + c))."""
 
+    order = GATE_ORDER["gru"]
+    sigmoids = 2
+
     def _step(self, gates: F32, *state: F32) -> tuple[F32, ...]:
-        size, (h,) = self._size, state
+        (h,) = state
         memory = h @ self._memory
         memory += self._memory_bias
         gates += self._input_bias
-        sigmoids, new = gates[..., : 2 * size], gates[..., 2 * size :]
-        sigmoids += memory[..., : 2 * size]
+        sigmoids, new = gates[:2], gates[2]
+        sigmoids += memory[:2]
         np.tanh(sigmoids, out=sigmoids)
         sigmoids *= HALF
         sigmoids += HALF
-        memory[..., 2 * size :] *= gates[..., :size]
-        new += memory[..., 2 * size :]
+        memory[2] *= gates[0]
+        new += memory[2]
         np.tanh(new, out=new)
         y: F32 = h - new
-        y *= gates[..., size : 2 * size]
+        y *= gates[1]
         y += new
         return (y,)
 
@@ -107,24 +124,22 @@ class GRUCells(Cells):
 class LSTMCells(Cells):
     """Gates i, f, g, o; c' = f c + i g; h' = o tanh(c')."""
 
+    order = GATE_ORDER["lstm"]
+    sigmoids = 3
+
     def _step(self, gates: F32, *state: F32) -> tuple[F32, ...]:
-        size, (h, c) = self._size, state
+        h, c = state
         gates += h @ self._memory
-        gates += self._input_bias + self._memory_bias
+        gates += self._bias
         np.tanh(gates, out=gates)
-        gates *= self._scale
-        gates += self._shift
-        new = gates[..., size : 2 * size] * c
-        new += gates[..., :size] * gates[..., 2 * size : 3 * size]
+        sigmoids = gates[:3]
+        sigmoids *= HALF
+        sigmoids += HALF
+        new: F32 = gates[2] * c
+        new += gates[1] * gates[3]
         y: F32 = np.tanh(new)
-        y *= gates[..., 3 * size :]
+        y *= gates[0]
         return y, new
 
 
 CELLS: dict[str, type[Cells]] = {"rnn": RNNCells, "gru": GRUCells, "lstm": LSTMCells}
-SIGMOIDS: dict[str, list[slice]] = {
-    "rnn": [],
-    "gru": [slice(0, 2)],
-    "lstm": [slice(0, 2), slice(3, 4)],
-}
-"""Gates that are sigmoids, in units of the memory's width."""

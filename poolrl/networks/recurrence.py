@@ -3,16 +3,16 @@
 Each layer is a loop over steps of small arrays, whose time is the number of calls. So several
 layers of one width, an actor's and a critic's, run as one; input projections, the factors of
 derivatives and the weights' gradients are computed for all steps at once; σ(x) = tanh(x/2)/2 + 1/2
-serves all gates with one call of tanh; and large arrays are used again. torch's layers take 1
-(LSTM) to 10 times (GRU over long sequences) as long.
+serves all gates with one call of tanh; the gates are the outer axis, so that each is one piece of
+memory; and large arrays are used again. torch's layers take 2 (LSTM) to 10 times (GRU over long
+sequences) as long.
 
-Shapes: T steps, k layers, s sequences, memory h, g gates.
+Shapes: T steps, g gates in the order of ``cells.GATE_ORDER``, k layers, s sequences, memory h.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -47,8 +47,8 @@ class GateGradients(NamedTuple):
     """Derivatives of the loss.
 
     Attributes:
-        by_inputs: (T, k, s, g·h), by the projections of the inputs.
-        by_memory: (T, k, s, g·h), by the projections of the memory.
+        by_inputs: (T, g, k, s, h), by the projections of the inputs.
+        by_memory: (T, g, k, s, h), by the projections of the memory.
     """
 
     by_inputs: F32
@@ -59,9 +59,9 @@ class Recurrence(ABC):
     """The forward pass of k recurrent layers, kept for the backward pass.
 
     Args:
-        inputs: (T, k, s, g·h): projections of the inputs with both biases, but for ``GRU``;
+        inputs: (T, g, k, s, h): projections of the inputs with both biases, but for ``GRU``;
             overwritten.
-        weights: (k, h, g·h): maps the memory to the gates.
+        weights: (g, k, h, h): map the memory to the gates.
         state: the memory before the first step, arrays of shape (k, s, h).
         workspace: of the arrays that are kept until the next forward pass.
 
@@ -72,6 +72,14 @@ class Recurrence(ABC):
 
     outputs: F32
     before: F32
+
+    def _keep_outputs(self, inputs: F32, first: F32, workspace: Workspace) -> F32:
+        """An array (T + 1, k, s, h) that starts with the memory before the first step."""
+        steps, _, *shape = inputs.shape
+        kept = workspace.empty("outputs", (steps + 1, *shape))
+        kept[0] = first
+        self.before, self.outputs = kept[:-1], kept[1:]
+        return kept
 
     @abstractmethod
     def backward(self, by_outputs: F32) -> GateGradients:
@@ -88,27 +96,24 @@ class RNN(Recurrence):
     def __init__(
         self, inputs: F32, weights: F32, state: tuple[F32, ...], workspace: Workspace
     ) -> None:
-        self._weights = weights
-        self.before = workspace.empty("before", inputs.shape)
-        h = self.before[0]
-        h[...] = state[0]
+        self._weights = weights[0]
+        outputs = self._keep_outputs(inputs, state[0], workspace)
         for t in range(len(inputs)):
-            y = inputs[t]
-            self.before[t] = h
-            y += h @ weights
-            h = np.tanh(y, out=y)
-        self.outputs = inputs
+            y = np.matmul(outputs[t], self._weights, out=outputs[t + 1])
+            y += inputs[t, 0]
+            np.tanh(y, out=y)
 
     def backward(self, by_outputs: F32) -> GateGradients:
         derivative = np.square(self.outputs)
         np.subtract(1, derivative, out=derivative)
-        back = self._weights.transpose(0, 2, 1)
+        back = np.ascontiguousarray(self._weights.transpose(0, 2, 1))
+        by_before = np.empty(by_outputs.shape[1:], np.float32)
         for t in range(len(by_outputs) - 1, -1, -1):
             by_gate = by_outputs[t]
             by_gate *= derivative[t]
             if t:
-                by_outputs[t - 1] += by_gate @ back
-        return GateGradients(by_outputs, by_outputs)
+                by_outputs[t - 1] += np.matmul(by_gate, back, out=by_before)
+        return GateGradients(by_outputs[:, None], by_outputs[:, None])
 
 
 class GRU(Recurrence):
@@ -117,7 +122,7 @@ class GRU(Recurrence):
 
     Args:
         inputs: with the biases of the inputs alone.
-        biases: (k, 1, 3h): of the memory.
+        biases: (g, k, 1, h): of the memory.
     """
 
     def __init__(
@@ -129,68 +134,58 @@ class GRU(Recurrence):
         biases: F32,
     ) -> None:
         self._weights = weights
-        size = weights.shape[1]
-        two = 2 * size
-        steps, layers, sequences, _ = inputs.shape
-        inputs[..., :two] *= HALF
-        half = weights.copy()
-        half[..., :two] *= HALF
-        half_biases = biases.copy()
-        half_biases[..., :two] *= HALF
-        shape = steps, layers, sequences, size
-        self.before = workspace.empty("before", shape)
-        self.outputs = workspace.empty("outputs", shape)
+        inputs[:, :2] *= HALF
+        half, half_biases = weights.copy(), biases.copy()
+        half[:2] *= HALF
+        half_biases[:2] *= HALF
         self._memory = workspace.empty("memory", inputs.shape)  # projections of the memory
         self._workspace = workspace
-        h = state[0]
-        for t in range(steps):
-            gates, memory, y = inputs[t], self._memory[t], self.outputs[t]
-            self.before[t] = h
+        outputs = self._keep_outputs(inputs, state[0], workspace)
+        product = np.empty(outputs.shape[1:], np.float32)
+        for t in range(len(inputs)):
+            gates, memory, h, y = inputs[t], self._memory[t], outputs[t], outputs[t + 1]
             np.matmul(h, half, out=memory)
             memory += half_biases
-            sigmoids, new = gates[..., :two], gates[..., two:]
-            sigmoids += memory[..., :two]
+            sigmoids, new = gates[:2], gates[2]
+            sigmoids += memory[:2]
             np.tanh(sigmoids, out=sigmoids)
             sigmoids *= HALF
             sigmoids += HALF
-            new += gates[..., :size] * memory[..., two:]
+            new += np.multiply(gates[0], memory[2], out=product)
             np.tanh(new, out=new)
             np.subtract(h, new, out=y)
-            y *= gates[..., size:two]
+            y *= gates[1]
             y += new
-            h = y
         self._gates = inputs
 
     def backward(self, by_outputs: F32) -> GateGradients:
-        size = by_outputs.shape[-1]
-        r, z, n = (self._gates[..., i * size : (i + 1) * size] for i in range(3))
-        new = partial(self._workspace.empty, shape=n.shape)
-        rest = np.subtract(1, z, out=new("rest"))
-        by_new = np.square(n, out=new("by_new"))  # (1 − z) (1 − n²)
+        r, z, n = (self._gates[:, i] for i in range(3))
+        # Factors of the derivatives: by n, (1 − z) (1 − n²); by n's, of r, (U h + c) r (1 − r); by
+        # the output, of z, (h − n) z (1 − z).
+        factors = self._workspace.empty("factors", self._gates.shape)
+        by_reset, by_update, by_new = (factors[:, i] for i in range(3))
+        np.subtract(1, self._gates[:, :2], out=factors[:, :2])
+        np.square(n, out=by_new)
         np.subtract(1, by_new, out=by_new)
-        by_new *= rest
-        by_update = np.subtract(self.before, n, out=new("by_update"))  # (h − n) z (1 − z)
-        by_update *= z
-        by_update *= rest
-        by_reset = np.subtract(1, r, out=new("by_reset"))  # (U h + c) r (1 − r)
-        by_reset *= r
-        by_reset *= self._memory[..., 2 * size :]
-        back = self._weights.transpose(0, 2, 1)
+        by_new *= by_update
+        factors[:, :2] *= self._gates[:, :2]
+        by_reset *= self._memory[:, 2]
+        by_update *= self.before - n
+        back = np.ascontiguousarray(self._weights.transpose(0, 1, 3, 2))
         by_memory = self._workspace.empty("by_memory", self._gates.shape)
-        own = new("own")
+        by_inputs = self._workspace.empty("by_inputs", self._gates.shape)
+        by_gates = np.empty(self._gates.shape[1:], np.float32)
         for t in range(len(by_outputs) - 1, -1, -1):
-            by_h, by_gates, by_n = by_outputs[t], by_memory[t], own[t]
+            by_h, own, by_n = by_outputs[t], by_memory[t], by_inputs[t, 2]
             np.multiply(by_h, by_new[t], out=by_n)
-            np.multiply(by_n, by_reset[t], out=by_gates[..., :size])
-            np.multiply(by_h, by_update[t], out=by_gates[..., size : 2 * size])
-            np.multiply(by_n, r[t], out=by_gates[..., 2 * size :])
+            np.multiply(by_n, by_reset[t], out=own[0])
+            np.multiply(by_h, by_update[t], out=own[1])
+            np.multiply(by_n, r[t], out=own[2])
             if t:
                 by_h *= z[t]
-                by_h += by_gates @ back
+                by_h += np.add.reduce(np.matmul(own, back, out=by_gates))
                 by_outputs[t - 1] += by_h
-        by_inputs = self._workspace.empty("by_inputs", by_memory.shape)
-        by_inputs[..., : 2 * size] = by_memory[..., : 2 * size]
-        by_inputs[..., 2 * size :] = own
+        by_inputs[:, :2] = by_memory[:, :2]
         return GateGradients(by_inputs, by_memory)
 
 
@@ -202,63 +197,52 @@ class LSTM(Recurrence):
         self, inputs: F32, weights: F32, state: tuple[F32, ...], workspace: Workspace
     ) -> None:
         self._weights = weights
-        size = weights.shape[1]
-        steps, layers, sequences, _ = inputs.shape
-        scale = np.full(4 * size, HALF)
-        scale[2 * size : 3 * size] = 1
-        shift = np.where(scale == 1, np.float32(0), HALF)
-        inputs *= scale
-        scaled = weights * scale
-        shape = steps, layers, sequences, size
-        self.before = workspace.empty("before", shape)
-        self.outputs = workspace.empty("outputs", shape)
-        self._cells_before = workspace.empty("cells", shape)
-        self._tanh = workspace.empty("tanh", shape)
         self._workspace = workspace
-        h, c = state
-        for t in range(steps):
-            gates, y, bounded = inputs[t], self.outputs[t], self._tanh[t]
-            self.before[t], self._cells_before[t] = h, c
-            gates += h @ scaled
+        inputs[:, :3] *= HALF
+        half = weights.copy()
+        half[:3] *= HALF
+        outputs = self._keep_outputs(inputs, state[0], workspace)
+        cells = self._cells = workspace.empty("cells", outputs.shape)
+        cells[0] = state[1]
+        self._tanh = workspace.empty("tanh", self.outputs.shape)
+        memory, product = np.empty(inputs.shape[1:], np.float32), np.empty_like(cells[0])
+        for t in range(len(inputs)):
+            gates, c = inputs[t], cells[t + 1]
+            gates += np.matmul(outputs[t], half, out=memory)
             np.tanh(gates, out=gates)
-            gates *= scale
-            gates += shift
-            c = gates[..., size : 2 * size] * c
-            c += gates[..., :size] * gates[..., 2 * size : 3 * size]
-            np.tanh(c, out=bounded)
-            np.multiply(gates[..., 3 * size :], bounded, out=y)
-            h = y
+            sigmoids = gates[:3]
+            sigmoids *= HALF
+            sigmoids += HALF
+            np.multiply(gates[2], cells[t], out=c)
+            c += np.multiply(gates[1], gates[3], out=product)
+            np.multiply(gates[0], np.tanh(c, out=self._tanh[t]), out=outputs[t + 1])
         self._gates = inputs
 
     def backward(self, by_outputs: F32) -> GateGradients:
-        steps, layers, sequences, size = by_outputs.shape
-        gates = self._gates.reshape(steps, layers, sequences, 4, size)
-        i, f, g, o = (gates[..., j, :] for j in range(4))
-        # Factors of the derivative by the cell, for the gates i, f and g; and by the output, for o.
-        factors = self._workspace.empty("factors", (steps, layers, sequences, 3, size))
-        for j, (gate, other) in enumerate(((i, g), (f, self._cells_before))):
-            np.subtract(1, gate, out=factors[..., j, :])
-            factors[..., j, :] *= gate
-            factors[..., j, :] *= other
-        np.square(g, out=factors[..., 2, :])
-        np.subtract(1, factors[..., 2, :], out=factors[..., 2, :])
-        factors[..., 2, :] *= i
-        by_o = np.subtract(1, o, out=self._workspace.empty("by_o", o.shape))
-        by_o *= o
-        by_o *= self._tanh
+        o, i, f, g = (self._gates[:, j] for j in range(4))
+        # Factors of the derivative by the output, for o; and by the cell, for i, f and g.
+        factors = self._workspace.empty("factors", self._gates.shape)
+        np.subtract(1, self._gates[:, :3], out=factors[:, :3])
+        factors[:, :3] *= self._gates[:, :3]
+        for j, other in enumerate((self._tanh, g, self._cells[:-1])):
+            factors[:, j] *= other
+        np.square(g, out=factors[:, 3])
+        np.subtract(1, factors[:, 3], out=factors[:, 3])
+        factors[:, 3] *= i
         by_cell_of_output = np.square(self._tanh, out=self._workspace.empty("by_cell", o.shape))
         np.subtract(1, by_cell_of_output, out=by_cell_of_output)
         by_cell_of_output *= o  # o (1 − tanh²)
-        back = self._weights.transpose(0, 2, 1)
-        by_gates = self._workspace.empty("by_gates", gates.shape)
-        by_cell = np.zeros((layers, sequences, size), np.float32)
-        for t in range(steps - 1, -1, -1):
+        back = np.ascontiguousarray(self._weights.transpose(0, 1, 3, 2))
+        by_gates = self._workspace.empty("by_gates", self._gates.shape)
+        by_memory = np.empty(self._gates.shape[1:], np.float32)
+        by_cell, product = np.zeros((2, *by_outputs.shape[1:]), np.float32)
+        for t in range(len(by_outputs) - 1, -1, -1):
             by_h, own = by_outputs[t], by_gates[t]
-            by_cell += by_h * by_cell_of_output[t]
-            np.multiply(by_cell[..., None, :], factors[t], out=own[..., :3, :])
-            np.multiply(by_h, by_o[t], out=own[..., 3, :])
+            by_cell += np.multiply(by_h, by_cell_of_output[t], out=product)
+            np.multiply(by_h, factors[t, 0], out=own[0])
+            np.multiply(by_cell, factors[t, 1:], out=own[1:])
             if t:
                 by_cell *= f[t]
-                by_outputs[t - 1] += own.reshape(layers, sequences, 4 * size) @ back
-        whole = by_gates.reshape(self._gates.shape)
-        return GateGradients(whole, whole)
+                np.add.reduce(np.matmul(own, back, out=by_memory), out=product)
+                by_outputs[t - 1] += product
+        return GateGradients(by_gates, by_gates)

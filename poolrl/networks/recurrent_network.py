@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from poolrl.config.networks import RecurrentSpec
 from poolrl.networks.base import Inputs, Network, NetworkOutput, State
-from poolrl.networks.cells import CELLS, NUM_STATES, SIGMOIDS, Cells
+from poolrl.networks.cells import CELLS, GATE_ORDER, NUM_STATES, Cells
 from poolrl.networks.mlp import MLP, Cache
 from poolrl.networks.recurrence import GRU, LSTM, RNN, Recurrence, Workspace
 
 F32 = NDArray[np.float32]
+
+PLAIN: dict[str, type[RNN] | type[LSTM]] = {"rnn": RNN, "lstm": LSTM}
 
 
 class RecurrentNetwork(Network):
@@ -41,6 +43,7 @@ class RecurrentNetwork(Network):
     ) -> None:
         self._columns = actor_columns
         self._arrays, self._gradient, self._spec = arrays, gradient, spec
+        self._order = GATE_ORDER[spec.cell]
         self._trunks = ("shared",) if spec.shared else ("actor", "critic")
         hidden = {"shared": spec.actor, "actor": spec.actor, "critic": spec.critic}
         self._dense = [
@@ -87,23 +90,23 @@ class RecurrentNetwork(Network):
             layer.forward_with_cache(self._seen(k, inputs.observation))
             for k, layer in enumerate(self._dense)
         ]
-        units = len(self._array(0, "bias_ih_l0"))
-        gates = self._workspace.zeros("gates", steps.shape(len(dense), units))
+        gates = self._workspace.zeros(
+            "gates", steps.shape(len(self._order), len(dense), size=self._spec.memory)
+        )
         for k, (x, _) in enumerate(dense):
             projection = x @ self._array(k, "weight_ih_l0").T
             projection += self._array(k, "bias_ih_l0")
             if self._spec.cell != "gru":
                 projection += self._array(k, "bias_hh_l0")
-            steps.put(projection, gates, k)
+            steps.put_gates(projection, gates, k, self._order)
         state = tuple(part.transpose(1, 0, 2) for part in inputs.sequences.state)
-        weights = self._stacked("weight_hh_l0").transpose(0, 2, 1)
+        weights = self._by_gate("weight_hh_l0").swapaxes(-1, -2)
         recurrence: Recurrence
         if self._spec.cell == "gru":
-            biases = self._stacked("bias_hh_l0")[:, None]
+            biases = self._by_gate("bias_hh_l0")[:, :, None]
             recurrence = GRU(gates, weights, state, self._workspace, biases)
         else:
-            kind = RNN if self._spec.cell == "rnn" else LSTM
-            recurrence = kind(gates, weights, state, self._workspace)
+            recurrence = PLAIN[self._spec.cell](gates, weights, state, self._workspace)
         features = [steps.get(recurrence.outputs, k) for k in range(len(dense))]
         parameters, actor = self._heads["actor"].forward_with_cache(features[0])
         value, critic = self._heads["critic"].forward_with_cache(features[-1])
@@ -122,7 +125,7 @@ class RecurrentNetwork(Network):
         steps, dense, recurrence, caches = self._forward
         for array in self._gradient.values():
             array.fill(0)
-        shape = steps.shape(len(dense), self._spec.memory)
+        shape = steps.shape(len(dense), size=self._spec.memory)
         by_features = self._workspace.zeros("by_features", shape)
         by_heads = {
             "actor": by_parameters,
@@ -137,8 +140,10 @@ class RecurrentNetwork(Network):
                 steps.add(by_input, by_features, k)
         by_gates = recurrence.backward(by_features)
         for k, (x, cache) in enumerate(dense):
-            by_inputs = steps.get(by_gates.by_inputs, k)
-            by_memory = steps.get(by_gates.by_memory, k)
+            by_inputs = steps.get_gates(by_gates.by_inputs, k, self._order)
+            by_memory = by_inputs
+            if by_gates.by_memory is not by_gates.by_inputs:
+                by_memory = steps.get_gates(by_gates.by_memory, k, self._order)
             ones = np.ones(len(x), np.float32)
             before = steps.get(recurrence.before, k)
             np.matmul(by_inputs.T, x, out=self._gradient[self._name(k, "weight_ih_l0")])
@@ -162,7 +167,6 @@ class RecurrentNetwork(Network):
             self._stacked("weight_hh_l0")[:count],
             self._stacked("bias_ih_l0")[:count],
             self._stacked("bias_hh_l0")[:count],
-            SIGMOIDS[self._spec.cell],
         )
 
     def _seen(self, k: int, observation: F32) -> F32:
@@ -176,6 +180,13 @@ class RecurrentNetwork(Network):
     def _array(self, k: int, name: str) -> F32:
         array: F32 = self._arrays[self._name(k, name)]
         return array
+
+    def _by_gate(self, name: str) -> F32:
+        """A tensor of all trunks by gate: (gates, trunks, memory, …)."""
+        whole = self._stacked(name)
+        trunks, _, *rest = whole.shape
+        blocks = whole.reshape(trunks, len(self._order), -1, *rest)
+        return blocks[:, list(self._order)].swapaxes(0, 1)
 
     def _stacked(self, name: str) -> F32:
         return np.stack([self._array(k, name) for k in range(len(self._trunks))])
@@ -193,11 +204,19 @@ class _Steps:
         starts = np.cumsum(lengths) - lengths
         self._time = np.arange(lengths.sum()) - starts[self._sequence]
 
-    def shape(self, layers: int, size: int) -> tuple[int, ...]:
-        return self._longest, layers, self._count, size
+    def shape(self, *inner: int, size: int) -> tuple[int, ...]:
+        return self._longest, *inner, self._count, size
 
-    def put(self, rows: F32, padded: F32, layer: int) -> None:
-        padded[self._time, layer, self._sequence] = rows
+    def put_gates(self, rows: F32, padded: F32, layer: int, order: Sequence[int]) -> None:
+        blocks = rows.reshape(len(rows), len(order), -1)
+        for gate, block in enumerate(order):
+            padded[self._time, gate, layer, self._sequence] = blocks[:, block]
+
+    def get_gates(self, padded: F32, layer: int, order: Sequence[int]) -> F32:
+        blocks = np.empty((len(self._time), len(order), padded.shape[-1]), np.float32)
+        for gate, block in enumerate(order):
+            blocks[:, block] = padded[self._time, gate, layer, self._sequence]
+        return blocks.reshape(len(blocks), -1)
 
     def add(self, rows: F32 | None, padded: F32, layer: int) -> None:
         assert rows is not None
