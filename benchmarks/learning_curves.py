@@ -3,13 +3,16 @@
     python benchmarks/learning_curves.py run PLAN.toml FOLDER [--task T] [--arm A] [--seeds 0,1]
     python benchmarks/learning_curves.py show PLAN.toml FOLDER [--output FILE.md]
 
-A plan names seeds, tasks (a configuration, the training iterations of a run, keys) and arms (keys):
+A plan names seeds, tasks (a configuration, the training iterations of a run, keys), arms (keys) and
+keys that all have in common:
 
     seeds = 5
     [tasks.hopper]
     config = "configs/hopper.toml"
     iterations = 60
     set = {"pool.count" = 1}
+    [common]
+    "pool.evaluate_episodes" = 5
     [arms.joint]
     "learner.gradient_clipping" = "joint"
 
@@ -64,7 +67,7 @@ def runs(plan: dict[str, Any], folder: Path) -> list[Run]:
 def command(plan: dict[str, Any], run: Run) -> list[str]:
     """The command line of a run."""
     task = plan["tasks"][run.task]
-    keys = {**task.get("set", {}), **plan["arms"][run.arm]}
+    keys = {**plan.get("common", {}), **task.get("set", {}), **plan["arms"][run.arm]}
     words = ["run", *([task["config"]] if "config" in task else []), "--trust"]
     words += ["--seed", str(run.seed), "--iterations", str(task["iterations"])]
     for key, value in keys.items():
