@@ -79,7 +79,14 @@ def test_keys_of_the_network_are_written_where_they_are_used(agent: Agent) -> No
     plain = MLPSpec(distribution="beta")
     first = {"actor", "critic", "activation", "distribution", "normalize_observations"}
     assert set(header(plain)) == first
-    later = {"std": "network", "std_init": 0.5, "std_min": 0.1, "std_max": 3.0, "bins": 5}
+    later = {
+        "std": "network",
+        "std_init": 0.5,
+        "std_min": 0.1,
+        "std_max": 3.0,
+        "bins": 5,
+        "beta_link": "exponential",
+    }
     for key, value in later.items():
         assert header(replace(plain, **{key: value})).items() >= {key: value}.items()
         assert set(header(replace(plain, **{key: value}))) == first | {key}

@@ -33,6 +33,11 @@ class _Network(Section, frozen=True, tag_field="name"):
     bins: Annotated[int, Meta(ge=2, le=10_000)] = 11
     """Values of each dimension that discretized chooses from, equidistant, with both ends of the
     range (Tang & Agrawal 2020)."""
+    beta_link: Literal["softplus", "exponential"] = "softplus"
+    """How outputs p of the actor become the parameters of beta: `softplus`: 1 + softplus(p), which
+    gives densities with one peak (Chou et al. 2017). `exponential`: exp(p), within [0.01, 1,000],
+    uniform at p = 0, which may put the bounds of the actions above what is between them; with
+    `actor = []` RLAI's linear policy."""
     critic_senses: tuple[Text, ...] = ()
     """Parts of the observation that the critic alone sees, by their names: entries of a dictionary
     of observations, or what the task's `senses` names. Acting needs none of them."""
@@ -71,8 +76,7 @@ class MLPSpec(_Network, frozen=True, tag="mlp"):
 class RecurrentSpec(_Network, frozen=True, tag="recurrent"):
     """Actor and critic with a memory: hidden layers, a recurrent layer, a linear one.
 
-    They act in NumPy, and learn in torch by back-propagation through time, truncated after
-    `learner.sequence_steps`.
+    They learn by back-propagation through time, truncated after `learner.sequence_steps`.
     """
 
     actor: Sizes = (64,)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,19 +21,31 @@ from poolrl.distributions.special_functions import (
 # Samples are clipped to [_EDGE, 1 − _EDGE]: at 0 and 1 the density may be 0 or infinite.
 _EDGE = np.float32(1e-6)
 
+# Of the exponential link: α from 0.01 to 1,000, where float32 has α − 1 to five digits.
+_LOG_BOUNDS = math.log(0.01), math.log(1000)
+
 
 class Beta(Distribution):
     """Independent beta distributions on [0, 1], one per action dimension (Chou et al. 2017).
 
-    For m dimensions, the first m of 2·m parameters p give α = 1 + softplus(p), the others β, so
-    that every density is unimodal. The action of a sample x is low + x·(high − low). The
-    deterministic action is that of the mean α / (α + β): unlike the mode, it is never on a bound.
+    For m dimensions, the first m of 2·m parameters p give α, the others β: with the softplus link
+    1 + softplus(p), so that every density is unimodal; with the exponential one exp(p), within
+    [0.01, 1,000], so that densities may be U-shaped, and p = 0 is the uniform one. The action of
+    a sample x is low + x·(high − low). The deterministic action is that of the mean α / (α + β):
+    unlike the mode, it is never on a bound.
 
     Args:
         low, high: (m,), bounds of the actions.
+        link: how parameters become α and β.
     """
 
-    def __init__(self, low: NDArray[Any], high: NDArray[Any]) -> None:
+    def __init__(
+        self,
+        low: NDArray[Any],
+        high: NDArray[Any],
+        link: Literal["softplus", "exponential"] = "softplus",
+    ) -> None:
+        self._exponential = link == "exponential"
         self._low = np.asarray(low, np.float32)
         self._scale = np.asarray(high, np.float32) - self._low
         self._size = len(self._low)
@@ -56,11 +69,10 @@ class Beta(Distribution):
         return action
 
     def log_prob(self, parameters: F32, sample: NDArray[Any]) -> F32:
-        concentration = softplus(parameters)
-        return self._log_prob(concentration, self._log_x(sample))
+        return self._log_prob(self._exponents(parameters), self._log_x(sample))
 
     def log_prob_gradient(self, parameters: F32, sample: NDArray[Any]) -> Gradient:
-        concentration = softplus(parameters)
+        concentration = self._exponents(parameters)
         log_x = self._log_x(sample)
         value = self._log_prob(concentration, log_x)
         # d/dα = log x − ψ(α) + ψ(α + β), and d/dβ with log(1 − x).
@@ -69,14 +81,14 @@ class Beta(Distribution):
         gradient = log_x
         gradient -= digamma(concentration)
         _halves(gradient)[...] += digamma(total)[:, None]
-        gradient *= sigmoid(parameters)
+        gradient *= self._slopes(parameters)
         return Gradient(value, gradient)
 
     def entropy(self, parameters: F32) -> F32:
         return self.entropy_gradient(parameters).value
 
     def entropy_gradient(self, parameters: F32) -> Gradient:
-        concentration = softplus(parameters) + 1
+        concentration = self._exponents(parameters) + 1
         total = _sum_of_halves(concentration)
         entropy = log_gamma(concentration) - (concentration - 1) * digamma(concentration)
         value = entropy.sum(axis=1)
@@ -84,22 +96,37 @@ class Beta(Distribution):
         # dH/dα = −(α − 1) ψ′(α) + (α + β − 2) ψ′(α + β)
         gradient: F32 = (1 - concentration) * trigamma(concentration)
         _halves(gradient)[...] += ((total - 2) * trigamma(total))[:, None]
-        gradient *= sigmoid(parameters)
+        gradient *= self._slopes(parameters)
         return Gradient(value, gradient)
 
     def kl(self, old_parameters: F32, new_parameters: F32) -> F32:
         """log B(α′, β′) − log B(α, β) less the change of first order: log B is the logarithm of the
         normalising constant of an exponential family."""
-        old = softplus(old_parameters)
-        change = softplus(new_parameters)
+        old = self._exponents(old_parameters)
+        change = self._exponents(new_parameters)
         change -= old
         old += 1
         total: F32 = log_gamma_remainder(old, change).sum(axis=1)
         total -= log_gamma_remainder(_sum_of_halves(old), _sum_of_halves(change)).sum(axis=1)
         return total
 
+    def _exponents(self, parameters: F32) -> F32:
+        """α − 1 and β − 1, shape (n, 2·size)."""
+        return (
+            np.expm1(np.clip(parameters, *_LOG_BOUNDS))
+            if self._exponential
+            else softplus(parameters)
+        )
+
+    def _slopes(self, parameters: F32) -> F32:
+        """Their derivatives by the parameters."""
+        if not self._exponential:
+            return sigmoid(parameters)
+        low, high = _LOG_BOUNDS
+        return np.where((parameters > low) & (parameters < high), np.exp(parameters), np.float32(0))
+
     def _concentrations(self, parameters: F32) -> tuple[F32, F32]:
-        concentration = softplus(parameters)
+        concentration = self._exponents(parameters)
         concentration += 1
         return concentration[:, : self._size], concentration[:, self._size :]
 

@@ -31,6 +31,7 @@ _READ_WITH: dict[str, dict[str, tuple[str, ...]]] = {
     "std_min": {"distribution": _NORMALS, "std": ("network", "schedule")},
     "std_max": {"distribution": _NORMALS, "std": ("network",)},
     "bins": {"distribution": ("discretized",)},
+    "beta_link": {"distribution": ("beta",)},
 }
 """Key of the network -> the values of other keys with which it is read."""
 
@@ -74,7 +75,7 @@ def make_distribution(
         return Categorical(space.nvec.tolist())
     size = len(space.low)
     if name == "beta":
-        return Beta(space.low, space.high)
+        return Beta(space.low, space.high, network.beta_link)
     if name == "discretized":
         if size * network.bins > MAX_CHOICES:
             raise UsageError(

@@ -142,6 +142,22 @@ def test_the_middle_of_a_normal_is_the_middle_of_the_range() -> None:
     assert actions[0].tolist() == [7.0, 1.0]
 
 
+def test_an_exponential_beta_is_uniform_at_first_and_stays_in_its_bounds() -> None:
+    distribution = VARIANTS["beta, exponential"][0]
+    samples = np.random.default_rng(0).random((4, 3), np.float32)
+    assert distribution.log_prob(np.zeros((4, 6), np.float32), samples) == pytest.approx(
+        0, abs=1e-5
+    )
+    for far in (-50, 50):
+        parameters = np.full((4, 6), far, np.float32)
+        for gradient in (
+            distribution.log_prob_gradient(parameters, samples),
+            distribution.entropy_gradient(parameters),
+        ):
+            assert np.isfinite(gradient.value).all()
+            assert not gradient.by_parameters.any()
+
+
 def test_each_space_has_its_default() -> None:
     unbounded = Box(-np.inf, np.inf, (2,), np.float32)
     spaces: list[ActionSpace] = [BOX, unbounded, Discrete(4), CHOICES]

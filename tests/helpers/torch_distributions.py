@@ -49,6 +49,11 @@ def beta(parameters: Tensor) -> list[torch.distributions.Distribution]:
     return [torch.distributions.Beta(concentration[:, :3], concentration[:, 3:])]
 
 
+def exponential_beta(parameters: Tensor) -> list[torch.distributions.Distribution]:
+    concentration = parameters.clamp(math.log(0.01), math.log(1000)).exp()
+    return [torch.distributions.Beta(concentration[:, :3], concentration[:, 3:])]
+
+
 def categorical(parameters: Tensor) -> list[torch.distributions.Distribution]:
     return [torch.distributions.Categorical(logits=part) for part in parameters.split([2, 5, 3], 1)]
 
@@ -96,6 +101,7 @@ CASES: dict[str, tuple[Distribution, Law]] = {
 """By name of the distribution, with default options: the distribution and torch's."""
 
 VARIANTS: dict[str, tuple[Distribution, Law]] = CASES | {
+    "beta, exponential": (_made("beta", BOX, beta_link="exponential"), exponential_beta),
     "gaussian, σ of the network": (_made("gaussian", BOX, **NETWORK_STD), normal(network_std)),
     "gaussian, σ by schedule": (_made("gaussian", BOX, **SCHEDULED_STD), normal(scheduled_std)),
     "squashed": (_made("squashed_gaussian", BOX), normal(free_std, Squashed)),
@@ -127,6 +133,8 @@ def drawn(name: str, seed: int, n: int = 5, scale: float = 3.0) -> np.ndarray:
     distribution = VARIANTS[name][0]
     values = np.random.default_rng(seed).normal(0, scale, (n, distribution.num_parameters))
     values = np.clip(values, -8, 8).astype(np.float32)
+    if name == "beta, exponential":
+        values *= np.float32(0.5)  # to concentrations that float32 has digits for
     if distribution.free_parameters:
         # The entropy of squashed ones is an estimate, which is precise up to σ = 1.
         highest = 0 if name == "squashed" else 1
