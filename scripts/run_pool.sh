@@ -12,7 +12,7 @@
 #
 # What a pool is called in squeue:
 #SBATCH --job-name=poolrl
-# A worker uses one core; more cores are more tasks:
+# More cores of a task are more threads of its worker (sbatch --cpus-per-task=4 …):
 #SBATCH --ntasks=1
 #SBATCH --cpus-per-task=1
 # A task whose node fails, or that is preempted, goes back into the queue, and goes on where the

@@ -14,6 +14,7 @@ from poolrl.cli.run_options import run_option
 @click.command()
 @pool_options
 @run_option("workers")
+@run_option("threads")
 @click.option(
     "--one-worker",
     is_flag=True,

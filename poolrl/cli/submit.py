@@ -24,6 +24,12 @@ from poolrl.interrupts import stoppable
     "--array-limit", type=click.IntRange(min=1), help="Tasks that may run at the same time."
 )
 @click.option(
+    "--cpus-per-task",
+    type=click.IntRange(1, 10_000),
+    default=1,
+    help="Cores of a worker, each for a part of its simulations.",
+)
+@click.option(
     "--chain",
     type=click.IntRange(1, 1000),
     default=1,
@@ -43,6 +49,7 @@ def command(
     account: str | None,
     tasks: int | None,
     array_limit: int | None,
+    cpus_per_task: int,
     chain: int,
     sbatch_arguments: tuple[str, ...],
     before: tuple[str, ...],
@@ -63,6 +70,7 @@ def command(
         account=account,
         tasks=tasks,
         array_limit=array_limit,
+        cpus_per_task=cpus_per_task,
         chain=chain,
         sbatch_arguments=sbatch_arguments,
         before=before,

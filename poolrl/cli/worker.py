@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 @run_options("iterations", "target_return")
 @click.option("--deadline", type=float, help="Unix time after which no new unit is begun.")
 @run_option("keep")
+@run_option("threads")
 @run_options(*WHEN_TO_GIVE_UP)
 @click.option("--run-options", "encoded", hidden=True, help="All options of a run, as JSON.")
 @click.option("--prefer", type=click.IntRange(min=0), help="Branch to look at first.")
@@ -56,6 +57,7 @@ def command(
     from poolrl.errors import Stopped
     from poolrl.interrupts import InterruptHandler
     from poolrl.job_environment import detect
+    from poolrl.launch.cores import task_threads
     from poolrl.networks import permissions
     from poolrl.pool.directory import open_pool
     from poolrl.pool.stop_criteria import StopCriteria
@@ -76,8 +78,10 @@ def command(
         options["target_return"] = reward_threshold(pool.spec.task.id)
     given = {name: value for name, value in options.items() if value is not None}
     run = replace(decode(encoded) if encoded is not None else pool.run, **given)
+    environment = detect()
     if prefer is None:
-        prefer = detect().branch
+        prefer = environment.branch
+    run = replace(run, threads=task_threads(pool.spec, run, environment))
     stop_criteria = StopCriteria(run.iterations, run.target_return, deadline)
     try:
         last = Worker(pool, stop_criteria, run=run, prefer=prefer, interrupts=interrupts).run()

@@ -83,6 +83,13 @@ class RunOptions(Section, frozen=True):
         Option("integer", "Local workers.  [default: usable cores]"),
     ] = None
     """Local workers; by default one per core that this process may use, at most one per branch."""
+    threads: Annotated[
+        Annotated[int, Meta(ge=1, le=10_000)] | None,
+        Option("integer", "Threads of each worker.  [default: cores / workers]"),
+    ] = None
+    """Threads that step the simulations of each worker, for tasks on `mujoco.batch`; results do not
+    depend on them. By default the cores that the workers leave, at most one per simulation; in a
+    task of an array the cores of that task."""
     keep: Annotated[str, Option("retention rule", "Agents that stay on disk.")] = "champions"
     """Retention of agents on disk after the merge: only champions (`champions`), also all agents of
     the last N iterations (`last:N`), or `all`."""

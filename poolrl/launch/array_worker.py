@@ -10,9 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from poolrl.errors import Stopped
 from poolrl.interrupts import InterruptHandler
 from poolrl.job_environment import JobEnvironment, detect
+from poolrl.launch.cores import task_threads
 from poolrl.launch.pool_setup import make_or_open_pool
 from poolrl.launch.requeue import SlurmRequeue
 from poolrl.launch.run_result import write_result
@@ -57,6 +60,7 @@ def run_array_worker(
     stop_criteria = StopCriteria(
         run.iterations, run.target_return, start + run.time_budget if run.time_budget else None
     )
+    run = replace(run, threads=task_threads(pool.spec, run, environment))
     requeue = SlurmRequeue(pool.store)
     worker = Worker(pool, stop_criteria, run=run, prefer=environment.branch, interrupts=interrupts)
     try:

@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
 from rich.console import Console
 
 from poolrl.config.run_options import RunOptions, encode
 from poolrl.errors import PoolrlError, Stopped
 from poolrl.interrupts import InterruptHandler
+from poolrl.launch.cores import CoreLayout, advice, core_layout
 from poolrl.launch.local import LocalWorkers, usable_cores
 from poolrl.launch.pool_setup import make_or_open_pool, user_arguments
 from poolrl.launch.run_result import write_result
@@ -56,7 +58,8 @@ def run_pool(
     interrupts.install()
     with interrupts.interruptible():
         pool, run = make_or_open_pool(config_file, root, overrides, from_agent, trust=trust)
-    num_workers = min(run.workers or usable_cores(), pool.spec.pool.count)
+    cores = core_layout(pool.spec, usable_cores(), run.workers, run.threads)
+    run = replace(run, threads=cores.threads)
     deadline = time.time() + run.time_budget if run.time_budget else None
     stop_criteria = StopCriteria(run.iterations, run.target_return, deadline)
     history = History(pool)
@@ -65,16 +68,18 @@ def run_pool(
     at = f", going on at iteration {history.merges[-1].iteration + 1}" if history.merges else ""
     console.print(
         f"pool {root}: {pool.spec.task.id}, {pool.spec.pool.count} branches, seed "
-        f"{pool.spec.pool.seed}, {num_workers} workers{at}",
+        f"{pool.spec.pool.seed}, {cores.workers} workers{_threads(cores)}{at}",
         highlight=False,
         soft_wrap=True,
     )
+    if (line := advice(pool.spec, cores)) is not None and not history.merges:
+        console.print(line, highlight=False, soft_wrap=True)
     arguments = _worker_arguments(root, run, deadline)
     arguments += user_arguments(pool.spec, overrides)
     workers = LocalWorkers(arguments, pool.layout.logs, pool.store)
     interrupts.before_forced_exit = workers.kill
     try:
-        workers.start(num_workers)
+        workers.start(cores.workers)
         with RunProgress(history, run.iterations, deadline, console) as progress:
             last_progress = time.monotonic()
             while workers.supervise(len(history.merges)):
@@ -97,6 +102,10 @@ def run_pool(
         workers.stop()
         raise
     _conclude(history, stop_criteria, workers, console, time.monotonic() - start)
+
+
+def _threads(cores: CoreLayout) -> str:
+    return f" of {cores.threads} threads" if cores.threads > 1 else ""
 
 
 def _worker_arguments(root: Path, run: RunOptions, deadline: float | None) -> list[str]:

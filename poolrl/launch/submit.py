@@ -42,6 +42,8 @@ _OURS = {
     "--time": "--time",
     "-t": "--time",
     "--wrap": "--before",
+    "--cpus-per-task": "--cpus-per-task",
+    "-c": "--cpus-per-task",
 }
 
 
@@ -55,6 +57,7 @@ class Request:
         account: account that is charged.
         tasks: number of workers; by default one per branch.
         array_limit: how many of them may run at the same time.
+        cpus_per_task: cores of a worker, each of which steps a part of its simulations.
         chain: number of arrays, each of which starts after the one before.
         sbatch_arguments: other options of sbatch.
         before: shell lines to run before the worker.
@@ -68,6 +71,7 @@ class Request:
     account: str | None = None
     tasks: int | None = None
     array_limit: int | None = None
+    cpus_per_task: int = 1
     chain: int = 1
     sbatch_arguments: tuple[str, ...] = ()
     before: tuple[str, ...] = ()
@@ -153,7 +157,7 @@ def script(root: Path, request: Request, tasks: int, arguments: Sequence[str] = 
         f"--job-name={job_name(layout)}",
         f"--array=0-{tasks - 1}{limit}",
         "--ntasks=1",
-        "--cpus-per-task=1",
+        f"--cpus-per-task={request.cpus_per_task}",
         *([f"--time={request.time}"] if request.time else []),
         *([f"--partition={request.partition}"] if request.partition else []),
         *([f"--account={request.account}"] if request.account else []),

@@ -74,7 +74,9 @@ class Worker:
         self._clock = clock
         self._claims = claims or Claims(pool.store, pool.spec.pool.lease_duration, clock)
         self._timer = PhaseTimer(clock)
-        computation = UnitComputation(pool.spec, self._timer, pool=pool)
+        computation = UnitComputation(
+            pool.spec, self._timer, pool=pool, threads=self._run.threads or 1
+        )
         try:
             if (difference := pool.model_difference(computation.model_sha256)) is not None:
                 log.warning("%s", difference)

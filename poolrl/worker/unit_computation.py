@@ -31,6 +31,7 @@ from poolrl.seeding import Purpose, Streams
 from poolrl.spaces import SpaceSpec
 from poolrl.tasks import Task
 from poolrl.tasks.check import try_task
+from poolrl.tasks.threads import use_threads
 
 _NO_SECONDS = {"training": [0.0, 0.0], "evaluation": [0.0, 0.0], "waiting": [0.0, 0.0]}
 
@@ -100,19 +101,26 @@ class UnitComputation:
     """
 
     def __init__(
-        self, spec: Spec, timer: PhaseTimer | None = None, *, pool: Pool | None = None
+        self,
+        spec: Spec,
+        timer: PhaseTimer | None = None,
+        *,
+        pool: Pool | None = None,
+        threads: int = 1,
     ) -> None:
         """
         Args:
             spec: of the pool.
             timer: of training and evaluation.
             pool: that exists already, and goes on in the action space that its agents have.
+            threads: that step the simulations of a batch; results do not depend on them.
 
         Raises:
             UsageError: the task cannot be made, or cannot make a step.
         """
         self._spec = spec
         self._timer = timer or PhaseTimer()
+        self._threads = threads
         self._tasks: dict[int, Task] = {}
         self._task = self.make_task(1)
         try:
@@ -137,7 +145,8 @@ class UnitComputation:
         """
         simulations = min(episodes, self._spec.task.max_simulations)
         if simulations not in self._tasks:
-            self._tasks[simulations] = tasks.make(self._spec.task, simulations)
+            with use_threads(self._threads):
+                self._tasks[simulations] = tasks.make(self._spec.task, simulations)
         return self._tasks[simulations]
 
     def initial_agent(self) -> Agent:

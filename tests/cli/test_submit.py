@@ -29,10 +29,11 @@ def fakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fakes:
 
 def test_a_dry_run_prints_what_is_then_submitted(fakes: Fakes, tmp_path: Path) -> None:
     arguments = ["submit", "--pool-directory", "pool", *settings(), "--time", "02:00:00"]
-    arguments += ["--array-limit", "2", "--before", "module load python"]
+    arguments += ["--cpus-per-task", "3", "--array-limit", "2", "--before", "module load python"]
     dry = in_process(*arguments, "--dry-run", cwd=tmp_path)
     assert (dry.returncode, dry.stderr) == (0, "")
     assert "#SBATCH --array=0-2%2\n" in dry.stdout
+    assert "#SBATCH --cpus-per-task=3\n" in dry.stdout
     assert not (tmp_path / "pool").exists()
     assert fakes.calls("sbatch") == []
     done = in_process(*arguments, cwd=tmp_path)
@@ -106,6 +107,7 @@ def test_without_sbatch_nothing_is_made(tmp_path: Path, monkeypatch: pytest.Monk
     [
         (["--time", "soon"], "--time soon: write 02:00:00, or 1-12:00:00 for 36 hours"),
         (["--sbatch-arg", "--array=1-9"], "give --tasks and --array-limit instead"),
+        (["--sbatch-arg", "-c 4"], "give --cpus-per-task instead"),
         (["--set", "pool.cuont=3"], "pool.cuont"),
         (["--tasks", "0"], "--tasks"),
     ],

@@ -21,9 +21,9 @@ SMALL += ["--iterations", str(ITERATIONS), "--seed", "3"]
 SMALL += ["--set", "task.max_episode_steps=100", "--set", "pool.closing_episodes=4"]
 
 
-def run(directory: Path, workers: int) -> subprocess.Popen[bytes]:
+def run(directory: Path, workers: int, *options: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "poolrl", "run", "--pool-directory", str(directory)]
-    return subprocess.Popen([*command, *SMALL, "--workers", str(workers)])
+    return subprocess.Popen([*command, *SMALL, "--workers", str(workers), *options])
 
 
 def champions(directory: Path) -> list[str]:
@@ -44,6 +44,11 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 @pytest.mark.parametrize("workers", [2, 3])
 def test_any_number_of_workers(tmp_path: Path, workers: int, undisturbed: list[str]) -> None:
     assert run(tmp_path / "pool", workers).wait(timeout=TIMEOUT_SECONDS) == 0
+    assert champions(tmp_path / "pool") == undisturbed
+
+
+def test_any_number_of_threads(tmp_path: Path, undisturbed: list[str]) -> None:
+    assert run(tmp_path / "pool", 2, "--threads", "4").wait(timeout=TIMEOUT_SECONDS) == 0
     assert champions(tmp_path / "pool") == undisturbed
 
 

@@ -20,6 +20,7 @@ from poolrl.tasks.base import Ids, StepResult, Task
 from poolrl.tasks.mujoco.callbacks import silence_warnings, stop_clock
 from poolrl.tasks.mujoco.model import load_model, without_control_range, without_idle_stages
 from poolrl.tasks.mujoco.randomize import Randomizer
+from poolrl.tasks.threads import batch_threads
 
 # Once per process, before any model is stepped.
 silence_warnings()
@@ -89,7 +90,9 @@ class MujocoTask(Task):
         reduced = without_idle_stages(self.model)
         if not external_forces:
             _refuse_sleep(reduced)
-        self.batch = Batch(reduced, num_simulations, 1, persistent=external_forces)
+        self.batch = Batch(
+            reduced, num_simulations, batch_threads(num_simulations), persistent=external_forces
+        )
         self.qpos: NDArray[np.float64] = self.batch.bind("qpos")
         self.qvel: NDArray[np.float64] = self.batch.bind("qvel")
         self.ctrl: NDArray[np.float64] = self.batch.bind("ctrl")

@@ -1,0 +1,68 @@
+"""How the cores of a machine are shared out: workers, and threads of each worker.
+
+It changes how long an iteration takes, never its result; the number of branches is the pool's.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from poolrl.config.run_options import RunOptions
+from poolrl.config.schema import PPO, Reinforce, Spec
+from poolrl.job_environment import JobEnvironment
+from poolrl.tasks.registry import REGISTRY
+from poolrl.trusted_code import names_code
+
+
+class CoreLayout(NamedTuple):
+    """Workers of a machine, and the threads that step the simulations of each."""
+
+    workers: int
+    threads: int
+
+
+def core_layout(
+    spec: Spec, cores: int, workers: int | None = None, threads: int | None = None
+) -> CoreLayout:
+    """Share out cores: first to branches, and what is left to the simulations of each.
+
+    Args:
+        spec: of the pool.
+        cores: that may be used.
+        workers: asked for; by default one per branch, at most one per core.
+        threads: asked for; by default the cores divided by the workers.
+    """
+    workers = min(workers or cores, spec.pool.count)
+    return CoreLayout(workers, threads or max(1, min(cores // workers, simulations(spec))))
+
+
+def task_threads(spec: Spec, run: RunOptions, environment: JobEnvironment) -> int:
+    """Threads of a worker that was started alone: those asked for, else the cores that a launcher
+    gave its task, else one."""
+    return core_layout(spec, environment.cores or 1, 1, run.threads).threads
+
+
+def simulations(spec: Spec) -> int:
+    """The largest number of simulations that a branch steps at the same time, in training or in
+    evaluation; 1 for environments of others, which run one after another."""
+    pool, learner = spec.pool, spec.learner
+    if spec.task.id not in REGISTRY and not names_code(spec.task.id):
+        return 1
+    training = spec.task.max_simulations
+    if isinstance(learner, PPO | Reinforce) and not getattr(learner, "segment_steps", 0):
+        training = learner.episodes_per_update
+    if not pool.iterate_steps:
+        training = min(training, pool.iterate_episodes)
+    return min(spec.task.max_simulations, max(training, pool.evaluate_episodes))
+
+
+def advice(spec: Spec, layout: CoreLayout) -> str | None:
+    """A line on what one process would do where branches wait for cores; ``None`` elsewhere."""
+    branches, workers = spec.pool.count, layout.workers
+    if branches <= workers:
+        return None
+    each = f"{workers} workers" if workers > 1 else "one worker"
+    return (
+        f"{branches} branches take turns on {each}; on few cores one line of training, with "
+        f"--pool-count 1, is often as fast: docs/cores.md"
+    )

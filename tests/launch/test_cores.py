@@ -1,0 +1,69 @@
+"""Layouts of workers and threads on the cores of a machine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from poolrl.config.loading import load
+from poolrl.config.run_options import RunOptions
+from poolrl.config.schema import Spec
+from poolrl.job_environment import JobEnvironment
+from poolrl.launch.cores import CoreLayout, advice, core_layout, simulations, task_threads
+
+
+def spec(**keys: Any) -> Spec:
+    return load(None, {key.replace("__", "."): value for key, value in keys.items()})[0]
+
+
+WIDE = spec(pool__count=10, pool__iterate_steps=4096, learner__segment_steps=64)
+ONE = replace(WIDE, pool=replace(WIDE.pool, count=1))
+
+
+@pytest.mark.parametrize(
+    ("branches", "cores", "expected"),
+    [(10, 2, (2, 1)), (10, 20, (10, 2)), (1, 10, (1, 10)), (10, 15, (10, 1)), (3, 8, (3, 2))],
+)
+def test_cores_go_to_branches_first(branches: int, cores: int, expected: tuple[int, int]) -> None:
+    pool = replace(WIDE, pool=replace(WIDE.pool, count=branches))
+    assert core_layout(pool, cores) == CoreLayout(*expected)
+
+
+def test_what_is_asked_for_overrules() -> None:
+    assert core_layout(WIDE, 8, workers=2) == CoreLayout(2, 4)
+    assert core_layout(WIDE, 8, threads=3) == CoreLayout(8, 3)
+    assert core_layout(WIDE, 2, workers=4) == CoreLayout(4, 1)
+    assert core_layout(WIDE, 2, workers=99) == CoreLayout(10, 1)
+
+
+def test_no_more_threads_than_simulations() -> None:
+    assert simulations(WIDE) == 64
+    assert core_layout(ONE, 100).threads == 64
+    narrow = replace(ONE, task=replace(ONE.task, max_simulations=4))
+    assert core_layout(narrow, 100).threads == 4
+    episodes = spec(
+        pool__count=1, pool__iterate_episodes=12, pool__evaluate_episodes=3,
+        learner__episodes_per_update=8,
+    )  # fmt: skip
+    assert core_layout(episodes, 100).threads == 8
+    assert core_layout(spec(pool__count=1, task__id="CartPole-v1"), 100).threads == 1
+
+
+def test_a_worker_that_is_alone_has_the_cores_of_its_task() -> None:
+    at = JobEnvironment(launcher="SLURM", host="node", job="1_0", cores=4)
+    by_hand = JobEnvironment(launcher="", host="here")
+    assert task_threads(WIDE, RunOptions(), at) == 4
+    assert task_threads(WIDE, RunOptions(threads=2), at) == 2
+    assert task_threads(WIDE, RunOptions(), by_hand) == 1
+    assert task_threads(WIDE, RunOptions(threads=2), by_hand) == 2
+
+
+def test_it_says_where_branches_take_turns() -> None:
+    assert advice(WIDE, CoreLayout(10, 2)) is None
+    assert advice(ONE, CoreLayout(1, 2)) is None
+    text = advice(WIDE, CoreLayout(2, 1))
+    assert text is not None
+    assert text.startswith("10 branches take turns on 2 workers")
+    assert "one worker" in (advice(WIDE, CoreLayout(1, 1)) or "")
