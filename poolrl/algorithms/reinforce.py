@@ -65,10 +65,11 @@ def update(
 
     network, distribution = state.policy.network, state.policy.distribution
     learns_policy = state.episodes >= hp.warmup_episodes
+    policy_rate = hp.learning_rate if learns_policy else 0.0  # of a shared trunk too
     rates = [
-        (state.parts["policy"], hp.learning_rate),
+        (state.parts["policy"], policy_rate),
         (state.parts["value"], hp.baseline_learning_rate),
-        (state.parts["shared"], hp.learning_rate),
+        (state.parts["shared"], policy_rate),
     ]
     minibatches = Minibatches(rollout, hp.sequence_steps)
     metrics = []

@@ -31,8 +31,20 @@ SPACES: dict[str, ActionSpace] = {
 }
 
 
-def agent(distribution: str, activation: str = "tanh", actor: tuple[int, ...] = (16, 8)) -> Agent:
-    network = MLPSpec(actor=actor, critic=(8,), distribution=distribution, activation=activation)
+def agent(
+    distribution: str,
+    activation: str = "tanh",
+    actor: tuple[int, ...] = (16, 8),
+    *,
+    shared: bool = False,
+) -> Agent:
+    network = MLPSpec(
+        actor=actor,
+        critic=actor if shared else (8,),
+        distribution=distribution,
+        activation=activation,
+        shared=shared,
+    )
     space = SPACES[distribution]
     arrays = initial_arrays(network, SIZE, space, np.random.default_rng(0))
     return agent_of(network, SIZE, space, arrays)

@@ -262,6 +262,16 @@ def test_a_warm_up_leaves_the_policy_alone() -> None:
         assert not np.array_equal(state.vector[value], start.vector[value])
 
 
+def test_a_warm_up_leaves_a_shared_trunk_alone() -> None:
+    start = TrainState(agent("beta", shared=True))
+    state = TrainState(agent("beta", shared=True))
+    reinforce.update(state, rollout(start), Reinforce(warmup_episodes=5), np.random.default_rng(0))
+    for part in ("policy", "shared", "value"):
+        own = state.parts[part]
+        same = np.array_equal(state.vector[own], start.vector[own])
+        assert same == (part != "value")
+
+
 def test_without_a_baseline_advantages_are_returns() -> None:
     start = TrainState(agent("beta", actor=()))
     data = rollout(start)
