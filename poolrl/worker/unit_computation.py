@@ -151,12 +151,16 @@ class UnitComputation:
 
     def initial_agent(self) -> Agent:
         """The agent that the seed of the pool draws."""
+        return self._initial_agent
+
+    @cached_property
+    def _initial_agent(self) -> Agent:  # once, since a user's own network is tried each time
         streams = Streams(self._spec.pool.seed, Unit(0, "initial", 0).training_key)
         return initial_agent(self._spec, self._task, streams, self._action_space)
 
-    @cached_property
+    @property
     def _own(self) -> AgentMetadata:
-        return self.initial_agent().metadata
+        return self._initial_agent.metadata
 
     def check(self, agent: Agent) -> None:
         """Check that this specification can continue to train an agent.
@@ -208,7 +212,7 @@ class UnitComputation:
             champion: the agent to start from; ``None`` for the one that the seed draws.
         """
         spec, kind = self._spec, KINDS[unit.kind]
-        agent = champion if champion is not None else self.initial_agent()
+        agent = champion if champion is not None else self._initial_agent
         if unit.kind == "initial":
             agent = self._adopted(agent)
         hyperparameters: dict[str, Any] = {}
