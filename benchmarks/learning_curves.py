@@ -129,8 +129,7 @@ def main() -> None:
 def run_plan(
     plan_file: Path, folder: Path, task: tuple[str, ...], arm: tuple[str, ...], seeds: str | None
 ) -> None:
-    """Run what has not been run yet, one after the other, each on one core."""
-    report.one_core()
+    """Run what has not been run yet, one after the other, each by one process of one thread."""
     plan = tomllib.loads(plan_file.read_text())
     chosen = None if seeds is None else {int(word) for word in seeds.split(",")}
     for each in runs(plan, folder):
