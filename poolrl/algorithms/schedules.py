@@ -27,7 +27,7 @@ def scheduled(start: float, kind: Schedule, steps: int, end_steps: int, end: flo
 
 
 def adapted(rate: float, kl: float, target: float) -> float:
-    """The learning rate after an epoch, by the KL divergence that it caused (rl_games).
+    """The learning rate after an epoch, by the KL divergence of its policy from the rollout's.
 
     Args:
         rate: before.

@@ -125,9 +125,10 @@ class PPO(Section, frozen=True, tag_field="name", tag="ppo"):
     """From `learning_rate` to `schedule_end` times it; see `schedule_steps`."""
     adaptive_kl: NonNegative = 0.0
     """If not 0, adapt the learning rate after each epoch to this KL divergence between the policy
-    before and after it, 0.008 to 0.01 (rl_games): above twice it, divide by 1.5; below half of it,
-    multiply by 1.5; within 1e-6 and 1e-2. The rate is part of the agent. The divergence is
-    Schulman's estimate from the samples, (r − 1) − log r."""
+    of the rollout and that of the epoch, 0.008 to 0.01 (as rl_games and rsl_rl do): above twice it,
+    divide by 1.5; below half of it, multiply by 1.5; within 1e-6 and 1e-2. The rate is part of the
+    agent. The divergence is the mean over the epoch's minibatches of Schulman's estimate from the
+    samples, (r − 1) − log r."""
     discount: Fraction = 0.99
     gae_lambda: Fraction = 0.95
     clip_range: Positive = 0.2
