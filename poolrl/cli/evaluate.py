@@ -89,7 +89,7 @@ def _champion(directory: Path) -> Agent:
     merged = deposit_store.newest_merge()
     if merged is None:
         raise UsageError(f"{directory}: the pool has no champion yet")
-    data, path = deposit_store.champion(merged), directory / merged.champion.path
+    data, path = deposit_store.champion(merged.result), directory / merged.result.path
     try:
         return Agent.from_bytes(data, str(path))
     except UsageError as error:

@@ -3,8 +3,8 @@
 ``Spec`` contains everything that affects a pool's results; it is hashed and frozen in the pool.
 What each run may choose is in ``run_options.RunOptions``. Both are sections of one TOML file:
 
-    [pool] [task] [network] [learner] [evaluation] [selection] [branches]     -> Spec
-    [run]                                                                    -> RunOptions
+    [pool] [task] [network] [learner] [evaluation] [selection] [merge] [branches]    -> Spec
+    [run]                                                                           -> RunOptions
 
 The default of a field is what a pool without it means. Where new pools mean something else, the
 field's text says so, and ``config.new_pools`` has the value.
@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from poolrl.config.merging import MergeSpec
 from poolrl.config.networks import KINDS, MLPSpec, NetworkSpec, RecurrentSpec
 from poolrl.config.types import (
     Count,
@@ -299,6 +300,7 @@ class Spec(Section, frozen=True):
     learner: Learner = PPO()
     evaluation: EvaluationSpec = EvaluationSpec()
     selection: SelectionSpec = SelectionSpec()
+    merge: MergeSpec = MergeSpec()
     branches: dict[
         str, Annotated[tuple[bool | int | float | Text, ...], Meta(max_length=10_000)]
     ] = {}
@@ -308,8 +310,17 @@ class Spec(Section, frozen=True):
 
     def __post_init__(self) -> None:
         _check_network(self.network, self.learner)
+        _check_merge(self.merge, self.selection)
         for index in range(max((len(v) for v in self.branches.values()), default=0) or 1):
             self.hyperparameters(index)
+
+    def to_table(self) -> dict[str, Any]:
+        """Plain data as in ``pool.toml``, without a `[merge]` that says nothing, so that such a
+        pool is what earlier versions made."""
+        table: dict[str, Any] = msgspec.to_builtins(self)
+        if self.merge.is_default:
+            del table["merge"]
+        return table
 
     def hyperparameters(self, branch: int) -> Learner:
         """The learner's hyper-parameters on one branch.
@@ -329,6 +340,19 @@ class Spec(Section, frozen=True):
             return convert(values, type(self.learner))
         except UsageError as error:
             raise UsageError(f"branches.{error}") from None
+
+
+def _check_merge(merge: MergeSpec, selection: SelectionSpec) -> None:
+    """Check that a merge rule goes with the selection.
+
+    Raises:
+        UsageError: names the key.
+    """
+    if merge.fallback is not None and selection.keep_parent:
+        raise UsageError(
+            "merge.fallback: a champion that is kept has no new score to fall back by: not with "
+            "selection.keep_parent"
+        )
 
 
 def _check_network(network: NetworkSpec, learner: Learner) -> None:

@@ -48,7 +48,7 @@ def write_result(
     if last.rule == "no branch succeeded":
         reason = next((u.reason for u in reversed(history.units) if u.reason), "")
         yield f"warning: no branch of the last iteration succeeded: {reason}"
-    yield f"agent:   {layout.resolve(last.champion.path)}"
+    yield f"agent:   {layout.resolve(last.result.path)}"
     store = history.pool.store
     store.replace(layout.history, history.table().to_csv(index=False).encode())
     yield f"history: {layout.history}"

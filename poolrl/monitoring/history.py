@@ -23,6 +23,9 @@ COLUMNS = (
 )
 """First columns of the table; the hyper-parameters of branches, worker and host follow."""
 
+FALLBACK_COLUMNS = ("rule", "best_ever_iteration", "best_ever_score")
+"""Last columns of the table of a pool with `merge.fallback`."""
+
 KIND_ORDER: tuple[KindName, ...] = ("initial", "branch", "parent", "closing")
 
 
@@ -92,7 +95,8 @@ class History:
         iteration), champion (whether the merge selected this agent), finished (Unix time), elapsed
         (working time, see ``working_seconds``), wall and CPU seconds of training, evaluation,
         waiting and overhead of the pool, the hyper-parameters that differ between branches,
-        worker, host.
+        worker, host; of a pool with `merge.fallback` also rule (of the iteration's merge) and
+        best_ever_iteration, best_ever_score (of the best-ever champion after it).
         """
         import pandas as pd
 
@@ -127,7 +131,21 @@ class History:
             row |= {name: unit.hyperparameters.get(name) for name in differing}
             row |= {"worker": unit.worker.id[:8], "host": unit.worker.host}
             rows.append(row)
-        return pd.DataFrame(rows, columns=[*COLUMNS, *differing, "worker", "host"])
+        columns = [*COLUMNS, *differing, "worker", "host"]
+        if self.pool.spec.merge.fallback is not None:
+            columns += [*FALLBACK_COLUMNS]
+            bests = {merged.iteration: _fallback_columns(merged) for merged in self.merges}
+            rows = [row | bests.get(row["iteration"], {}) for row in rows]
+        return pd.DataFrame(rows, columns=columns)
+
+    def fallbacks(self) -> list[tuple[int, int]]:
+        """Return the iterations whose merge went back to the best-ever champion, each with the
+        iteration that had selected that one."""
+        return [
+            (merged.iteration, merged.champion.iteration)
+            for merged in self.merges
+            if merged.rule == "best-ever fallback"
+        ]
 
     def seconds_with_one_core_per_branch(self, last_iteration: int | None = None) -> float:
         """Return the time of the merged iterations with one core per branch and one for the parent.
@@ -149,6 +167,11 @@ class History:
                 seconds = sum(s.cpu for phase, s in unit.seconds.items() if phase != "waiting")
                 longest[unit.iteration] = max(longest.get(unit.iteration, 0.0), seconds)
         return sum(longest.values())
+
+
+def _fallback_columns(merged: MergeRecord) -> dict[str, Any]:
+    best = merged.result
+    return dict(zip(FALLBACK_COLUMNS, (merged.rule, best.iteration, best.score), strict=True))
 
 
 def working_seconds(units: Sequence[UnitRecord]) -> list[float]:

@@ -6,11 +6,14 @@ import itertools
 import statistics
 from collections import Counter
 
+from msgspec import UNSET
+
 from poolrl.errors import IncompatiblePool
 from poolrl.files import path_text
 from poolrl.monitoring.current_iteration import CurrentIteration
 from poolrl.monitoring.heartbeats import HeartbeatReader, ServerClock
 from poolrl.monitoring.status_types import (
+    BestEverStatus,
     ChampionStatus,
     PoolState,
     Result,
@@ -76,6 +79,7 @@ class StatusReader:
             iteration=current.iteration,
             iterations=pool.run.iterations,
             champion=_champion(newest) if newest else None,
+            best_ever=_best_ever(newest, pool.spec.merge.fallback),
             environment_steps=newest.environment_steps if newest else 0,
             speed=speed,
             seconds_left=self._seconds_left(newest, speed, finished),
@@ -191,6 +195,20 @@ def _champion(newest: MergeRecord) -> ChampionStatus:
         parent_score=newest.parent_score,
         rule=newest.rule,
         agent=AgentRef(path=champion.path, sha256=champion.sha256),
+    )
+
+
+def _best_ever(newest: MergeRecord | None, fallback: int | None) -> BestEverStatus | None:
+    if newest is None or newest.best_ever is UNSET or fallback is None:
+        return None
+    best = newest.best_ever.champion
+    return BestEverStatus(
+        iteration=best.iteration,
+        unit=Unit(best.iteration, best.kind, best.index).stem,
+        score=best.score,
+        iterations_since=newest.best_ever.iterations_since,
+        fallback=fallback,
+        agent=AgentRef(path=best.path, sha256=best.sha256),
     )
 
 

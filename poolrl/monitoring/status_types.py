@@ -37,6 +37,26 @@ class ChampionStatus(Struct, frozen=True):
     agent: AgentRef
 
 
+class BestEverStatus(Struct, frozen=True):
+    """The best-ever champion of a pool with `merge.fallback`, its result so far.
+
+    Attributes:
+        iteration: that selected it.
+        unit: that deposited the agent.
+        score: by which it was selected, biased upward.
+        iterations_since: that found no better one, since it was found or gone back to.
+        fallback: the number of such iterations after which the pool goes on from it.
+        agent: file of the agent.
+    """
+
+    iteration: int
+    unit: str
+    score: float | None
+    iterations_since: int
+    fallback: int
+    agent: AgentRef
+
+
 class Speed(Struct, frozen=True):
     """Speed over the last iterations, without pauses.
 
@@ -170,6 +190,7 @@ class Status(Struct, frozen=True, kw_only=True):
         iteration: current iteration; the last one of a finished pool.
         iterations: iteration after which the pool ends.
         champion: of the last merge.
+        best_ever: of a pool with `merge.fallback`.
         environment_steps: of all merged iterations.
         speed: over the last iterations.
         seconds_left: at that speed.
@@ -194,6 +215,7 @@ class Status(Struct, frozen=True, kw_only=True):
     iteration: int
     iterations: int
     champion: ChampionStatus | None
+    best_ever: BestEverStatus | None
     environment_steps: int
     speed: Speed | None
     seconds_left: float | None

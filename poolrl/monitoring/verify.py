@@ -155,7 +155,7 @@ class _Verification:
         start: MergeRecord | None,
         merged: MergeRecord | None,
     ) -> None:
-        champion = start.champion.sha256 if start else ""
+        champion = start.start_of(record.kind).sha256 if start else ""
         if record.parent_sha256 != champion:
             self.report(
                 path, "parent_sha256", f"{record.parent_sha256}, the champion is {champion}"
@@ -201,8 +201,9 @@ class _Verification:
     ) -> None:
         if record.kind in ("parent", "closing"):
             # Its file is checked with the merge that names it.
-            if start is not None and agent != _reference(start.champion):
-                self.report(path, "agent", f"{agent.path}, the champion is {start.champion.path}")
+            champion = start.start_of(record.kind) if start is not None else None
+            if champion is not None and agent != _reference(champion):
+                self.report(path, "agent", f"{agent.path}, the champion is {champion.path}")
             return
         if (message := self._damage(agent)) is not None:
             merge_path = self.pool.layout.iteration(record.iteration).merge
@@ -264,6 +265,7 @@ class _Verification:
                 branches=self.pool.spec.pool.count,
                 selection=self.pool.spec.selection,
                 spec_sha256=self.pool.spec_sha256,
+                rule=self.pool.spec.merge,
             )
         except (NothingToSelect, ValueError) as error:
             self.report(path, "", f"cannot follow from its deposits: {error}")

@@ -21,11 +21,14 @@ from poolrl.config.validation import convert
 from poolrl.doctor.examination import check_briefly
 from poolrl.errors import IncompatiblePool, UsageError
 from poolrl.provenance import versions
-from poolrl.records.records import SCHEMA, Word
+from poolrl.records.records import Word
 from poolrl.records.work_units import Unit
 from poolrl.storage.deposits import DepositStore
 from poolrl.storage.layout import Layout
 from poolrl.storage.store import Store
+
+SCHEMA = 2
+"""Newest version of the format of ``pool.toml``; newer ones are refused."""
 
 _COMMENT = """\
 # A pool of poolrl: its specification, frozen when the pool was made. What affects results is in
@@ -168,9 +171,8 @@ def make_pool(
     check_file_system = store is None
     store = store or Store(root)
     layout = Layout(root)
-    tables.sha256(
-        msgspec.to_builtins(spec)
-    )  # refuse what cannot be hashed before anything is written
+    specification = spec.to_table()
+    tables.sha256(specification)  # refuse what cannot be hashed before anything is written
     names = store.names_in(root)
     if layout.spec.name not in names:
         own = {layout.iterations.name, layout.logs.name}
@@ -183,7 +185,11 @@ def make_pool(
         if initial_agent is not None:
             unit = Unit(0, "initial", 0)
             store.publish(layout.iteration(0).agent(unit, spec.initial_agent_sha256), initial_agent)
-        file = _File(schema=SCHEMA, spec=spec, made_with=versions())
+        file = {
+            "schema": SCHEMA if "merge" in specification else 1,
+            "spec": specification,
+            "made_with": versions(),
+        }
         store.publish(layout.spec, (_COMMENT + "\n").encode() + _to_toml(file))
     pool = open_pool(root, store)
     pool.refuse_another(spec)
@@ -202,6 +208,6 @@ def _last_run(store: Store) -> RunOptions:
         raise IncompatiblePool(str(error)) from error
 
 
-def _to_toml(structure: Section) -> bytes:
+def _to_toml(structure: Section | dict[str, Any]) -> bytes:
     table: dict[str, Any] = tables.without_none(msgspec.to_builtins(structure))
     return tomli_w.dumps(table).encode()

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
+from poolrl.config.merging import MergeSpec
 from poolrl.config.schema import SelectionSpec
 from poolrl.records.records import (
+    BestEver,
     Champion,
     Difference,
     MergedDeposit,
     MergeRecord,
+    MergeRuleName,
     UnitRecord,
     paired_difference,
 )
@@ -32,6 +36,7 @@ def merge(
     branches: int,
     selection: SelectionSpec,
     spec_sha256: str,
+    rule: MergeSpec | None = None,
 ) -> MergeRecord:
     """Select the champion of an iteration.
 
@@ -44,8 +49,9 @@ def merge(
         deposits: records of the iteration's units.
         iteration: its number.
         branches: number of branches of an iteration.
-        selection: the rule.
+        selection: when the champion is kept.
         spec_sha256: identity of the pool.
+        rule: by which the champion comes from the branches; the default one by default.
 
     Raises:
         NothingToSelect: iteration 0 has no agent.
@@ -57,6 +63,9 @@ def merge(
         key=lambda record: (-_score(record), record.index),
     )
     choice = _choose(previous, ranked, parent, selection)
+    best_ever: BestEver | UnsetType = UNSET
+    if rule is not None and rule.fallback is not None:
+        choice, best_ever = _fall_back(previous, choice, rule.fallback)
     return MergeRecord(
         spec_sha256=spec_sha256,
         iteration=iteration,
@@ -68,6 +77,7 @@ def merge(
         failed_iterations=choice.failed_iterations,
         to_parent=choice.to_parent,
         to_runner_up=choice.to_runner_up,
+        best_ever=best_ever,
         timing_dependent=len(deposits) < len(units_of(iteration, branches))
         or any(record.status == "abandoned" for record in deposits),
         environment_steps=sum(record.environment_steps for record in deposits)
@@ -80,7 +90,7 @@ def merge(
 class _Choice(NamedTuple):
     """The fields of a merge that depend on the rule."""
 
-    rule: Literal["initial", "best branch", "parent kept", "patience", "no branch succeeded"]
+    rule: MergeRuleName
     champion: Champion
     parent_kept: int = 0
     failed_iterations: int = 0
@@ -130,6 +140,37 @@ def _choose(
         _champion(best),
         to_parent=_difference(best, parent),
         to_runner_up=_difference(best, runner_up),
+    )
+
+
+def _fall_back(
+    previous: MergeRecord | None, choice: _Choice, most: int
+) -> tuple[_Choice, BestEver]:
+    """Apply the best-ever fallback: note a new best-ever selection score, or go back to the
+    best-ever champion.
+
+    Args:
+        previous: merge of the previous iteration; ``None`` for iteration 0.
+        choice: the choice without fallback.
+        most: iterations without a new best-ever score after which the choice still counts.
+    """
+    if previous is None or previous.best_ever is UNSET:
+        return choice, BestEver(champion=choice.champion, iterations_since=0)
+    best, since = previous.best_ever.champion, previous.best_ever.iterations_since + 1
+    # A champion that is kept where no branch succeeded was selected before, by another score.
+    selected = choice.champion.score if choice.rule == "best branch" else None
+    assert best.score is not None  # it was selected by it
+    if selected is not None and selected > best.score:
+        return choice, BestEver(champion=choice.champion, iterations_since=0)
+    if since <= most:
+        return choice, BestEver(champion=best, iterations_since=since)
+    return (
+        _Choice(
+            "best-ever fallback",
+            replace(best, score=None),  # it was not evaluated on this iteration's seeds
+            failed_iterations=choice.failed_iterations,
+        ),
+        BestEver(champion=best, iterations_since=0),
     )
 
 

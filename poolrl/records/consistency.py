@@ -48,6 +48,7 @@ def of_merge(record: MergeRecord) -> str | None:
     named = Unit(champion.iteration, champion.kind, champion.index)
     units = {(each.kind, each.index): each.sha256 for each in record.deposits}
     own = champion.iteration == record.iteration
+    best = record.result
     for wrong, what in (
         (champion.iteration > record.iteration, "its champion is of a later iteration"),
         (
@@ -62,6 +63,16 @@ def of_merge(record: MergeRecord) -> str | None:
         (
             own and units.get((champion.kind, champion.index)) != champion.sha256,
             "its champion is none of the deposits that it lists",
+        ),
+        (
+            best.iteration > record.iteration
+            or (best is not champion and best.score is None)
+            or best.path != Unit(best.iteration, best.kind, best.index).agent_path(best.sha256),
+            f"its best-ever champion {best.path!r} is none of this line",
+        ),
+        (
+            record.rule == "best-ever fallback" and champion.sha256 != best.sha256,
+            "it fell back to another champion than the best-ever one",
         ),
     ):
         if wrong:

@@ -7,12 +7,13 @@ import statistics
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from poolrl.records.work_units import KindName, Unit
 
 SCHEMA = 1
-"""Version of the formats of records and of ``pool.toml``; readers refuse newer ones."""
+"""Version of the formats of records; readers refuse newer ones. Keys that only pools of a newer
+schema of ``pool.toml`` have need no newer one here: who reads them has opened the pool."""
 
 
 # A record may have been written by anyone: numbers are bounded so that no sum overflows, and words
@@ -167,6 +168,16 @@ class Attempt(Record, frozen=True, kw_only=True):
     worker: WorkerInfo
 
 
+MergeRuleName = Literal[
+    "initial",
+    "best branch",
+    "parent kept",
+    "patience",
+    "no branch succeeded",
+    "best-ever fallback",
+]
+
+
 class Champion(Record, frozen=True):
     """The agent that a merge named, and the unit that deposited it."""
 
@@ -195,6 +206,18 @@ class MergedDeposit(Record, frozen=True):
     sha256: NoneOrSha256
 
 
+class BestEver(Record, frozen=True):
+    """The champion with the highest score by which any was selected, so far.
+
+    Attributes:
+        champion: with that score, of the iteration that selected it first.
+        iterations_since: that found no better one, since it was found or gone back to.
+    """
+
+    champion: Champion
+    iterations_since: Natural
+
+
 class MergeRecord(Record, frozen=True, kw_only=True):
     """The decision of an iteration: its champion, and the deposits that it was chosen from."""
 
@@ -202,7 +225,7 @@ class MergeRecord(Record, frozen=True, kw_only=True):
     spec_sha256: Sha256
     iteration: Iteration
     champion: Champion
-    rule: Literal["initial", "best branch", "parent kept", "patience", "no branch succeeded"]
+    rule: MergeRuleName
     deposits: tuple[MergedDeposit, ...]
     parent_score: Number | None = None
     """Score of the previous champion on the seeds of this iteration: an unbiased second measurement
@@ -218,8 +241,21 @@ class MergeRecord(Record, frozen=True, kw_only=True):
     """Control steps of all units so far, in training and in evaluation."""
     training_steps: Natural = 0
     """Control steps of all branches so far, in training alone."""
+    best_ever: BestEver | UnsetType = UNSET
+    """In pools with `merge.fallback`; left out elsewhere."""
     finished: Duration = 0.0
     worker: WorkerInfo | None = None
+
+    @property
+    def result(self) -> Champion:
+        """The result of a pool that ends with this merge: the champion, or the best-ever one where
+        the pool has `merge.fallback`."""
+        return self.champion if self.best_ever is UNSET else self.best_ever.champion
+
+    def start_of(self, kind: KindName) -> Champion:
+        """The agent that a unit starts from after this merge: the closing evaluation from the
+        result, units of the next iteration from the champion."""
+        return self.result if kind == "closing" else self.champion
 
 
 class Heartbeat(Record, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 BRANCH, CHAMPION, REEVALUATED, CLOSING = "#b8c4ce", "#1f5fa8", "#d9822b", "#2e8540"
+FALLBACK = "#b03060"
 
 
 def plot_history(history: History, output: Path) -> None:
@@ -102,9 +103,18 @@ def _figure(history: History) -> Any:
     figure = Figure(figsize=(13, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, 3, sharey=True)
-    _draw(axes[0], table, "iteration", "iteration")
-    _draw(axes[1], table, "millions", "environment steps of the whole pool / million")
-    _draw(axes[2], table, "time", f"working time / {'min' if minutes else 'h'}")
+    for axis, x, label in zip(
+        axes,
+        ("iteration", "millions", "time"),
+        (
+            "iteration",
+            "environment steps of the whole pool / million",
+            f"working time / {'min' if minutes else 'h'}",
+        ),
+        strict=True,
+    ):
+        _draw(axis, table, x, label)
+        _draw_fallbacks(axis, table, x, history.fallbacks())
     axes[0].set_ylabel("mean return")
     axes[0].legend(loc="lower right", fontsize="small", framealpha=0.9)
     spec = history.pool.spec
@@ -159,3 +169,34 @@ def _draw(axis: Any, table: pd.DataFrame, x: str, label: str) -> None:
         axis.set_ylim(low - 0.05 * (high - low), high + 0.08 * (high - low))
     axis.set_xlabel(label)
     axis.grid(alpha=0.3)
+
+
+def _draw_fallbacks(
+    axis: Any, table: pd.DataFrame, x: str, fallbacks: Sequence[tuple[int, int]]
+) -> None:
+    """Draw a line from each iteration that went back to the best-ever champion, at the highest
+    score that it left, to the iteration that had selected that one, at the score it had there.
+
+    Args:
+        axis: to draw on.
+        table: of the history.
+        x: column of the horizontal axis.
+        fallbacks: of ``History.fallbacks``.
+    """
+    units = table[table["kind"] != "closing"]
+    end = units.groupby("iteration")[x].max()
+    highest = units[units["kind"] != "parent"].groupby("iteration")["score"].max()
+    for number, (start, target) in enumerate(fallbacks):
+        score = highest[target]
+        axis.plot(
+            [end[start], end[target]],
+            [highest.fillna(score).get(start, score), score],
+            color=FALLBACK,
+            lw=1.0,
+            ls="--",
+            marker="<",
+            markevery=[1],
+            ms=4,
+            label="back to the best-ever" if number == 0 else "_nolegend_",
+            zorder=3,
+        )

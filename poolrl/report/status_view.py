@@ -92,6 +92,13 @@ def _head(status: Status) -> Text:
         )
     else:
         head.append(f"\niteration {status.iteration} of {status.iterations}; no champion yet")
+    best = status.best_ever
+    if best is not None:
+        head.append(
+            f"\nbest-ever champion of iteration {best.iteration}: score {best.score:.2f}; "
+            f"{best.iterations_since} iterations without a better one, the pool goes back to it "
+            f"after more than {best.fallback}"
+        )
     if speed is not None:
         head.append(
             f"\n{speed.iterations_per_hour:,.4g} iterations/h, "

@@ -11,7 +11,14 @@ from pathlib import Path
 from poolrl import files
 from poolrl.errors import IncompatiblePool
 from poolrl.records.codec import NewerSchema, Unreadable, decode, encode
-from poolrl.records.records import AgentRef, Attempt, MergeRecord, Submission, UnitRecord
+from poolrl.records.records import (
+    AgentRef,
+    Attempt,
+    Champion,
+    MergeRecord,
+    Submission,
+    UnitRecord,
+)
 from poolrl.records.work_units import Unit
 from poolrl.storage.layout import Layout
 from poolrl.storage.store import Store, UnusableFile
@@ -168,7 +175,7 @@ class DepositStore:
         """
         champion = record.champion
         if champion.iteration != record.iteration:
-            self.champion(record)
+            self.champion(champion)
         elif self._read_agent(champion.path, champion.sha256) is None:
             unit = Unit(champion.iteration, champion.kind, champion.index)
             self._set_aside(unit, "its agent is missing or damaged")
@@ -200,15 +207,15 @@ class DepositStore:
 
     # Agents
 
-    def champion(self, merged: MergeRecord) -> bytes:
-        """Read the agent file of a champion.
+    def champion(self, named: Champion) -> bytes:
+        """Read the agent file of a champion that a merge named.
 
         Raises:
             IncompatiblePool: it is missing, or has another hash.
         """
-        data = self._read_agent(merged.champion.path, merged.champion.sha256)
+        data = self._read_agent(named.path, named.sha256)
         if data is None:
-            path = self._layout.resolve(merged.champion.path)
+            path = self._layout.resolve(named.path)
             raise IncompatiblePool(f"{path}: the champion's agent is missing or damaged")
         return data
 

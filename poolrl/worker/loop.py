@@ -329,7 +329,7 @@ class Worker:
             self._interrupts.check()
             snapshot = self._take_snapshot(iteration)
             if snapshot.complete:
-                if self._deposit_store.deposit(closing, last.champion.sha256) is not None:
+                if self._deposit_store.deposit(closing, last.result.sha256) is not None:
                     return
                 continue  # it was damaged, and is set aside now
             if not self._compute_units(snapshot, iteration):

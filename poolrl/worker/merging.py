@@ -60,6 +60,7 @@ def merge_deposits(
             branches=pool.spec.pool.count,
             selection=pool.spec.selection,
             spec_sha256=pool.spec_sha256,
+            rule=pool.spec.merge,
         )
     except NothingToSelect as error:
         reasons = "; ".join(deposit.reason for deposit in deposits)

@@ -60,7 +60,7 @@ class Recomputer:
         layout = self._pool.layout
         path = layout.relative(layout.iteration(record.iteration).record(record.unit))
         try:
-            champion = self._start_agent(start)
+            champion = self._start_agent(record, start)
         except (UsageError, IncompatiblePool) as error:
             return [Discrepancy(path, "", f"cannot be computed again: {error}")]
         try:
@@ -69,7 +69,7 @@ class Recomputer:
             raise
         except Exception as error:
             raise PoolrlError(f"{path}: cannot be computed again: {one_line(error)}") from error
-        computed = _computed(result, start)
+        computed = _computed(record, result, start)
         if record.training is not None and computed["training"] is not None:
             metrics = computed["training"]["metrics"]
             for name in LATER_METRICS - record.training.metrics.keys():
@@ -84,12 +84,12 @@ class Recomputer:
             found.append(Discrepancy(path, "worker.versions", message))
         return found
 
-    def _start_agent(self, start: MergeRecord | None) -> Agent | None:
+    def _start_agent(self, record: UnitRecord, start: MergeRecord | None) -> Agent | None:
         if start is None:
             given = self._deposit_store.given_agent()
             return None if given is None else Agent.from_bytes(given, "the agent to start from")
-        data = self._deposit_store.champion(start)
-        agent = Agent.from_bytes(data, start.champion.path)
+        champion = start.start_of(record.kind)
+        agent = Agent.from_bytes(self._deposit_store.champion(champion), champion.path)
         self._computation.check(agent)
         return agent
 
@@ -104,12 +104,12 @@ def _recorded(record: UnitRecord) -> dict[str, Any]:
     }
 
 
-def _computed(result: Result, start: MergeRecord | None) -> dict[str, Any]:
+def _computed(record: UnitRecord, result: Result, start: MergeRecord | None) -> dict[str, Any]:
     sha256 = None
     if result.agent is not None:
         sha256 = hashlib.sha256(result.agent.to_bytes()).hexdigest()
     elif not result.failure and start is not None:
-        sha256 = start.champion.sha256
+        sha256 = start.start_of(record.kind).sha256
     return {
         "status": "failed" if result.failure else "done",
         "reason": result.failure,

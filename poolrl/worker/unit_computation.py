@@ -295,7 +295,7 @@ def _action_space(task: Task, pool: Pool | None) -> SpaceSpec:
         merged = deposit_store.newest_merge()
         if merged is None:
             return space
-        recorded = Agent.from_bytes(deposit_store.champion(merged)).metadata.action_space
+        recorded = Agent.from_bytes(deposit_store.champion(merged.champion)).metadata.action_space
     except PoolrlError:  # who needs the champion says what is wrong with it
         return space
     return recorded if recorded.is_earlier_form_of(space) else space

@@ -131,7 +131,7 @@ class UnitRunner:
     def _compute(self, unit: Unit, previous: MergeRecord | None) -> Result | None:
         """The result of a unit; ``None`` if it failed for reasons of this worker."""
         with self._timer.phase("load"):
-            champion = self._start_agent(previous)
+            champion = self._start_agent(unit, previous)
         try:
             with self._interrupts.interruptible(self._longest.get(unit.kind)):
                 result = self._computation.compute(unit, champion)
@@ -145,17 +145,17 @@ class UnitRunner:
         self._consecutive_failures = 0
         return result
 
-    def _start_agent(self, previous: MergeRecord | None) -> Agent | None:
+    def _start_agent(self, unit: Unit, previous: MergeRecord | None) -> Agent | None:
         """The agent that a unit starts from; ``None`` if the seed draws it."""
         if previous is None:
             given = self._deposit_store.given_agent()
             if given is None:
                 return None
             return self._computation.read(given, "the agent to start from", first=True)
-        sha256 = previous.champion.sha256
-        if self._champion is None or self._champion[0] != sha256:
-            data = self._deposit_store.champion(previous)
-            self._champion = (sha256, self._computation.read(data, previous.champion.path))
+        start = previous.start_of(unit.kind)
+        if self._champion is None or self._champion[0] != start.sha256:
+            data = self._deposit_store.champion(start)
+            self._champion = (start.sha256, self._computation.read(data, start.path))
         return self._champion[1]
 
     def _record_failure(self, unit: Unit, error: Exception | TooLong) -> None:
@@ -195,12 +195,13 @@ class UnitRunner:
             result: its result, or the reason for abandoning it.
             abandoned: whether no worker could compute it.
         """
+        start = previous.start_of(unit.kind) if previous is not None else None
         reference = None
         if result.agent is not None:
             with self._timer.phase("publish"):
                 reference = self._deposit_store.publish_agent(unit, result.agent.to_bytes())
-        elif not result.failure and previous is not None:
-            reference = AgentRef(path=previous.champion.path, sha256=previous.champion.sha256)
+        elif not result.failure and start is not None:
+            reference = AgentRef(path=start.path, sha256=start.sha256)
         record = UnitRecord(
             spec_sha256=self._pool.spec_sha256,
             iteration=unit.iteration,
@@ -208,7 +209,7 @@ class UnitRunner:
             index=unit.index,
             status="abandoned" if abandoned else "failed" if result.failure else "done",
             reason=result.failure,
-            parent_sha256=previous.champion.sha256 if previous else "",
+            parent_sha256=start.sha256 if start else "",
             hyperparameters=result.hyperparameters,
             agent=reference,
             training=result.training,

@@ -32,7 +32,7 @@ def directory(tmp_path: Path) -> Path:
     deposit_store = pool.deposit_store()
     last = deposit_store.newest_merge()
     assert last is not None
-    data = deposit_store.champion(last)
+    data = deposit_store.champion(last.champion)
     (tmp_path / "good.safetensors").write_bytes(data)
     (tmp_path / "truncated.safetensors").write_bytes(data[:-7])
     (tmp_path / "text.safetensors").write_text("hello")

@@ -25,7 +25,16 @@ from tests.launch.fakes import Fakes
 
 KEYS = {
     *("schema", "directory", "task", "seed", "branches", "state", "merged", "iteration"),
-    *("iterations", "champion", "environment_steps", "speed", "seconds_left", "counts", "units"),
+    *(
+        "iterations",
+        "champion",
+        "best_ever",
+        "environment_steps",
+        "speed",
+        "seconds_left",
+        "counts",
+        "units",
+    ),
     *("workers", "forgotten_workers", "waiting", "attempts", "set_aside", "result", "clock"),
     "slurm",
 }

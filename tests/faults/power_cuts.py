@@ -102,7 +102,7 @@ def lost(root: Path, logged: set[Unit]) -> list[str]:
     last = max((unit.iteration - (unit.kind != "closing") for unit in logged), default=-1)
     for iteration in range(last + 1):
         try:
-            deposit_store.champion(deposit_store.merge(iteration))
+            deposit_store.champion(deposit_store.merge(iteration).champion)
         except IncompatiblePool as error:
             missing.append(f"{iteration} merge: {error}")
     return missing

@@ -21,8 +21,39 @@ LEASE = re.compile(
 )
 
 
-def decide(previous: Table | None, deposits: dict[Key, Table], selection: Table) -> Table:
+def decide(previous: Table | None, deposits: dict[Key, Table], spec: Table) -> Table:
     """What a merge must say, given the merge before it and the deposits that it used."""
+    said = choose(previous, deposits, spec["selection"])
+    most = spec.get("merge", {}).get("fallback")
+    if most is None:
+        return said
+    if previous is None:
+        return said | {"best_ever": {"champion": said["champion"], "iterations_since": 0}}
+    best = previous["best_ever"]
+    if said["rule"] == "best branch" and said["champion"]["score"] > best["champion"]["score"]:
+        return said | {"best_ever": {"champion": said["champion"], "iterations_since": 0}}
+    since = best["iterations_since"] + 1
+    if since <= most:
+        return said | {"best_ever": best | {"iterations_since": since}}
+    return said | {
+        "rule": "best-ever fallback",
+        "champion": best["champion"] | {"score": None},
+        "parent_kept": 0,
+        "to_parent": None,
+        "to_runner_up": None,
+        "best_ever": best | {"iterations_since": 0},
+    }
+
+
+def start_of(kind: str, merge: Table) -> Table:
+    """The agent that a unit starts from after a merge."""
+    best: Table | None = merge.get("best_ever") if kind == "closing" else None
+    champion: Table = best["champion"] if best else merge["champion"]
+    return champion
+
+
+def choose(previous: Table | None, deposits: dict[Key, Table], selection: Table) -> Table:
+    """What a merge must say without a fallback."""
     best: Table | None = None
     second: Table | None = None
     for _, record in sorted((k, r) for k, r in deposits.items() if k[0] != "parent"):

@@ -144,6 +144,26 @@ def changed_agent(root: Path) -> None:
         (folder / agent.name).write_bytes(b"something else")
 
 
+# A pool goes back to its best-ever champion
+
+
+def short_of_the_best(root: Path) -> None:
+    make_pool(root, spec(**STEPS_TOO_LONG), RunOptions(iterations=2))
+    work(root, 2)
+
+
+def fall_back(root: Path) -> None:
+    make_pool(root, spec(**STEPS_TOO_LONG), RunOptions(iterations=4))
+    work(root, 4)
+
+
+STEPS_TOO_LONG = {
+    "selection__keep_parent": False,
+    "learner__learning_rate": 3.0,
+    "merge__fallback": 0,
+}
+"""Keys of a pool in which branches often are worse than the best-ever champion."""
+
 # Units fail
 
 
@@ -212,6 +232,9 @@ SITUATIONS = {
     ),
     "changed agent": Situation(
         "an agent that is not what its name says", extend, changed_agent, iterations=2
+    ),
+    "falling back": Situation(
+        "a pool goes back to its best-ever champion", fall_back, short_of_the_best, iterations=4
     ),
     "failing": Situation(
         "attempts, and units that are given up",

@@ -21,7 +21,7 @@ def champions(pool: Pool) -> list[str]:
     deposit_store = open_pool(pool.layout.root).deposit_store()
     merges = [deposit_store.merge(iteration) for iteration in deposit_store.iterations()]
     for merge in merges:
-        deposit_store.champion(merge)
+        deposit_store.champion(merge.champion)
     return [merge.champion.sha256 for merge in merges]
 
 

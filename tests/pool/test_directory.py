@@ -56,8 +56,8 @@ def test_an_option_that_a_later_version_adds_does_not_change_an_old_pool(tiny_po
 
 def test_a_newer_schema_is_refused(tiny_pool: Pool) -> None:
     path = tiny_pool.layout.spec
-    path.write_text(path.read_text().replace("schema = 1", "schema = 2"))
-    with pytest.raises(IncompatiblePool, match="schema 2 is newer"):
+    path.write_text(path.read_text().replace("schema = 1", "schema = 3"))
+    with pytest.raises(IncompatiblePool, match="schema 3 is newer"):
         open_pool(tiny_pool.layout.root)
 
 

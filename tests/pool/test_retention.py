@@ -76,7 +76,7 @@ def test_the_given_agent_stays(tmp_path: Path, full: Pool) -> None:
     last = full.deposit_store().newest_merge()
     assert last is not None
     spec = tiny_spec(task__max_episode_steps=5, initial_agent_sha256=last.champion.sha256)
-    given = full.deposit_store().champion(last)
+    given = full.deposit_store().champion(last.champion)
     pool = work(make_pool(tmp_path / "other", spec, RunOptions(), given), "champions")
     # The agent that begins says of its task what this pool's is, and so is another file.
     assert agents(pool)[0] == 2

@@ -34,7 +34,7 @@ def scene(tmp_path: Path) -> Scene:
 
 def champions(pool: Pool) -> list[bytes]:
     deposits = pool.deposit_store()
-    return [deposits.champion(deposits.merge(number)) for number in deposits.iterations()]
+    return [deposits.champion(deposits.merge(number).champion) for number in deposits.iterations()]
 
 
 # A whole pool

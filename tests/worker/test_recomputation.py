@@ -77,7 +77,7 @@ def test_a_pool_that_was_given_its_agent(tmp_path: Path) -> None:
     first = finished(tmp_path / "first")
     deposit_store = first.deposit_store()
     last = deposit_store.merge(ITERATIONS)
-    given = deposit_store.champion(last)
+    given = deposit_store.champion(last.champion)
     second = finished(
         tmp_path / "second",
         given,

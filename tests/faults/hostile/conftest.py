@@ -21,4 +21,4 @@ def pool(tiny_pool: Pool) -> Pool:
 @pytest.fixture(scope="module")
 def agent_bytes(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     pool = make_pool(tmp_path_factory.mktemp("agent") / "pool", tiny_spec(), RunOptions())
-    return pool.deposit_store().champion(Worker(pool, StopCriteria(0)).run())
+    return pool.deposit_store().champion(Worker(pool, StopCriteria(0)).run().champion)

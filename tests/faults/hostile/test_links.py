@@ -124,7 +124,7 @@ def test_an_agent_of_the_pool_that_is_none(pool: Pool) -> None:
     """Its hash is what the merge says, and it is no agent of this pool all the same."""
     layout = pool.layout.iteration(1)
     champion = pool.deposit_store().merge(1).champion
-    agent = Agent.from_bytes(pool.deposit_store().champion(pool.deposit_store().merge(1)))
+    agent = Agent.from_bytes(pool.deposit_store().champion(pool.deposit_store().merge(1).champion))
     bad = {**agent.arrays, "actor.0.bias": agent.arrays["actor.0.bias"] * np.float32(np.nan)}
     data = Agent(bad, agent.metadata).to_bytes()
     digest = hashlib.sha256(data).hexdigest()
