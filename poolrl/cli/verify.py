@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from poolrl.monitoring.verify import VerifiedPool
     from poolrl.pool.directory import Pool
     from poolrl.records.consistency import Discrepancy
-    from poolrl.records.records import UnitRecord
+    from poolrl.records.records import MergeRecord, UnitRecord
 
 
 @click.command()
@@ -66,7 +66,10 @@ def command(
     verified = verify_files(opened)
     _print(verified.discrepancies)
     chosen = _choose(verified, 5 if sample is None else sample, everything, iteration, branch)
-    different = _recompute(opened, verified, chosen) if chosen else []
+    means = []
+    if everything or (iteration is not None and branch is None):
+        means = verified.recomputable_means(iteration)
+    different = _recompute(opened, verified, chosen, means) if chosen else []
     click.echo(
         f"{_count(len(verified.merges), 'merge')} and {_count(len(verified.units), 'record')} "
         f"checked, {_count(len(chosen), 'unit')} computed again"
@@ -106,7 +109,9 @@ def _choose(
     return [record for index, record in enumerate(records) if index in chosen]
 
 
-def _recompute(pool: Pool, verified: VerifiedPool, chosen: list[UnitRecord]) -> list[Discrepancy]:
+def _recompute(
+    pool: Pool, verified: VerifiedPool, chosen: list[UnitRecord], means: list[MergeRecord]
+) -> list[Discrepancy]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as TimeColumn
 
@@ -125,9 +130,16 @@ def _recompute(pool: Pool, verified: VerifiedPool, chosen: list[UnitRecord]) -> 
         if recomputer.warning is not None:
             click.echo(f"warning: {recomputer.warning}", err=True)
         task = bar.add_task("", total=len(chosen))
-        for record in chosen:
+        left = {merged.iteration: merged for merged in means}
+        for position, record in enumerate(chosen):
             bar.update(task, description=f"iteration {record.iteration} {record.unit.stem}")
             different = recomputer.differences(record, verified.starting_merge(record.unit))
+            following = chosen[position + 1].iteration if position + 1 < len(chosen) else None
+            if record.iteration != following and record.iteration in left:
+                # Now that its branches are known.
+                previous = verified.merges[record.iteration - 1]
+                merged = left.pop(record.iteration)
+                different += recomputer.mean_differences(merged, previous, verified.units)
             _print(different)
             found += different
             bar.advance(task)

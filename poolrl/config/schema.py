@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from poolrl.config.merging import MergeSpec
+from poolrl.config.merging import MergeSpec, check_merge
 from poolrl.config.networks import KINDS, MLPSpec, NetworkSpec, RecurrentSpec
 from poolrl.config.types import (
     Count,
@@ -310,7 +310,7 @@ class Spec(Section, frozen=True):
 
     def __post_init__(self) -> None:
         _check_network(self.network, self.learner)
-        _check_merge(self.merge, self.selection)
+        check_merge(self.merge, keep_parent=self.selection.keep_parent)
         for index in range(max((len(v) for v in self.branches.values()), default=0) or 1):
             self.hyperparameters(index)
 
@@ -340,19 +340,6 @@ class Spec(Section, frozen=True):
             return convert(values, type(self.learner))
         except UsageError as error:
             raise UsageError(f"branches.{error}") from None
-
-
-def _check_merge(merge: MergeSpec, selection: SelectionSpec) -> None:
-    """Check that a merge rule goes with the selection.
-
-    Raises:
-        UsageError: names the key.
-    """
-    if merge.fallback is not None and selection.keep_parent:
-        raise UsageError(
-            "merge.fallback: a champion that is kept has no new score to fall back by: not with "
-            "selection.keep_parent"
-        )
 
 
 def _check_network(network: NetworkSpec, learner: Learner) -> None:

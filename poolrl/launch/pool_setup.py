@@ -189,6 +189,7 @@ def _with_hashes(spec: Spec, first: _FirstAgent | None, existing: Pool | None) -
             )
         spec = replace(spec, task=replace(spec.task, model_sha256=fingerprint))
         computation.initial_agent()  # the network suits the task
+        computation.check_merge()
         if first is None:
             return spec
         try:

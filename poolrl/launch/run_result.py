@@ -48,6 +48,8 @@ def write_result(
     if last.rule == "no branch succeeded":
         reason = next((u.reason for u in reversed(history.units) if u.reason), "")
         yield f"warning: no branch of the last iteration succeeded: {reason}"
+    if last.rule == "mean not finite":
+        yield "warning: the mean of the last iteration's branches was not finite"
     yield f"agent:   {layout.resolve(last.result.path)}"
     store = history.pool.store
     store.replace(layout.history, history.table().to_csv(index=False).encode())

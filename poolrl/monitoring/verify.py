@@ -52,6 +52,18 @@ class VerifiedPool:
             and (unit.kind == "initial" or self.starting_merge(unit) is not None)
         ]
 
+    def recomputable_means(self, iteration: int | None = None) -> list[MergeRecord]:
+        """Return the merges whose mean of branches can be computed again, of one iteration or all,
+        with a merge before them and all records that they list."""
+        return [
+            merged
+            for number, merged in self.merges.items()
+            if merged.rule in ("mean", "mean not finite")
+            and iteration in (None, number)
+            and number - 1 in self.merges
+            and all(Unit(number, d.kind, d.index) in self.units for d in merged.deposits)
+        ]
+
 
 def verify_files(pool: Pool) -> VerifiedPool:
     """Check every record, hash and merge of a pool; workers may be running.
@@ -160,6 +172,11 @@ class _Verification:
             self.report(
                 path, "parent_sha256", f"{record.parent_sha256}, the champion is {champion}"
             )
+        if record.status == "done" and record.evaluation is None:
+            if self.deposit_store.evaluates(record.unit):
+                self.report(path, "evaluation", "nothing recorded, though it was done")
+        elif record.evaluation is not None and not self.deposit_store.evaluates(record.unit):
+            self.report(path, "evaluation", "recorded, though the merge rule has none")
         if record.evaluation is not None:
             self._evaluation(path, record.kind == "closing", record.evaluation)
         trains = KINDS[record.kind].trains
@@ -266,6 +283,8 @@ class _Verification:
                 selection=self.pool.spec.selection,
                 spec_sha256=self.pool.spec_sha256,
                 rule=self.pool.spec.merge,
+                # Whether it follows from the branches is seen by computing it again.
+                mean=lambda weights: _reference(champion) if merged.rule == "mean" else None,
             )
         except (NothingToSelect, ValueError) as error:
             self.report(path, "", f"cannot follow from its deposits: {error}")

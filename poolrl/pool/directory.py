@@ -68,6 +68,7 @@ class Pool:
             evaluate_episodes=self.spec.pool.evaluate_episodes,
             closing_episodes=self.spec.pool.closing_episodes,
             initial_agent_sha256=self.spec.initial_agent_sha256,
+            evaluates_branches=self.spec.merge.evaluates_branches,
         )
 
     def refuse_another(self, spec: Spec) -> None:

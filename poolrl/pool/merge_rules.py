@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from msgspec import UNSET, UnsetType
@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from poolrl.config.merging import MergeSpec
 from poolrl.config.schema import SelectionSpec
 from poolrl.records.records import (
+    AgentRef,
     BestEver,
     Champion,
     Difference,
@@ -37,12 +38,14 @@ def merge(
     selection: SelectionSpec,
     spec_sha256: str,
     rule: MergeSpec | None = None,
+    mean: Callable[[Mapping[int, float]], AgentRef | None] | None = None,
 ) -> MergeRecord:
     """Select the champion of an iteration.
 
-    The result does not depend on the order of the deposits, nor on who made them and when. The
-    branch with the highest score wins, the lowest index among equal scores. Deposits that failed,
-    or have a score that is not finite, never win.
+    The result does not depend on the order of the deposits, nor on who made them and when.
+    Deposits that failed, or have a score that is not finite, never win, nor are they part of a
+    mean. By the rule ``best`` the branch with the highest score wins, the lowest index among equal
+    scores.
 
     Args:
         previous: merge of the previous iteration; ``None`` for iteration 0.
@@ -51,21 +54,32 @@ def merge(
         branches: number of branches of an iteration.
         selection: when the champion is kept.
         spec_sha256: identity of the pool.
-        rule: by which the champion comes from the branches; the default one by default.
+        rule: by which the champion comes from the branches; ``best`` by default.
+        mean: makes the agent of the rule ``mean``, from the weights of branches by index, in
+            ascending order; returns ``None`` if it is not finite. Called where it becomes champion.
 
     Raises:
         NothingToSelect: iteration 0 has no agent.
     """
+    rule = rule or MergeSpec()
     deposits = sorted(deposits, key=lambda record: (record.kind, record.index))
     parent = next((r for r in deposits if r.kind == "parent" and _succeeded(r)), None)
-    ranked = sorted(
-        (record for record in deposits if record.kind != "parent" and _succeeded(record)),
-        key=lambda record: (-_score(record), record.index),
-    )
-    choice = _choose(previous, ranked, parent, selection)
+    ranked = succeeded([r for r in deposits if r.kind != "parent"], rule)
     best_ever: BestEver | UnsetType = UNSET
-    if rule is not None and rule.fallback is not None:
-        choice, best_ever = _fall_back(previous, choice, rule.fallback)
+    if rule.fallback is not None:
+        best_ever = _best_ever(previous, ranked, parent, rule)
+    if (
+        previous is not None
+        and best_ever is not UNSET
+        and best_ever.iterations_since > (rule.fallback or 0)
+    ):
+        best_ever = replace(best_ever, iterations_since=0)
+        # It was not evaluated on this iteration's seeds.
+        champion = replace(best_ever.champion, score=None)
+        failed = 0 if ranked else previous.failed_iterations + 1
+        choice = _Choice("best-ever fallback", champion, failed_iterations=failed)
+    else:
+        choice = _choose(previous, ranked, parent, selection, rule, mean)
     return MergeRecord(
         spec_sha256=spec_sha256,
         iteration=iteration,
@@ -103,6 +117,8 @@ def _choose(
     ranked: Sequence[UnitRecord],
     parent: UnitRecord | None,
     selection: SelectionSpec,
+    rule: MergeSpec,
+    mean: Callable[[Mapping[int, float]], AgentRef | None] | None,
 ) -> _Choice:
     """Apply the rule.
 
@@ -110,7 +126,7 @@ def _choose(
         previous: merge of the previous iteration; ``None`` for iteration 0.
         ranked: deposits that succeeded, the best one first, without the parent's.
         parent: the parent's deposit; ``None`` if it is missing or failed.
-        selection: the rule.
+        selection, rule, mean: as for ``merge``.
     """
     if previous is None:
         if not ranked:
@@ -118,15 +134,16 @@ def _choose(
         return _Choice("initial", _champion(ranked[0]))
     # A score belongs to its seeds: that of a kept champion is the one on this iteration's seeds.
     kept = replace(previous.champion, score=parent.score if parent else None)
+    failed = _Choice(
+        "no branch succeeded",
+        kept,
+        parent_kept=previous.parent_kept + 1,
+        failed_iterations=previous.failed_iterations + 1,
+    )
     if not ranked:
-        return _Choice(
-            "no branch succeeded",
-            kept,
-            parent_kept=previous.parent_kept + 1,
-            failed_iterations=previous.failed_iterations + 1,
-        )
+        return failed
     best, runner_up = ranked[0], (ranked[1] if len(ranked) > 1 else None)
-    beaten = parent is None or _score(best) > _score(parent)
+    beaten = parent is None or not rule.evaluates_branches or _score(best) > _score(parent)
     if selection.keep_parent and not beaten and previous.parent_kept < selection.patience:
         return _Choice(
             "parent kept",
@@ -135,6 +152,12 @@ def _choose(
             to_parent=Difference(mean=0.0, standard_error=0.0),
             to_runner_up=_difference(parent, best),
         )
+    if rule.rule == "mean":
+        assert mean is not None
+        agent = mean(mean_weights(ranked, rule))
+        if agent is None:
+            return failed._replace(rule="mean not finite")
+        return _Choice("mean", _mean_champion(agent, best.iteration))
     return _Choice(
         "best branch" if beaten or not selection.keep_parent else "patience",
         _champion(best),
@@ -143,39 +166,64 @@ def _choose(
     )
 
 
-def _fall_back(
-    previous: MergeRecord | None, choice: _Choice, most: int
-) -> tuple[_Choice, BestEver]:
-    """Apply the best-ever fallback: note a new best-ever selection score, or go back to the
-    best-ever champion.
+def succeeded(deposits: Sequence[UnitRecord], rule: MergeSpec) -> list[UnitRecord]:
+    """The deposits that a merge may choose from, the best one first; of equal ones, and without
+    scores, in the order of their indices."""
+    chosen = [record for record in deposits if _succeeded(record, rule)]
+    return sorted(chosen, key=lambda record: (-(record.score or 0.0), record.index))
+
+
+def mean_weights(ranked: Sequence[UnitRecord], rule: MergeSpec) -> dict[int, float]:
+    """Weights of branches in the mean, by index in ascending order; their sum is 1.
 
     Args:
-        previous: merge of the previous iteration; ``None`` for iteration 0.
-        choice: the choice without fallback.
-        most: iterations without a new best-ever score after which the choice still counts.
+        ranked: branches that succeeded, the best one first; at least one.
+        rule: uniform, or by rank; branches with a weight of 0 are left out.
+    """
+    n = len(ranked)
+    raw = [1.0] * n
+    if rule.weights == "rank" and n > 1:
+        raw = [max(0.0, math.log((n + 1) / 2) - math.log(rank)) for rank in range(1, n + 1)]
+    total = math.fsum(raw)
+    weights = {r.index: w / total for r, w in zip(ranked, raw, strict=True) if w > 0}
+    return dict(sorted(weights.items()))
+
+
+def _best_ever(
+    previous: MergeRecord | None,
+    ranked: Sequence[UnitRecord],
+    parent: UnitRecord | None,
+    rule: MergeSpec,
+) -> BestEver:
+    """The best-ever champion by the scores that champions were selected by, and the number of
+    iterations without a better one.
+
+    By the rule ``mean`` a champion is not evaluated before the next iteration, as its parent: its
+    score is that one, known one merge later.
     """
     if previous is None or previous.best_ever is UNSET:
-        return choice, BestEver(champion=choice.champion, iterations_since=0)
-    best, since = previous.best_ever.champion, previous.best_ever.iterations_since + 1
-    # A champion that is kept where no branch succeeded was selected before, by another score.
-    selected = choice.champion.score if choice.rule == "best branch" else None
-    assert best.score is not None  # it was selected by it
-    if selected is not None and selected > best.score:
-        return choice, BestEver(champion=choice.champion, iterations_since=0)
-    if since <= most:
-        return choice, BestEver(champion=best, iterations_since=since)
-    return (
-        _Choice(
-            "best-ever fallback",
-            replace(best, score=None),  # it was not evaluated on this iteration's seeds
-            failed_iterations=choice.failed_iterations,
-        ),
-        BestEver(champion=best, iterations_since=0),
-    )
+        if not ranked:
+            raise NothingToSelect("there is no initial agent")
+        return BestEver(champion=_champion(ranked[0]), iterations_since=0)
+    known = previous.best_ever
+    if rule.rule == "mean":
+        if previous.champion.sha256 == known.champion.sha256:
+            return known  # no other champion has been measured
+        new = replace(previous.champion, score=parent.score) if parent else None
+    else:
+        new = _champion(ranked[0]) if ranked else None
+    assert known.champion.score is not None  # it was selected by it
+    if new is not None and new.score is not None and new.score > known.champion.score:
+        return BestEver(champion=new, iterations_since=0)
+    return replace(known, iterations_since=known.iterations_since + 1)
 
 
-def _succeeded(record: UnitRecord) -> bool:
-    return record.score is not None and math.isfinite(record.score) and record.agent is not None
+def _succeeded(record: UnitRecord, rule: MergeSpec | None = None) -> bool:
+    if record.agent is None or record.status != "done":
+        return False
+    if record.kind == "branch" and rule is not None and not rule.evaluates_branches:
+        return True
+    return record.score is not None and math.isfinite(record.score)
 
 
 def _score(record: UnitRecord) -> float:
@@ -193,6 +241,12 @@ def _champion(record: UnitRecord) -> Champion:
         iteration=record.iteration,
         kind=record.kind,
         index=record.index,
+    )
+
+
+def _mean_champion(agent: AgentRef, iteration: int) -> Champion:
+    return Champion(
+        path=agent.path, sha256=agent.sha256, score=None, iteration=iteration, kind="mean", index=0
     )
 
 

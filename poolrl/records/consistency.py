@@ -22,13 +22,15 @@ def of_unit(record: UnitRecord) -> str | None:
     """The first contradiction in a unit's record; ``None`` if there is none."""
     unit, agent, evaluation = record.unit, record.agent, record.evaluation
     done, kind = record.status == "done", unit.kind
-    complete = agent is not None and evaluation is not None
+    # Branches that are not selected by their scores have none; see ``storage.deposits``.
+    complete = agent is not None and (evaluation is not None or kind == "branch")
     empty = agent is None and evaluation is None
     for wrong, what in (
         (
             kind != "closing" and (unit.iteration == 0) != (kind == "initial"),
             f"iteration {unit.iteration} has no unit of the kind {kind}",
         ),
+        (kind == "mean", "a mean is no unit"),
         (kind != "branch" and (unit.index != 0), f"there is one {kind} unit, not {unit.index}"),
         (kind != "branch" and record.training is not None, f"a {kind} unit does not train"),
         ((record.parent_sha256 == "") != (kind == "initial"), "its champion is another kind's"),
@@ -61,8 +63,14 @@ def of_merge(record: MergeRecord) -> str | None:
         ),
         (len(units) < len(record.deposits), "it lists a deposit twice"),
         (
-            own and units.get((champion.kind, champion.index)) != champion.sha256,
+            own
+            and champion.kind != "mean"
+            and units.get((champion.kind, champion.index)) != champion.sha256,
             "its champion is none of the deposits that it lists",
+        ),
+        (
+            (record.rule == "mean") != (own and champion.kind == "mean"),
+            f"a champion of the kind {champion.kind} by the rule {record.rule!r}",
         ),
         (
             best.iteration > record.iteration

@@ -175,6 +175,8 @@ MergeRuleName = Literal[
     "patience",
     "no branch succeeded",
     "best-ever fallback",
+    "mean",
+    "mean not finite",
 ]
 
 
@@ -233,7 +235,8 @@ class MergeRecord(Record, frozen=True, kw_only=True):
     parent_kept: Natural = 0
     """For how many iterations in a row the parent has been kept, this one included."""
     failed_iterations: Natural = 0
-    """For how many iterations in a row no branch has succeeded, this one included."""
+    """For how many iterations in a row no branch has succeeded, or their mean was not finite, this
+    one included."""
     to_parent: Difference | None = None
     to_runner_up: Difference | None = None
     timing_dependent: bool = False

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-KindName = Literal["branch", "parent", "closing", "initial"]
+KindName = Literal["branch", "parent", "closing", "initial", "mean"]
 
 
 class Kind(NamedTuple):
@@ -29,14 +29,16 @@ KINDS: dict[KindName, Kind] = {
     "parent": Kind(1, trains=False, reserved_seeds=False),
     "closing": Kind(2, trains=False, reserved_seeds=True),
     "initial": Kind(3, trains=False, reserved_seeds=False),
+    "mean": Kind(4, trains=False, reserved_seeds=False),
 }
+"""All are units of work but ``mean``: its agent is made with the merge, and it has no record."""
 
 
 HASH_LENGTH = 16
 """Hexadecimal digits of an agent's SHA-256 in its file name."""
 
 AGENT_PATH = re.compile(
-    r"iterations/[0-9]{6,9}/(?:branch|parent|closing|initial)-[0-9]{3,6}-"
+    r"iterations/[0-9]{6,9}/(?:branch|parent|closing|initial|mean)-[0-9]{3,6}-"
     rf"([0-9a-f]{{{HASH_LENGTH}}})\.safetensors"
 )
 """Path of an agent, relative to the root; the group is the start of its SHA-256."""

@@ -46,6 +46,7 @@ class DepositStore:
         evaluate_episodes: int,
         closing_episodes: int,
         initial_agent_sha256: str = "",
+        evaluates_branches: bool = True,
     ) -> None:
         """
         Args:
@@ -55,6 +56,7 @@ class DepositStore:
             closing_episodes: number of episodes of the closing evaluation.
             initial_agent_sha256: of the agent file that the pool starts from; empty if the initial
                 agent is drawn from the seed.
+            evaluates_branches: whether branches are evaluated.
         """
         self._store = store
         self._layout = Layout(store.root)
@@ -62,6 +64,7 @@ class DepositStore:
         self._evaluate_episodes = evaluate_episodes
         self._closing_episodes = closing_episodes
         self._initial_sha256 = initial_agent_sha256
+        self._evaluates_branches = evaluates_branches
 
     # Deposits
 
@@ -128,10 +131,31 @@ class DepositStore:
         if record.unit != unit or record.spec_sha256 != self._spec_sha256:
             raise Unreadable("it belongs to another unit or another pool")
         evaluation, closing = record.evaluation, unit.kind == "closing"
+        if record.status == "done" and (evaluation is not None) != self.evaluates(unit):
+            raise Unreadable(f"{'not ' if evaluation is None else ''}evaluated, against pool.toml")
         episodes = self._closing_episodes if closing else self._evaluate_episodes
         if evaluation is not None and len(evaluation.returns) != episodes:
             raise Unreadable(f"{len(evaluation.returns)} episodes of evaluation, not {episodes}")
         return record
+
+    def evaluates(self, unit: Unit) -> bool:
+        """Whether a unit is evaluated."""
+        return unit.kind != "branch" or self._evaluates_branches
+
+    def branch_agent(self, record: UnitRecord) -> bytes | None:
+        """Read the agent of a branch that is not merged yet.
+
+        Returns:
+            The content of its file; ``None`` if it is missing or damaged. Unless the iteration was
+            merged meanwhile, and the file removed, the deposit is then set aside, so that its unit
+            is computed again.
+        """
+        assert record.agent is not None
+        data = self.agent(record.agent)
+        merge = self._layout.iteration(record.iteration).merge
+        if data is None and self._store.read_if_there(merge, files.MERGE) is None:
+            self._set_aside(record.unit, "its agent is missing or damaged")
+        return data
 
     # Merges
 
@@ -178,7 +202,8 @@ class DepositStore:
             self.champion(champion)
         elif self._read_agent(champion.path, champion.sha256) is None:
             unit = Unit(champion.iteration, champion.kind, champion.index)
-            self._set_aside(unit, "its agent is missing or damaged")
+            if unit.kind != "mean":  # which the next attempt makes again
+                self._set_aside(unit, "its agent is missing or damaged")
             return False
         self._store.publish(self._layout.iteration(record.iteration).merge, encode(record))
         return True
@@ -236,6 +261,10 @@ class DepositStore:
 
     def _initial_path(self) -> Path:
         return self._layout.iteration(0).agent(Unit(0, "initial", 0), self._initial_sha256)
+
+    def agent(self, reference: AgentRef) -> bytes | None:
+        """Read an agent file; ``None`` if it is missing or has another hash."""
+        return self._read_agent(reference.path, reference.sha256)
 
     def _read_agent(self, relative: str, sha256: str) -> bytes | None:
         try:

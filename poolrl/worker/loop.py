@@ -341,7 +341,7 @@ class Worker:
     def _no_branch_succeeds(self, last: MergeRecord) -> PoolrlError:
         units = units_of(last.iteration, self.pool.spec.pool.count)
         deposits = map(self._deposit_store.deposit, units)
-        reason = next((d.reason for d in deposits if d is not None and d.reason), "unknown")
+        reason = next((d.reason for d in deposits if d is not None and d.reason), last.rule)
         return PoolrlError(
             f"{self.pool.layout.root}: no branch succeeded in the last {last.failed_iterations} "
             f"iterations: {reason}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -11,8 +11,9 @@ from poolrl.clock import SYSTEM_CLOCK, Clock
 from poolrl.errors import PoolrlError
 from poolrl.pool.directory import Pool
 from poolrl.pool.merge_rules import NothingToSelect, merge
-from poolrl.records.records import MergeRecord, WorkerInfo
+from poolrl.records.records import AgentRef, MergeRecord, WorkerInfo
 from poolrl.records.work_units import Unit
+from poolrl.worker.mean_merge import MissingAgent, publish_mean
 
 log = logging.getLogger("poolrl.worker")
 
@@ -48,10 +49,16 @@ def merge_deposits(
     found = (deposit_store.deposit(unit, parent) for unit in units)
     deposits = [deposit for deposit in found if deposit is not None]
     missing = len(units) - len(deposits)
-    succeeded = sum(deposit.kind == "branch" and deposit.score is not None for deposit in deposits)
+    succeeded = sum(deposit.kind == "branch" and deposit.status == "done" for deposit in deposits)
     if missing and (min_deposits is None or succeeded < min_deposits):
         return False
     iteration = units[0].iteration
+    rule = pool.spec.merge
+
+    def mean(weights: Mapping[int, float]) -> AgentRef | None:
+        assert previous is not None
+        return publish_mean(deposit_store, previous, deposits, weights, rule)
+
     try:
         record = merge(
             previous,
@@ -60,8 +67,11 @@ def merge_deposits(
             branches=pool.spec.pool.count,
             selection=pool.spec.selection,
             spec_sha256=pool.spec_sha256,
-            rule=pool.spec.merge,
+            rule=rule,
+            mean=mean,
         )
+    except MissingAgent:
+        return False
     except NothingToSelect as error:
         reasons = "; ".join(deposit.reason for deposit in deposits)
         raise PoolrlError(f"{pool.layout.root}: {error}: {reasons}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -10,11 +11,14 @@ import msgspec
 from poolrl.agent import Agent
 from poolrl.algorithms.training import prepare
 from poolrl.algorithms.types import LATER_METRICS
-from poolrl.errors import IncompatiblePool, PoolrlError, UsageError, one_line
+from poolrl.errors import Divergence, IncompatiblePool, PoolrlError, UsageError, one_line
 from poolrl.pool.directory import Pool
+from poolrl.pool.merge_rules import mean_weights, succeeded
 from poolrl.provenance import differences
 from poolrl.records.consistency import Discrepancy, compare
 from poolrl.records.records import MergeRecord, UnitRecord
+from poolrl.records.work_units import KindName, Unit
+from poolrl.worker.mean_merge import mean_of
 from poolrl.worker.unit_computation import Result, UnitComputation
 
 
@@ -34,6 +38,7 @@ class Recomputer:
         self._pool = pool
         self._deposit_store = pool.deposit_store()
         self._computation = UnitComputation(pool.spec, pool=pool)
+        self._agents: dict[Unit, Agent] = {}
         try:
             self.warning = pool.model_difference(self._computation.model_sha256)
             prepare(pool.spec.learner)
@@ -60,7 +65,7 @@ class Recomputer:
         layout = self._pool.layout
         path = layout.relative(layout.iteration(record.iteration).record(record.unit))
         try:
-            champion = self._start_agent(record, start)
+            champion = self._start_agent(record.kind, start)
         except (UsageError, IncompatiblePool) as error:
             return [Discrepancy(path, "", f"cannot be computed again: {error}")]
         try:
@@ -69,6 +74,8 @@ class Recomputer:
             raise
         except Exception as error:
             raise PoolrlError(f"{path}: cannot be computed again: {one_line(error)}") from error
+        if record.kind == "branch" and result.agent is not None:
+            self._remember(record.unit, result.agent)
         computed = _computed(record, result, start)
         if record.training is not None and computed["training"] is not None:
             metrics = computed["training"]["metrics"]
@@ -84,11 +91,75 @@ class Recomputer:
             found.append(Discrepancy(path, "worker.versions", message))
         return found
 
-    def _start_agent(self, record: UnitRecord, start: MergeRecord | None) -> Agent | None:
+    def mean_differences(
+        self, merged: MergeRecord, previous: MergeRecord, records: Mapping[Unit, UnitRecord]
+    ) -> list[Discrepancy]:
+        """Differences between the mean that a merge names and that of its branches.
+
+        Their agents are those on disk, or are computed again where they have been removed.
+
+        Args:
+            merged: a merge by the rule ``mean``, whose champion is one.
+            previous: the merge before.
+            records: of the pool.
+
+        Raises:
+            PoolrlError: it cannot be computed here.
+        """
+        layout, rule = self._pool.layout, self._pool.spec.merge
+        path = layout.relative(layout.iteration(merged.iteration).merge)
+        listed = [
+            record
+            for deposit in merged.deposits
+            if deposit.kind == "branch"
+            and (record := records.get(Unit(merged.iteration, "branch", deposit.index))) is not None
+        ]
+        weights = mean_weights(succeeded(listed, rule), rule)
+        by_index = {record.index: record for record in listed}
+        try:
+            branches = [self._branch(by_index[index], previous) for index in weights]
+            mean = mean_of(self._deposit_store, previous, branches, list(weights.values()), rule)
+        except (UsageError, IncompatiblePool, Divergence) as error:
+            return [Discrepancy(path, "", f"its mean cannot be computed again: {error}")]
+        found = hashlib.sha256(mean.to_bytes()).hexdigest() if mean is not None else "not finite"
+        expected = merged.champion.sha256
+        if merged.rule == "mean not finite":
+            expected = "not finite"
+        if found == expected:
+            return []
+        return [Discrepancy(path, "champion.sha256", f"{expected} recorded, {found} computed here")]
+
+    def _branch(self, record: UnitRecord, start: MergeRecord) -> Agent:
+        """The agent of a branch, from its file or computed again."""
+        if record.unit not in self._agents:
+            assert record.agent is not None
+            data = self._deposit_store.agent(record.agent)
+            if data is not None:
+                agent = Agent.from_bytes(data, record.agent.path)
+            else:
+                computed = self._computation.compute(
+                    record.unit, self._start_agent(record.kind, start)
+                )
+                if computed.agent is None:
+                    raise Divergence(f"{record.unit.stem}: {computed.failure}")
+                agent = computed.agent
+            self._remember(record.unit, agent)
+        return self._agents[record.unit]
+
+    def _remember(self, unit: Unit, agent: Agent) -> None:
+        """Keep an agent for the mean of its iteration, and none of other iterations."""
+        if self._pool.spec.merge.rule == "mean":
+            self._agents = {
+                other: kept
+                for other, kept in self._agents.items()
+                if other.iteration == unit.iteration
+            } | {unit: agent}
+
+    def _start_agent(self, kind: KindName, start: MergeRecord | None) -> Agent | None:
         if start is None:
             given = self._deposit_store.given_agent()
             return None if given is None else Agent.from_bytes(given, "the agent to start from")
-        champion = start.start_of(record.kind)
+        champion = start.start_of(kind)
         agent = Agent.from_bytes(self._deposit_store.champion(champion), champion.path)
         self._computation.check(agent)
         return agent

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from poolrl import tasks
 from poolrl.agent import Agent, AgentMetadata
+from poolrl.algorithms.averaging import check_averages
 from poolrl.algorithms.training import initial_agent, train
 from poolrl.clock import SYSTEM_CLOCK, Clock
 from poolrl.config.schema import Spec
@@ -82,7 +83,7 @@ class Result(NamedTuple):
         agent: trained by a branch, or the initial one; ``None`` if the unit makes no new agent.
         hyperparameters: of a branch.
         training: of a branch.
-        evaluation: of a unit that did not diverge.
+        evaluation: of a unit that did not diverge, if the merge rule needs it.
         failure: reason of the divergence; empty if there was none.
     """
 
@@ -157,6 +158,19 @@ class UnitComputation:
     def _initial_agent(self) -> Agent:  # once, since a user's own network is tried each time
         streams = Streams(self._spec.pool.seed, Unit(0, "initial", 0).training_key)
         return initial_agent(self._spec, self._task, streams, self._action_space)
+
+    def check_merge(self) -> None:
+        """Check that the agents of this pool can be merged by its rule.
+
+        Raises:
+            UsageError: they cannot; names the key.
+        """
+        if self._spec.merge.rule == "mean":
+            normalized = bool(getattr(self._spec.learner, "normalize_values", False))
+            try:
+                check_averages(self.initial_agent(), normalized_values=normalized)
+            except UsageError as error:
+                raise UsageError(f"merge.rule = mean: {error}") from None
 
     @property
     def _own(self) -> AgentMetadata:
@@ -241,8 +255,10 @@ class UnitComputation:
                     mean_return=statistics.fmean(trained.returns) if trained.returns else None,
                     metrics=trained.metrics,
                 )
-            with self._timer.phase("evaluation"), self._blamed():
-                evaluation = self._evaluate(unit, agent)
+            evaluation = None
+            if not kind.trains or spec.merge.evaluates_branches:
+                with self._timer.phase("evaluation"), self._blamed():
+                    evaluation = self._evaluate(unit, agent)
         except Divergence as error:
             return Result(None, hyperparameters, training, None, str(error))
         new = agent if kind.trains or unit.kind == "initial" else None

@@ -220,7 +220,9 @@ class UnitRunner:
         )
         with self._timer.phase("publish"):
             is_first = self._deposit_store.publish_record(record)
-        outcome = record.reason if record.score is None else f"score {record.score:.3f}"
+        outcome = record.reason or "trained"
+        if record.score is not None:
+            outcome = f"score {record.score:.3f}"
         if not is_first:
             outcome = "already deposited by another worker"
         log.info("iteration %d %s: %s", unit.iteration, unit.stem, outcome)

@@ -134,7 +134,10 @@ class Iteration:
             )
         if record["status"] not in ("done", "failed", "abandoned"):
             self.broken(name, f"status is {record['status']}")
-        if (record["status"] == "done") != (record["evaluation"] is not None):
+        rule = self.spec.get("merge", {"rule": "best"})
+        uniform = rule["rule"] == "mean" and rule["weights"] == "uniform"
+        evaluated = not (uniform and record["kind"] == "branch")
+        if (record["status"] == "done" and evaluated) != (record["evaluation"] is not None):
             self.broken(name, f"{record['status']}, and evaluation is {record['evaluation']}")
         if record["status"] != "done" and (not record["reason"] or record["agent"] is not None):
             self.broken(name, f"{record['status']}, but with an agent or without a reason")
@@ -222,6 +225,8 @@ class Iteration:
                 self.broken(own, "the agent that the pool was given is missing")
             elif _sha256(self.folder / own) != given:
                 self.broken(own, "the agent that the pool was given has another hash")
+        if self.merge is not None and self.merge["rule"] == "mean":
+            named.add(self.merge["champion"]["path"])
         for name in self.names:
             path = f"{self.where}/{name}"
             match = rules.AGENT.fullmatch(name)
@@ -269,6 +274,8 @@ class Iteration:
             return
         for name, value in rules.decide(self.previous, listed, self.spec).items():
             own = merge.get(name)
+            if value is rules.MEAN:
+                own = {key: own[key] for key in value}
             if not (rules.close(own, value) if name.startswith("to_") else own == value):
                 what = "a wrong winner" if name == "champion" else f"a wrong {name}"
                 self.broken("merge.json", f"{what}: {own}, by the rules {value}")

@@ -14,7 +14,7 @@ Key = tuple[str, int]
 
 STRAY = re.compile(r"\.tmp-[0-9a-f]{32}|\.nfs[0-9a-f]+|.+\.corrupt-[0-9a-f]{32}")
 RECORD = re.compile(r"(initial|branch|parent|closing)-(\d{3,6})\.json")
-AGENT = re.compile(r"(initial|branch)-(\d{3,6})-([0-9a-f]{16})\.safetensors")
+AGENT = re.compile(r"(initial|branch|mean)-(\d{3,6})-([0-9a-f]{16})\.safetensors")
 ATTEMPT = re.compile(r"((?:initial|branch|parent|closing)-\d{3,6})\.attempt-[0-9a-f]{32}\.json")
 LEASE = re.compile(
     r"(merge|(initial|branch|parent|closing)-\d{3,6})(\.copy-\d+)?\.lease(\.[\w.-]+)?"
@@ -23,8 +23,11 @@ LEASE = re.compile(
 
 def decide(previous: Table | None, deposits: dict[Key, Table], spec: Table) -> Table:
     """What a merge must say, given the merge before it and the deposits that it used."""
+    rule = spec.get("merge", {"rule": "best"})
+    if rule["rule"] == "mean":
+        return decide_mean(previous, deposits, spec["selection"], rule)
     said = choose(previous, deposits, spec["selection"])
-    most = spec.get("merge", {}).get("fallback")
+    most = rule.get("fallback")
     if most is None:
         return said
     if previous is None:
@@ -32,10 +35,14 @@ def decide(previous: Table | None, deposits: dict[Key, Table], spec: Table) -> T
     best = previous["best_ever"]
     if said["rule"] == "best branch" and said["champion"]["score"] > best["champion"]["score"]:
         return said | {"best_ever": {"champion": said["champion"], "iterations_since": 0}}
-    since = best["iterations_since"] + 1
-    if since <= most:
-        return said | {"best_ever": best | {"iterations_since": since}}
-    return said | {
+    return said | fall_back(best | {"iterations_since": best["iterations_since"] + 1}, most)
+
+
+def fall_back(best: Table, most: int) -> Table:
+    """What changes in a merge that finds no better champion than the best-ever one."""
+    if best["iterations_since"] <= most:
+        return {"best_ever": best}
+    return {
         "rule": "best-ever fallback",
         "champion": best["champion"] | {"score": None},
         "parent_kept": 0,
@@ -43,6 +50,35 @@ def decide(previous: Table | None, deposits: dict[Key, Table], spec: Table) -> T
         "to_runner_up": None,
         "best_ever": best | {"iterations_since": 0},
     }
+
+
+def decide_mean(
+    previous: Table | None, deposits: dict[Key, Table], selection: Table, rule: Table
+) -> Table:
+    """What a merge by the rule mean must say; of its agent, only the kind."""
+    said = choose(previous, deposits, selection)
+    if previous is None:
+        if rule.get("fallback") is not None:
+            said |= {"best_ever": {"champion": said["champion"], "iterations_since": 0}}
+        return said
+    done = any(k[0] == "branch" and r["status"] == "done" for k, r in deposits.items())
+    old = previous["champion"] | {"score": said["parent_score"]}
+    if done and said["rule"] != "parent kept":
+        mean = {"rule": "mean", "parent_kept": 0, "failed_iterations": 0}
+        said |= mean | {"champion": MEAN, "to_parent": None, "to_runner_up": None}
+    if rule.get("fallback") is None:
+        return said
+    best = previous["best_ever"]
+    if old["sha256"] == best["champion"]["sha256"]:
+        return said | {"best_ever": best}
+    if old["score"] is not None and old["score"] > best["champion"]["score"]:
+        return said | {"best_ever": {"champion": old, "iterations_since": 0}}
+    best = best | {"iterations_since": best["iterations_since"] + 1}
+    return said | fall_back(best, rule["fallback"])
+
+
+MEAN = {"kind": "mean", "index": 0, "score": None}
+"""A champion that is a mean: its hash is compared with an undisturbed pool's."""
 
 
 def start_of(kind: str, merge: Table) -> Table:

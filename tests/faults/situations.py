@@ -164,6 +164,23 @@ STEPS_TOO_LONG = {
 }
 """Keys of a pool in which branches often are worse than the best-ever champion."""
 
+# A champion is the mean of its branches
+
+
+def average(root: Path) -> None:
+    make_pool(root, spec(**AVERAGING), RunOptions(iterations=3))
+    work(root, 3)
+
+
+AVERAGING = {
+    "selection__keep_parent": False,
+    "merge__rule": "mean",
+    "merge__step": 1.5,
+    "merge__momentum": 0.5,
+    "merge__fallback": 0,
+}
+"""Keys of a pool whose merges write an agent, and go back to the best-ever one at times."""
+
 # Units fail
 
 
@@ -236,6 +253,7 @@ SITUATIONS = {
     "falling back": Situation(
         "a pool goes back to its best-ever champion", fall_back, short_of_the_best, iterations=4
     ),
+    "averaging": Situation("champions are means of branches", average, empty, iterations=3),
     "failing": Situation(
         "attempts, and units that are given up",
         work_with_failures,
