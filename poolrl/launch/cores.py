@@ -56,12 +56,12 @@ def simulations(spec: Spec) -> int:
     return min(spec.task.max_simulations, max(training, pool.evaluate_episodes))
 
 
-def advice(spec: Spec, layout: CoreLayout) -> str | None:
-    """A line on what one process would do where branches wait for cores; ``None`` elsewhere."""
-    branches, workers = spec.pool.count, layout.workers
-    if branches <= workers:
+def advice(spec: Spec, cores: int) -> str | None:
+    """A line on what one process would do where branches outnumber cores; ``None`` elsewhere."""
+    branches = spec.pool.count
+    if branches <= cores:
         return None
-    each = f"{workers} workers" if workers > 1 else "one worker"
+    each = f"{cores} cores" if cores > 1 else "one core"
     return (
         f"{branches} branches take turns on {each}; on few cores one line of training, with "
         f"--pool-count 1, is often as fast: docs/cores.md"

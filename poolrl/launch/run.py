@@ -58,8 +58,9 @@ def run_pool(
     interrupts.install()
     with interrupts.interruptible():
         pool, run = make_or_open_pool(config_file, root, overrides, from_agent, trust=trust)
-    cores = core_layout(pool.spec, usable_cores(), run.workers, run.threads)
-    run = replace(run, threads=cores.threads)
+    cores = usable_cores()
+    layout = core_layout(pool.spec, cores, run.workers, run.threads)
+    run = replace(run, threads=layout.threads)
     deadline = time.time() + run.time_budget if run.time_budget else None
     stop_criteria = StopCriteria(run.iterations, run.target_return, deadline)
     history = History(pool)
@@ -68,7 +69,7 @@ def run_pool(
     at = f", going on at iteration {history.merges[-1].iteration + 1}" if history.merges else ""
     console.print(
         f"pool {root}: {pool.spec.task.id}, {pool.spec.pool.count} branches, seed "
-        f"{pool.spec.pool.seed}, {cores.workers} workers{_threads(cores)}{at}",
+        f"{pool.spec.pool.seed}, {layout.workers} workers{_threads(layout)}{at}",
         highlight=False,
         soft_wrap=True,
     )
@@ -79,7 +80,7 @@ def run_pool(
     workers = LocalWorkers(arguments, pool.layout.logs, pool.store)
     interrupts.before_forced_exit = workers.kill
     try:
-        workers.start(cores.workers)
+        workers.start(layout.workers)
         with RunProgress(history, run.iterations, deadline, console) as progress:
             last_progress = time.monotonic()
             while workers.supervise(len(history.merges)):
@@ -104,8 +105,8 @@ def run_pool(
     _conclude(history, stop_criteria, workers, console, time.monotonic() - start)
 
 
-def _threads(cores: CoreLayout) -> str:
-    return f" of {cores.threads} threads" if cores.threads > 1 else ""
+def _threads(layout: CoreLayout) -> str:
+    return f" of {layout.threads} threads" if layout.threads > 1 else ""
 
 
 def _worker_arguments(root: Path, run: RunOptions, deadline: float | None) -> list[str]:

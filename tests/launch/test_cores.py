@@ -61,9 +61,9 @@ def test_a_worker_that_is_alone_has_the_cores_of_its_task() -> None:
 
 
 def test_it_says_where_branches_take_turns() -> None:
-    assert advice(WIDE, CoreLayout(10, 2)) is None
-    assert advice(ONE, CoreLayout(1, 2)) is None
-    text = advice(WIDE, CoreLayout(2, 1))
+    assert advice(WIDE, 10) is None
+    assert advice(ONE, 1) is None
+    text = advice(WIDE, 2)
     assert text is not None
-    assert text.startswith("10 branches take turns on 2 workers")
-    assert "one worker" in (advice(WIDE, CoreLayout(1, 1)) or "")
+    assert text.startswith("10 branches take turns on 2 cores")
+    assert "one core" in (advice(WIDE, 1) or "")
