@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from poolrl.pool.directory import Pool
 from poolrl.records.codec import NewerSchema, Unreadable
 from poolrl.records.records import MergeRecord, UnitRecord
-from poolrl.records.work_units import KindName, Unit, units_of
+from poolrl.records.work_units import KindName, Unit, candidates_of, units_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +26,7 @@ COLUMNS = (
 FALLBACK_COLUMNS = ("rule", "best_ever_iteration", "best_ever_score")
 """Last columns of the table of a pool with `merge.fallback`."""
 
-KIND_ORDER: tuple[KindName, ...] = ("initial", "branch", "parent", "closing")
+KIND_ORDER: tuple[KindName, ...] = ("initial", "branch", "candidate", "parent", "closing")
 
 
 class History:
@@ -70,7 +70,8 @@ class History:
 
     def _possible(self, iteration: int) -> list[Unit]:
         units = units_of(iteration, self.pool.spec.pool.count)
-        return [*units, Unit(iteration, "closing", 0)]
+        candidates = candidates_of(iteration, len(self.pool.spec.merge.candidates))
+        return [*units, *candidates, Unit(iteration, "closing", 0)]
 
     def _read(self, unit: Unit) -> None:
         try:

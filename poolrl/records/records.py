@@ -129,6 +129,8 @@ class UnitRecord(Record, frozen=True, kw_only=True):
     reason: str = ""
     parent_sha256: NoneOrSha256
     """SHA-256 of the champion that it started from."""
+    sources_sha256: Sha256 | UnsetType = UNSET
+    """Of a candidate: SHA-256 of the ``SourcesRecord`` that names the branches it was made of."""
     hyperparameters: dict[Word, bool | int | float | Word] = {}
     agent: AgentRef | None = None
     training: TrainingRecord | None = None
@@ -171,6 +173,7 @@ class Attempt(Record, frozen=True, kw_only=True):
 MergeRuleName = Literal[
     "initial",
     "best branch",
+    "best candidate",
     "parent kept",
     "patience",
     "no branch succeeded",
@@ -218,6 +221,28 @@ class BestEver(Record, frozen=True):
 
     champion: Champion
     iterations_since: Natural
+
+
+class SourcesRecord(Record, frozen=True, kw_only=True):
+    """The deposits of the first stage of an iteration with candidates: what candidates are made
+    of, and what the merge chooses from beside them. After a timeout workers may see different
+    deposits; the first record fixes them. It is a function of the deposits alone."""
+
+    schema: int = SCHEMA
+    spec_sha256: Sha256
+    iteration: Iteration
+    parent_sha256: Sha256
+    """SHA-256 of the champion that they started from."""
+    deposits: tuple[MergedDeposit, ...]
+
+    @property
+    def done(self) -> list[int]:
+        """Indices of the branches that candidates are made of, in ascending order."""
+        return sorted(d.index for d in self.deposits if d.kind == "branch" and d.status == "done")
+
+    def lists(self, kind: KindName, index: int) -> bool:
+        """Whether a unit is among the deposits."""
+        return any((d.kind, d.index) == (kind, index) for d in self.deposits)
 
 
 class MergeRecord(Record, frozen=True, kw_only=True):

@@ -44,11 +44,14 @@ class Iteration:
         self.names: list[str] = []
         self.merge: Table | None = None
         self.records: dict[Key, Table] = {}
+        self.possible: list[Key] = []
         if number == 0:
             self.units: list[Key] = [("initial", 0)]
         else:
             branches = range(self.spec["pool"]["count"])
             self.units = [*(("branch", index) for index in branches), ("parent", 0)]
+            factors = self.spec.get("merge", {}).get("candidates", ())
+            self.possible = [("candidate", index) for index in range(len(factors))]
 
     def run(self) -> Table | None:
         """Return the iteration's merge; ``None`` if it is missing or unusable."""
@@ -85,7 +88,7 @@ class Iteration:
             key = (match[1], int(match[2]))
             if name != f"{key[0]}-{key[1]:03d}.json":
                 self.broken(name, "is nothing that a pool has")
-            elif key not in [*self.units, ("closing", 0)]:
+            elif key not in [*self.units, *self.possible, ("closing", 0)]:
                 self.broken(name, "is a unit that this iteration does not have")
             else:
                 record = self._read(name, lambda record: self._belongs(name, record, *key))
@@ -94,7 +97,7 @@ class Iteration:
         elif rules.ATTEMPT.fullmatch(name):
             self._read(name, lambda record: record["reason"])
         elif (
-            name != "merge.json"
+            name not in ("merge.json", *(["sources.json"] if self.possible else []))
             and not rules.AGENT.fullmatch(name)
             and not rules.LEASE.fullmatch(name)
         ):
@@ -261,6 +264,10 @@ class Iteration:
         merge = self.merge
         assert merge is not None
         listed = self._listed(merge)
+        done = [k for k, r in listed.items() if k[0] == "branch" and r["status"] == "done"]
+        if self.possible:
+            self._guarded("sources.json", lambda: self._check_sources(merge))
+            self.units += self.possible if len(done) > 1 else []
         abandoned = any(record["status"] == "abandoned" for record in listed.values())
         incomplete = len(listed) < len(self.units)
         if (abandoned or incomplete) and not merge["timing_dependent"]:
@@ -280,6 +287,27 @@ class Iteration:
                 what = "a wrong winner" if name == "champion" else f"a wrong {name}"
                 self.broken("merge.json", f"{what}: {own}, by the rules {value}")
 
+    def _check_sources(self, merge: Table) -> None:
+        """The merge and the candidates are made of what the sources list."""
+        if "sources.json" not in self.names:
+            self.broken("sources.json", "is missing, though there is a merge")
+            return
+        data = (self.folder / "sources.json").read_bytes()
+        sources = json.loads(data)
+        first_stage = [entry for entry in merge["deposits"] if entry["kind"] != "candidate"]
+        if sources["deposits"] != first_stage:
+            self.broken("sources.json", "does not list what the merge has used")
+        own = {"iteration": self.number, "spec_sha256": self.pool.spec_sha256}
+        if self.previous is not None:
+            own["parent_sha256"] = self.previous["champion"]["sha256"]
+        for key, value in own.items():
+            if sources[key] != value:
+                self.broken("sources.json", f"{key} is {sources[key]}")
+        for (kind, index), record in self.records.items():
+            sha256 = hashlib.sha256(data).hexdigest()
+            if kind == "candidate" and record["sources_sha256"] != sha256:
+                self.broken(f"{kind}-{index:03d}.json", "was made of other branches")
+
     def _listed(self, merge: Table) -> dict[Key, Table]:
         """The records that the merge says it used."""
         listed: dict[Key, Table] = {}
@@ -287,7 +315,7 @@ class Iteration:
             key = (entry["kind"], entry["index"])
             stem = f"{key[0]}-{key[1]:03d}"
             record = self.records.get(key)
-            if key in listed or key not in self.units:
+            if key in listed or key not in [*self.units, *self.possible]:
                 self.broken("merge.json", f"lists {stem} twice, or it has no such unit")
             elif record is None:
                 self.broken("merge.json", f"lists {stem}, whose record is not there")

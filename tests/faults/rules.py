@@ -13,11 +13,13 @@ Key = tuple[str, int]
 """Kind and index of a unit."""
 
 STRAY = re.compile(r"\.tmp-[0-9a-f]{32}|\.nfs[0-9a-f]+|.+\.corrupt-[0-9a-f]{32}")
-RECORD = re.compile(r"(initial|branch|parent|closing)-(\d{3,6})\.json")
-AGENT = re.compile(r"(initial|branch|mean)-(\d{3,6})-([0-9a-f]{16})\.safetensors")
-ATTEMPT = re.compile(r"((?:initial|branch|parent|closing)-\d{3,6})\.attempt-[0-9a-f]{32}\.json")
+RECORD = re.compile(r"(initial|branch|candidate|parent|closing)-(\d{3,6})\.json")
+AGENT = re.compile(r"(initial|branch|candidate|mean)-(\d{3,6})-([0-9a-f]{16})\.safetensors")
+ATTEMPT = re.compile(
+    r"((?:initial|branch|candidate|parent|closing)-\d{3,6})\.attempt-[0-9a-f]{32}\.json"
+)
 LEASE = re.compile(
-    r"(merge|(initial|branch|parent|closing)-\d{3,6})(\.copy-\d+)?\.lease(\.[\w.-]+)?"
+    r"(merge|(initial|branch|candidate|parent|closing)-\d{3,6})(\.copy-\d+)?\.lease(\.[\w.-]+)?"
 )
 
 
@@ -26,14 +28,15 @@ def decide(previous: Table | None, deposits: dict[Key, Table], spec: Table) -> T
     rule = spec.get("merge", {"rule": "best"})
     if rule["rule"] == "mean":
         return decide_mean(previous, deposits, spec["selection"], rule)
-    said = choose(previous, deposits, spec["selection"])
+    said = choose(previous, deposits, spec["selection"], bool(rule.get("candidates")))
     most = rule.get("fallback")
     if most is None:
         return said
     if previous is None:
         return said | {"best_ever": {"champion": said["champion"], "iterations_since": 0}}
     best = previous["best_ever"]
-    if said["rule"] == "best branch" and said["champion"]["score"] > best["champion"]["score"]:
+    won = said["rule"] in ("best branch", "best candidate")
+    if won and said["champion"]["score"] > best["champion"]["score"]:
         return said | {"best_ever": {"champion": said["champion"], "iterations_since": 0}}
     return said | fall_back(best | {"iterations_since": best["iterations_since"] + 1}, most)
 
@@ -88,8 +91,10 @@ def start_of(kind: str, merge: Table) -> Table:
     return champion
 
 
-def choose(previous: Table | None, deposits: dict[Key, Table], selection: Table) -> Table:
-    """What a merge must say without a fallback."""
+def choose(
+    previous: Table | None, deposits: dict[Key, Table], selection: Table, ties: bool = False
+) -> Table:
+    """What a merge must say without a fallback; ``ties``: a tie with the parent is a win."""
     best: Table | None = None
     second: Table | None = None
     for _, record in sorted((k, r) for k, r in deposits.items() if k[0] != "parent"):
@@ -129,7 +134,11 @@ def choose(previous: Table | None, deposits: dict[Key, Table], selection: Table)
             "parent_kept": kept + 1,
             "failed_iterations": failed,
         }
+    if best["kind"] == "candidate":
+        said["rule"] = "best candidate"
     if not selection["keep_parent"] or parent_score is None or score_of(best) > parent_score:
+        return said
+    if ties and score_of(best) == parent_score:
         return said
     if kept >= selection["patience"]:
         return said | {"rule": "patience"}
