@@ -13,6 +13,7 @@ from poolrl import files
 from poolrl.config.tables import flatten
 from poolrl.errors import IncompatiblePool
 from poolrl.pool.directory import Pool
+from poolrl.pool.evolution import branch_values
 from poolrl.pool.merge_rules import NothingToSelect, merge, sources_of
 from poolrl.records.codec import NewerSchema, R, Unreadable, decode, encode
 from poolrl.records.consistency import Discrepancy, compare
@@ -198,7 +199,10 @@ class _Verification:
             self.report(path, "training", "nothing recorded, though it was done")
         if trains and record.status != "abandoned":
             # Options that a later version of poolrl added are not in its records.
-            values = flatten(msgspec.to_builtins(self.pool.spec.hyperparameters(record.index)))
+            spec = self.pool.spec
+            line = start.line_values if start is not None else {}
+            evolved = branch_values(spec, record.unit, line)
+            values = flatten(msgspec.to_builtins(spec.hyperparameters(record.index, evolved)))
             own = {name: values.get(name, "none such") for name in record.hyperparameters}
             expected = {"hyperparameters": own}
             recorded = {"hyperparameters": record.hyperparameters}
@@ -338,6 +342,7 @@ class _Verification:
                 selection=self.pool.spec.selection,
                 spec_sha256=self.pool.spec_sha256,
                 rule=self.pool.spec.merge,
+                evolving=self.pool.spec.evolving,
                 # Whether it follows from the branches is seen by computing it again.
                 mean=lambda weights: _reference(champion) if merged.rule == "mean" else None,
             )

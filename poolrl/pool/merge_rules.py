@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from poolrl.config.merging import MergeSpec
 from poolrl.config.schema import SelectionSpec
+from poolrl.pool.evolution import mean_values, values_of
 from poolrl.records.records import (
     AgentRef,
     BestEver,
@@ -39,6 +40,7 @@ def merge(
     selection: SelectionSpec,
     spec_sha256: str,
     rule: MergeSpec | None = None,
+    evolving: Mapping[str, float] | None = None,
     mean: Callable[[Mapping[int, float]], AgentRef | None] | None = None,
 ) -> MergeRecord:
     """Select the champion of an iteration.
@@ -57,6 +59,7 @@ def merge(
         selection: when the champion is kept.
         spec_sha256: identity of the pool.
         rule: by which the champion comes from the branches; ``best`` by default.
+        evolving: hyper-parameters that evolve, with the values that they start at.
         mean: makes the agent of the rule ``mean``, from the weights of branches by index, in
             ascending order; returns ``None`` if it is not finite. Called where it becomes champion.
 
@@ -82,6 +85,11 @@ def merge(
         choice = _Choice("best-ever fallback", champion, failed_iterations=failed)
     else:
         choice = _choose(previous, ranked, parent, selection, rule, mean)
+    values: dict[str, float] | UnsetType = UNSET
+    if evolving:
+        values = _line_values(previous, choice, ranked, rule, evolving, best_ever)
+        if best_ever is not UNSET and best_ever.champion == choice.champion:
+            best_ever = replace(best_ever, hyperparameters=values)
     return MergeRecord(
         spec_sha256=spec_sha256,
         iteration=iteration,
@@ -94,6 +102,7 @@ def merge(
         to_parent=choice.to_parent,
         to_runner_up=choice.to_runner_up,
         best_ever=best_ever,
+        hyperparameters=values,
         timing_dependent=len(deposits) < _expected(iteration, branches, deposits, rule)
         or any(record.status == "abandoned" for record in deposits),
         environment_steps=sum(record.environment_steps for record in deposits)
@@ -174,6 +183,36 @@ def _choose(
     )
 
 
+def _line_values(
+    previous: MergeRecord | None,
+    choice: _Choice,
+    ranked: Sequence[UnitRecord],
+    rule: MergeSpec,
+    evolving: Mapping[str, float],
+    best_ever: BestEver | UnsetType,
+) -> dict[str, float]:
+    """The values of evolving hyper-parameters that come with the champion.
+
+    Args:
+        previous: merge of the previous iteration; ``None`` for iteration 0.
+        choice: of this iteration.
+        ranked, rule, evolving: as for ``merge`` and ``_choose``.
+        best_ever: after this merge.
+    """
+    if previous is None:
+        return dict(evolving)
+    champion = choice.champion
+    if choice.rule == "best-ever fallback" and best_ever is not UNSET:
+        return dict(best_ever.hyperparameters or evolving)
+    if ranked and champion.iteration == ranked[0].iteration:
+        branches = [record for record in ranked if record.kind == "branch"]
+        if champion.kind == "branch":
+            (own,) = (record for record in branches if record.index == champion.index)
+            return values_of(own, evolving)
+        return mean_values(branches, mean_weights(branches, rule), evolving)
+    return previous.line_values or dict(evolving)
+
+
 def succeeded(deposits: Sequence[UnitRecord], rule: MergeSpec) -> list[UnitRecord]:
     """The deposits that a merge may choose from, the best one first; of equal ones, and without
     scores, branches before candidates, in the order of their indices."""
@@ -221,11 +260,12 @@ def _best_ever(
         if previous.champion.sha256 == known.champion.sha256:
             return known  # no other champion has been measured
         new = replace(previous.champion, score=parent.score) if parent else None
+        values = previous.hyperparameters
     else:
-        new = _champion(ranked[0]) if ranked else None
+        new, values = (_champion(ranked[0]) if ranked else None), UNSET  # known with the choice
     assert known.champion.score is not None  # it was selected by it
     if new is not None and new.score is not None and new.score > known.champion.score:
-        return BestEver(champion=new, iterations_since=0)
+        return BestEver(champion=new, iterations_since=0, hyperparameters=values)
     return replace(known, iterations_since=known.iterations_since + 1)
 
 

@@ -98,6 +98,7 @@ def merge_deposits(
             selection=pool.spec.selection,
             spec_sha256=pool.spec_sha256,
             rule=rule,
+            evolving=pool.spec.evolving,
             mean=mean,
         )
     except MissingAgent:

@@ -77,7 +77,8 @@ class Recomputer:
         except (UsageError, IncompatiblePool, Divergence) as error:
             return [Discrepancy(path, "", f"cannot be computed again: {error}")]
         try:
-            result = self._computation.compute(record.unit, champion, sources)
+            line = start.line_values if start is not None else None
+            result = self._computation.compute(record.unit, champion, sources, line)
         except PoolrlError:
             raise
         except Exception as error:
@@ -158,7 +159,9 @@ class Recomputer:
                 agent = Agent.from_bytes(data, record.agent.path)
             else:
                 computed = self._computation.compute(
-                    record.unit, self._start_agent(record.kind, start)
+                    record.unit,
+                    self._start_agent(record.kind, start),
+                    line=start.line_values,
                 )
                 if computed.agent is None:
                     raise Divergence(f"{record.unit.stem}: {computed.failure}")

@@ -1,11 +1,11 @@
-"""Computation of a unit of work: a function of the specification and the champion alone."""
+"""Computation of a unit of work: a function of the specification and of the merge before alone."""
 
 from __future__ import annotations
 
 import math
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -24,6 +24,7 @@ from poolrl.config.tables import flatten
 from poolrl.errors import Divergence, IncompatiblePool, PoolrlError, UsageError
 from poolrl.networks import permissions
 from poolrl.pool.directory import Pool
+from poolrl.pool.evolution import branch_values
 from poolrl.records.records import Evaluation, Seconds, TrainingRecord
 from poolrl.records.work_units import KINDS, Unit
 from poolrl.rollouts.evaluation import evaluate
@@ -208,13 +209,20 @@ class UnitComputation:
             raise IncompatiblePool(f"{source}: {text}") from error
         return agent
 
-    def compute(self, unit: Unit, champion: Agent | None, sources: Sequence[Agent] = ()) -> Result:
+    def compute(
+        self,
+        unit: Unit,
+        champion: Agent | None,
+        sources: Sequence[Agent] = (),
+        line: Mapping[str, float] | None = None,
+    ) -> Result:
         """Compute a unit.
 
         Args:
             unit: the unit.
             champion: the agent to start from; ``None`` for the one that the seed draws.
             sources: branches that a candidate is made of, in the order of their indices.
+            line: values of evolving hyper-parameters of the merge that it starts from.
         """
         spec, kind = self._spec, KINDS[unit.kind]
         agent = champion if champion is not None else self.initial_agent()
@@ -224,7 +232,8 @@ class UnitComputation:
         training = None
         try:
             if kind.trains:
-                values = spec.hyperparameters(unit.index)
+                evolved = branch_values(spec, unit, line or {})
+                values = spec.hyperparameters(unit.index, evolved)
                 hyperparameters = flatten(msgspec.to_builtins(values))
                 with self._timer.phase("training"), self._blamed():
                     trained = train(

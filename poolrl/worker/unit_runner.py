@@ -7,6 +7,7 @@ import os
 import traceback
 import uuid
 from collections.abc import Sequence
+from typing import Any
 
 from msgspec import UNSET
 
@@ -148,8 +149,12 @@ class UnitRunner:
                     return None
         try:
             with self._interrupts.interruptible(self._longest.get(unit.kind)):
-                given = (unit, champion, sources) if sources else (unit, champion)
-                result = self._computation.compute(*given)
+                more: dict[str, Any] = {}
+                if sources:
+                    more["sources"] = sources
+                if previous is not None and previous.line_values:
+                    more["line"] = previous.line_values
+                result = self._computation.compute(unit, champion, **more)
         except PoolrlError:
             raise
         except (Exception, TooLong) as error:

@@ -188,7 +188,8 @@ class Iteration:
             return
         expected: Table = {}
         if trains:
-            chosen = self.spec["branches"].items()
+            chosen = {k: v for k, v in self.spec["branches"].items() if isinstance(v, list)}.items()
+            self._check_evolving(name, record)
             expected = self.spec["learner"] | {
                 key: values[record["index"] % len(values)] for key, values in chosen
             }
@@ -196,10 +197,24 @@ class Iteration:
             for key in [key for key, value in expected.items() if isinstance(value, dict)]:
                 inner = expected.pop(key)
                 expected |= {f"{key}.{name}": value for name, value in inner.items()}
+        evolving = [k for k, v in self.spec["branches"].items() if isinstance(v, dict)]
+        expected = {key: value for key, value in expected.items() if key not in evolving}
         own = {key: value for key, value in record["hyperparameters"].items() if key != "name"}
         # Options that a later version added have their defaults where pool.toml has none.
         if {key: own.get(key) for key in expected} != expected or (own and not trains):
             self.broken(name, "hyperparameters are not pool.toml's for this branch")
+
+    def _check_evolving(self, name: str, record: Table) -> None:
+        """Values that evolve stay within bounds, and the first branch has the line's."""
+        for key, given in self.spec["branches"].items():
+            if isinstance(given, list):
+                continue
+            value, start = record["hyperparameters"][key], self.spec["learner"][key]
+            if not 0.999 * start / 10 <= value <= 1.001 * start * 10:
+                self.broken(name, f"{key} is {value}, started at {start}")
+            line = self.previous["hyperparameters"][key] if self.previous else value
+            if record["index"] == 0 and value != line:
+                self.broken(name, f"{key} is {value}, that of the line is {line}")
 
     def _check_agent(self, name: str, record: Table, champion: Table | None) -> None:
         agent = record["agent"]
@@ -283,7 +298,8 @@ class Iteration:
             own = merge.get(name)
             if value is rules.MEAN:
                 own = {key: own[key] for key in value}
-            if not (rules.close(own, value) if name.startswith("to_") else own == value):
+            exact = not name.startswith(("to_", "hyperparameters"))
+            if not (own == value if exact else rules.close(own, value)):
                 what = "a wrong winner" if name == "champion" else f"a wrong {name}"
                 self.broken("merge.json", f"{what}: {own}, by the rules {value}")
 

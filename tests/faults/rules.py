@@ -25,6 +25,44 @@ LEASE = re.compile(
 
 def decide(previous: Table | None, deposits: dict[Key, Table], spec: Table) -> Table:
     """What a merge must say, given the merge before it and the deposits that it used."""
+    said = decide_champion(previous, deposits, spec)
+    evolving = [name for name, given in spec["branches"].items() if isinstance(given, dict)]
+    if not evolving:
+        return said
+    values = line_values(previous, said, deposits, spec, evolving)
+    best = said.get("best_ever")
+    if best is not None and best["champion"] == said["champion"]:
+        said["best_ever"] = best | {"hyperparameters": values}
+    return said | {"hyperparameters": values}
+
+
+def line_values(
+    previous: Table | None,
+    said: Table,
+    deposits: dict[Key, Table],
+    spec: Table,
+    evolving: list[str],
+) -> Table:
+    """The values that evolving hyper-parameters go on from; of a mean, with uniform weights."""
+    if previous is None:
+        return {name: spec["learner"][name] for name in evolving}
+    done = [
+        record["hyperparameters"]
+        for key, record in sorted(deposits.items())
+        if key[0] == "branch" and record["status"] == "done"
+    ]
+    if said["rule"] in ("mean", "best candidate"):
+        logs = {name: [math.log(each[name]) for each in done] for name in evolving}
+        return {name: math.exp(mean(values)) for name, values in logs.items()}
+    if said["rule"] in ("best branch", "patience"):
+        own = deposits["branch", said["champion"]["index"]]["hyperparameters"]
+        return {name: own[name] for name in evolving}
+    source = said["best_ever"] if said["rule"] == "best-ever fallback" else previous
+    return dict(source["hyperparameters"])
+
+
+def decide_champion(previous: Table | None, deposits: dict[Key, Table], spec: Table) -> Table:
+    """The same without evolving hyper-parameters."""
     rule = spec.get("merge", {"rule": "best"})
     if rule["rule"] == "mean":
         return decide_mean(previous, deposits, spec["selection"], rule)
@@ -72,10 +110,11 @@ def decide_mean(
     if rule.get("fallback") is None:
         return said
     best = previous["best_ever"]
+    values = {k: v for k, v in previous.items() if k == "hyperparameters"}
     if old["sha256"] == best["champion"]["sha256"]:
         return said | {"best_ever": best}
     if old["score"] is not None and old["score"] > best["champion"]["score"]:
-        return said | {"best_ever": {"champion": old, "iterations_since": 0}}
+        return said | {"best_ever": {"champion": old, "iterations_since": 0} | values}
     best = best | {"iterations_since": best["iterations_since"] + 1}
     return said | fall_back(best, rule["fallback"])
 

@@ -213,6 +213,21 @@ def torn_sources(root: Path) -> None:
     (root / TORN_SOURCES).write_bytes(whole[: len(whole) // 2])
 
 
+# Hyper-parameters evolve
+
+
+def evolve(root: Path) -> None:
+    make_pool(root, spec(**EVOLVING), RunOptions(iterations=3))
+    work(root, 3)
+
+
+EVOLVING = {
+    "selection__keep_parent": False,
+    "branches__learning_rate": {"evolve": 1.0},
+    "merge__fallback": 0,
+}
+"""Keys of a pool whose merges carry values on, and go back to those of the best-ever champion."""
+
 # Units fail
 
 
@@ -286,6 +301,7 @@ SITUATIONS = {
         "a pool goes back to its best-ever champion", fall_back, short_of_the_best, iterations=4
     ),
     "averaging": Situation("champions are means of branches", average, empty, iterations=3),
+    "evolving": Situation("hyper-parameters evolve", evolve, empty, iterations=3),
     "candidates": Situation("candidates are made of branches", compete, empty, iterations=2),
     "second worker of candidates": Situation(
         "another worker is there, and candidates", compete_once, make_competing, second_worker=True
