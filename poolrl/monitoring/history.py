@@ -152,12 +152,12 @@ class History:
         """Return the time of the merged iterations with one core per branch and one for the parent.
 
         That is the sum of the longest unit of each iteration, by CPU seconds of training,
-        evaluation and overhead of the pool.
+        evaluation and overhead of the pool; with candidates, of the longest of each stage.
 
         Args:
             last_iteration: leave out later iterations.
         """
-        longest: dict[int, float] = {}
+        longest: dict[tuple[int, bool], float] = {}
         merged = {
             m.iteration
             for m in self.merges
@@ -166,7 +166,8 @@ class History:
         for unit in self.units:
             if unit.iteration in merged and unit.kind != "closing":
                 seconds = sum(s.cpu for phase, s in unit.seconds.items() if phase != "waiting")
-                longest[unit.iteration] = max(longest.get(unit.iteration, 0.0), seconds)
+                stage = unit.iteration, unit.kind == "candidate"
+                longest[stage] = max(longest.get(stage, 0.0), seconds)
         return sum(longest.values())
 
 

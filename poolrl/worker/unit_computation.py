@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from poolrl import tasks
 from poolrl.agent import Agent, AgentMetadata
-from poolrl.algorithms.averaging import check_averages, mean_agent
+from poolrl.algorithms.averaging import check_averages, check_finite, mean_agent
 from poolrl.algorithms.training import initial_agent, train
 from poolrl.clock import SYSTEM_CLOCK, Clock
 from poolrl.config.schema import Spec
@@ -260,6 +260,9 @@ class UnitComputation:
                 weights = [1 / len(sources)] * len(sources)
                 with self._timer.phase("merge"):
                     agent = mean_agent(agent, sources, weights, step=step)
+            if spec.merge.averages:
+                # Nothing else would notice it where branches are not evaluated.
+                check_finite(agent)
             evaluation = None
             if not kind.trains or spec.merge.evaluates_branches:
                 with self._timer.phase("evaluation"), self._blamed():

@@ -323,6 +323,14 @@ def test_reports_show_candidates(tmp_path: Path) -> None:
     assert (table["kind"] == "candidate").sum() == 9
     assert table["champion"].sum() >= 4
     assert plot_bytes(history).startswith(b"\x89PNG")
+    longest: dict[tuple[int, bool], float] = {}
+    for unit in history.units:
+        if unit.kind != "closing":
+            seconds = sum(s.cpu for phase, s in unit.seconds.items() if phase != "waiting")
+            stage = unit.iteration, unit.kind == "candidate"
+            longest[stage] = max(longest.get(stage, 0.0), seconds)
+    assert len(longest) == 1 + 2 * 3
+    assert history.seconds_with_one_core_per_branch() == pytest.approx(sum(longest.values()))
     for name in ("merge.json", "candidate-001.json"):
         (pool.layout.iteration(3).folder / name).unlink()
     (pool.layout.iteration(3).folder / "closing-000.json").unlink()
