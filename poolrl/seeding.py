@@ -30,6 +30,7 @@ class Purpose(IntEnum):
     SHUFFLE = 3  # minibatches of update number `episode`
     EVALUATE_RESET = 4  # initial state of evaluation episode number `episode`
     EVALUATE_ACTION = 5  # action noise of a stochastic evaluation
+    EVOLVE = 6  # the value of evolving hyper-parameter number `episode` on a branch
 
 
 @dataclass(frozen=True)

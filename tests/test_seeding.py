@@ -20,6 +20,7 @@ def test_numbers_of_purposes_are_part_of_the_format() -> None:
         "SHUFFLE": 3,
         "EVALUATE_RESET": 4,
         "EVALUATE_ACTION": 5,
+        "EVOLVE": 6,
     }
 
 

@@ -82,15 +82,28 @@ def mean_agent(
                 value += momentum * (origin - arrays_of[-1][name])
             arrays[name] = value.astype(trained[0].arrays[name].dtype)
     arrays |= statistics
-    for name, array in arrays.items():
-        if not np.isfinite(array).all():
-            raise Divergence(f"the mean of {name} is not finite")
+    _check_finite(arrays, "the mean of {} is not finite")
     metadata = trained[0].metadata
     counts = {
         name: max(getattr(each.metadata, name) for each in trained)
         for name in ("environment_steps", "episodes", "updates")
     }
     return Agent(arrays, msgspec.structs.replace(metadata, **counts))
+
+
+def check_finite(agent: Agent) -> None:
+    """Check that an agent can be part of a mean.
+
+    Raises:
+        Divergence: an array is not finite.
+    """
+    _check_finite(agent.arrays, "training made {} not finite")
+
+
+def _check_finite(arrays: Mapping[str, NDArray[Any]], message: str) -> None:
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise Divergence(message.format(name))
 
 
 def check_averages(agent: Agent, *, normalized_values: bool) -> None:

@@ -133,7 +133,9 @@ def _recompute(
         left = {merged.iteration: merged for merged in means}
         for position, record in enumerate(chosen):
             bar.update(task, description=f"iteration {record.iteration} {record.unit.stem}")
-            different = recomputer.differences(record, verified.starting_merge(record.unit))
+            different = recomputer.differences(
+                record, verified.starting_merge(record.unit), verified.units
+            )
             following = chosen[position + 1].iteration if position + 1 < len(chosen) else None
             if record.iteration != following and record.iteration in left:
                 # Now that its branches are known.

@@ -21,6 +21,10 @@ class MergeSpec(Section, frozen=True):
     """`best`: the branch with the highest score is the next champion. `mean`: the champion moves by
     the mean displacement of its branches, times `step`, with `momentum` (local SGD; an outer step
     above 1 and a momentum as in outer-PPO, arXiv:2411.00666, and DiLoCo, arXiv:2311.08105)."""
+    candidates: Annotated[tuple[Positive, ...], Meta(max_length=16)] = ()
+    """Of `best`: factors of the mean displacement of all branches that succeeded, as in [1, 2, 4].
+    Each makes an agent that is evaluated beside the branches, and is the champion if its score is
+    the highest. None is made of fewer than two branches. An iteration then has two stages."""
     step: Positive = 1.0
     """Of `mean`: factor of the mean displacement. The mean of N noisy displacements is shorter than
     each of them, and bears a longer step (Beyer's theory of recombination in evolution strategies).
@@ -44,11 +48,24 @@ class MergeSpec(Section, frozen=True):
         for name, default in of_mean.items():
             if self.rule != "mean" and getattr(self, name) != default:
                 raise ValueError(f"{name} is an option of rule = mean")
+        if self.candidates and self.rule != "best":
+            raise ValueError("candidates are an option of rule = best")
+        if len(set(self.candidates)) < len(self.candidates):
+            raise ValueError("candidates: each factor once")
 
     @property
     def evaluates_branches(self) -> bool:
         """Whether the rule needs the scores of branches."""
         return self.rule != "mean" or self.weights != "uniform"
+
+    @property
+    def averages(self) -> bool:
+        """Whether agents are averaged."""
+        return self.rule == "mean" or bool(self.candidates)
+
+    def num_candidates(self, done: int) -> int:
+        """Number of candidates in an iteration in which so many branches are done."""
+        return len(self.candidates) if done >= 2 else 0
 
     @property
     def is_default(self) -> bool:

@@ -12,15 +12,15 @@ field's text says so, and ``config.new_pools`` has the value.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
+from poolrl.config.branches import BranchValues, Evolve, check_evolving, refused_key, starts
 from poolrl.config.merging import MergeSpec, check_merge
-from poolrl.config.networks import KINDS, MLPSpec, NetworkSpec, RecurrentSpec
+from poolrl.config.networks import MLPSpec, NetworkSpec, RecurrentSpec
 from poolrl.config.types import (
     Count,
     Episodes,
@@ -301,18 +301,24 @@ class Spec(Section, frozen=True):
     evaluation: EvaluationSpec = EvaluationSpec()
     selection: SelectionSpec = SelectionSpec()
     merge: MergeSpec = MergeSpec()
-    branches: dict[
-        str, Annotated[tuple[bool | int | float | Text, ...], Meta(max_length=10_000)]
-    ] = {}
-    """Hyper-parameter of the learner -> values; branch b uses value b modulo their number."""
+    branches: dict[str, BranchValues] = {}
+    """Hyper-parameter of the learner -> values; branch b uses value b modulo their number. Or
+    `{evolve = 0.5}`: values evolve, from the learner's; see ``config.branches.Evolve``."""
     initial_agent_sha256: str = ""
     """SHA-256 of the agent that the pool starts from; empty if it is drawn from the seed."""
 
     def __post_init__(self) -> None:
         _check_network(self.network, self.learner)
         check_merge(self.merge, keep_parent=self.selection.keep_parent)
-        for index in range(max((len(v) for v in self.branches.values()), default=0) or 1):
+        lengths = [len(v) for v in self.branches.values() if not isinstance(v, Evolve)]
+        for index in range(max(lengths, default=0) or 1):
             self.hyperparameters(index)
+        check_evolving(self.branches, self.learner, lambda v: self.hyperparameters(0, v))
+
+    @property
+    def evolving(self) -> dict[str, float]:
+        """Evolving hyper-parameters with the values that they start at, in alphabetical order."""
+        return starts(self.branches, self.learner)
 
     def to_table(self) -> dict[str, Any]:
         """Plain data as in ``pool.toml``, without a `[merge]` that says nothing, so that such a
@@ -322,8 +328,12 @@ class Spec(Section, frozen=True):
             del table["merge"]
         return table
 
-    def hyperparameters(self, branch: int) -> Learner:
+    def hyperparameters(self, branch: int, evolved: Mapping[str, float] | None = None) -> Learner:
         """The learner's hyper-parameters on one branch.
+
+        Args:
+            branch: its index.
+            evolved: values of evolving hyper-parameters; the learner's own by default.
 
         Raises:
             UsageError: `[branches]` has an unknown key or an invalid value.
@@ -332,10 +342,13 @@ class Spec(Section, frozen=True):
         values = msgspec.to_builtins(self.learner)
         for name, choices in self.branches.items():
             if name not in fields or name == "normalize_values":
-                raise UsageError(_refused_branch_key(name, fields))
+                raise UsageError(refused_key(name, fields))
+            if isinstance(choices, Evolve):
+                continue
             if not choices:
                 raise UsageError(f"branches.{name}: needs at least one value")
             values[name] = choices[branch % len(choices)]
+        values |= evolved or {}
         try:
             return convert(values, type(self.learner))
         except UsageError as error:
@@ -379,12 +392,3 @@ def check_sequences(learner: Learner) -> None:
             f"learner.sequence_steps: learner.segment_steps = {learner.segment_steps} is no "
             f"multiple of {steps}"
         )
-
-
-def _refused_branch_key(name: str, fields: Sequence[str]) -> str:
-    own = {"name", "network", "learner", "normalize_values"}
-    if name in own.union(*(kind.__struct_fields__ for kind in KINDS)):
-        return f"branches.{name}: changes the agent's tensors, which all branches must share"
-    close = difflib.get_close_matches(name, fields, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(fields)}"
-    return f"branches.{name}: not a hyper-parameter of the learner; {hint}"

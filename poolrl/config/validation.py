@@ -123,5 +123,8 @@ def _member(kind: Any, table: Any) -> Any:
     choices = get_args(kind)
     if not choices:
         return kind
+    structures = [each for each in choices if hasattr(each, "__struct_config__")]
+    if len(structures) == 1:  # beside values that are no tables
+        return structures[0]
     tagged = {cls.__struct_config__.tag: cls for cls in choices}
     return tagged[table[choices[0].__struct_config__.tag_field]]

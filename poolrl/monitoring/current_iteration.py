@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -15,7 +15,7 @@ from poolrl.pool.directory import Pool
 from poolrl.pool.timeouts import LEASE_TOUCHES
 from poolrl.records.codec import NewerSchema, Unreadable, decode
 from poolrl.records.records import Attempt, UnitRecord, WorkerInfo
-from poolrl.records.work_units import Unit
+from poolrl.records.work_units import Unit, candidates_of
 from poolrl.storage.claims import lease_owner
 from poolrl.storage.deposits import DepositStore
 from poolrl.storage.store import UnusableFile
@@ -28,7 +28,8 @@ class CurrentIteration:
     """Reads one iteration repeatedly; each record is read once.
 
     Attributes:
-        planned: the units of the iteration.
+        planned: the units of the iteration, without candidates.
+        units: those of its present stage: once the sources of candidates are there, these too.
         iteration: its number.
         merging: whether a worker has claimed the merge.
         started: whether the folder of the iteration has any file.
@@ -55,12 +56,14 @@ class CurrentIteration:
             units: of the iteration, at least one.
         """
         self.planned = list(units)
+        self.units = self.planned
         self.iteration = units[0].iteration
         self.merging = False
         self.started = False
         self.set_aside = 0
         self.records: dict[Unit, UnitRecord] = {}
         self.last_change: float | None = None
+        self._rule = pool.spec.merge
         self._store = pool.store
         self._layout = pool.layout.iteration(self.iteration)
         self._deposit_store = deposit_store
@@ -79,7 +82,8 @@ class CurrentIteration:
         """List the folder, and read the records that are new."""
         layout = self._layout
         names = self._store.names_in(layout.folder)
-        for unit in self.planned:
+        self.units = [*self.planned, *self._candidates(names)]
+        for unit in self.units:
             name = layout.record(unit).name
             if name not in names:
                 self.records.pop(unit, None)  # a worker has set it aside as damaged
@@ -140,8 +144,19 @@ class CurrentIteration:
         )
 
     def unit_statuses(self) -> list[UnitStatus]:
-        """Return the status of each unit, in the order of ``planned``."""
-        return [self._unit(unit) for unit in self.planned]
+        """Return the status of each unit, in the order of ``units``."""
+        return [self._unit(unit) for unit in self.units]
+
+    def _candidates(self, names: Set[str]) -> list[Unit]:
+        """The candidates of the second stage; none in the first."""
+        if self.planned[-1].kind != "parent" or self._layout.sources.name not in names:
+            return []
+        try:
+            sources = self._deposit_store.read_sources(self.iteration)
+        except (Unreadable, NewerSchema):
+            sources = None
+        number = self._rule.num_candidates(len(sources.done)) if sources is not None else 0
+        return candidates_of(self.iteration, number)
 
     def _unit(self, unit: Unit) -> UnitStatus:
         attempts = self._num_attempts[unit.stem]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from poolrl.pool.directory import Pool
 from poolrl.records.codec import NewerSchema, Unreadable
 from poolrl.records.records import MergeRecord, UnitRecord
-from poolrl.records.work_units import KindName, Unit, units_of
+from poolrl.records.work_units import KindName, Unit, candidates_of, units_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +26,7 @@ COLUMNS = (
 FALLBACK_COLUMNS = ("rule", "best_ever_iteration", "best_ever_score")
 """Last columns of the table of a pool with `merge.fallback`."""
 
-KIND_ORDER: tuple[KindName, ...] = ("initial", "branch", "parent", "closing")
+KIND_ORDER: tuple[KindName, ...] = ("initial", "branch", "candidate", "parent", "closing")
 
 
 class History:
@@ -70,7 +70,8 @@ class History:
 
     def _possible(self, iteration: int) -> list[Unit]:
         units = units_of(iteration, self.pool.spec.pool.count)
-        return [*units, Unit(iteration, "closing", 0)]
+        candidates = candidates_of(iteration, len(self.pool.spec.merge.candidates))
+        return [*units, *candidates, Unit(iteration, "closing", 0)]
 
     def _read(self, unit: Unit) -> None:
         try:
@@ -151,12 +152,12 @@ class History:
         """Return the time of the merged iterations with one core per branch and one for the parent.
 
         That is the sum of the longest unit of each iteration, by CPU seconds of training,
-        evaluation and overhead of the pool.
+        evaluation and overhead of the pool; with candidates, of the longest of each stage.
 
         Args:
             last_iteration: leave out later iterations.
         """
-        longest: dict[int, float] = {}
+        longest: dict[tuple[int, bool], float] = {}
         merged = {
             m.iteration
             for m in self.merges
@@ -165,7 +166,8 @@ class History:
         for unit in self.units:
             if unit.iteration in merged and unit.kind != "closing":
                 seconds = sum(s.cpu for phase, s in unit.seconds.items() if phase != "waiting")
-                longest[unit.iteration] = max(longest.get(unit.iteration, 0.0), seconds)
+                stage = unit.iteration, unit.kind == "candidate"
+                longest[stage] = max(longest.get(stage, 0.0), seconds)
         return sum(longest.values())
 
 

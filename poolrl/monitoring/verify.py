@@ -13,11 +13,19 @@ from poolrl import files
 from poolrl.config.tables import flatten
 from poolrl.errors import IncompatiblePool
 from poolrl.pool.directory import Pool
-from poolrl.pool.merge_rules import NothingToSelect, merge
-from poolrl.records.codec import NewerSchema, R, Unreadable, decode
+from poolrl.pool.evolution import branch_values
+from poolrl.pool.merge_rules import NothingToSelect, merge, sources_of
+from poolrl.records.codec import NewerSchema, R, Unreadable, decode, encode
 from poolrl.records.consistency import Discrepancy, compare
-from poolrl.records.records import AgentRef, Champion, Evaluation, MergeRecord, UnitRecord
-from poolrl.records.work_units import KINDS, Unit, units_of
+from poolrl.records.records import (
+    AgentRef,
+    Champion,
+    Evaluation,
+    MergeRecord,
+    SourcesRecord,
+    UnitRecord,
+)
+from poolrl.records.work_units import KINDS, Unit, candidates_of, units_of
 from poolrl.storage.store import UnusableFile
 
 
@@ -113,7 +121,7 @@ class _Verification:
                 self.report(path, "iteration", f"{merged.iteration} in the folder of {number}")
                 merged = None
         records: dict[Unit, UnitRecord] = {}
-        for unit in [*units_of(number, self.pool.spec.pool.count), Unit(number, "closing", 0)]:
+        for unit in [*self._units(number), Unit(number, "closing", 0)]:
             if layout.record(unit).name not in names:
                 continue
             path = self.pool.layout.relative(layout.record(unit))
@@ -133,14 +141,21 @@ class _Verification:
                 if tries < self.pool.spec.pool.max_attempts:
                     self.report(path, "status", f"abandoned after {tries} attempts")
         self.result.units |= records
+        self._sources(number, layout.sources.name in names, previous, merged, records)
         if merged is not None:
             self.result.merges[number] = merged
             self._merge(self.pool.layout.relative(layout.merge), merged, previous, records)
         return merged
 
+    def _units(self, iteration: int) -> list[Unit]:
+        """The units that an iteration may have, candidates included."""
+        spec = self.pool.spec
+        candidates = candidates_of(iteration, len(spec.merge.candidates))
+        return [*units_of(iteration, spec.pool.count), *candidates]
+
     def _read(self, path: str, kind: type[R]) -> R | None:
         """Read a record of this pool; ``None`` if it is unusable, or was removed meanwhile."""
-        most = files.MERGE if kind is MergeRecord else files.RECORD
+        most = files.RECORD if kind is UnitRecord else files.MERGE
         try:
             data = self.pool.store.read_if_there(self.pool.layout.root / path, most)
             if data is None:
@@ -184,7 +199,10 @@ class _Verification:
             self.report(path, "training", "nothing recorded, though it was done")
         if trains and record.status != "abandoned":
             # Options that a later version of poolrl added are not in its records.
-            values = flatten(msgspec.to_builtins(self.pool.spec.hyperparameters(record.index)))
+            spec = self.pool.spec
+            line = start.line_values if start is not None else {}
+            evolved = branch_values(spec, record.unit, line)
+            values = flatten(msgspec.to_builtins(spec.hyperparameters(record.index, evolved)))
             own = {name: values.get(name, "none such") for name in record.hyperparameters}
             expected = {"hyperparameters": own}
             recorded = {"hyperparameters": record.hyperparameters}
@@ -246,6 +264,48 @@ class _Verification:
         except IncompatiblePool as error:
             self.report("", "", str(error))
 
+    # Candidates
+
+    def _sources(
+        self,
+        number: int,
+        there: bool,
+        previous: MergeRecord | None,
+        merged: MergeRecord | None,
+        records: Mapping[Unit, UnitRecord],
+    ) -> None:
+        """Check that the sources of candidates list deposits as they are, and that candidates and
+        merge are made of them."""
+        path = self.pool.layout.relative(self.pool.layout.iteration(number).sources)
+        candidates = [r for r in records.values() if r.kind == "candidate"]
+        second_stage = bool(candidates) or merged is not None
+        if not there:
+            if number > 0 and self.pool.spec.merge.candidates and second_stage:
+                self.report(path, "", "missing, though there are candidates or a merge")
+            return
+        sources = self._read(path, SourcesRecord)
+        if sources is None or previous is None:
+            return
+        expected = sources_of(
+            [r for r in records.values() if sources.lists(r.kind, r.index)],
+            iteration=number,
+            parent_sha256=previous.champion.sha256,
+            spec_sha256=self.pool.spec_sha256,
+        )
+        self.result.discrepancies += compare(path, sources, expected, "by the records")
+        sha256 = hashlib.sha256(encode(sources)).hexdigest()
+        for record in candidates:
+            if record.sources_sha256 != sha256:
+                name = self.pool.layout.relative(
+                    self.pool.layout.iteration(number).record(record.unit)
+                )
+                self.report(name, "sources_sha256", f"{record.sources_sha256}, they are {sha256}")
+        if merged is not None:
+            first_stage = tuple(d for d in merged.deposits if d.kind != "candidate")
+            if first_stage != sources.deposits:
+                merge_path = self.pool.layout.relative(self.pool.layout.iteration(number).merge)
+                self.report(merge_path, "deposits", f"are not those of {path}")
+
     # Merges
 
     def _merge(
@@ -266,10 +326,9 @@ class _Verification:
                 self.report(path, f"deposits.{stem}", "listed, but there is no such record")
             else:
                 listed.append(record)
-        units = units_of(merged.iteration, self.pool.spec.pool.count)
         used = {record.unit for record in listed}
         if not merged.timing_dependent:
-            for unit in units:
+            for unit in self._units(merged.iteration):
                 if unit in records and unit not in used:
                     self.report(path, f"deposits.{unit.stem}", "not listed, but there is a record")
         if len(listed) < len(merged.deposits) or (previous is None and merged.iteration > 0):
@@ -283,6 +342,7 @@ class _Verification:
                 selection=self.pool.spec.selection,
                 spec_sha256=self.pool.spec_sha256,
                 rule=self.pool.spec.merge,
+                evolving=self.pool.spec.evolving,
                 # Whether it follows from the branches is seen by computing it again.
                 mean=lambda weights: _reference(champion) if merged.rule == "mean" else None,
             )

@@ -121,7 +121,7 @@ def _timeout(pool: Pool, current: CurrentIteration, claimed: float) -> Iterator[
     timeout, least = pool.run.branch_timeout, pool.run.min_deposits
     if timeout is None:
         return
-    done = sum(u.kind == "branch" and r.score is not None for u, r in current.records.items())
+    done = sum(u.kind == "branch" and r.status == "done" for u, r in current.records.items())
     enough = "" if done >= least else f", if {least - done} more branches have succeeded"
     yield (
         f"the iteration goes on without it after {duration(timeout)}{enough}",

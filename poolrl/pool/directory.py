@@ -187,7 +187,7 @@ def make_pool(
             unit = Unit(0, "initial", 0)
             store.publish(layout.iteration(0).agent(unit, spec.initial_agent_sha256), initial_agent)
         file = {
-            "schema": SCHEMA if "merge" in specification else 1,
+            "schema": SCHEMA if "merge" in specification or spec.evolving else 1,
             "spec": specification,
             "made_with": versions(),
         }

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from poolrl.config.merging import MergeSpec
 from poolrl.config.schema import SelectionSpec
+from poolrl.pool.evolution import mean_values, values_of
 from poolrl.records.records import (
     AgentRef,
     BestEver,
@@ -19,10 +20,11 @@ from poolrl.records.records import (
     MergedDeposit,
     MergeRecord,
     MergeRuleName,
+    SourcesRecord,
     UnitRecord,
     paired_difference,
 )
-from poolrl.records.work_units import units_of
+from poolrl.records.work_units import candidates_of, units_of
 
 
 class NothingToSelect(ValueError):
@@ -38,6 +40,7 @@ def merge(
     selection: SelectionSpec,
     spec_sha256: str,
     rule: MergeSpec | None = None,
+    evolving: Mapping[str, float] | None = None,
     mean: Callable[[Mapping[int, float]], AgentRef | None] | None = None,
 ) -> MergeRecord:
     """Select the champion of an iteration.
@@ -45,7 +48,8 @@ def merge(
     The result does not depend on the order of the deposits, nor on who made them and when.
     Deposits that failed, or have a score that is not finite, never win, nor are they part of a
     mean. By the rule ``best`` the branch with the highest score wins, the lowest index among equal
-    scores.
+    scores; candidates compete with branches, and of equal scores a branch is before a candidate,
+    and a candidate before the parent.
 
     Args:
         previous: merge of the previous iteration; ``None`` for iteration 0.
@@ -55,6 +59,7 @@ def merge(
         selection: when the champion is kept.
         spec_sha256: identity of the pool.
         rule: by which the champion comes from the branches; ``best`` by default.
+        evolving: hyper-parameters that evolve, with the values that they start at.
         mean: makes the agent of the rule ``mean``, from the weights of branches by index, in
             ascending order; returns ``None`` if it is not finite. Called where it becomes champion.
 
@@ -80,6 +85,11 @@ def merge(
         choice = _Choice("best-ever fallback", champion, failed_iterations=failed)
     else:
         choice = _choose(previous, ranked, parent, selection, rule, mean)
+    values: dict[str, float] | UnsetType = UNSET
+    if evolving:
+        values = _line_values(previous, choice, ranked, rule, evolving, best_ever)
+        if best_ever is not UNSET and best_ever.champion == choice.champion:
+            best_ever = replace(best_ever, hyperparameters=values)
     return MergeRecord(
         spec_sha256=spec_sha256,
         iteration=iteration,
@@ -92,7 +102,8 @@ def merge(
         to_parent=choice.to_parent,
         to_runner_up=choice.to_runner_up,
         best_ever=best_ever,
-        timing_dependent=len(deposits) < len(units_of(iteration, branches))
+        hyperparameters=values,
+        timing_dependent=len(deposits) < _expected(iteration, branches, deposits, rule)
         or any(record.status == "abandoned" for record in deposits),
         environment_steps=sum(record.environment_steps for record in deposits)
         + (previous.environment_steps if previous else 0),
@@ -143,7 +154,12 @@ def _choose(
     if not ranked:
         return failed
     best, runner_up = ranked[0], (ranked[1] if len(ranked) > 1 else None)
-    beaten = parent is None or not rule.evaluates_branches or _score(best) > _score(parent)
+    beaten = (
+        parent is None
+        or not rule.evaluates_branches
+        or _score(best) > _score(parent)
+        or (bool(rule.candidates) and _score(best) == _score(parent))
+    )
     if selection.keep_parent and not beaten and previous.parent_kept < selection.patience:
         return _Choice(
             "parent kept",
@@ -158,19 +174,53 @@ def _choose(
         if agent is None:
             return failed._replace(rule="mean not finite")
         return _Choice("mean", _mean_champion(agent, best.iteration))
+    name: MergeRuleName = "best candidate" if best.kind == "candidate" else "best branch"
     return _Choice(
-        "best branch" if beaten or not selection.keep_parent else "patience",
+        name if beaten or not selection.keep_parent else "patience",
         _champion(best),
         to_parent=_difference(best, parent),
         to_runner_up=_difference(best, runner_up),
     )
 
 
+def _line_values(
+    previous: MergeRecord | None,
+    choice: _Choice,
+    ranked: Sequence[UnitRecord],
+    rule: MergeSpec,
+    evolving: Mapping[str, float],
+    best_ever: BestEver | UnsetType,
+) -> dict[str, float]:
+    """The values of evolving hyper-parameters that come with the champion.
+
+    Args:
+        previous: merge of the previous iteration; ``None`` for iteration 0.
+        choice: of this iteration.
+        ranked, rule, evolving: as for ``merge`` and ``_choose``.
+        best_ever: after this merge.
+    """
+    if previous is None:
+        return dict(evolving)
+    champion = choice.champion
+    if choice.rule == "best-ever fallback" and best_ever is not UNSET:
+        return dict(best_ever.hyperparameters or evolving)
+    if ranked and champion.iteration == ranked[0].iteration:
+        branches = [record for record in ranked if record.kind == "branch"]
+        if champion.kind == "branch":
+            (own,) = (record for record in branches if record.index == champion.index)
+            return values_of(own, evolving)
+        return mean_values(branches, mean_weights(branches, rule), evolving)
+    return previous.line_values or dict(evolving)
+
+
 def succeeded(deposits: Sequence[UnitRecord], rule: MergeSpec) -> list[UnitRecord]:
     """The deposits that a merge may choose from, the best one first; of equal ones, and without
-    scores, in the order of their indices."""
+    scores, branches before candidates, in the order of their indices."""
     chosen = [record for record in deposits if _succeeded(record, rule)]
-    return sorted(chosen, key=lambda record: (-(record.score or 0.0), record.index))
+    return sorted(
+        chosen,
+        key=lambda record: (-(record.score or 0.0), record.kind == "candidate", record.index),
+    )
 
 
 def mean_weights(ranked: Sequence[UnitRecord], rule: MergeSpec) -> dict[int, float]:
@@ -210,11 +260,12 @@ def _best_ever(
         if previous.champion.sha256 == known.champion.sha256:
             return known  # no other champion has been measured
         new = replace(previous.champion, score=parent.score) if parent else None
+        values = previous.hyperparameters
     else:
-        new = _champion(ranked[0]) if ranked else None
+        new, values = (_champion(ranked[0]) if ranked else None), UNSET  # known with the choice
     assert known.champion.score is not None  # it was selected by it
     if new is not None and new.score is not None and new.score > known.champion.score:
-        return BestEver(champion=new, iterations_since=0)
+        return BestEver(champion=new, iterations_since=0, hyperparameters=values)
     return replace(known, iterations_since=known.iterations_since + 1)
 
 
@@ -242,6 +293,40 @@ def _champion(record: UnitRecord) -> Champion:
         kind=record.kind,
         index=record.index,
     )
+
+
+def _expected(
+    iteration: int, branches: int, deposits: Sequence[UnitRecord], rule: MergeSpec
+) -> int:
+    """Number of deposits of an iteration from which none is missing."""
+    done = sum(record.kind == "branch" and record.status == "done" for record in deposits)
+    candidates = candidates_of(iteration, rule.num_candidates(done))
+    return len(units_of(iteration, branches)) + len(candidates)
+
+
+def sources_of(
+    deposits: Sequence[UnitRecord], *, iteration: int, parent_sha256: str, spec_sha256: str
+) -> SourcesRecord:
+    """The deposits of the first stage of an iteration, as candidates are made of them.
+
+    Args:
+        deposits: of branches and parent.
+        iteration: its number.
+        parent_sha256: of the champion that they started from.
+        spec_sha256: identity of the pool.
+    """
+    ordered = sorted(deposits, key=lambda record: (record.kind, record.index))
+    return SourcesRecord(
+        spec_sha256=spec_sha256,
+        iteration=iteration,
+        parent_sha256=parent_sha256,
+        deposits=tuple(_listed(record) for record in ordered),
+    )
+
+
+def listed_in(sources: SourcesRecord, record: UnitRecord) -> bool:
+    """Whether sources list a deposit as it is."""
+    return _listed(record) in sources.deposits
 
 
 def _mean_champion(agent: AgentRef, iteration: int) -> Champion:

@@ -17,7 +17,7 @@ class StopCriteria:
         iterations: number of the last iteration.
         target_return: stop after the iteration in which the re-evaluation of the previous
             champion, an unbiased measurement, reaches this; the champion of that iteration is the
-            result.
+            result, or the best-ever one of a pool with `merge.fallback`.
         deadline: Unix time after which no new unit is started.
         clock: of the deadline.
     """

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from poolrl.records import consistency
-from poolrl.records.records import SCHEMA, MergeRecord, Record, UnitRecord
+from poolrl.records.records import SCHEMA, MergeRecord, Record, SourcesRecord, UnitRecord
 
 R = TypeVar("R", bound=Record)
 
@@ -59,6 +59,8 @@ def decode(data: bytes, kind: type[R]) -> R:
         contradiction = consistency.of_unit(record)
     elif isinstance(record, MergeRecord):
         contradiction = consistency.of_merge(record)
+    elif isinstance(record, SourcesRecord):
+        contradiction = consistency.of_sources(record)
     if contradiction is not None:
         raise Unreadable(contradiction)
     return record

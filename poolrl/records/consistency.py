@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
-from poolrl.records.records import AgentRef, Evaluation, MergeRecord, UnitRecord
+from poolrl.records.records import AgentRef, Evaluation, MergeRecord, SourcesRecord, UnitRecord
 from poolrl.records.work_units import AGENT_PATH, HASH_LENGTH, Unit
 
 
@@ -31,7 +32,14 @@ def of_unit(record: UnitRecord) -> str | None:
             f"iteration {unit.iteration} has no unit of the kind {kind}",
         ),
         (kind == "mean", "a mean is no unit"),
-        (kind != "branch" and (unit.index != 0), f"there is one {kind} unit, not {unit.index}"),
+        (
+            kind not in ("branch", "candidate") and (unit.index != 0),
+            f"there is one {kind} unit, not {unit.index}",
+        ),
+        (
+            (kind == "candidate") != (record.sources_sha256 is not UNSET),
+            "only candidates name the branches that they were made of",
+        ),
         (kind != "branch" and record.training is not None, f"a {kind} unit does not train"),
         ((record.parent_sha256 == "") != (kind == "initial"), "its champion is another kind's"),
         (done and not complete, "done, without an agent or an evaluation"),
@@ -88,6 +96,16 @@ def of_merge(record: MergeRecord) -> str | None:
     return None
 
 
+def of_sources(record: SourcesRecord) -> str | None:
+    """The first contradiction in the sources of candidates; ``None`` if there is none."""
+    units = {(each.kind, each.index) for each in record.deposits}
+    if len(units) < len(record.deposits):
+        return "it lists a deposit twice"
+    if any(kind not in ("branch", "parent") for kind, _ in units):
+        return "it lists what is neither a branch nor the parent"
+    return None
+
+
 def _of_evaluation(evaluation: Evaluation) -> str | None:
     returns = evaluation.returns
     n, mean, size = len(returns), math.fsum(returns) / len(returns), max(map(abs, returns))
@@ -100,7 +118,7 @@ def _of_evaluation(evaluation: Evaluation) -> str | None:
 
 
 def _is_agent_of(record: UnitRecord, agent: AgentRef) -> bool:
-    if record.kind in ("branch", "initial"):
+    if record.kind in ("branch", "initial", "candidate"):
         return agent.path == record.unit.agent_path(agent.sha256)
     match = AGENT_PATH.fullmatch(agent.path)
     named = match is not None and match[1] == agent.sha256[:HASH_LENGTH]

@@ -26,6 +26,7 @@ Sha256 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 NoneOrSha256 = Annotated[str, Meta(pattern=r"\A([0-9a-f]{64})?\Z")]
 Word = Annotated[str, Meta(max_length=1000, pattern=r"\A[^\x00-\x1f\x7f-\x9f\u2028\u2029]*\Z")]
 Number = Annotated[float, Meta(ge=-1e300, le=1e300)]
+Positive = Annotated[float, Meta(gt=0, le=1e300)]
 
 
 class Record(Struct, frozen=True, forbid_unknown_fields=True):
@@ -129,6 +130,8 @@ class UnitRecord(Record, frozen=True, kw_only=True):
     reason: str = ""
     parent_sha256: NoneOrSha256
     """SHA-256 of the champion that it started from."""
+    sources_sha256: Sha256 | UnsetType = UNSET
+    """Of a candidate: SHA-256 of the ``SourcesRecord`` that names the branches it was made of."""
     hyperparameters: dict[Word, bool | int | float | Word] = {}
     agent: AgentRef | None = None
     training: TrainingRecord | None = None
@@ -171,6 +174,7 @@ class Attempt(Record, frozen=True, kw_only=True):
 MergeRuleName = Literal[
     "initial",
     "best branch",
+    "best candidate",
     "parent kept",
     "patience",
     "no branch succeeded",
@@ -218,6 +222,30 @@ class BestEver(Record, frozen=True):
 
     champion: Champion
     iterations_since: Natural
+    hyperparameters: dict[Word, Positive] | UnsetType = UNSET
+    """The values of evolving hyper-parameters that came with it."""
+
+
+class SourcesRecord(Record, frozen=True, kw_only=True):
+    """The deposits of the first stage of an iteration with candidates: what candidates are made
+    of, and what the merge chooses from beside them. After a timeout workers may see different
+    deposits; the first record fixes them. It is a function of the deposits alone."""
+
+    schema: int = SCHEMA
+    spec_sha256: Sha256
+    iteration: Iteration
+    parent_sha256: Sha256
+    """SHA-256 of the champion that they started from."""
+    deposits: tuple[MergedDeposit, ...]
+
+    @property
+    def done(self) -> list[int]:
+        """Indices of the branches that candidates are made of, in ascending order."""
+        return sorted(d.index for d in self.deposits if d.kind == "branch" and d.status == "done")
+
+    def lists(self, kind: KindName, index: int) -> bool:
+        """Whether a unit is among the deposits."""
+        return any((d.kind, d.index) == (kind, index) for d in self.deposits)
 
 
 class MergeRecord(Record, frozen=True, kw_only=True):
@@ -246,6 +274,8 @@ class MergeRecord(Record, frozen=True, kw_only=True):
     """Control steps of all branches so far, in training alone."""
     best_ever: BestEver | UnsetType = UNSET
     """In pools with `merge.fallback`; left out elsewhere."""
+    hyperparameters: dict[Word, Positive] | UnsetType = UNSET
+    """Values that evolving hyper-parameters go on from, by name; left out in other pools."""
     finished: Duration = 0.0
     worker: WorkerInfo | None = None
 
@@ -254,6 +284,11 @@ class MergeRecord(Record, frozen=True, kw_only=True):
         """The result of a pool that ends with this merge: the champion, or the best-ever one where
         the pool has `merge.fallback`."""
         return self.champion if self.best_ever is UNSET else self.best_ever.champion
+
+    @property
+    def line_values(self) -> dict[str, float]:
+        """Values that evolving hyper-parameters go on from; empty in other pools."""
+        return {} if self.hyperparameters is UNSET else self.hyperparameters
 
     def start_of(self, kind: KindName) -> Champion:
         """The agent that a unit starts from after this merge: the closing evaluation from the

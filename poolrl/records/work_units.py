@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-KindName = Literal["branch", "parent", "closing", "initial", "mean"]
+KindName = Literal["branch", "parent", "closing", "initial", "mean", "candidate"]
 
 
 class Kind(NamedTuple):
@@ -30,6 +30,7 @@ KINDS: dict[KindName, Kind] = {
     "closing": Kind(2, trains=False, reserved_seeds=True),
     "initial": Kind(3, trains=False, reserved_seeds=False),
     "mean": Kind(4, trains=False, reserved_seeds=False),
+    "candidate": Kind(5, trains=False, reserved_seeds=False),
 }
 """All are units of work but ``mean``: its agent is made with the merge, and it has no record."""
 
@@ -38,7 +39,7 @@ HASH_LENGTH = 16
 """Hexadecimal digits of an agent's SHA-256 in its file name."""
 
 AGENT_PATH = re.compile(
-    r"iterations/[0-9]{6,9}/(?:branch|parent|closing|initial|mean)-[0-9]{3,6}-"
+    r"iterations/[0-9]{6,9}/(?:branch|parent|closing|initial|mean|candidate)-[0-9]{3,6}-"
     rf"([0-9a-f]{{{HASH_LENGTH}}})\.safetensors"
 )
 """Path of an agent, relative to the root; the group is the start of its SHA-256."""
@@ -79,8 +80,14 @@ class Unit:
 
 
 def units_of(iteration: int, branches: int) -> list[Unit]:
-    """The units that a merge waits for; the parent last, since it is the shortest."""
+    """The units that a merge waits for, without candidates; the parent last, since it is the
+    shortest."""
     if iteration == 0:
         return [Unit(0, "initial", 0)]
     units = [Unit(iteration, "branch", index) for index in range(branches)]
     return [*units, Unit(iteration, "parent", 0)]
+
+
+def candidates_of(iteration: int, number: int) -> list[Unit]:
+    """The units of the second stage of an iteration: candidates made of its branches."""
+    return [Unit(iteration, "candidate", index) for index in range(number if iteration else 0)]

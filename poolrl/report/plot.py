@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 BRANCH, CHAMPION, REEVALUATED, CLOSING = "#b8c4ce", "#1f5fa8", "#d9822b", "#2e8540"
+CANDIDATE = "#9a6fb0"
 FALLBACK = "#b03060"
 
 
@@ -130,7 +131,19 @@ def _figure(history: History) -> Any:
 def _draw(axis: Any, table: pd.DataFrame, x: str, label: str) -> None:
     branches = table[table["kind"] == "branch"]
     axis.plot(branches[x], branches["score"], ".", color=BRANCH, ms=3, label="branches", zorder=1)
-    champions = table[table["champion"] & table["kind"].isin(["initial", "branch", "parent"])]
+    candidates = table[table["kind"] == "candidate"]
+    if len(candidates):
+        axis.plot(
+            *(candidates[x], candidates["score"], "x"),
+            color=CANDIDATE,
+            ms=3,
+            mew=0.7,
+            label="candidates",
+            zorder=1,
+        )
+    champions = table[
+        table["champion"] & table["kind"].isin(["initial", "branch", "candidate", "parent"])
+    ]
     # A champion is drawn at the end of its iteration.
     end = table[table["kind"] != "closing"].groupby("iteration")[x].max()
     axis.plot(

@@ -16,6 +16,7 @@ from poolrl.records.records import (
     Attempt,
     Champion,
     MergeRecord,
+    SourcesRecord,
     Submission,
     UnitRecord,
 )
@@ -89,7 +90,12 @@ class DepositStore:
         path = self._layout.iteration(unit.iteration).attempt(unit, attempt.worker.id)
         self._store.publish(path, encode(attempt))
 
-    def deposit(self, unit: Unit, parent_sha256: str | None = None) -> UnitRecord | None:
+    def deposit(
+        self,
+        unit: Unit,
+        parent_sha256: str | None = None,
+        sources_sha256: str | None = None,
+    ) -> UnitRecord | None:
         """Read a unit's record; ``None`` if there is none.
 
         A record that does not parse, belongs to another unit or pool, or started from another
@@ -98,6 +104,8 @@ class DepositStore:
         Args:
             unit: the unit.
             parent_sha256: of the champion that it must have started from; not checked by default.
+            sources_sha256: of the sources that a candidate must have been made of; not checked by
+                default.
 
         Raises:
             IncompatiblePool: a later version wrote it, or it was set aside too often.
@@ -106,6 +114,12 @@ class DepositStore:
             record = self.record(unit)
             if record is not None and parent_sha256 not in (None, record.parent_sha256):
                 raise Unreadable("it started from another agent than the champion")
+            if (
+                record is not None
+                and unit.kind == "candidate"
+                and sources_sha256 not in (None, record.sources_sha256)
+            ):
+                raise Unreadable("it was made of other branches")
             return record
         except NewerSchema as error:
             path = self._layout.iteration(unit.iteration).record(unit)
@@ -156,6 +170,61 @@ class DepositStore:
         if data is None and self._store.read_if_there(merge, files.MERGE) is None:
             self._set_aside(record.unit, "its agent is missing or damaged")
         return data
+
+    # Sources of candidates
+
+    def sources(self, iteration: int) -> tuple[SourcesRecord, str] | None:
+        """Read the sources of an iteration's candidates, and their SHA-256; ``None`` if there are
+        none. What does not parse, or belongs to another pool or iteration, is set aside.
+
+        Raises:
+            IncompatiblePool: a later version wrote it, or it was set aside too often.
+        """
+        try:
+            record = self.read_sources(iteration)
+        except NewerSchema as error:
+            path = self._layout.iteration(iteration).sources
+            raise IncompatiblePool(f"{path}: {error}") from error
+        except Unreadable as error:
+            self.set_sources_aside(iteration, files.printable(str(error)))
+            return None
+        return None if record is None else (record, hashlib.sha256(encode(record)).hexdigest())
+
+    def read_sources(self, iteration: int) -> SourcesRecord | None:
+        """Read the sources of an iteration's candidates without changing anything; ``None`` if
+        there are none.
+
+        Raises:
+            Unreadable: they are damaged, or belong to another iteration or pool.
+            NewerSchema: a later version wrote them.
+        """
+        try:
+            path = self._layout.iteration(iteration).sources
+            data = self._store.read_if_there(path, files.MERGE)
+        except UnusableFile as error:
+            raise Unreadable(error.reason) from error
+        if data is None:
+            return None
+        record = decode(data, SourcesRecord)
+        if record.spec_sha256 != self._spec_sha256 or record.iteration != iteration:
+            raise Unreadable("it belongs to another pool or iteration")
+        if encode(record) != data:
+            raise Unreadable("it is not written as workers write it")
+        return record
+
+    def publish_sources(self, record: SourcesRecord) -> None:
+        """Publish the sources of an iteration's candidates, unless there are some."""
+        self._store.publish(self._layout.iteration(record.iteration).sources, encode(record))
+
+    def set_sources_aside(self, iteration: int, reason: str) -> None:
+        """Set the sources of an iteration aside, unless it is merged.
+
+        Raises:
+            IncompatiblePool: they were set aside too often.
+        """
+        layout = self._layout.iteration(iteration)
+        if self._store.read_if_there(layout.merge, files.MERGE) is None:
+            self._set_path_aside(layout.sources, reason)
 
     # Merges
 
@@ -274,7 +343,9 @@ class DepositStore:
         return data if data is not None and hashlib.sha256(data).hexdigest() == sha256 else None
 
     def _set_aside(self, unit: Unit, reason: str) -> None:
-        path = self._layout.iteration(unit.iteration).record(unit)
+        self._set_path_aside(self._layout.iteration(unit.iteration).record(unit), reason)
+
+    def _set_path_aside(self, path: Path, reason: str) -> None:
         prefix = f"{path.name}.corrupt-"
         before = [name for name in self._store.names_in(path.parent) if name.startswith(prefix)]
         if len(before) >= MAX_SET_ASIDE:

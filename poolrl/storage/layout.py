@@ -33,6 +33,11 @@ class IterationLayout:
     def merge_lease(self) -> Path:
         return self.folder / "merge.lease"
 
+    @property
+    def sources(self) -> Path:
+        """The deposits that candidates are made of."""
+        return self.folder / "sources.json"
+
     def record(self, unit: Unit) -> Path:
         """The record; the unit is deposited once it exists."""
         return self.folder / f"{unit.stem}.json"

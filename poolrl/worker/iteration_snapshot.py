@@ -21,6 +21,7 @@ class IterationSnapshot:
 
     Attributes:
         merged: whether there is a merge.
+        has_sources: whether the sources of candidates are published.
         deposited: units with a deposit.
         free: units without a deposit and without a claim.
         claimed: units without a deposit that a worker has claimed.
@@ -31,6 +32,7 @@ class IterationSnapshot:
     """
 
     merged: bool
+    has_sources: bool
     deposited: list[Unit]
     free: list[Unit]
     claimed: list[Unit]
@@ -86,6 +88,7 @@ def take_snapshot(
     now = clock.monotonic()
     return IterationSnapshot(
         merged=layout.merge.name in names,
+        has_sources=layout.sources.name in names,
         deposited=deposited,
         free=free,
         claimed=claimed,

@@ -6,6 +6,7 @@ import logging
 import random
 from collections.abc import Callable, Sequence
 
+from poolrl import files
 from poolrl.algorithms.training import prepare
 from poolrl.clock import SYSTEM_CLOCK, Clock
 from poolrl.config.run_options import RetentionRule, RunOptions
@@ -17,7 +18,7 @@ from poolrl.records.records import MergeRecord
 from poolrl.records.work_units import Unit, units_of
 from poolrl.storage.claims import Claims
 from poolrl.worker.iteration_snapshot import IterationSnapshot
-from poolrl.worker.merging import merge_deposits
+from poolrl.worker.merging import merge_deposits, publish_sources
 from poolrl.worker.open_iteration import OpenIteration, rotated
 from poolrl.worker.unit_computation import PhaseTimer, UnitComputation
 from poolrl.worker.unit_runner import UnitRunner, describe_worker
@@ -263,7 +264,8 @@ class Worker:
     # Barrier and merge
 
     def _wait_for_others(self, iteration: OpenIteration, pause: float, waited: float) -> float:
-        """Wait with a growing back-off, and poll only the merge in the meantime.
+        """Wait with a growing back-off, and poll only the merge, or before it the sources of
+        candidates.
 
         Args:
             iteration: the open one.
@@ -287,6 +289,10 @@ class Worker:
                     return pause
                 if self.pool.store.read_if_there(iteration.layout.merge) is not None:
                     return pause
+                if iteration.lacks_sources and self.pool.store.read_if_there(
+                    iteration.layout.sources, files.MERGE
+                ):
+                    return 0.0
 
     def _sleep(self, seconds: float) -> None:
         with self._interrupts.interruptible():
@@ -299,13 +305,18 @@ class Worker:
             if not self._claims.claim(iteration.layout.merge_lease):
                 return None
             try:
+                least = self._run.min_deposits if self._run.branch_timeout else None
+                if iteration.lacks_sources:
+                    publish_sources(self.pool, iteration.previous, iteration.units, least)
+                    return None
                 merged = merge_deposits(
                     self.pool,
                     iteration.previous,
                     iteration.units,
                     self.info,
-                    self._run.min_deposits if self._run.branch_timeout else None,
+                    least,
                     self._clock,
+                    iteration.sources,
                 )
                 return self._follow(iteration.number) if merged else None
             finally:

@@ -1,4 +1,4 @@
-"""From the deposits of an iteration to its one merge."""
+"""From the deposits of an iteration to its one merge, and to the sources of its candidates."""
 
 from __future__ import annotations
 
@@ -10,12 +10,39 @@ from msgspec.structs import replace
 from poolrl.clock import SYSTEM_CLOCK, Clock
 from poolrl.errors import PoolrlError
 from poolrl.pool.directory import Pool
-from poolrl.pool.merge_rules import NothingToSelect, merge
-from poolrl.records.records import AgentRef, MergeRecord, WorkerInfo
+from poolrl.pool.merge_rules import NothingToSelect, listed_in, merge, sources_of
+from poolrl.records.records import AgentRef, MergeRecord, SourcesRecord, UnitRecord, WorkerInfo
 from poolrl.records.work_units import Unit
+from poolrl.storage.deposits import DepositStore
 from poolrl.worker.mean_merge import MissingAgent, publish_mean
 
 log = logging.getLogger("poolrl.worker")
+
+
+def publish_sources(
+    pool: Pool, previous: MergeRecord | None, units: Sequence[Unit], min_deposits: int | None
+) -> None:
+    """Publish which deposits the candidates of an iteration are made of, unless one is missing.
+
+    Args:
+        pool: the pool.
+        previous: merge of the previous iteration.
+        units: branches of the iteration, and its parent.
+        min_deposits: as for ``merge_deposits``.
+    """
+    assert previous is not None
+    parent = previous.champion.sha256
+    deposit_store = pool.deposit_store()
+    deposits = _enough(_read(deposit_store, units, parent), units, min_deposits)
+    if deposits is not None:
+        deposit_store.publish_sources(
+            sources_of(
+                deposits,
+                iteration=units[0].iteration,
+                parent_sha256=parent,
+                spec_sha256=pool.spec_sha256,
+            )
+        )
 
 
 def merge_deposits(
@@ -25,6 +52,7 @@ def merge_deposits(
     worker: WorkerInfo,
     min_deposits: int | None,
     clock: Clock = SYSTEM_CLOCK,
+    sources: tuple[SourcesRecord, str] | None = None,
 ) -> bool:
     """Publish the merge of an iteration.
 
@@ -36,6 +64,7 @@ def merge_deposits(
         min_deposits: number of branches that must have succeeded for a merge of fewer deposits
             than units; ``None`` if all units must be deposited.
         clock: of the record.
+        sources: of candidates, with their SHA-256; all that they list must be deposited.
 
     Returns:
         Whether the iteration has a merge now, this one or another worker's; ``False`` if a deposit
@@ -46,12 +75,13 @@ def merge_deposits(
     """
     deposit_store = pool.deposit_store()
     parent = previous.champion.sha256 if previous else ""
-    found = (deposit_store.deposit(unit, parent) for unit in units)
-    deposits = [deposit for deposit in found if deposit is not None]
-    missing = len(units) - len(deposits)
-    succeeded = sum(deposit.kind == "branch" and deposit.status == "done" for deposit in deposits)
-    if missing and (min_deposits is None or succeeded < min_deposits):
+    deposits = _read(deposit_store, units, parent, sources[1] if sources else None)
+    if sources is not None and not _agree(deposit_store, deposits, sources[0]):
         return False
+    enough = _enough(deposits, units, min_deposits)
+    if enough is None:
+        return False
+    deposits, missing = enough, len(units) - len(enough)
     iteration = units[0].iteration
     rule = pool.spec.merge
 
@@ -68,6 +98,7 @@ def merge_deposits(
             selection=pool.spec.selection,
             spec_sha256=pool.spec_sha256,
             rule=rule,
+            evolving=pool.spec.evolving,
             mean=mean,
         )
     except MissingAgent:
@@ -80,3 +111,32 @@ def merge_deposits(
     if missing:
         log.warning("iteration %d: merged without %d deposits", iteration, missing)
     return True
+
+
+def _read(
+    deposit_store: DepositStore, units: Sequence[Unit], parent: str, sources: str | None = None
+) -> list[UnitRecord]:
+    found = (deposit_store.deposit(unit, parent, sources) for unit in units)
+    return [deposit for deposit in found if deposit is not None]
+
+
+def _enough(
+    deposits: list[UnitRecord], units: Sequence[Unit], min_deposits: int | None
+) -> list[UnitRecord] | None:
+    """The deposits if none is missing, or enough branches have succeeded; else ``None``."""
+    succeeded = sum(deposit.kind == "branch" and deposit.status == "done" for deposit in deposits)
+    missing = len(deposits) < len(units)
+    return None if missing and (min_deposits is None or succeeded < min_deposits) else deposits
+
+
+def _agree(
+    deposit_store: DepositStore, deposits: Sequence[UnitRecord], sources: SourcesRecord
+) -> bool:
+    """Whether all that sources list is deposited as they list it; sets them aside if it is not."""
+    first_stage = [record for record in deposits if record.kind != "candidate"]
+    for record in first_stage:
+        if not listed_in(sources, record):
+            reason = f"{record.unit.stem} is not what it lists"
+            deposit_store.set_sources_aside(sources.iteration, reason)
+            return False
+    return len(first_stage) == len(sources.deposits)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from poolrl.clock import SYSTEM_CLOCK, Clock
 from poolrl.config.run_options import RunOptions
 from poolrl.pool.directory import Pool
-from poolrl.records.records import MergeRecord
-from poolrl.records.work_units import Unit
+from poolrl.records.records import MergeRecord, SourcesRecord
+from poolrl.records.work_units import Unit, candidates_of
 from poolrl.worker.iteration_snapshot import IterationSnapshot, take_snapshot
 from poolrl.worker.stragglers import StragglerDetector
 
@@ -17,8 +17,10 @@ class OpenIteration:
     Attributes:
         number: of the iteration.
         layout: its files.
-        units: in the order in which this worker computes them.
+        units: in the order in which this worker computes them; in the second stage of an
+            iteration with candidates, those that its sources list, and the candidates.
         previous: the merge that the units start from; ``None`` in iteration 0.
+        sources: of the candidates, with their SHA-256, in the second stage.
         stragglers: observed claims.
     """
 
@@ -42,9 +44,14 @@ class OpenIteration:
         self.layout = pool.layout.iteration(number)
         self.units = units
         self.previous = previous
+        self.sources: tuple[SourcesRecord, str] | None = None
         self.stragglers = StragglerDetector(
             pool.deposit_store(), pool.spec.pool.lease_duration, run.branch_timeout, clock
         )
+        self._first_stage = units
+        self._deposit_store = pool.deposit_store()
+        self._rule = pool.spec.merge
+        self._has_two_stages = bool(self._rule.candidates) and units[-1].kind == "parent"
         self._store = pool.store
         self._min_deposits = run.min_deposits
         self._clock = clock
@@ -52,8 +59,32 @@ class OpenIteration:
     def take_snapshot(self) -> IterationSnapshot:
         """List the folder of the iteration, and observe the claims in it."""
         snapshot = take_snapshot(self._store, self.layout, self.units, self._clock)
+        if self._has_two_stages and snapshot.has_sources != (self.sources is not None):
+            self._change_stage()
+            snapshot = take_snapshot(self._store, self.layout, self.units, self._clock)
         self.stragglers.observe(snapshot)
         return snapshot
+
+    @property
+    def lacks_sources(self) -> bool:
+        """Whether the sources of candidates are to be published before the merge."""
+        return self._has_two_stages and self.sources is None
+
+    def _change_stage(self) -> None:
+        """Begin the second stage, or go back to the first one if its sources were set aside."""
+        self.sources = self._deposit_store.sources(self.number)
+        self.units = self._first_stage
+        if self.sources is not None:
+            sources = self.sources[0]
+            listed = {Unit(self.number, each.kind, each.index) for each in sources.deposits}
+            candidates = candidates_of(self.number, self._rule.num_candidates(len(sources.done)))
+            # Begin where other workers do not.
+            start = self._first_stage[0].index % max(1, len(candidates))
+            self.units = [
+                *(unit for unit in self._first_stage if unit in listed),
+                *candidates[start:],
+                *candidates[:start],
+            ]
 
     def may_merge_early(self, snapshot: IterationSnapshot) -> bool:
         """Whether all missing units are overdue, and enough branches are deposited."""

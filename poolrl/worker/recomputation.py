@@ -50,7 +50,12 @@ class Recomputer:
         """Close the tasks that were made."""
         self._computation.close()
 
-    def differences(self, record: UnitRecord, start: MergeRecord | None) -> list[Discrepancy]:
+    def differences(
+        self,
+        record: UnitRecord,
+        start: MergeRecord | None,
+        records: Mapping[Unit, UnitRecord] | None = None,
+    ) -> list[Discrepancy]:
         """Differences between a unit's record and the result here.
 
         The last one may say that the deposit was made with other versions or on another processor.
@@ -58,6 +63,8 @@ class Recomputer:
         Args:
             record: of the unit, which must not be abandoned.
             start: the merge that it starts from; ``None`` for the initial unit.
+            records: of the pool, for candidates; the branches that they are made of are read, or
+                computed again where their agents have been removed.
 
         Raises:
             PoolrlError: it cannot be computed here.
@@ -66,10 +73,12 @@ class Recomputer:
         path = layout.relative(layout.iteration(record.iteration).record(record.unit))
         try:
             champion = self._start_agent(record.kind, start)
-        except (UsageError, IncompatiblePool) as error:
+            sources = self._sources(record, start, records or {})
+        except (UsageError, IncompatiblePool, Divergence) as error:
             return [Discrepancy(path, "", f"cannot be computed again: {error}")]
         try:
-            result = self._computation.compute(record.unit, champion)
+            line = start.line_values if start is not None else None
+            result = self._computation.compute(record.unit, champion, sources, line)
         except PoolrlError:
             raise
         except Exception as error:
@@ -129,6 +138,18 @@ class Recomputer:
             return []
         return [Discrepancy(path, "champion.sha256", f"{expected} recorded, {found} computed here")]
 
+    def _sources(
+        self, record: UnitRecord, start: MergeRecord | None, records: Mapping[Unit, UnitRecord]
+    ) -> list[Agent]:
+        """The agents that a candidate is made of; none for other units."""
+        if record.kind != "candidate":
+            return []
+        found = self._deposit_store.read_sources(record.iteration)
+        units = [Unit(record.iteration, "branch", index) for index in found.done] if found else []
+        if start is None or len(units) < 2 or not all(unit in records for unit in units):
+            raise Divergence("it lacks the branches that it was made of")
+        return [self._branch(records[unit], start) for unit in units]
+
     def _branch(self, record: UnitRecord, start: MergeRecord) -> Agent:
         """The agent of a branch, from its file or computed again."""
         if record.unit not in self._agents:
@@ -138,7 +159,9 @@ class Recomputer:
                 agent = Agent.from_bytes(data, record.agent.path)
             else:
                 computed = self._computation.compute(
-                    record.unit, self._start_agent(record.kind, start)
+                    record.unit,
+                    self._start_agent(record.kind, start),
+                    line=start.line_values,
                 )
                 if computed.agent is None:
                     raise Divergence(f"{record.unit.stem}: {computed.failure}")
@@ -148,7 +171,7 @@ class Recomputer:
 
     def _remember(self, unit: Unit, agent: Agent) -> None:
         """Keep an agent for the mean of its iteration, and none of other iterations."""
-        if self._pool.spec.merge.rule == "mean":
+        if self._pool.spec.merge.averages:
             self._agents = {
                 other: kept
                 for other, kept in self._agents.items()

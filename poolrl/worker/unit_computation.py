@@ -1,11 +1,11 @@
-"""Computation of a unit of work: a function of the specification and the champion alone."""
+"""Computation of a unit of work: a function of the specification and of the merge before alone."""
 
 from __future__ import annotations
 
 import math
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from poolrl import tasks
 from poolrl.agent import Agent, AgentMetadata
-from poolrl.algorithms.averaging import check_averages
+from poolrl.algorithms.averaging import check_averages, check_finite, mean_agent
 from poolrl.algorithms.training import initial_agent, train
 from poolrl.clock import SYSTEM_CLOCK, Clock
 from poolrl.config.schema import Spec
@@ -24,6 +24,7 @@ from poolrl.config.tables import flatten
 from poolrl.errors import Divergence, IncompatiblePool, PoolrlError, UsageError
 from poolrl.networks import permissions
 from poolrl.pool.directory import Pool
+from poolrl.pool.evolution import branch_values
 from poolrl.records.records import Evaluation, Seconds, TrainingRecord
 from poolrl.records.work_units import KINDS, Unit
 from poolrl.rollouts.evaluation import evaluate
@@ -80,7 +81,8 @@ class Result(NamedTuple):
     """Result of a unit; of one that diverged, the reason and what was computed before.
 
     Attributes:
-        agent: trained by a branch, or the initial one; ``None`` if the unit makes no new agent.
+        agent: trained by a branch, a candidate, or the initial one; ``None`` if the unit makes no
+            new agent.
         hyperparameters: of a branch.
         training: of a branch.
         evaluation: of a unit that did not diverge, if the merge rule needs it.
@@ -165,12 +167,14 @@ class UnitComputation:
         Raises:
             UsageError: they cannot; names the key.
         """
-        if self._spec.merge.rule == "mean":
+        merge = self._spec.merge
+        if merge.averages:
+            key = "merge.candidates" if merge.candidates else "merge.rule = mean"
             normalized = bool(getattr(self._spec.learner, "normalize_values", False))
             try:
                 check_averages(self.initial_agent(), normalized_values=normalized)
             except UsageError as error:
-                raise UsageError(f"merge.rule = mean: {error}") from None
+                raise UsageError(f"{key}: {error}") from None
 
     @property
     def _own(self) -> AgentMetadata:
@@ -218,12 +222,20 @@ class UnitComputation:
             raise IncompatiblePool(f"{source}: {text}") from error
         return agent
 
-    def compute(self, unit: Unit, champion: Agent | None) -> Result:
+    def compute(
+        self,
+        unit: Unit,
+        champion: Agent | None,
+        sources: Sequence[Agent] = (),
+        line: Mapping[str, float] | None = None,
+    ) -> Result:
         """Compute a unit.
 
         Args:
             unit: the unit.
             champion: the agent to start from; ``None`` for the one that the seed draws.
+            sources: branches that a candidate is made of, in the order of their indices.
+            line: values of evolving hyper-parameters of the merge that it starts from.
         """
         spec, kind = self._spec, KINDS[unit.kind]
         agent = champion if champion is not None else self._initial_agent
@@ -233,7 +245,8 @@ class UnitComputation:
         training = None
         try:
             if kind.trains:
-                values = spec.hyperparameters(unit.index)
+                evolved = branch_values(spec, unit, line or {})
+                values = spec.hyperparameters(unit.index, evolved)
                 hyperparameters = flatten(msgspec.to_builtins(values))
                 with self._timer.phase("training"), self._blamed():
                     trained = train(
@@ -255,13 +268,21 @@ class UnitComputation:
                     mean_return=statistics.fmean(trained.returns) if trained.returns else None,
                     metrics=trained.metrics,
                 )
+            if unit.kind == "candidate":
+                step = spec.merge.candidates[unit.index]
+                weights = [1 / len(sources)] * len(sources)
+                with self._timer.phase("merge"):
+                    agent = mean_agent(agent, sources, weights, step=step)
+            if spec.merge.averages:
+                # Nothing else would notice it where branches are not evaluated.
+                check_finite(agent)
             evaluation = None
             if not kind.trains or spec.merge.evaluates_branches:
                 with self._timer.phase("evaluation"), self._blamed():
                     evaluation = self._evaluate(unit, agent)
         except Divergence as error:
             return Result(None, hyperparameters, training, None, str(error))
-        new = agent if kind.trains or unit.kind == "initial" else None
+        new = agent if unit.kind in ("branch", "initial", "candidate") else None
         return Result(new, hyperparameters, training, evaluation, "")
 
     @contextmanager

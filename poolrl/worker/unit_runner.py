@@ -6,6 +6,10 @@ import logging
 import os
 import traceback
 import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import UNSET
 
 from poolrl.agent import Agent
 from poolrl.clock import SYSTEM_CLOCK, Clock
@@ -18,6 +22,8 @@ from poolrl.pool.retention import remove_expired, remove_late_agents
 from poolrl.provenance import differences, versions
 from poolrl.records.records import AgentRef, Attempt, MergeRecord, UnitRecord, WorkerInfo
 from poolrl.records.work_units import KindName, Unit
+from poolrl.worker.candidates import SourceAgents
+from poolrl.worker.mean_merge import MissingAgent
 from poolrl.worker.unit_computation import PhaseTimer, Result, UnitComputation
 
 log = logging.getLogger("poolrl.worker")
@@ -67,6 +73,8 @@ class UnitRunner:
         self._interrupts = interrupts
         self._retention = retention
         self._clock = clock
+        self._sources_sha256 = ""
+        self._source_agents = SourceAgents(self._deposit_store)
         self._champion: tuple[str, Agent] | None = None
         self._consecutive_failures = 0
         self._longest: dict[KindName, float] = {}
@@ -130,11 +138,23 @@ class UnitRunner:
 
     def _compute(self, unit: Unit, previous: MergeRecord | None) -> Result | None:
         """The result of a unit; ``None`` if it failed for reasons of this worker."""
+        sources: Sequence[Agent] = ()
         with self._timer.phase("load"):
             champion = self._start_agent(unit, previous)
+            if unit.kind == "candidate":
+                try:
+                    self._sources_sha256, sources = self._source_agents.read(unit.iteration)
+                except MissingAgent as error:
+                    log.info("iteration %d %s: lacks %s", unit.iteration, unit.stem, error)
+                    return None
         try:
             with self._interrupts.interruptible(self._longest.get(unit.kind)):
-                result = self._computation.compute(unit, champion)
+                more: dict[str, Any] = {}
+                if sources:
+                    more["sources"] = sources
+                if previous is not None and previous.line_values:
+                    more["line"] = previous.line_values
+                result = self._computation.compute(unit, champion, **more)
         except PoolrlError:
             raise
         except (Exception, TooLong) as error:
@@ -210,6 +230,7 @@ class UnitRunner:
             status="abandoned" if abandoned else "failed" if result.failure else "done",
             reason=result.failure,
             parent_sha256=start.sha256 if start else "",
+            sources_sha256=self._sources_sha256 if unit.kind == "candidate" else UNSET,
             hyperparameters=result.hyperparameters,
             agent=reference,
             training=result.training,

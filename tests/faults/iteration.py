@@ -44,11 +44,14 @@ class Iteration:
         self.names: list[str] = []
         self.merge: Table | None = None
         self.records: dict[Key, Table] = {}
+        self.possible: list[Key] = []
         if number == 0:
             self.units: list[Key] = [("initial", 0)]
         else:
             branches = range(self.spec["pool"]["count"])
             self.units = [*(("branch", index) for index in branches), ("parent", 0)]
+            factors = self.spec.get("merge", {}).get("candidates", ())
+            self.possible = [("candidate", index) for index in range(len(factors))]
 
     def run(self) -> Table | None:
         """Return the iteration's merge; ``None`` if it is missing or unusable."""
@@ -85,7 +88,7 @@ class Iteration:
             key = (match[1], int(match[2]))
             if name != f"{key[0]}-{key[1]:03d}.json":
                 self.broken(name, "is nothing that a pool has")
-            elif key not in [*self.units, ("closing", 0)]:
+            elif key not in [*self.units, *self.possible, ("closing", 0)]:
                 self.broken(name, "is a unit that this iteration does not have")
             else:
                 record = self._read(name, lambda record: self._belongs(name, record, *key))
@@ -94,7 +97,7 @@ class Iteration:
         elif rules.ATTEMPT.fullmatch(name):
             self._read(name, lambda record: record["reason"])
         elif (
-            name != "merge.json"
+            name not in ("merge.json", *(["sources.json"] if self.possible else []))
             and not rules.AGENT.fullmatch(name)
             and not rules.LEASE.fullmatch(name)
         ):
@@ -185,7 +188,8 @@ class Iteration:
             return
         expected: Table = {}
         if trains:
-            chosen = self.spec["branches"].items()
+            chosen = {k: v for k, v in self.spec["branches"].items() if isinstance(v, list)}.items()
+            self._check_evolving(name, record)
             expected = self.spec["learner"] | {
                 key: values[record["index"] % len(values)] for key, values in chosen
             }
@@ -193,10 +197,24 @@ class Iteration:
             for key in [key for key, value in expected.items() if isinstance(value, dict)]:
                 inner = expected.pop(key)
                 expected |= {f"{key}.{name}": value for name, value in inner.items()}
+        evolving = [k for k, v in self.spec["branches"].items() if isinstance(v, dict)]
+        expected = {key: value for key, value in expected.items() if key not in evolving}
         own = {key: value for key, value in record["hyperparameters"].items() if key != "name"}
         # Options that a later version added have their defaults where pool.toml has none.
         if {key: own.get(key) for key in expected} != expected or (own and not trains):
             self.broken(name, "hyperparameters are not pool.toml's for this branch")
+
+    def _check_evolving(self, name: str, record: Table) -> None:
+        """Values that evolve stay within bounds, and the first branch has the line's."""
+        for key, given in self.spec["branches"].items():
+            if isinstance(given, list):
+                continue
+            value, start = record["hyperparameters"][key], self.spec["learner"][key]
+            if not 0.999 * start / 10 <= value <= 1.001 * start * 10:
+                self.broken(name, f"{key} is {value}, started at {start}")
+            line = self.previous["hyperparameters"][key] if self.previous else value
+            if record["index"] == 0 and value != line:
+                self.broken(name, f"{key} is {value}, that of the line is {line}")
 
     def _check_agent(self, name: str, record: Table, champion: Table | None) -> None:
         agent = record["agent"]
@@ -261,6 +279,10 @@ class Iteration:
         merge = self.merge
         assert merge is not None
         listed = self._listed(merge)
+        done = [k for k, r in listed.items() if k[0] == "branch" and r["status"] == "done"]
+        if self.possible:
+            self._guarded("sources.json", lambda: self._check_sources(merge))
+            self.units += self.possible if len(done) > 1 else []
         abandoned = any(record["status"] == "abandoned" for record in listed.values())
         incomplete = len(listed) < len(self.units)
         if (abandoned or incomplete) and not merge["timing_dependent"]:
@@ -276,9 +298,31 @@ class Iteration:
             own = merge.get(name)
             if value is rules.MEAN:
                 own = {key: own[key] for key in value}
-            if not (rules.close(own, value) if name.startswith("to_") else own == value):
+            exact = not name.startswith(("to_", "hyperparameters"))
+            if not (own == value if exact else rules.close(own, value)):
                 what = "a wrong winner" if name == "champion" else f"a wrong {name}"
                 self.broken("merge.json", f"{what}: {own}, by the rules {value}")
+
+    def _check_sources(self, merge: Table) -> None:
+        """The merge and the candidates are made of what the sources list."""
+        if "sources.json" not in self.names:
+            self.broken("sources.json", "is missing, though there is a merge")
+            return
+        data = (self.folder / "sources.json").read_bytes()
+        sources = json.loads(data)
+        first_stage = [entry for entry in merge["deposits"] if entry["kind"] != "candidate"]
+        if sources["deposits"] != first_stage:
+            self.broken("sources.json", "does not list what the merge has used")
+        own = {"iteration": self.number, "spec_sha256": self.pool.spec_sha256}
+        if self.previous is not None:
+            own["parent_sha256"] = self.previous["champion"]["sha256"]
+        for key, value in own.items():
+            if sources[key] != value:
+                self.broken("sources.json", f"{key} is {sources[key]}")
+        for (kind, index), record in self.records.items():
+            sha256 = hashlib.sha256(data).hexdigest()
+            if kind == "candidate" and record["sources_sha256"] != sha256:
+                self.broken(f"{kind}-{index:03d}.json", "was made of other branches")
 
     def _listed(self, merge: Table) -> dict[Key, Table]:
         """The records that the merge says it used."""
@@ -287,7 +331,7 @@ class Iteration:
             key = (entry["kind"], entry["index"])
             stem = f"{key[0]}-{key[1]:03d}"
             record = self.records.get(key)
-            if key in listed or key not in self.units:
+            if key in listed or key not in [*self.units, *self.possible]:
                 self.broken("merge.json", f"lists {stem} twice, or it has no such unit")
             elif record is None:
                 self.broken("merge.json", f"lists {stem}, whose record is not there")

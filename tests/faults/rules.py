@@ -13,27 +13,68 @@ Key = tuple[str, int]
 """Kind and index of a unit."""
 
 STRAY = re.compile(r"\.tmp-[0-9a-f]{32}|\.nfs[0-9a-f]+|.+\.corrupt-[0-9a-f]{32}")
-RECORD = re.compile(r"(initial|branch|parent|closing)-(\d{3,6})\.json")
-AGENT = re.compile(r"(initial|branch|mean)-(\d{3,6})-([0-9a-f]{16})\.safetensors")
-ATTEMPT = re.compile(r"((?:initial|branch|parent|closing)-\d{3,6})\.attempt-[0-9a-f]{32}\.json")
+RECORD = re.compile(r"(initial|branch|candidate|parent|closing)-(\d{3,6})\.json")
+AGENT = re.compile(r"(initial|branch|candidate|mean)-(\d{3,6})-([0-9a-f]{16})\.safetensors")
+ATTEMPT = re.compile(
+    r"((?:initial|branch|candidate|parent|closing)-\d{3,6})\.attempt-[0-9a-f]{32}\.json"
+)
 LEASE = re.compile(
-    r"(merge|(initial|branch|parent|closing)-\d{3,6})(\.copy-\d+)?\.lease(\.[\w.-]+)?"
+    r"(merge|(initial|branch|candidate|parent|closing)-\d{3,6})(\.copy-\d+)?\.lease(\.[\w.-]+)?"
 )
 
 
 def decide(previous: Table | None, deposits: dict[Key, Table], spec: Table) -> Table:
     """What a merge must say, given the merge before it and the deposits that it used."""
+    said = decide_champion(previous, deposits, spec)
+    evolving = [name for name, given in spec["branches"].items() if isinstance(given, dict)]
+    if not evolving:
+        return said
+    values = line_values(previous, said, deposits, spec, evolving)
+    best = said.get("best_ever")
+    if best is not None and best["champion"] == said["champion"]:
+        said["best_ever"] = best | {"hyperparameters": values}
+    return said | {"hyperparameters": values}
+
+
+def line_values(
+    previous: Table | None,
+    said: Table,
+    deposits: dict[Key, Table],
+    spec: Table,
+    evolving: list[str],
+) -> Table:
+    """The values that evolving hyper-parameters go on from; of a mean, with uniform weights."""
+    if previous is None:
+        return {name: spec["learner"][name] for name in evolving}
+    done = [
+        record["hyperparameters"]
+        for key, record in sorted(deposits.items())
+        if key[0] == "branch" and record["status"] == "done"
+    ]
+    if said["rule"] in ("mean", "best candidate"):
+        logs = {name: [math.log(each[name]) for each in done] for name in evolving}
+        return {name: math.exp(mean(values)) for name, values in logs.items()}
+    if said["rule"] in ("best branch", "patience"):
+        own = deposits["branch", said["champion"]["index"]]["hyperparameters"]
+        return {name: own[name] for name in evolving}
+    source = said["best_ever"] if said["rule"] == "best-ever fallback" else previous
+    return dict(source["hyperparameters"])
+
+
+def decide_champion(previous: Table | None, deposits: dict[Key, Table], spec: Table) -> Table:
+    """The same without evolving hyper-parameters."""
     rule = spec.get("merge", {"rule": "best"})
     if rule["rule"] == "mean":
         return decide_mean(previous, deposits, spec["selection"], rule)
-    said = choose(previous, deposits, spec["selection"])
+    said = choose(previous, deposits, spec["selection"], bool(rule.get("candidates")))
     most = rule.get("fallback")
     if most is None:
         return said
     if previous is None:
         return said | {"best_ever": {"champion": said["champion"], "iterations_since": 0}}
     best = previous["best_ever"]
-    if said["rule"] == "best branch" and said["champion"]["score"] > best["champion"]["score"]:
+    won = said["rule"] in ("best branch", "best candidate")
+    if won and said["champion"]["score"] > best["champion"]["score"]:
         return said | {"best_ever": {"champion": said["champion"], "iterations_since": 0}}
     return said | fall_back(best | {"iterations_since": best["iterations_since"] + 1}, most)
 
@@ -69,10 +110,11 @@ def decide_mean(
     if rule.get("fallback") is None:
         return said
     best = previous["best_ever"]
+    values = {k: v for k, v in previous.items() if k == "hyperparameters"}
     if old["sha256"] == best["champion"]["sha256"]:
         return said | {"best_ever": best}
     if old["score"] is not None and old["score"] > best["champion"]["score"]:
-        return said | {"best_ever": {"champion": old, "iterations_since": 0}}
+        return said | {"best_ever": {"champion": old, "iterations_since": 0} | values}
     best = best | {"iterations_since": best["iterations_since"] + 1}
     return said | fall_back(best, rule["fallback"])
 
@@ -88,8 +130,10 @@ def start_of(kind: str, merge: Table) -> Table:
     return champion
 
 
-def choose(previous: Table | None, deposits: dict[Key, Table], selection: Table) -> Table:
-    """What a merge must say without a fallback."""
+def choose(
+    previous: Table | None, deposits: dict[Key, Table], selection: Table, ties: bool = False
+) -> Table:
+    """What a merge must say without a fallback; ``ties``: a tie with the parent is a win."""
     best: Table | None = None
     second: Table | None = None
     for _, record in sorted((k, r) for k, r in deposits.items() if k[0] != "parent"):
@@ -129,7 +173,11 @@ def choose(previous: Table | None, deposits: dict[Key, Table], selection: Table)
             "parent_kept": kept + 1,
             "failed_iterations": failed,
         }
+    if best["kind"] == "candidate":
+        said["rule"] = "best candidate"
     if not selection["keep_parent"] or parent_score is None or score_of(best) > parent_score:
+        return said
+    if ties and score_of(best) == parent_score:
         return said
     if kept >= selection["patience"]:
         return said | {"rule": "patience"}

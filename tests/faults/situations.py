@@ -181,6 +181,53 @@ AVERAGING = {
 }
 """Keys of a pool whose merges write an agent, and go back to the best-ever one at times."""
 
+# Candidates are made of branches, in a second stage
+
+
+def compete(root: Path) -> None:
+    make_pool(root, spec(**CANDIDATES), RunOptions(iterations=2))
+    work(root, 2)
+
+
+def compete_once(root: Path) -> None:
+    work(root, 1)
+
+
+def make_competing(root: Path) -> None:
+    make_pool(root, spec(**CANDIDATES), RunOptions(iterations=1))
+
+
+CANDIDATES = {"selection__keep_parent": False, "merge__candidates": [1, 4]}
+"""Keys of a pool with two stages in each iteration."""
+
+TORN_SOURCES = "iterations/000002/sources.json"
+
+
+def torn_sources(root: Path) -> None:
+    """A torn list of the branches that candidates are made of, and nothing else yet."""
+    make_competing(root)
+    work(root, 1)
+    folder = open_pool(root).layout.iteration(2).folder
+    folder.mkdir()
+    whole = open_pool(root).layout.iteration(1).sources.read_bytes()
+    (root / TORN_SOURCES).write_bytes(whole[: len(whole) // 2])
+
+
+# Hyper-parameters evolve
+
+
+def evolve(root: Path) -> None:
+    make_pool(root, spec(**EVOLVING), RunOptions(iterations=3))
+    work(root, 3)
+
+
+EVOLVING = {
+    "selection__keep_parent": False,
+    "branches__learning_rate": {"evolve": 1.0},
+    "merge__fallback": 0,
+}
+"""Keys of a pool whose merges carry values on, and go back to those of the best-ever champion."""
+
 # Units fail
 
 
@@ -254,6 +301,18 @@ SITUATIONS = {
         "a pool goes back to its best-ever champion", fall_back, short_of_the_best, iterations=4
     ),
     "averaging": Situation("champions are means of branches", average, empty, iterations=3),
+    "evolving": Situation("hyper-parameters evolve", evolve, empty, iterations=3),
+    "candidates": Situation("candidates are made of branches", compete, empty, iterations=2),
+    "second worker of candidates": Situation(
+        "another worker is there, and candidates", compete_once, make_competing, second_worker=True
+    ),
+    "torn sources": Situation(
+        "a torn list of what candidates are made of",
+        compete,
+        torn_sources,
+        iterations=2,
+        damaged=(TORN_SOURCES,),
+    ),
     "failing": Situation(
         "attempts, and units that are given up",
         work_with_failures,

@@ -12,6 +12,7 @@ import pytest
 
 from poolrl.agent import Agent
 from poolrl.algorithms.averaging import mean_agent
+from poolrl.algorithms.types import Training
 from poolrl.config.merging import MergeSpec
 from poolrl.config.run_options import RunOptions
 from poolrl.config.schema import SelectionSpec
@@ -24,15 +25,16 @@ from poolrl.pool.stop_criteria import StopCriteria
 from poolrl.records.records import AgentRef, MergeRecord
 from poolrl.records.work_units import Unit
 from poolrl.report.plot import plot_bytes
+from poolrl.worker import unit_computation
 from poolrl.worker.loop import Worker
-from poolrl.worker.unit_computation import Result, UnitComputation
 from tests.conftest import TINY, as_options, tiny_spec
 from tests.faults.checker import check, same_history
 from tests.helpers.command_line import in_process, poolrl
 from tests.helpers.deposits import deposit, first, sha256
 from tests.helpers.memory_pool import Scene, patch_compute, patch_evaluate
 
-MEAN = {"selection__keep_parent": False, "merge__rule": "mean"}
+SELECTION = {"selection__keep_parent": False}
+MEAN = SELECTION | {"merge__rule": "mean"}
 PPO = {
     "learner__name": "ppo",
     "learner__minibatch_size": 4,
@@ -208,29 +210,44 @@ def test_momentum_is_zero_after_a_fallback(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("planted", [{0}, {0, 1}, {0, 1, 2}])
-@pytest.mark.parametrize("rule", ["best", "mean"])
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {},
+        {"merge__rule": "mean"},
+        {"merge__rule": "mean", "merge__weights": "rank"},
+        {"merge__candidates": [1, 2]},
+    ],
+    ids=["best", "uniform", "rank", "candidates"],
+)
 def test_branches_that_turn_nan_are_left_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rule: str, planted: set[int]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keys: dict[str, object], planted: set[int]
 ) -> None:
-    """One, most and all branches of the second iteration plant NaN in their agents."""
-    real = UnitComputation.compute
+    """One, most and all branches of the second iteration end with NaN in their agents."""
+    real = unit_computation.train
 
-    def compute(self: UnitComputation, unit: Unit, champion: Agent | None) -> Result:
-        result = real(self, unit, champion)
-        if unit.kind == "branch" and unit.iteration == 2 and unit.index in planted:
-            return Result(None, result.hyperparameters, None, None, "NaN in actor.0.weight")
-        return result
+    def plant(agent: Agent, *given: Any) -> Training:
+        training = real(agent, *given)
+        iteration, _, index = given[-1].key
+        if iteration == 2 and index in planted:
+            nan = {name: np.full_like(array, np.nan) for name, array in agent.arrays.items()}
+            training = training._replace(agent=Agent(nan, training.agent.metadata))
+        return training
 
-    monkeypatch.setattr(UnitComputation, "compute", compute)
-    keys = MEAN | {"merge__rule": rule}
-    pool = make_pool(tmp_path / "pool", tiny_spec(**keys), RunOptions(3))
+    monkeypatch.setattr(unit_computation, "train", plant)
+    pool = make_pool(tmp_path / "pool", tiny_spec(**SELECTION, **keys), RunOptions(3))
     Worker(pool, StopCriteria(3)).run()
+    for index in planted:
+        record = pool.deposit_store().record(Unit(2, "branch", index))
+        assert record is not None
+        assert record.status == "failed"
+        assert "finite" in record.reason
     second = merges(pool)[2]
     if planted == {0, 1, 2}:
         assert second.rule == "no branch succeeded"
         assert second.champion.sha256 == merges(pool)[1].champion.sha256
     else:
-        assert second.rule == ("mean" if rule == "mean" else "best branch")
+        assert second.rule in ("mean" if "merge__rule" in keys else "best branch", "best candidate")
     assert np.isfinite(agent(pool, merges(pool)[-1].champion.path).arrays["actor.0.bias"]).all()
 
 
