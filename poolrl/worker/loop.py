@@ -305,6 +305,8 @@ class Worker:
             if not self._claims.claim(iteration.layout.merge_lease):
                 return None
             try:
+                if iteration.sources_changed():
+                    return None
                 least = self._run.min_deposits if self._run.branch_timeout else None
                 if iteration.lacks_sources:
                     publish_sources(self.pool, iteration.previous, iteration.units, least)

@@ -70,6 +70,17 @@ class OpenIteration:
         """Whether the sources of candidates are to be published before the merge."""
         return self._has_two_stages and self.sources is None
 
+    def sources_changed(self) -> bool:
+        """Whether the sources are no longer those of the last snapshot; the new ones hold then.
+
+        Others may have set them aside and published new ones since. To be called before a decision
+        that depends on them.
+        """
+        if not self._has_two_stages or self._deposit_store.sources(self.number) == self.sources:
+            return False
+        self._change_stage()
+        return True
+
     def _change_stage(self) -> None:
         """Begin the second stage, or go back to the first one if its sources were set aside."""
         self.sources = self._deposit_store.sources(self.number)

@@ -8,6 +8,7 @@ import logging
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from poolrl.agent import Agent
 from poolrl.algorithms.averaging import mean_agent
@@ -22,9 +23,10 @@ from poolrl.pool.directory import Pool, make_pool
 from poolrl.pool.merge_rules import merge
 from poolrl.pool.stop_criteria import StopCriteria
 from poolrl.records.records import MergeRecord, UnitRecord
-from poolrl.records.work_units import Unit
+from poolrl.records.work_units import Unit, units_of
 from poolrl.report.plot import plot_bytes
 from poolrl.worker.loop import Worker
+from poolrl.worker.open_iteration import OpenIteration
 from tests.conftest import TINY, as_options, tiny_spec
 from tests.faults.checker import check, same_history
 from tests.helpers.command_line import in_process, poolrl
@@ -237,9 +239,9 @@ def patch_compute_with_sources(monkeypatch: pytest.MonkeyPatch, before: object) 
 
     real = UnitComputation.compute
 
-    def compute(self: object, unit: Unit, *given: object) -> object:
+    def compute(self: object, unit: Unit, *given: object, **more: object) -> object:
         before(unit)  # type: ignore[operator]
-        return real(self, unit, *given)  # type: ignore[arg-type]
+        return real(self, unit, *given, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(UnitComputation, "compute", compute)
 
@@ -289,12 +291,29 @@ def test_sources_that_are_torn_or_differ_are_set_aside(
     assert verify_files(scene.pool).discrepancies == []
 
 
+def test_sources_that_others_have_replaced_are_read_again(tmp_path: Path) -> None:
+    scene = Scene(tmp_path / "nowhere", **CANDIDATES)
+    scene.work(1)
+    layout = scene.pool.layout.iteration(1)
+    scene.store.remove_files(layout.folder, [layout.merge.name])
+    previous, units = scene.deposits.merge(0), units_of(1, 3)
+    iteration = OpenIteration(scene.pool, RunOptions(), 1, units, previous, scene.clock)
+    assert iteration.take_snapshot().complete
+    assert len(iteration.units) == 7
+    assert not iteration.sources_changed()
+    assert iteration.sources is not None
+    fewer = replace(iteration.sources[0], deposits=iteration.sources[0].deposits[1:])
+    scene.store.remove_files(layout.folder, [layout.sources.name])
+    scene.deposits.publish_sources(fewer)
+    assert iteration.sources_changed()
+    assert iteration.sources[0] == fewer
+    assert Unit(1, "branch", 0) not in iteration.units
+
+
 def test_a_candidate_of_other_branches_is_made_again(tmp_path: Path) -> None:
     scene, undisturbed = (Scene(tmp_path / name, **CANDIDATES) for name in ("one", "two"))
     undisturbed.work(1)
     unit = Unit(1, "candidate", 1)
-    from msgspec.structs import replace
-
     strange = replace(undisturbed.record(unit), sources_sha256=sha256("others"))
     scene.work(0)
     scene.store.make_folder(scene.pool.layout.iteration(1).folder)
