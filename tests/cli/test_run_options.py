@@ -20,7 +20,8 @@ def options_of(command: click.Command) -> set[str]:
 def test_every_field_is_an_option() -> None:
     fields = set(RunOptions.__struct_fields__)
     assert fields <= options_of(run.command)
-    assert fields - options_of(submit.command) == {"workers"}
+    # A submission has --tasks and --cpus-per-task instead.
+    assert fields - options_of(submit.command) == {"workers", "threads"}
     # A worker has a deadline instead of a budget, and is one.
     assert fields - options_of(worker.command) == {"workers", "time_budget"}
 
