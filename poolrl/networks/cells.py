@@ -27,6 +27,12 @@ NUM_STATES = {"rnn": 1, "gru": 1, "lstm": 2}
 """Arrays that a layer carries: its output, and an LSTM's cell."""
 
 
+def by_gate(blocks: F32, order: Sequence[int]) -> F32:
+    """(…, g·h), blocks in torch's order -> (g, …, h), gates in another order, as a new array."""
+    split = blocks.reshape(*blocks.shape[:-1], len(order), -1)
+    return np.moveaxis(split[..., list(order), :], -2, 0)
+
+
 class Cells(ABC):
     """k recurrent layers with the weights at the time of construction.
 
@@ -48,17 +54,15 @@ class Cells(ABC):
     def __init__(
         self, inputs: Sequence[F32], memory: F32, input_bias: F32, memory_bias: F32
     ) -> None:
-        self._inputs = [self._by_gate(weight).swapaxes(-1, -2) for weight in inputs]
-        self._memory = self._by_gate(memory).swapaxes(-1, -2)
-        self._input_bias = self._by_gate(input_bias[..., None]).swapaxes(-1, -2)
-        self._memory_bias = self._by_gate(memory_bias[..., None]).swapaxes(-1, -2)
+        self._inputs = [self._halved(weight.T) for weight in inputs]
+        self._memory = self._halved(memory.swapaxes(-1, -2))
+        self._input_bias = self._halved(input_bias)[:, :, None]
+        self._memory_bias = self._halved(memory_bias)[:, :, None]
         self._bias = self._input_bias + self._memory_bias
 
-    def _by_gate(self, rows: F32) -> F32:
-        """(…, g·h, x) -> (g, …, h, x), the sigmoids' halved."""
-        *layers, _, columns = rows.shape
-        blocks = rows.reshape(*layers, len(self.order), -1, columns)
-        gates = np.moveaxis(blocks[..., list(self.order), :, :], -3, 0).copy()
+    def _halved(self, blocks: F32) -> F32:
+        """(…, g·h) -> (g, …, h), the sigmoids' halved."""
+        gates = by_gate(blocks, self.order).copy()
         gates[: self.sigmoids] *= HALF
         return gates
 

@@ -4,8 +4,8 @@ Each layer is a loop over steps of small arrays, whose time is the number of cal
 layers of one width, an actor's and a critic's, run as one; input projections, the factors of
 derivatives and the weights' gradients are computed for all steps at once; σ(x) = tanh(x/2)/2 + 1/2
 serves all gates with one call of tanh; the gates are the outer axis, so that each is one piece of
-memory; and large arrays are used again. torch's layers take 2 (LSTM) to 10 times (GRU over long
-sequences) as long.
+memory; and large arrays are used again. torch's layers take at least as long (LSTM), and up to 10
+times (GRU over long sequences).
 
 Shapes: T steps, g gates in the order of ``cells.GATE_ORDER``, k layers, s sequences, memory h.
 """

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from poolrl.config.networks import RecurrentSpec
 from poolrl.networks.base import Inputs, Network, NetworkOutput, State
-from poolrl.networks.cells import CELLS, GATE_ORDER, NUM_STATES, Cells
+from poolrl.networks.cells import CELLS, GATE_ORDER, NUM_STATES, Cells, by_gate
 from poolrl.networks.mlp import MLP, Cache
 from poolrl.networks.recurrence import GRU, LSTM, RNN, Recurrence, Workspace
 
@@ -100,10 +100,10 @@ class RecurrentNetwork(Network):
                 projection += self._array(k, "bias_hh_l0")
             steps.put_gates(projection, gates, k, self._order)
         state = tuple(part.transpose(1, 0, 2) for part in inputs.sequences.state)
-        weights = self._by_gate("weight_hh_l0").swapaxes(-1, -2)
+        weights = by_gate(self._stacked("weight_hh_l0").swapaxes(-1, -2), self._order)
         recurrence: Recurrence
         if self._spec.cell == "gru":
-            biases = self._by_gate("bias_hh_l0")[:, :, None]
+            biases = by_gate(self._stacked("bias_hh_l0"), self._order)[:, :, None]
             recurrence = GRU(gates, weights, state, self._workspace, biases)
         else:
             recurrence = PLAIN[self._spec.cell](gates, weights, state, self._workspace)
@@ -180,13 +180,6 @@ class RecurrentNetwork(Network):
     def _array(self, k: int, name: str) -> F32:
         array: F32 = self._arrays[self._name(k, name)]
         return array
-
-    def _by_gate(self, name: str) -> F32:
-        """A tensor of all trunks by gate: (gates, trunks, memory, …)."""
-        whole = self._stacked(name)
-        trunks, _, *rest = whole.shape
-        blocks = whole.reshape(trunks, len(self._order), -1, *rest)
-        return blocks[:, list(self._order)].swapaxes(0, 1)
 
     def _stacked(self, name: str) -> F32:
         return np.stack([self._array(k, name) for k in range(len(self._trunks))])
