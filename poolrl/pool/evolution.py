@@ -55,7 +55,7 @@ def mean_values(
         name: _rounded(
             math.exp(
                 math.fsum(
-                    weight * math.log(values_of(own[index], [name])[name])
+                    weight * math.log(float(own[index].hyperparameters[name]))
                     for index, weight in weights.items()
                 )
             )

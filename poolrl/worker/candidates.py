@@ -9,10 +9,19 @@ from __future__ import annotations
 
 from poolrl.agent import Agent
 from poolrl.pool.merge_rules import listed_in
-from poolrl.records.records import SourcesRecord
+from poolrl.records.records import SourcesRecord, UnitRecord
 from poolrl.records.work_units import Unit
 from poolrl.storage.deposits import DepositStore
-from poolrl.worker.mean_merge import MissingAgent
+from poolrl.worker.mean_merge import MissingAgent, read_branch
+
+
+def agrees(deposit_store: DepositStore, sources: SourcesRecord, record: UnitRecord) -> bool:
+    """Whether a deposit is as the sources list it; sets them aside if it is not."""
+    if listed_in(sources, record):
+        return True
+    reason = f"{record.unit.stem} is not what it lists"
+    deposit_store.set_sources_aside(sources.iteration, reason)
+    return False
 
 
 class SourceAgents:
@@ -41,13 +50,6 @@ class SourceAgents:
     def _agent(self, sources: SourcesRecord, index: int) -> Agent:
         unit = Unit(sources.iteration, "branch", index)
         record = self._deposit_store.deposit(unit, sources.parent_sha256)
-        if record is None:
+        if record is None or not agrees(self._deposit_store, sources, record):
             raise MissingAgent(unit.stem)
-        if not listed_in(sources, record):
-            reason = f"{unit.stem} is not what it lists"
-            self._deposit_store.set_sources_aside(sources.iteration, reason)
-            raise MissingAgent(unit.stem)
-        data = self._deposit_store.branch_agent(record)
-        if data is None:
-            raise MissingAgent(unit.stem)
-        return Agent.from_bytes(data, unit.stem)
+        return read_branch(self._deposit_store, record)

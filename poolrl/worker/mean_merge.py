@@ -18,6 +18,19 @@ class MissingAgent(Exception):
     has been merged by another worker."""
 
 
+def read_branch(deposit_store: DepositStore, record: UnitRecord) -> Agent:
+    """Read the agent of a branch that is not merged yet.
+
+    Raises:
+        MissingAgent: its file is missing or damaged.
+    """
+    stem = record.unit.stem
+    data = deposit_store.branch_agent(record)
+    if data is None:
+        raise MissingAgent(stem)
+    return Agent.from_bytes(data, stem)
+
+
 def publish_mean(
     deposit_store: DepositStore,
     previous: MergeRecord,
@@ -41,13 +54,8 @@ def publish_mean(
         MissingAgent: an agent of a branch cannot be read.
         IncompatiblePool: that of a champion cannot be read.
     """
-    branches = []
     records = {record.index: record for record in deposits if record.kind == "branch"}
-    for index in weights:
-        data = deposit_store.branch_agent(records[index])
-        if data is None:
-            raise MissingAgent(records[index].unit.stem)
-        branches.append(Agent.from_bytes(data, records[index].unit.stem))
+    branches = [read_branch(deposit_store, records[index]) for index in weights]
     mean = mean_of(deposit_store, previous, branches, list(weights.values()), rule)
     if mean is None:
         return None

@@ -10,10 +10,11 @@ from msgspec.structs import replace
 from poolrl.clock import SYSTEM_CLOCK, Clock
 from poolrl.errors import PoolrlError
 from poolrl.pool.directory import Pool
-from poolrl.pool.merge_rules import NothingToSelect, listed_in, merge, sources_of
+from poolrl.pool.merge_rules import NothingToSelect, merge, sources_of
 from poolrl.records.records import AgentRef, MergeRecord, SourcesRecord, UnitRecord, WorkerInfo
 from poolrl.records.work_units import Unit
 from poolrl.storage.deposits import DepositStore
+from poolrl.worker.candidates import agrees
 from poolrl.worker.mean_merge import MissingAgent, publish_mean
 
 log = logging.getLogger("poolrl.worker")
@@ -134,9 +135,6 @@ def _agree(
 ) -> bool:
     """Whether all that sources list is deposited as they list it; sets them aside if it is not."""
     first_stage = [record for record in deposits if record.kind != "candidate"]
-    for record in first_stage:
-        if not listed_in(sources, record):
-            reason = f"{record.unit.stem} is not what it lists"
-            deposit_store.set_sources_aside(sources.iteration, reason)
-            return False
+    if not all(agrees(deposit_store, sources, record) for record in first_stage):
+        return False
     return len(first_stage) == len(sources.deposits)
