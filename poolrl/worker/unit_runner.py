@@ -7,7 +7,6 @@ import os
 import traceback
 import uuid
 from collections.abc import Sequence
-from typing import Any
 
 from msgspec import UNSET
 
@@ -149,12 +148,8 @@ class UnitRunner:
                     return None
         try:
             with self._interrupts.interruptible(self._longest.get(unit.kind)):
-                more: dict[str, Any] = {}
-                if sources:
-                    more["sources"] = sources
-                if previous is not None and previous.line_values:
-                    more["line"] = previous.line_values
-                result = self._computation.compute(unit, champion, **more)
+                line = previous.line_values if previous is not None else None
+                result = self._computation.compute(unit, champion, sources, line)
         except PoolrlError:
             raise
         except (Exception, TooLong) as error:

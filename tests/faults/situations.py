@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from poolrl.agent import Agent
 from poolrl.config.run_options import RunOptions
@@ -235,10 +236,10 @@ def work_with_failures(root: Path) -> None:
     """Run one worker after the other; the second branch fails with MemoryError."""
     real = UnitComputation.compute
 
-    def compute(self: UnitComputation, unit: Unit, champion: Agent | None) -> Result:
+    def compute(self: UnitComputation, unit: Unit, *given: Any) -> Result:
         if unit.kind == "branch" and unit.index == 1:
             raise MemoryError("no memory")
-        return real(self, unit, champion)
+        return real(self, unit, *given)
 
     UnitComputation.compute = compute  # type: ignore[method-assign]
     try:
@@ -264,9 +265,9 @@ def few_attempts(root: Path) -> None:
 def work_slowly(root: Path) -> None:
     real = UnitComputation.compute
 
-    def compute(self: UnitComputation, unit: Unit, champion: Agent | None) -> Result:
+    def compute(self: UnitComputation, unit: Unit, *given: Any) -> Result:
         time.sleep(0.16)
-        return real(self, unit, champion)
+        return real(self, unit, *given)
 
     UnitComputation.compute = compute  # type: ignore[method-assign]
     try:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
@@ -62,6 +62,22 @@ def in_process(*arguments: object, cwd: Path) -> Result:
 def settings(**overrides: object) -> list[str]:
     """Options of a tiny pool; keywords have ``__`` for the dots of keys."""
     return as_options(TINY | {key.replace("__", "."): value for key, value in overrides.items()})
+
+
+def assert_refused(folder: Path, keys: Sequence[str], message: str) -> None:
+    """Check that `poolrl run` with keys says one line that contains a message, and makes no pool.
+
+    Args:
+        folder: working directory.
+        keys: as `--set` takes them.
+        message: part of the line.
+    """
+    options = [word for key in keys for word in ("--set", key)]
+    done = in_process("run", "--pool-directory", "pool", *options, cwd=folder)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (folder / "pool").exists()
 
 
 @contextlib.contextmanager

@@ -68,9 +68,9 @@ def patch_compute(
     """Call something before each unit is computed."""
     real = UnitComputation.compute
 
-    def compute(self: UnitComputation, unit: Unit, champion: Any) -> Result:
+    def compute(self: UnitComputation, unit: Unit, *given: Any) -> Result:
         before(unit)
-        return real(self, unit, champion)
+        return real(self, unit, *given)
 
     monkeypatch.setattr(UnitComputation, "compute", compute)
 

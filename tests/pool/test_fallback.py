@@ -28,7 +28,7 @@ from poolrl.worker.loop import Worker
 from poolrl.worker.recomputation import Recomputer
 from tests.conftest import tiny_spec
 from tests.faults.checker import check
-from tests.helpers.command_line import in_process
+from tests.helpers.command_line import assert_refused, in_process
 from tests.helpers.deposits import deposit, first, sha256
 
 FALLBACK = {"selection__keep_parent": False, "learner__learning_rate": 3.0}
@@ -203,9 +203,4 @@ def test_a_pool_with_it_is_of_schema_2_and_one_without_is_as_it_was(tmp_path: Pa
     ],
 )
 def test_wrong_keys_are_refused_by_name(tmp_path: Path, keys: list[str], message: str) -> None:
-    options = [word for key in keys for word in ("--set", key)]
-    done = in_process("run", "--pool-directory", "pool", *options, cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert message in done.stderr
-    assert done.stderr.count("\n") == 1
-    assert not (tmp_path / "pool").exists()
+    assert_refused(tmp_path, keys, message)

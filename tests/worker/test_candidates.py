@@ -31,7 +31,7 @@ from tests.conftest import TINY, as_options, tiny_spec
 from tests.faults.checker import check, same_history
 from tests.helpers.command_line import in_process, poolrl
 from tests.helpers.deposits import deposit, first, sha256
-from tests.helpers.memory_pool import Scene, patch_evaluate
+from tests.helpers.memory_pool import Scene, patch_compute, patch_evaluate
 
 CANDIDATES = {"selection__keep_parent": False, "merge__candidates": [1, 2, 4]}
 PPO = {
@@ -186,14 +186,20 @@ def test_one_that_is_not_finite_has_failed(tmp_path: Path, monkeypatch: pytest.M
 # Timeouts, damage, other workers
 
 
-def test_what_is_late_is_no_part_of_candidates(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    scene = Scene(tmp_path / "nowhere", **CANDIDATES)
+def with_a_late_branch(root: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
+    """A pool whose third branch another worker holds, and nobody computes a copy of."""
+    scene = Scene(root / "nowhere", **CANDIDATES)
     scene.holder(Unit(1, "branch", 2))
     monkeypatch.setattr(
         "poolrl.worker.stragglers.StragglerDetector.stragglers", lambda self, snapshot: []
     )
+    return scene
+
+
+def test_what_is_late_is_no_part_of_candidates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = with_a_late_branch(tmp_path, monkeypatch)
     last = scene.work(1, run=RunOptions(branch_timeout=5.0, min_deposits=2))
     assert last.timing_dependent
     assert [(d.kind, d.index) for d in last.deposits] == [
@@ -212,11 +218,7 @@ def test_sources_decide_though_a_branch_came_after_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A branch is deposited between the sources and the merge: nobody uses it."""
-    scene = Scene(tmp_path / "nowhere", **CANDIDATES)
-    scene.holder(Unit(1, "branch", 2))
-    monkeypatch.setattr(
-        "poolrl.worker.stragglers.StragglerDetector.stragglers", lambda self, snapshot: []
-    )
+    scene = with_a_late_branch(tmp_path, monkeypatch)
     other = Scene(tmp_path / "nowhere", **CANDIDATES)
     other.work(1)
 
@@ -227,23 +229,11 @@ def test_sources_decide_though_a_branch_came_after_them(
             if scene.deposits.record(late.unit) is None:
                 scene.deposits.publish_record(late)
 
-    patch_compute_with_sources(monkeypatch, arrive)
+    patch_compute(monkeypatch, arrive)
     last = scene.work(1, run=RunOptions(branch_timeout=5.0, min_deposits=2))
     assert scene.deposits.record(Unit(1, "branch", 2)) is not None
     assert len(last.deposits) == 6
     assert verify_files(scene.pool).discrepancies == []
-
-
-def patch_compute_with_sources(monkeypatch: pytest.MonkeyPatch, before: object) -> None:
-    from poolrl.worker.unit_computation import UnitComputation
-
-    real = UnitComputation.compute
-
-    def compute(self: object, unit: Unit, *given: object, **more: object) -> object:
-        before(unit)  # type: ignore[operator]
-        return real(self, unit, *given, **more)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(UnitComputation, "compute", compute)
 
 
 def test_a_damaged_branch_is_computed_again_in_the_second_stage(

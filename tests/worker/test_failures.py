@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,11 +24,11 @@ def breaking(monkeypatch: pytest.MonkeyPatch, broken: Unit, error: Exception, ti
     """Let a unit's computation raise, a number of times."""
     real, left = UnitComputation.compute, [times]
 
-    def compute(self: UnitComputation, unit: Unit, champion: object) -> Result:
+    def compute(self: UnitComputation, unit: Unit, *given: Any) -> Result:
         if unit == broken and left[0]:
             left[0] -= 1
             raise error
-        return real(self, unit, champion)  # type: ignore[arg-type]
+        return real(self, unit, *given)
 
     monkeypatch.setattr(UnitComputation, "compute", compute)
 

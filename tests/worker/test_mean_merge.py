@@ -29,7 +29,7 @@ from poolrl.worker import unit_computation
 from poolrl.worker.loop import Worker
 from tests.conftest import TINY, as_options, tiny_spec
 from tests.faults.checker import check, same_history
-from tests.helpers.command_line import in_process, poolrl
+from tests.helpers.command_line import assert_refused, in_process, poolrl
 from tests.helpers.deposits import deposit, first, sha256
 from tests.helpers.memory_pool import Scene, patch_compute, patch_evaluate
 
@@ -117,17 +117,22 @@ def test_only_branches_that_succeeded_are_in_the_mean() -> None:
 # Pools
 
 
+def branches_of(pool: Pool, iteration: int) -> list[Agent]:
+    """The agents of the branches that are done, in the order of their indices."""
+    return [
+        agent(pool, record.agent.path)
+        for index in range(3)
+        if (record := pool.deposit_store().record(Unit(iteration, "branch", index))) is not None
+        and record.agent is not None
+    ]
+
+
 def test_a_champion_moves_by_the_mean_displacement(tmp_path: Path) -> None:
     pool = work(tmp_path / "pool", keep="all", **PPO)
     line = merges(pool)
     assert [m.rule for m in line] == ["initial", "mean", "mean", "mean"]
     for number in (1, 2, 3):
-        branches = [
-            agent(pool, record.agent.path)
-            for index in range(3)
-            if (record := pool.deposit_store().record(Unit(number, "branch", index))) is not None
-            and record.agent is not None
-        ]
+        branches = branches_of(pool, number)
         start = agent(pool, line[number - 1].champion.path)
         before = agent(pool, line[number - 2].champion.path) if number > 1 else None
         expected = mean_agent(start, branches, [1 / 3] * 3, step=1.5, before=before, momentum=0.5)
@@ -188,12 +193,7 @@ def test_momentum_is_zero_after_a_fallback(tmp_path: Path) -> None:
         i for i, rule in enumerate(rules) if rule == "mean" and rules[i - 1] != "mean" and i > 1
     )
     assert rules[number - 1] == "best-ever fallback"
-    branches = [
-        agent(pool, record.agent.path)
-        for index in range(3)
-        if (record := pool.deposit_store().record(Unit(number, "branch", index))) is not None
-        and record.agent is not None
-    ]
+    branches = branches_of(pool, number)
     start = agent(pool, line[number - 1].champion.path)
     expected = mean_agent(start, branches, [1 / 3] * 3)
     assert agent(pool, line[number].champion.path).to_bytes() == expected.to_bytes()
@@ -334,12 +334,7 @@ def test_divergence_of_the_parent_is_no_end(
     ],
 )
 def test_wrong_keys_are_refused_by_name(tmp_path: Path, keys: list[str], message: str) -> None:
-    options = [word for key in keys for word in ("--set", key)]
-    done = in_process("run", "--pool-directory", "pool", *options, cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert message in done.stderr
-    assert done.stderr.count("\n") == 1
-    assert not (tmp_path / "pool").exists()
+    assert_refused(tmp_path, keys, message)
 
 
 def test_it_goes_on_after_it_was_opened_again(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,8 +42,8 @@ def test_a_late_deposit_is_dropped(tiny_pool: Pool, monkeypatch: pytest.MonkeyPa
     # While this worker computes a branch, another one finishes the whole pool.
     real, entered = UnitComputation.compute, []
 
-    def compute(self: UnitComputation, unit: Unit, champion: object) -> Result:
-        result = real(self, unit, champion)  # type: ignore[arg-type]
+    def compute(self: UnitComputation, unit: Unit, *given: Any) -> Result:
+        result = real(self, unit, *given)
         if unit == Unit(1, "branch", 1) and not entered:
             entered.append(True)
             os.unlink(tiny_pool.layout.iteration(1).lease(unit))
