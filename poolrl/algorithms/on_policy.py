@@ -33,6 +33,7 @@ def train_on_policy(
     update: Update[HP],
     normalize_values: bool,
     segment_steps: int = 0,
+    microbatch_size: int = 0,
 ) -> Training:
     """Train for a budget, with updates on ``hp.episodes_per_update`` whole episodes or on segments.
 
@@ -47,11 +48,12 @@ def train_on_policy(
         segment_steps: update after this many steps of every simulation, within episodes, which the
             next rollout continues; 0 for whole episodes. A budget of steps then ends training with
             the segment that reaches it.
+        microbatch_size: as for ``poolrl.networks.factory.make_network``.
 
     Raises:
         Divergence: training met NaN or infinity.
     """
-    state = TrainState(agent, normalize_values=normalize_values)
+    state = TrainState(agent, normalize_values=normalize_values, microbatch_size=microbatch_size)
     returns: list[float] = []
     metrics: list[dict[str, float]] = []
     steps = 0

@@ -9,10 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poolrl.agent import OPTIMIZER_PREFIX
+from poolrl.parallel import in_threads
 
 F32 = NDArray[np.float32]
 
 BETA1, BETA2, EPSILON = np.float32(0.9), np.float32(0.999), np.float32(1e-5)
+
+_PIECE = 16_384
+"""Parameters that are updated at a time, which then stay in the cache of a core."""
 
 
 class Adam:
@@ -46,26 +50,35 @@ class Adam:
         """Update the parameters.
 
         Args:
-            rates: slices of the vector with their learning rates.
+            rates: slices that make up the vector, with their learning rates.
         """
         self.steps += 1
-        gradient, buffer = self._gradient, self._buffer
+        pieces = []
+        for part, rate in rates:
+            start, end, _ = part.indices(len(self._parameters))
+            pieces += [(slice(k, min(k + _PIECE, end)), rate) for k in range(start, end, _PIECE)]
+        in_threads(self._step, pieces)
+
+    def _step(self, piece: tuple[slice, float]) -> None:
+        part, rate = piece
+        gradient, buffer, mean, square = (
+            array[part] for array in (self._gradient, self._buffer, self.mean, self.square)
+        )
         # m += (1 − β₁)(g − m),  v = β₂ v + (1 − β₂) g²
-        np.subtract(gradient, self.mean, out=buffer)
+        np.subtract(gradient, mean, out=buffer)
         buffer *= 1 - BETA1
-        self.mean += buffer
+        mean += buffer
         np.square(gradient, out=gradient)
         gradient *= 1 - BETA2
-        self.square *= BETA2
-        self.square += gradient
+        square *= BETA2
+        square += gradient
         # The step is rate · m/(1 − β₁ᵗ) / (√(v/(1 − β₂ᵗ)) + ε).
-        np.sqrt(self.square, out=buffer)
+        np.sqrt(square, out=buffer)
         buffer *= np.float32(1 / np.sqrt(1 - float(BETA2) ** self.steps))
         buffer += EPSILON
-        np.divide(self.mean, buffer, out=buffer)
-        for part, rate in rates:
-            buffer[part] *= np.float32(rate / (1 - float(BETA1) ** self.steps))
-        self._parameters -= buffer
+        np.divide(mean, buffer, out=buffer)
+        buffer *= np.float32(rate / (1 - float(BETA1) ** self.steps))
+        self._parameters[part] -= buffer
 
 
 def load_state(adam: Adam, arrays: Mapping[str, NDArray[Any]], slices: Mapping[str, slice]) -> None:

@@ -40,6 +40,7 @@ def train(agent: Agent, make_task: MakeTask, budget: Budget, hp: PPO, streams: S
         update=update,
         normalize_values=hp.normalize_values,
         segment_steps=hp.segment_steps,
+        microbatch_size=hp.microbatch_size,
     )
 
 
@@ -96,7 +97,7 @@ def update(
             if standardizes:
                 advantage_ = standardized(advantage_, single=hp.standardize_single)
             parameters, values, penalties = network.forward(inputs)
-            log_prob, by_parameters = distribution.log_prob_gradient(parameters, samples[rows])
+            log_prob, by_parameters = state.log_prob_gradient(parameters, samples[rows])
             log_ratio = log_prob - old_log_probs[rows]
             ratio = np.exp(log_ratio)
             clipped_ratio = np.minimum(np.maximum(ratio, low), high)

@@ -14,8 +14,10 @@ from poolrl.agent import STD, Agent
 from poolrl.algorithms.optimizer import Adam, load_state, state_arrays
 from poolrl.algorithms.reward_scaler import RewardScaler
 from poolrl.algorithms.schedules import scheduled
+from poolrl.distributions.base import Gradient
 from poolrl.errors import Divergence, UsageError
 from poolrl.networks.base import PARTS, Inputs, part_of
+from poolrl.networks.microbatches import parts_of
 from poolrl.networks.normalizer import update_statistics, update_statistics_in_double
 from poolrl.networks.parameters import has_normalized_values, is_parameter
 from poolrl.networks.policy import Policy
@@ -25,6 +27,7 @@ from poolrl.networks.value_normalizer import (
     initial_statistics,
     update_value_statistics,
 )
+from poolrl.parallel import in_threads
 
 F32 = NDArray[np.float32]
 
@@ -36,6 +39,7 @@ class TrainState:
         agent: to train. If its critic predicts normalised values and is to predict plain ones, or
             the other way round, it is converted, so that its values stay as they are.
         normalize_values: whether the critic is to predict normalised values.
+        microbatch_size: as for ``poolrl.networks.factory.make_network``.
 
     Attributes:
         policy: actor and critic over the current parameters.
@@ -51,9 +55,12 @@ class TrainState:
         parts: slices of the parameters of ``poolrl.networks.base.PARTS`` in that vector.
     """
 
-    def __init__(self, agent: Agent, *, normalize_values: bool = False) -> None:
+    def __init__(
+        self, agent: Agent, *, normalize_values: bool = False, microbatch_size: int = 0
+    ) -> None:
         self._agent = agent
         self.normalizes_values = normalize_values
+        self._microbatch_size = microbatch_size
         self.environment_steps = agent.metadata.environment_steps
         self.episodes = agent.metadata.episodes
         self.running = {name: array.copy() for name, array in agent.learner_state.items()}
@@ -90,6 +97,7 @@ class TrainState:
             metadata.action_space.space(),
             self.gradient,
             self.running.get(STD),
+            microbatch_size,
         )
         if statistics:
             known = ValueNormalizer(statistics)
@@ -120,6 +128,17 @@ class TrainState:
         if network.has_memory:
             return network.forward(inputs).parameters
         return network.act(inputs.observation, (), inputs.noise)[0]
+
+    def log_prob_gradient(self, parameters: F32, sample: NDArray[Any]) -> Gradient:
+        """That of the policy's distribution, by microbatches."""
+        function = self.policy.distribution.log_prob_gradient
+        parts = parts_of(len(sample), self._microbatch_size)
+        if len(parts) == 1:
+            return function(parameters, sample)
+        values, gradients = zip(
+            *in_threads(lambda part: function(parameters[part], sample[part]), parts), strict=True
+        )
+        return Gradient(np.concatenate(values), np.concatenate(gradients))
 
     def backpropagate(
         self,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from poolrl.config.networks import ModuleSpec, NetworkSpec, RecurrentSpec
 from poolrl.networks.base import Network
+from poolrl.networks.microbatches import MicrobatchNetwork
 from poolrl.networks.mlp_network import MLPNetwork
 from poolrl.networks.parameters import actor_columns
 from poolrl.networks.recurrent_network import RecurrentNetwork
@@ -23,6 +24,7 @@ def make_network(
     observation_size: int,
     outputs: int,
     gradient: Mapping[str, F32] | None = None,
+    microbatch_size: int = 0,
 ) -> Network:
     """Make a network over an agent's arrays.
 
@@ -32,6 +34,8 @@ def make_network(
         observation_size: number of observed values.
         outputs: number of parameters of the distribution that the actor computes.
         gradient: arrays that receive the derivatives; ``None`` for a network that is not trained.
+        microbatch_size: of a trained perceptron: rows whose gradients are computed apart and then
+            summed; 0 for all at once.
 
     Raises:
         UsageError: a user's network was not permitted.
@@ -43,4 +47,6 @@ def make_network(
         from poolrl.networks.module_network import ModuleNetwork  # with torch
 
         return ModuleNetwork(arrays, spec, observation_size, outputs, gradient)
+    if gradient is not None and microbatch_size:
+        return MicrobatchNetwork(arrays, spec, gradient, columns, microbatch_size)
     return MLPNetwork(arrays, spec, gradient, columns)

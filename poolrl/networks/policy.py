@@ -59,6 +59,7 @@ class Policy:
         action_space: of one simulation.
         gradient: arrays that receive the derivatives; ``None`` for a policy that is not trained.
         std: shape (): the present standard deviation of actions, if it falls by a schedule.
+        microbatch_size: as for ``poolrl.networks.factory.make_network``.
 
     Attributes:
         distribution: of the actions.
@@ -79,6 +80,7 @@ class Policy:
         action_space: ActionSpace,
         gradient: Mapping[str, F32] | None = None,
         std: NDArray[Any] | None = None,
+        microbatch_size: int = 0,
     ) -> None:
         normalized_values = has_normalized_values(arrays)
         shapes = expected_shapes(
@@ -87,7 +89,9 @@ class Policy:
         check_arrays(arrays, shapes, network)
         self.distribution = make_distribution(network, action_space, std)
         outputs = self.distribution.num_parameters - self.distribution.free_parameters
-        self.network: Network = make_network(arrays, network, observation_size, outputs, gradient)
+        self.network: Network = make_network(
+            arrays, network, observation_size, outputs, gradient, microbatch_size
+        )
         self._arrays, self._spec = arrays, network
         self._is_recurrent = self.network.has_memory
         self.value_normalizer: ValueNormalizer | None = None

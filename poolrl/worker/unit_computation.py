@@ -23,6 +23,7 @@ from poolrl.config.schema import Spec
 from poolrl.config.tables import flatten
 from poolrl.errors import Divergence, IncompatiblePool, PoolrlError, UsageError
 from poolrl.networks import permissions
+from poolrl.parallel import use_threads
 from poolrl.pool.directory import Pool
 from poolrl.pool.evolution import branch_values
 from poolrl.records.records import Evaluation, Seconds, TrainingRecord
@@ -33,7 +34,6 @@ from poolrl.seeding import Purpose, Streams
 from poolrl.spaces import SpaceSpec
 from poolrl.tasks import Task
 from poolrl.tasks.check import try_task
-from poolrl.tasks.threads import use_threads
 
 _NO_SECONDS = {"training": [0.0, 0.0], "evaluation": [0.0, 0.0], "waiting": [0.0, 0.0]}
 
@@ -116,7 +116,7 @@ class UnitComputation:
             spec: of the pool.
             timer: of training and evaluation.
             pool: that exists already, and goes on in the action space that its agents have.
-            threads: that step the simulations of a batch; results do not depend on them.
+            threads: of ``poolrl.parallel.use_threads``; results do not depend on them.
 
         Raises:
             UsageError: the task cannot be made, or cannot make a step.
@@ -287,8 +287,13 @@ class UnitComputation:
 
     @contextmanager
     def _blamed(self) -> Iterator[None]:
-        """Name the file and line of what a user's task or network raises."""
-        with tasks.blamed(self._spec.task), permissions.blamed(self._spec.network):
+        """Compute in the worker's threads, and name the file and line of what a user's task or
+        network raises."""
+        with (
+            use_threads(self._threads),
+            tasks.blamed(self._spec.task),
+            permissions.blamed(self._spec.network),
+        ):
             yield
 
     def _adopted(self, agent: Agent) -> Agent:

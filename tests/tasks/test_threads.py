@@ -7,10 +7,10 @@ import pytest
 
 from poolrl import tasks
 from poolrl.config.loading import load
+from poolrl.parallel import thread_count, use_threads
 from poolrl.records.records import Evaluation
 from poolrl.records.work_units import Unit
 from poolrl.tasks.mujoco.base import MujocoTask
-from poolrl.tasks.threads import batch_threads, use_threads
 from poolrl.worker.unit_computation import UnitComputation
 
 KEYS = {
@@ -22,8 +22,11 @@ KEYS = {
 }
 
 
-def computed(task_id: str, threads: int) -> tuple[bytes, Evaluation | None]:
-    spec, _ = load(None, KEYS | {"task.id": task_id})
+def computed(
+    task_id: str, threads: int, microbatch_size: int = 0
+) -> tuple[bytes, Evaluation | None]:
+    keys = {"task.id": task_id, "learner.microbatch_size": microbatch_size}
+    spec, _ = load(None, KEYS | keys)
     computation = UnitComputation(spec, threads=threads)
     try:
         task = computation.make_task(8)
@@ -43,14 +46,21 @@ def test_a_branch_has_the_same_bits_with_any_number_of_threads(task_id: str) -> 
         assert computed(task_id, threads) == one
 
 
+def test_an_update_in_microbatches_has_the_same_bits_with_any_number_of_threads() -> None:
+    one = computed("HalfCheetah-v5", 1, 24)
+    for threads in (2, 3, 8):
+        assert computed("HalfCheetah-v5", threads, 24) == one
+    assert computed("HalfCheetah-v5", 1) != one
+
+
 def test_a_batch_has_at_most_a_thread_per_simulation() -> None:
-    assert batch_threads(4) == 1
+    assert thread_count(4) == 1
     with use_threads(3):
-        assert [batch_threads(n) for n in (1, 2, 3, 8)] == [1, 2, 3, 3]
+        assert [thread_count(n) for n in (1, 2, 3, 8)] == [1, 2, 3, 3]
         task = tasks.make("Swimmer-v5", 2)
         assert isinstance(task, MujocoTask)
         assert task.batch.nthread == 2
-    assert batch_threads(4) == 1
+    assert thread_count(4) == 1
 
 
 def test_steps_of_some_simulations_alone_are_the_same() -> None:

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from poolrl.config.schema import Randomization
 from poolrl.errors import UsageError
+from poolrl.parallel import thread_count
 from poolrl.spaces import without_vast
 from poolrl.tasks.base import Ids, StepResult, Task
 from poolrl.tasks.mujoco.callbacks import silence_warnings, stop_clock
 from poolrl.tasks.mujoco.model import load_model, without_control_range, without_idle_stages
 from poolrl.tasks.mujoco.randomize import Randomizer
-from poolrl.tasks.threads import batch_threads
 
 # Once per process, before any model is stepped.
 silence_warnings()
@@ -91,7 +91,7 @@ class MujocoTask(Task):
         if not external_forces:
             _refuse_sleep(reduced)
         self.batch = Batch(
-            reduced, num_simulations, batch_threads(num_simulations), persistent=external_forces
+            reduced, num_simulations, thread_count(num_simulations), persistent=external_forces
         )
         self.qpos: NDArray[np.float64] = self.batch.bind("qpos")
         self.qvel: NDArray[np.float64] = self.batch.bind("qvel")
