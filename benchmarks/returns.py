@@ -1,0 +1,121 @@
+"""Returns at equal steps: the recommended configurations, in plain Gymnasium, beside published ones.
+
+    python benchmarks/learning_curves.py run benchmarks/curves/returns.toml FOLDER
+    python benchmarks/returns.py measure benchmarks/curves/returns.toml FOLDER
+    python benchmarks/returns.py show benchmarks/curves/returns.toml [--output FILE.md]
+
+`measure` evaluates, of each run and each number of steps that the plan gives a published return of,
+the last champion of no more steps: 100 deterministic episodes of plain Gymnasium, on seeds that no
+pool uses, as ``check_gymnasium.py`` does. What it finds stands in
+results/benchmarks/returns/TASK-SEED.json, which `show` reads, and is not measured again.
+"""
+
+from __future__ import annotations
+
+import report  # isort: skip  (before NumPy is loaded)
+
+import json
+import multiprocessing
+import statistics
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from check_gymnasium import evaluate
+from learning_curves import interval, runs
+
+from poolrl.monitoring.history import History
+from poolrl.pool.directory import open_pool
+
+DATA = Path(__file__).resolve().parent.parent / "results" / "benchmarks" / "returns"
+SEEDS = range(1_000_000, 1_000_100)
+
+
+def champions(folder: Path) -> list[tuple[int, float, Path]]:
+    """Of each iteration: training steps so far, seconds of one core of training so far, champion."""
+    history = History(open_pool(folder))
+    history.refresh()
+    seconds: dict[int, float] = {}
+    for unit in history.units:
+        if unit.training is not None and (spent := unit.seconds.get("training")) is not None:
+            seconds[unit.iteration] = seconds.get(unit.iteration, 0.0) + spent.cpu
+    found, total = [], 0.0
+    for merge in history.merges:
+        total += seconds.get(merge.iteration, 0.0)
+        found.append((merge.training_steps, total, folder / merge.champion.path))
+    return found
+
+
+@click.group(help=__doc__)
+def main() -> None:
+    """Commands."""
+
+
+@main.command()
+@click.argument("plan_file", type=click.Path(exists=True, path_type=Path))
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--processes", default=2, show_default=True)
+def measure(plan_file: Path, folder: Path, processes: int) -> None:
+    """Measure what has not been measured yet."""
+    plan = tomllib.loads(plan_file.read_text())
+    parts = [list(SEEDS[i::processes]) for i in range(processes)]
+    DATA.mkdir(parents=True, exist_ok=True)
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        for run in runs(plan, folder):
+            if not (run.folder / "pool.toml").exists():
+                continue
+            there = champions(run.folder)
+            file = DATA / f"{run.task}-{run.seed}.json"
+            data: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+            for millions in plan["tasks"][run.task]["published"]:
+                steps = float(millions) * 1e6
+                if millions in data or there[-1][0] < 0.99 * steps:
+                    continue
+                taken, seconds, path = [each for each in there if each[0] <= steps][-1]
+                returns = pool.starmap(evaluate, [(str(path), part) for part in parts])
+                values = [value for part in returns for value in part]
+                data[millions] = {
+                    "steps": taken,
+                    "core_minutes": round(seconds / 60, 2),
+                    "mean": round(statistics.fmean(values), 2),
+                    "standard_error": round(statistics.stdev(values) / len(values) ** 0.5, 2),
+                    "minimum": round(min(values), 2),
+                }
+                file.write_text(json.dumps(data, indent=1) + "\n")
+                click.echo(f"{run.task} seed {run.seed}, {taken:,} steps: {data[millions]}")
+
+
+@main.command()
+@click.argument("plan_file", type=click.Path(exists=True, path_type=Path))
+@click.option("--output", type=click.Path(path_type=Path))
+def show(plan_file: Path, output: Path | None) -> None:
+    """Print the table."""
+    plan = tomllib.loads(plan_file.read_text())
+    generator = np.random.default_rng(0)
+    rows = []
+    for task, table in plan["tasks"].items():
+        files = sorted(DATA.glob(f"{task}-*.json"))
+        data = [json.loads(file.read_text()) for file in files]
+        for millions, published in table["published"].items():
+            own = [each[millions] for each in data if millions in each]
+            if not own:
+                continue
+            means = np.array([each["mean"] for each in own])
+            low, high = interval(means, generator)
+            rows.append(
+                [
+                    *(task, millions, str(published)),
+                    f"**{means.mean():.0f}** [{low:.0f}, {high:.0f}]",
+                    " ".join(f"{each['mean']:.0f} ± {each['standard_error']:.0f}" for each in own),
+                    f"{np.mean([each['core_minutes'] for each in own]):.1f}",
+                ]
+            )
+    head = ["task", "M steps", "rl_games", "return [95 %]", "by seed", "core-minutes"]
+    command = f"python benchmarks/returns.py show {plan_file}"
+    report.keep(output, "Returns at equal steps", command, report.table(head, rows))
+
+
+if __name__ == "__main__":
+    main()
