@@ -221,6 +221,7 @@ class _Verification:
             evaluation.returns,
             evaluation.lengths,
             deterministic=self.pool.spec.evaluation.deterministic,
+            info=evaluation.infos,
         )
         self.result.discrepancies += compare(
             path, {"evaluation": evaluation}, {"evaluation": expected}, "by the rules"

@@ -187,7 +187,7 @@ def make_pool(
             unit = Unit(0, "initial", 0)
             store.publish(layout.iteration(0).agent(unit, spec.initial_agent_sha256), initial_agent)
         file = {
-            "schema": SCHEMA if "merge" in specification or spec.evolving else 1,
+            "schema": SCHEMA if _needs_newest_schema(spec) else 1,
             "spec": specification,
             "made_with": versions(),
         }
@@ -197,6 +197,11 @@ def make_pool(
     if pool.run != run:
         store.replace(layout.run, _to_toml(run))
     return replace(pool, run=run)
+
+
+def _needs_newest_schema(spec: Spec) -> bool:
+    """Whether a specification has keys that versions which read schema 1 alone do not know."""
+    return bool(not spec.merge.is_default or spec.evolving or spec.evaluation.info)
 
 
 def _last_run(store: Store) -> RunOptions:

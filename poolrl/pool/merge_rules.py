@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from poolrl.config.merging import MergeSpec
-from poolrl.config.schema import SelectionSpec
+from poolrl.config.scoring import SelectionSpec
 from poolrl.pool.evolution import mean_values, values_of
 from poolrl.records.records import (
     AgentRef,

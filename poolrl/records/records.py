@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from poolrl.config.types import Aggregate, InfoKey
 from poolrl.records.work_units import KindName, Unit
 
-SCHEMA = 1
-"""Version of the formats of records; readers refuse newer ones. Keys that only pools of a newer
-schema of ``pool.toml`` have need no newer one here: who reads them has opened the pool."""
+SCHEMA = 2
+"""Newest version of the formats of records; readers refuse newer ones. A record is of the lowest
+that has its keys, so that earlier versions of poolrl read what they can: 2 has ``evaluation.info``.
+Keys that only pools of a newer schema of ``pool.toml`` have need no newer one here: who reads them
+has opened the pool."""
+
+FIRST_SCHEMA = 1
 
 
 # A record may have been written by anyone: numbers are bounded so that no sum overflows, and words
@@ -47,6 +52,20 @@ class Seconds(Record, frozen=True):
     cpu: Duration = 0.0
 
 
+class InfoRecord(Record, frozen=True):
+    """The values of one name in a task's ``info``.
+
+    Attributes:
+        aggregate: how an episode's value comes from its steps: the ``last`` one's, or ``sum``,
+            ``mean`` or ``max`` over those that have one.
+        values: of each episode, in the order of the returns; ``None`` where it has none, or none
+            that is finite.
+    """
+
+    aggregate: Aggregate
+    values: tuple[Number | None, ...]
+
+
 class Evaluation(Record, frozen=True):
     """Undiscounted returns of episodes without updates.
 
@@ -56,6 +75,8 @@ class Evaluation(Record, frozen=True):
         lengths: control steps of each episode.
         score: mean return.
         standard_error: of the mean; 0 for a single episode.
+        info: values of the task's ``info`` by name, in alphabetical order; left out where there are
+            none, as in records of schema 1.
     """
 
     deterministic: bool
@@ -63,14 +84,27 @@ class Evaluation(Record, frozen=True):
     lengths: tuple[Natural, ...]
     score: float
     standard_error: float
+    info: dict[InfoKey, InfoRecord] | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         if not self.returns or len(self.returns) != len(self.lengths):
             raise ValueError("an evaluation has a return and a length of each of its episodes")
+        if any(len(info.values) != len(self.returns) for info in self.infos.values()):
+            raise ValueError("an evaluation's info has a value, or null, of each of its episodes")
+
+    @property
+    def infos(self) -> Mapping[str, InfoRecord]:
+        """The values of the task's ``info``, none where they are left out."""
+        return {} if self.info is UNSET else self.info
 
     @classmethod
     def of(
-        cls, returns: Sequence[float], lengths: Sequence[int], *, deterministic: bool
+        cls,
+        returns: Sequence[float],
+        lengths: Sequence[int],
+        *,
+        deterministic: bool,
+        info: Mapping[str, InfoRecord] | None = None,
     ) -> Evaluation:
         """Compute score and standard error from the returns.
 
@@ -78,6 +112,7 @@ class Evaluation(Record, frozen=True):
             returns: of each episode.
             lengths: control steps of each episode.
             deterministic: as the attribute.
+            info: as the attribute.
         """
         return cls(
             deterministic=deterministic,
@@ -85,6 +120,7 @@ class Evaluation(Record, frozen=True):
             lengths=tuple(lengths),
             score=statistics.fmean(returns),
             standard_error=standard_error(returns),
+            info=dict(info) if info else UNSET,
         )
 
 
@@ -121,7 +157,7 @@ class UnitRecord(Record, frozen=True, kw_only=True):
     workers that tried.
     """
 
-    schema: int = SCHEMA
+    schema: int = FIRST_SCHEMA
     spec_sha256: Sha256
     iteration: Iteration
     kind: KindName
@@ -162,7 +198,7 @@ class UnitRecord(Record, frozen=True, kw_only=True):
 class Attempt(Record, frozen=True, kw_only=True):
     """A failure that does not follow from the specification: out of memory, a bug that raises."""
 
-    schema: int = SCHEMA
+    schema: int = FIRST_SCHEMA
     iteration: int
     kind: KindName
     index: int
@@ -231,7 +267,7 @@ class SourcesRecord(Record, frozen=True, kw_only=True):
     of, and what the merge chooses from beside them. After a timeout workers may see different
     deposits; the first record fixes them. It is a function of the deposits alone."""
 
-    schema: int = SCHEMA
+    schema: int = FIRST_SCHEMA
     spec_sha256: Sha256
     iteration: Iteration
     parent_sha256: Sha256
@@ -251,7 +287,7 @@ class SourcesRecord(Record, frozen=True, kw_only=True):
 class MergeRecord(Record, frozen=True, kw_only=True):
     """The decision of an iteration: its champion, and the deposits that it was chosen from."""
 
-    schema: int = SCHEMA
+    schema: int = FIRST_SCHEMA
     spec_sha256: Sha256
     iteration: Iteration
     champion: Champion
@@ -307,7 +343,7 @@ class Heartbeat(Record, frozen=True, kw_only=True):
         started: Unix time at which the worker started.
     """
 
-    schema: int = SCHEMA
+    schema: int = FIRST_SCHEMA
     worker: WorkerInfo
     state: Literal["starting", "working", "merging", "waiting"]
     iteration: int = -1
@@ -327,7 +363,7 @@ class Submission(Record, frozen=True, kw_only=True):
         host: that submitted them.
     """
 
-    schema: int = SCHEMA
+    schema: int = FIRST_SCHEMA
     jobs: Annotated[
         tuple[Annotated[str, Meta(pattern=r"\A[1-9][0-9]{0,9}\Z")], ...],
         Meta(min_length=1, max_length=1000),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -35,21 +36,46 @@ def with_variants(task: Task, world: World) -> Task:
 
 def time_limit(task: Task) -> int:
     """Return the time limit of a task without its variants, in its own control steps."""
-    return _plain(task).max_episode_steps
+    return without_variants(task).max_episode_steps
 
 
 def own_actions(task: Task) -> OwnActions | None:
     """Return what agents record of a task's own action space, which is that of the environment that
     it adapts; ``None`` where a policy's actions are of it as they are."""
-    task = _plain(task)
+    task = without_variants(task)
     own: Any = task.own_action_space if isinstance(task, GymnasiumTask) else task.action_space
     return OwnActions.unless_plain(own)
 
 
-def _plain(task: Task) -> Task:
+def without_variants(task: Task) -> Task:
+    """Return the task that variants wrap; of a task without variants, itself."""
     while isinstance(task, _Variant):
         task = task.task
     return task
+
+
+StepWatcher = Callable[[Ids | None, NDArray[np.bool_]], None]
+"""Called with the simulations that made a control step (``None``: all) and, (num_simulations,), in
+which of them the episode ended."""
+
+
+@contextmanager
+def watched(task: Task, watcher: StepWatcher) -> Iterator[bool]:
+    """Have a function called after every control step within actions that are repeated.
+
+    Yields:
+        Whether it is called; a task whose actions are not repeated leaves that to the caller.
+    """
+    while isinstance(task, _Variant) and not isinstance(task, ActionRepeat):
+        task = task.task
+    if not isinstance(task, ActionRepeat):
+        yield False
+        return
+    task.watcher = watcher
+    try:
+        yield True
+    finally:
+        task.watcher = None
 
 
 class _Variant(Task):
@@ -110,7 +136,12 @@ class ActionRepeat(_Variant):
     Args:
         task: the inner task.
         count: control steps per action.
+
+    Attributes:
+        watcher: called after every control step of the inner task; ``None`` for nothing.
     """
+
+    watcher: StepWatcher | None = None
 
     def __init__(self, task: Task, count: int) -> None:
         super().__init__(task)
@@ -119,6 +150,8 @@ class ActionRepeat(_Variant):
 
     def step(self, action: NDArray[Any], ids: Ids | None = None) -> StepResult:
         total = self.task.step(action, ids)
+        if self.watcher is not None:
+            self.watcher(ids, total.terminated | total.truncated)
         for _ in range(self._count - 1):
             active = ~(total.terminated | total.truncated)
             if ids is not None:
@@ -128,6 +161,8 @@ class ActionRepeat(_Variant):
                 break
             all_active = ids is None and len(rows) == self.num_simulations
             result = self.task.step(action, None if all_active else rows)
+            if self.watcher is not None:
+                self.watcher(None if all_active else rows, result.terminated | result.truncated)
             total = StepResult(
                 np.where(active[:, None], result.observation, total.observation),
                 np.where(active, total.reward + result.reward, total.reward),

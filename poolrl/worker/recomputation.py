@@ -90,6 +90,8 @@ class Recomputer:
             metrics = computed["training"]["metrics"]
             for name in LATER_METRICS - record.training.metrics.keys():
                 metrics.pop(name, None)
+        if record.evaluation is not None and not record.evaluation.infos and computed["evaluation"]:
+            computed["evaluation"].pop("info", None)  # which earlier versions did not record
         found = list(compare(path, _recorded(record), computed, "computed here"))
         others = [
             f"{name} {there} ({here} here)"

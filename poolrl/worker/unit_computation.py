@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import statistics
 import time
@@ -26,14 +27,17 @@ from poolrl.networks import permissions
 from poolrl.parallel import use_threads
 from poolrl.pool.directory import Pool
 from poolrl.pool.evolution import branch_values
-from poolrl.records.records import Evaluation, Seconds, TrainingRecord
+from poolrl.records.records import Evaluation, InfoRecord, Seconds, TrainingRecord
 from poolrl.records.work_units import KINDS, Unit
+from poolrl.rollouts.episode_infos import EpisodeInfos, declared_aggregates
 from poolrl.rollouts.evaluation import evaluate
 from poolrl.rollouts.sampler import Budget
 from poolrl.seeding import Purpose, Streams
 from poolrl.spaces import SpaceSpec
 from poolrl.tasks import Task
 from poolrl.tasks.check import try_task
+
+log = logging.getLogger("poolrl.worker")
 
 _NO_SECONDS = {"training": [0.0, 0.0], "evaluation": [0.0, 0.0], "waiting": [0.0, 0.0]}
 
@@ -125,11 +129,13 @@ class UnitComputation:
         self._timer = timer or PhaseTimer()
         self._threads = threads
         self._tasks: dict[int, Task] = {}
+        self._notes: set[str] = set()  # that were said
         self._task = self.make_task(1)
         try:
             self._action_space = _action_space(self._task, pool)
             self.model_sha256 = tasks.fingerprint(self._task, spec.task)
             try_task(self._task, spec.task)
+            declared_aggregates(self._task)
         except BaseException:
             self.close()
             raise
@@ -312,16 +318,25 @@ class UnitComputation:
         episodes = spec.pool.closing_episodes if reserved else spec.pool.evaluate_episodes
         streams = Streams(spec.pool.seed, unit.evaluation_key)
         deterministic = spec.evaluation.deterministic
+        task = self.make_task(episodes)
+        infos = EpisodeInfos(task, spec.evaluation.info)
         episodes_run = evaluate(
             agent.policy,
-            self.make_task(episodes),
+            task,
             streams.generators(Purpose.EVALUATE_RESET, 0, episodes),
             None if deterministic else streams.generator(Purpose.EVALUATE_ACTION),
+            infos,
         )
+        table = infos.table(episodes_run.infos)
+        for note in infos.notes:
+            if note not in self._notes:
+                self._notes.add(note)
+                log.warning("%s", note)
         return Evaluation.of(
             episodes_run.returns.tolist(),
             episodes_run.lengths.tolist(),
             deterministic=deterministic,
+            info={name: InfoRecord(*values) for name, values in table.items()},
         )
 
 
