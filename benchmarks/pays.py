@@ -3,6 +3,8 @@
     python benchmarks/pays.py run PLAN FOLDER [--task T] [--arm A] [--seeds 0,1] [--cap MINUTES]
     python benchmarks/pays.py target PLAN FOLDER
     python benchmarks/pays.py score PLAN FOLDER [--data results/benchmarks/pays]
+    python benchmarks/pays.py time PLAN FOLDER [--data results/benchmarks/pays]
+    python benchmarks/pays.py show PLAN [--output results/benchmarks/pays.md]
 
 ``plans.py`` describes plans. This one has, besides: ``cap``, core-minutes of a run;
 ``score_every``, core-seconds between champions that count; of a task its ``target``; and
@@ -16,8 +18,9 @@ before other runs are scored.
    evaluation, of a pool all. The same command goes on where it stopped.
 2. ``score`` measures kept champions (``scoring.py`` says which) and writes what the analysis needs
    into small files, TASK-ARM-SEED.json (``run_data.py``).
-
-Analysis and pictures come from those files alone.
+3. ``time`` runs a few iterations of each arm and layout, by themselves on two cores, and writes
+   what they took into timing.json (``timing.py``; ``[timing]`` has ``iterations``, ``repeats``).
+4. ``show`` makes tables and pictures of those files alone (``costs.py``, ``analysis.py``).
 """
 
 from __future__ import annotations
@@ -29,11 +32,15 @@ import statistics
 from pathlib import Path
 
 import click
+from pays_tables import body, comparisons, draw
 from plans import Plan, Run, chosen, command, execute, read_plan
-from run_data import RunData, data_path, read_history, run_data, write_run
+from run_data import RunData, data_path, read_history, read_runs, run_data, write_run
 from scoring import Scores, counting, score_run
+from timing import read_timings, time_layouts
 
 DATA = Path("results/benchmarks/pays")
+
+TIMINGS = "timing.json"
 
 FIRST = 2
 """Iterations of a new run, by which the number of the next ones is estimated."""
@@ -42,6 +49,9 @@ PLAN = click.argument("plan_file", type=click.Path(exists=True, dir_okay=False, 
 FOLDER = click.argument("folder", type=click.Path(path_type=Path))
 TASK = click.option("--task", "tasks", multiple=True)
 ARM = click.option("--arm", "arms", multiple=True)
+DATA_FOLDER = click.option(
+    "--data", type=click.Path(path_type=Path), default=DATA, show_default=True
+)
 SEEDS = click.option("--seeds", help="As 0,1,2; the plan's by default.")
 
 
@@ -88,7 +98,7 @@ def target(plan_file: Path, folder: Path, tasks: tuple[str, ...]) -> None:
             score_after(plan, each, 60 * pilot["minutes"]) for each in there if each.task == task
         ]
         known = [score for score in scores if score is not None]
-        listed = ", ".join("diverged" if s is None else report.number(s) for s in scores)
+        listed = ", ".join("none" if s is None else report.number(s) for s in scores)
         median = f"target = {statistics.median(known):.6g}" if known else "no score"
         click.echo(f"[tasks.{task}]\n{median}  # {listed}")
 
@@ -99,7 +109,7 @@ def target(plan_file: Path, folder: Path, tasks: tuple[str, ...]) -> None:
 @TASK
 @ARM
 @SEEDS
-@click.option("--data", type=click.Path(path_type=Path), default=DATA, show_default=True)
+@DATA_FOLDER
 def score(
     plan_file: Path,
     folder: Path,
@@ -117,6 +127,48 @@ def score(
             measured = [i.score for i in scored.iterations if i.score is not None]
             best = f"best {report.number(max(measured))}" if measured else "none"
             click.echo(f"{_name(each)}: {len(measured)} scores, {best}")
+
+
+@main.command(name="time")
+@PLAN
+@FOLDER
+@TASK
+@ARM
+@DATA_FOLDER
+def time_arms(
+    plan_file: Path, folder: Path, tasks: tuple[str, ...], arms: tuple[str, ...], data: Path
+) -> None:
+    """Time layouts of workers and threads."""
+    plan = read_plan(plan_file)
+    pairs = [(each.task, each.arm) for each in chosen(plan, folder, tasks, arms)]
+    time_layouts(
+        plan,
+        folder,
+        data / TIMINGS,
+        list(dict.fromkeys(pairs)),
+        iterations=plan["timing"]["iterations"],
+        repeats=plan["timing"]["repeats"],
+    )
+
+
+@main.command()
+@PLAN
+@DATA_FOLDER
+@click.option("--output", type=click.Path(path_type=Path), help="Tables; pictures are beside it.")
+@click.option("--title", default="When a pool pays")
+def show(plan_file: Path, data: Path, output: Path | None, title: str) -> None:
+    """Print tables, and draw pictures beside them."""
+    plan = read_plan(plan_file)
+    found = comparisons(plan, read_runs(data), read_timings(data / TIMINGS))
+    if not found:
+        raise click.UsageError(f"{data}: no runs of this plan; see `score`")
+    pictures = []
+    if output is not None:
+        for cores in (1, 10):
+            pictures.append(f"{output.stem}-{cores}-core{'s' if cores > 1 else ''}.png")
+            draw(found, output.with_name(pictures[-1]), cores)
+    text = body(plan, found, pictures)
+    report.keep(output, title, f"python benchmarks/pays.py show {plan_file}", text)
 
 
 def extend(plan: Plan, each: Run, cap: float) -> None:
@@ -154,7 +206,7 @@ def next_iteration(done: int, spent: float, cap: float) -> int:
     """
     if not done or not spent:
         return done + FIRST
-    return min(4 * done, done + max(1, math.ceil((cap - spent) * done / spent)))
+    return done + max(1, math.ceil(min(3 * done, (cap - spent) * done / spent)))
 
 
 def collect(plan: Plan, each: Run, scores: dict[str, float | None]) -> RunData:
@@ -185,8 +237,8 @@ def scored_run(plan: Plan, each: Run) -> RunData:
 
 
 def score_after(plan: Plan, each: Run, seconds: float) -> float | None:
-    """Score of the last champion that counts within so many seconds of one core; ``None`` if it
-    diverged, or there is none.
+    """Score of the last champion that counts within so many seconds of one core, or of the first
+    one; ``None`` if it diverged, or none counts.
 
     Args:
         plan: of the run.
@@ -199,12 +251,13 @@ def score_after(plan: Plan, each: Run, seconds: float) -> float | None:
         total += data.charged(iteration)
         if total <= seconds:
             within = position
-    positions = [position for position in counting(data) if position <= within]
+    positions = counting(data)
     if not positions:
         return None
+    position = max((p for p in positions if p <= within), default=positions[0])
     history = read_history(each.folder)
     scores = Scores(each.folder.parent.parent / "scores.jsonl")
-    return scores.of(history.merges[positions[-1]].champion, history.pool.deposit_store())
+    return scores.of(history.merges[position].champion, history.pool.deposit_store())
 
 
 def _name(each: Run) -> str:
