@@ -32,7 +32,9 @@ import statistics
 from pathlib import Path
 
 import click
-from pays_tables import body, comparisons, draw
+from arms import comparisons
+from pays_pictures import draw
+from pays_tables import body
 from plans import Plan, Run, chosen, command, execute, read_plan
 from run_data import RunData, data_path, read_history, read_runs, run_data, write_run
 from scoring import Scores, counting, score_run

@@ -1,127 +1,25 @@
-"""Tables and pictures of ``pays.py``, from the files of runs and timings alone."""
+"""Tables of ``pays.py``."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
 
-import click
 import numpy as np
 import report
 from analysis import (
-    F64,
     Interval,
-    Outcome,
     final_score,
     geometric_interval,
-    median_curve,
     own_cost,
     ratio_interval,
-    time_to_target,
     worst_to_median,
 )
-from costs import Costs, layout_of
-from plans import Plan, arms_of, seeds_of
-from run_data import RunData
-from scoring import target_position
-from timing import LAYOUTS, Layout, Timing
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from arms import ONE_CORE, Arm, Comparison
+from plans import Plan
+from timing import LAYOUTS, Layout
 
 CORES = (1, 2, 10, 20)
-ONE_CORE = Layout(1, 1)
 UNKNOWN = "–"
-POINTS = 200
-"""Points of a median curve."""
-
-
-class Arm(NamedTuple):
-    """The runs of an arm on a task, and what they cost.
-
-    Attributes:
-        name: of the plan.
-        runs: by seed.
-        costs: of its layouts.
-        positions: of the iterations that reached the target; ``None`` of a run that did not.
-    """
-
-    name: str
-    runs: list[RunData]
-    costs: Costs
-    positions: list[int | None]
-
-    @property
-    def failures(self) -> int:
-        return sum(position is None for position in self.positions)
-
-    @property
-    def mostly_failed(self) -> bool:
-        """Whether its time says how long its runs were, not when they reached the target."""
-        return 2 * self.failures > len(self.runs)
-
-    def layout(self, cores: int) -> Layout:
-        """The layout of ``poolrl run``."""
-        return layout_of(cores, self.runs[0].branches, self.runs[0].simulations)
-
-    def times(self, layout: Layout) -> list[float] | None:
-        """Seconds to the target of each run; ``None`` if they are not known."""
-        found: list[Outcome] = []
-        for run, position in zip(self.runs, self.positions, strict=True):
-            seconds = self.costs.seconds(run, layout)
-            if seconds is None:
-                return None
-            found.append(time_to_target(seconds, position))
-        return [outcome.seconds for outcome in found]
-
-
-class Comparison(NamedTuple):
-    """The arms on a task, and the one that they are compared with, if it was run."""
-
-    task: str
-    target: float | None
-    arms: list[Arm]
-    one: Arm | None
-
-
-def comparisons(plan: Plan, runs: Sequence[RunData], timings: Sequence[Timing]) -> list[Comparison]:
-    """What the plan asks for and is there, by task.
-
-    Args:
-        plan: of the runs.
-        runs: that were scored.
-        timings: of layouts.
-
-    Raises:
-        click.UsageError: a run was scored for another target than the plan's, or by another
-            distance between champions.
-    """
-    found = []
-    seeds = seeds_of(plan)
-    single = plan.get("pilot", {}).get("arm", "one")
-    for task in plan["tasks"]:
-        target = plan["tasks"][task].get("target")
-        arms = []
-        for name in arms_of(plan, task):
-            own = [r for r in runs if (r.task, r.arm) == (task, name) and r.seed in seeds]
-            for run in own:
-                if (run.target, run.score_every) != (target, plan["score_every"]):
-                    raise click.UsageError(
-                        f"{task}, {name}, seed {run.seed}: scored for target {run.target} and "
-                        f"score_every {run.score_every}, which are not the plan's: score it again"
-                    )
-            if own:
-                timed = [t for t in timings if (t.task, t.arm) == (task, name)]
-                costs = Costs(timed, own[0])
-                arms.append(Arm(name, own, costs, [target_position(run) for run in own]))
-        if arms:
-            one = next((arm for arm in arms if arm.name == single), None)
-            found.append(Comparison(task, target, arms, one))
-    return found
-
-
-# Tables
 
 
 def body(plan: Plan, found: Sequence[Comparison], pictures: Sequence[str]) -> str:
@@ -196,8 +94,10 @@ def body(plan: Plan, found: Sequence[Comparison], pictures: Sequence[str]) -> st
         ),
         "## Computed by measured time",
         "Of the timed iterations, with all of their evaluations; workers × threads. Two threads "
-        "are what Amdahl's law is fitted to, two workers are not.",
-        report.table(["task", "arm", *(layout.name for layout in LAYOUTS)], checks),
+        "are what Amdahl's law is fitted to, two workers are not. Beside it the machine's load in "
+        "those runs (median): above the number of their workers and threads, others ran too. Arms "
+        "without timed runs have the CPU seconds of their learning runs.",
+        report.table(["task", "arm", *(layout.name for layout in LAYOUTS), "load"], checks),
     ]
     return "\n\n".join(parts)
 
@@ -279,63 +179,10 @@ def _end_row(arm: Arm) -> list[str]:
 
 def _check_row(arm: Arm) -> list[str]:
     ratios = [arm.costs.check(layout) for layout in LAYOUTS]
-    return [UNKNOWN if ratio is None else f"{ratio:.3f}" for ratio in ratios]
+    loads = [timing.load for timing in arm.costs.timings]
+    load = f"{np.median(loads):.1f}" if loads else UNKNOWN
+    return [*(UNKNOWN if ratio is None else f"{ratio:.3f}" for ratio in ratios), load]
 
 
 def _cell(interval: Interval) -> str:
     return f"{interval.value:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
-
-
-# Pictures
-
-
-def draw(found: Sequence[Comparison], path: Path, cores: int) -> None:
-    """Draw scores over minutes, one panel a task: seeds as thin lines, their median bold.
-
-    Args:
-        found: arms by task.
-        path: of the picture.
-        cores: number of cores.
-    """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    columns = min(3, len(found))
-    rows = -(-len(found) // columns)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(4.6 * columns, 3.6 * rows), layout="constrained", squeeze=False
-    )
-    names = list(dict.fromkeys(arm.name for comparison in found for arm in comparison.arms))
-    for axis, comparison in zip(axes.flat, found, strict=False):
-        for arm in comparison.arms:
-            _draw_arm(axis, arm, f"C{names.index(arm.name)}", arm.layout(cores))
-        if comparison.target is not None:
-            axis.axhline(comparison.target, color="black", linestyle="--", linewidth=0.8)
-        axis.set_title(comparison.task)
-        axis.set_xlabel("core-minutes" if cores == 1 else f"minutes on {cores} cores")
-        axis.set_xlim(left=0)
-        axis.grid(alpha=0.3)
-    for axis in axes.flat[len(found) :]:
-        axis.set_axis_off()
-    axes[0][0].set_ylabel("return of fresh episodes")
-    handles = {h.get_label(): h for axis in axes.flat for h in axis.get_legend_handles_labels()[0]}
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
-
-
-def _draw_arm(axis: Axes, arm: Arm, color: str, layout: Layout) -> None:
-    curves: list[tuple[F64, F64]] = []
-    for run in arm.runs:
-        seconds = arm.costs.seconds(run, layout)
-        measured = [at for at, each in enumerate(run.iterations) if each.score is not None]
-        if seconds is None or not measured:
-            continue
-        scores = np.array([run.iterations[at].score for at in measured], np.float64)
-        curves.append((seconds[measured] / 60, scores))
-        axis.plot(*curves[-1], color=color, linewidth=0.6, alpha=0.5)
-    if curves:
-        axis.plot(*median_curve(curves, POINTS), color=color, linewidth=2, label=arm.name)

@@ -160,7 +160,8 @@ def command(
     for key, value in keys_of(plan, run.task, run.arm).items():
         words += ["--set", f"{key}={json.dumps(value)}"]
     return [
-        *(sys.executable, "-m", "poolrl", *words),
+        # -P: the poolrl that this process imports, not one in the working directory.
+        *(sys.executable, "-P", "-m", "poolrl", *words),
         *("--pool-directory", str(run.folder), *options),
     ]
 

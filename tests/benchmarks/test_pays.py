@@ -6,11 +6,11 @@ from pathlib import Path
 import click
 import pays
 import pytest
+from arms import comparisons
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from pays_tables import comparisons
 from plans import read_plan
 from run_data import data_path, read_run
 from timing import read_timings
