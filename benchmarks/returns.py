@@ -1,4 +1,4 @@
-"""Returns at equal steps: the recommended configurations, in plain Gymnasium, beside published ones.
+"""Returns at equal steps, in plain Gymnasium: the recommended configurations beside published ones.
 
     python benchmarks/learning_curves.py run benchmarks/curves/returns.toml FOLDER
     python benchmarks/returns.py measure benchmarks/curves/returns.toml FOLDER
@@ -34,7 +34,7 @@ SEEDS = range(1_000_000, 1_000_100)
 
 
 def champions(folder: Path) -> list[tuple[int, float, Path]]:
-    """Of each iteration: training steps so far, seconds of one core of training so far, champion."""
+    """Of each iteration: training steps and seconds of one core of training so far, champion."""
     history = History(open_pool(folder))
     history.refresh()
     seconds: dict[int, float] = {}
