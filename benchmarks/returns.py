@@ -17,14 +17,14 @@ import report  # isort: skip  (before NumPy is loaded)
 import json
 import multiprocessing
 import statistics
-import tomllib
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 from check_gymnasium import evaluate
-from learning_curves import interval, runs
+from learning_curves import interval
+from plans import read_plan, runs
 
 from poolrl.monitoring.history import History
 from poolrl.pool.directory import open_pool
@@ -59,7 +59,7 @@ def main() -> None:
 @click.option("--processes", default=2, show_default=True)
 def measure(plan_file: Path, folder: Path, processes: int) -> None:
     """Measure what has not been measured yet."""
-    plan = tomllib.loads(plan_file.read_text())
+    plan = read_plan(plan_file)
     parts = [list(SEEDS[i::processes]) for i in range(processes)]
     DATA.mkdir(parents=True, exist_ok=True)
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
@@ -92,7 +92,7 @@ def measure(plan_file: Path, folder: Path, processes: int) -> None:
 @click.option("--output", type=click.Path(path_type=Path))
 def show(plan_file: Path, output: Path | None) -> None:
     """Print the table."""
-    plan = tomllib.loads(plan_file.read_text())
+    plan = read_plan(plan_file)
     generator = np.random.default_rng(0)
     rows = []
     for task, table in plan["tasks"].items():
