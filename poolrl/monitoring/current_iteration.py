@@ -15,7 +15,7 @@ from poolrl.pool.directory import Pool
 from poolrl.pool.timeouts import LEASE_TOUCHES
 from poolrl.records.codec import NewerSchema, Unreadable, decode
 from poolrl.records.records import Attempt, UnitRecord, WorkerInfo
-from poolrl.records.work_units import Unit, candidates_of
+from poolrl.records.work_units import Unit, second_stage_of
 from poolrl.storage.claims import lease_owner
 from poolrl.storage.deposits import DepositStore
 from poolrl.storage.store import UnusableFile
@@ -28,8 +28,8 @@ class CurrentIteration:
     """Reads one iteration repeatedly; each record is read once.
 
     Attributes:
-        planned: the units of the iteration, without candidates.
-        units: those of its present stage: once the sources of candidates are there, these too.
+        planned: the units of the iteration, without those of the second stage.
+        units: those of its present stage: once the sources are there, these too.
         iteration: its number.
         merging: whether a worker has claimed the merge.
         started: whether the folder of the iteration has any file.
@@ -82,7 +82,7 @@ class CurrentIteration:
         """List the folder, and read the records that are new."""
         layout = self._layout
         names = self._store.names_in(layout.folder)
-        self.units = [*self.planned, *self._candidates(names)]
+        self.units = [*self.planned, *self._second_stage(names)]
         for unit in self.units:
             name = layout.record(unit).name
             if name not in names:
@@ -147,16 +147,16 @@ class CurrentIteration:
         """Return the status of each unit, in the order of ``units``."""
         return [self._unit(unit) for unit in self.units]
 
-    def _candidates(self, names: Set[str]) -> list[Unit]:
-        """The candidates of the second stage; none in the first."""
+    def _second_stage(self, names: Set[str]) -> list[Unit]:
+        """The units of the second stage; none in the first."""
         if self.planned[-1].kind != "parent" or self._layout.sources.name not in names:
             return []
         try:
             sources = self._deposit_store.read_sources(self.iteration)
         except (Unreadable, NewerSchema):
             sources = None
-        number = self._rule.num_candidates(len(sources.done)) if sources is not None else 0
-        return candidates_of(self.iteration, number)
+        done = len(sources.done) if sources is not None else 0
+        return second_stage_of(self.iteration, self._rule, done)
 
     def _unit(self, unit: Unit) -> UnitStatus:
         attempts = self._num_attempts[unit.stem]

@@ -9,6 +9,7 @@ from poolrl import tasks
 from poolrl.config.loading import load
 from poolrl.records.records import Evaluation
 from poolrl.records.work_units import Unit
+from poolrl.rollouts.rollout_file import to_bytes
 from poolrl.tasks.mujoco.base import MujocoTask
 from poolrl.tasks.threads import batch_threads, use_threads
 from poolrl.worker.unit_computation import UnitComputation
@@ -41,6 +42,21 @@ def test_a_branch_has_the_same_bits_with_any_number_of_threads(task_id: str) -> 
     one = computed(task_id, 1)
     for threads in (2, 4):
         assert computed(task_id, threads) == one
+
+
+def played(threads: int) -> bytes:
+    keys = {"task.id": "Ant-v5", "merge.rule": "update", "selection.keep_parent": False}
+    computation = UnitComputation(load(None, KEYS | keys)[0], threads=threads)
+    try:
+        result = computation.compute(Unit(1, "branch", 0), None)
+    finally:
+        computation.close()
+    assert result.rollout is not None
+    return to_bytes(result.rollout)
+
+
+def test_so_has_a_rollout_for_a_shared_update() -> None:
+    assert played(1) == played(2)
 
 
 def test_a_batch_has_at_most_a_thread_per_simulation() -> None:
