@@ -9,7 +9,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from poolrl.monitoring.heartbeats import HeartbeatReader, ServerClock
-from poolrl.monitoring.history import WORK
+from poolrl.monitoring.history import work_seconds
 from poolrl.monitoring.status_types import AttemptStatus, UnitStatus
 from poolrl.pool.directory import Pool
 from poolrl.pool.timeouts import LEASE_TOUCHES
@@ -70,6 +70,7 @@ class CurrentIteration:
         self._heartbeats = heartbeats
         self._clock = clock
         self._names: set[str] = set()
+        self._last_update: float | None = None
         self._attempts: dict[str, AttemptStatus] = {}
         self._num_attempts: Counter[str] = Counter()
         closing = units[0].kind == "closing"
@@ -88,10 +89,7 @@ class CurrentIteration:
             if name not in names:
                 self.records.pop(unit, None)  # a worker has set it aside as damaged
             elif unit not in self.records:
-                try:
-                    record = self._deposit_store.record(unit)
-                except (Unreadable, NewerSchema):
-                    record = None
+                record = self._record(unit)
                 if record is not None:
                     self.records[unit] = record
         self._names = names
@@ -105,6 +103,12 @@ class CurrentIteration:
         for name in attempts:
             if name not in self._attempts:
                 self._attempts[name] = self._attempt(name)
+
+    def _record(self, unit: Unit) -> UnitRecord | None:
+        try:
+            return self._deposit_store.record(unit)
+        except (Unreadable, NewerSchema):
+            return None
 
     def _update_last_change(self, attempts: list[str]) -> None:
         latest = max(self.records.values(), key=lambda record: record.finished, default=None)
@@ -131,17 +135,20 @@ class CurrentIteration:
         """Return the failed attempts, at most ``MAX_ATTEMPTS_LISTED``."""
         return [self._attempts[name] for name in sorted(self._attempts)]
 
-    @property
-    def longest_branch_seconds(self) -> float:
-        """Seconds of training and evaluation of the longest deposited branch, or 0."""
-        return max(
-            (
-                _work_seconds(record)
-                for unit, record in self.records.items()
-                if unit.kind == "branch"
-            ),
-            default=0.0,
-        )
+    def sibling_seconds(self, stem: str) -> float:
+        """Seconds of training and evaluation by which a unit counts as a straggler: of the longest
+        deposited branch, or of an update of the update before; 0 if there is none.
+
+        Args:
+            stem: of the unit.
+        """
+        if stem.startswith("update-"):
+            if self._last_update is None:
+                before = self._record(Unit(self.iteration - 1, "update", 0))
+                self._last_update = work_seconds(before) if before is not None else 0.0
+            return self._last_update
+        branches = (record for unit, record in self.records.items() if unit.kind == "branch")
+        return max(map(work_seconds, branches), default=0.0)
 
     def unit_statuses(self) -> list[UnitStatus]:
         """Return the status of each unit, in the order of ``units``."""
@@ -220,7 +227,3 @@ class CurrentIteration:
 
 def _with_worker(status: UnitStatus, info: WorkerInfo) -> UnitStatus:
     return replace(status, worker=info.id, host=info.host, pid=info.pid, job=info.job)
-
-
-def _work_seconds(record: UnitRecord) -> float:
-    return sum(seconds.wall for phase, seconds in record.seconds.items() if phase in WORK)

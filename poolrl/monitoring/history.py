@@ -182,6 +182,11 @@ class History:
         return sum(max(total[i], parents.get(i, 0.0)) for i in total.keys() | parents.keys())
 
 
+def work_seconds(record: UnitRecord) -> float:
+    """Return the wall-clock seconds of training and evaluation of a unit."""
+    return sum(seconds.wall for phase, seconds in record.seconds.items() if phase in WORK)
+
+
 def _fallback_columns(merged: MergeRecord) -> dict[str, Any]:
     best = merged.result
     return dict(zip(FALLBACK_COLUMNS, (merged.rule, best.iteration, best.score), strict=True))

@@ -81,6 +81,11 @@ class IterationLayout:
         """Whether a file is a deposited agent or rollout."""
         return _AGENT.fullmatch(name) is not None
 
+    @staticmethod
+    def is_rollout(name: str) -> bool:
+        """Whether a file is a deposited rollout."""
+        return _AGENT.fullmatch(name) is not None and name.startswith("rollout-")
+
 
 @dataclass(frozen=True)
 class Layout:

@@ -7,9 +7,9 @@ the time that passes while it observes a claim itself.
 from __future__ import annotations
 
 from poolrl.clock import SYSTEM_CLOCK, Clock
+from poolrl.monitoring.history import work_seconds
 from poolrl.pool.timeouts import MAX_BACKUP_COPIES, MAX_SIBLING_RECORDS, straggler_seconds
 from poolrl.records.codec import NewerSchema, Unreadable
-from poolrl.records.records import UnitRecord
 from poolrl.records.work_units import Unit
 from poolrl.storage.deposits import DepositStore
 from poolrl.worker.iteration_snapshot import IterationSnapshot
@@ -84,7 +84,7 @@ class StragglerDetector:
                 self._read.add(unit)
                 record = self._deposit_store.deposit(unit)
                 if record is not None:
-                    self.note_duration(_work_seconds(record))
+                    self.note_duration(work_seconds(record))
         return straggler_seconds(self._longest_sibling, self._lease_duration)
 
     def _update_limit(self, unit: Unit) -> float:
@@ -96,10 +96,5 @@ class StragglerDetector:
             except (Unreadable, NewerSchema):
                 record = None
             if record is not None:
-                self._last_update = _work_seconds(record)
+                self._last_update = work_seconds(record)
         return straggler_seconds(self._last_update, self._lease_duration)
-
-
-def _work_seconds(record: UnitRecord) -> float:
-    phases = (record.seconds.get(phase) for phase in ("training", "evaluation"))
-    return sum(seconds.wall for seconds in phases if seconds)

@@ -13,48 +13,21 @@ from msgspec.structs import replace
 from poolrl.agent import Agent
 from poolrl.algorithms.shared_experience import update
 from poolrl.config.merging import MergeSpec
-from poolrl.config.run_options import RunOptions
 from poolrl.config.schema import PPO, SelectionSpec
 from poolrl.monitoring.verify import verify_files
-from poolrl.pool.directory import Pool, make_pool, open_pool
+from poolrl.pool.directory import open_pool
 from poolrl.pool.merge_rules import merge
-from poolrl.pool.stop_criteria import StopCriteria
 from poolrl.records.records import Attempt, MergeRecord, UnitRecord
 from poolrl.records.work_units import KindName, Unit
 from poolrl.rollouts.rollout_file import from_bytes
 from poolrl.seeding import Streams
-from poolrl.worker.loop import Worker
-from tests.conftest import TINY, as_options, tiny_spec
+from tests.conftest import TINY, as_options
 from tests.faults.checker import same_history
 from tests.helpers.command_line import assert_refused, poolrl
 from tests.helpers.deposits import WORKER, deposit, first, sha256
 from tests.helpers.memory_pool import Scene, patch_compute
+from tests.helpers.shared_experience import UPDATE, merges, record, work
 from tests.worker.test_every_network import keys_of
-
-UPDATE = {
-    "selection__keep_parent": False,
-    "merge__rule": "update",
-    "learner__name": "ppo",
-    "learner__minibatch_size": 4,
-}
-
-
-def work(root: Path, iterations: int = 3, keep: str = "champions", **keys: object) -> Pool:
-    pool = make_pool(root, tiny_spec(**UPDATE | keys), RunOptions(iterations))
-    Worker(pool, StopCriteria(iterations), run=RunOptions(iterations, keep=keep)).run()
-    return pool
-
-
-def record(pool: Pool, unit: Unit) -> UnitRecord:
-    found = pool.deposit_store().record(unit)
-    assert found is not None
-    return found
-
-
-def merges(pool: Pool) -> list[MergeRecord]:
-    deposits = pool.deposit_store()
-    return [deposits.merge(number) for number in deposits.iterations()]
-
 
 # The rule
 
