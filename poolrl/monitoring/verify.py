@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from msgspec import UNSET
 from poolrl import files
 from poolrl.config.tables import flatten
 from poolrl.errors import IncompatiblePool
+from poolrl.monitoring.verified_pool import VerifiedPool
 from poolrl.pool.directory import Pool
 from poolrl.pool.evolution import branch_values
 from poolrl.pool.merge_rules import NothingToSelect, merge, sources_of
@@ -29,50 +29,6 @@ from poolrl.records.records import (
 )
 from poolrl.records.work_units import KINDS, Unit, second_stage_of, units_of
 from poolrl.storage.store import UnusableFile
-
-
-@dataclass
-class VerifiedPool:
-    """Result of ``verify_files``.
-
-    Attributes:
-        discrepancies: in the order of the iterations.
-        units: the unit records that parse and belong to the pool.
-        merges: the merge records that parse and belong to the pool, by iteration.
-        set_aside: number of damaged files that workers have set aside.
-    """
-
-    discrepancies: list[Discrepancy] = field(default_factory=list)
-    units: dict[Unit, UnitRecord] = field(default_factory=dict)
-    merges: dict[int, MergeRecord] = field(default_factory=dict)
-    set_aside: int = 0
-
-    def starting_merge(self, unit: Unit) -> MergeRecord | None:
-        """Return the merge that a unit starts from; ``None`` for the initial unit, and if the merge
-        is missing or unusable."""
-        return self.merges.get(unit.iteration if unit.kind == "closing" else unit.iteration - 1)
-
-    def recomputable_records(self) -> list[UnitRecord]:
-        """Return the records of units that can be recomputed: those that are not abandoned and
-        have a starting merge, or are initial."""
-        return [
-            record
-            for unit, record in self.units.items()
-            if record.status != "abandoned"
-            and (unit.kind == "initial" or self.starting_merge(unit) is not None)
-        ]
-
-    def recomputable_means(self, iteration: int | None = None) -> list[MergeRecord]:
-        """Return the merges whose mean of branches can be computed again, of one iteration or all,
-        with a merge before them and all records that they list."""
-        return [
-            merged
-            for number, merged in self.merges.items()
-            if merged.rule in ("mean", "mean not finite")
-            and iteration in (None, number)
-            and number - 1 in self.merges
-            and all(Unit(number, d.kind, d.index) in self.units for d in merged.deposits)
-        ]
 
 
 def verify_files(pool: Pool) -> VerifiedPool:
@@ -319,11 +275,17 @@ class _Verification:
         self.result.discrepancies += compare(path, sources, expected, "by the records")
         sha256 = hashlib.sha256(encode(sources)).hexdigest()
         for record in second_stage:
+            name = self.pool.layout.relative(self.pool.layout.iteration(number).record(record.unit))
             if record.sources_sha256 != sha256:
-                name = self.pool.layout.relative(
-                    self.pool.layout.iteration(number).record(record.unit)
-                )
                 self.report(name, "sources_sha256", f"{record.sources_sha256}, they are {sha256}")
+            if record.kind == "update" and record.training is not None:
+                branches = [records.get(Unit(number, "branch", index)) for index in sources.done]
+                parts = [each.training for each in branches if each and each.training]
+                for key in ("episodes", "environment_steps"):
+                    own = getattr(record.training, key)
+                    total = sum(getattr(part, key) for part in parts)
+                    if own != total:
+                        self.report(name, f"training.{key}", f"{own}, its branches have {total}")
         if merged is not None:
             first_stage = tuple(d for d in merged.deposits if rule.is_source(d.kind))
             if first_stage != sources.deposits:
