@@ -3,18 +3,7 @@
     python benchmarks/learning_curves.py run PLAN.toml FOLDER [--task T] [--arm A] [--seeds 0,1]
     python benchmarks/learning_curves.py show PLAN.toml FOLDER [--output FILE.md]
 
-A plan names seeds, tasks (a configuration, the training iterations of a run, keys), arms (keys) and
-keys that all have in common:
-
-    seeds = 5
-    [tasks.hopper]
-    config = "configs/hopper.toml"
-    iterations = 60
-    set = {"pool.count" = 1}
-    [common]
-    "pool.evaluate_episodes" = 5
-    [arms.joint]
-    "learner.gradient_clipping" = "joint"
+Plans are described in ``plans.py``; a task's ``iterations`` are the training iterations of a run.
 
 Each run is a pool in FOLDER/TASK/ARM/SEED, by one worker; the same command goes on where it
 stopped. A curve is the score of the champions, evaluated without updates, over the training steps
@@ -26,16 +15,12 @@ from __future__ import annotations
 
 import report  # isort: skip  (before NumPy is loaded)
 
-import json
-import subprocess
-import sys
-import tomllib
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import click
 import numpy as np
 from numpy.typing import NDArray
+from plans import arms_of, chosen, command, execute, read_plan, runs
 
 from poolrl.monitoring.history import History
 from poolrl.pool.directory import open_pool
@@ -43,36 +28,6 @@ from poolrl.pool.directory import open_pool
 F64 = NDArray[np.float64]
 POINTS = 100
 """Points of the common axis that curves are interpolated at."""
-
-
-class Run(NamedTuple):
-    """One pool of a plan."""
-
-    task: str
-    arm: str
-    seed: int
-    folder: Path
-
-
-def runs(plan: dict[str, Any], folder: Path) -> list[Run]:
-    """All runs, seeds outermost, so that what is there early is balanced."""
-    return [
-        Run(task, arm, seed, folder / task / arm / str(seed))
-        for seed in range(plan["seeds"])
-        for task in plan["tasks"]
-        for arm in plan["arms"]
-    ]
-
-
-def command(plan: dict[str, Any], run: Run) -> list[str]:
-    """The command line of a run."""
-    task = plan["tasks"][run.task]
-    keys = {**plan.get("common", {}), **task.get("set", {}), **plan["arms"][run.arm]}
-    words = ["run", *([task["config"]] if "config" in task else []), "--trust"]
-    words += ["--seed", str(run.seed), "--iterations", str(task["iterations"])]
-    for key, value in keys.items():
-        words += ["--set", f"{key}={json.dumps(value)}"]
-    return [sys.executable, "-m", "poolrl", *words, "--pool-directory", str(run.folder)]
 
 
 def curve(folder: Path) -> tuple[F64, F64, F64]:
@@ -105,14 +60,9 @@ def last_tenth(x: F64, y: F64) -> float:
     return float(y[x >= 0.9 * x[-1]].mean())
 
 
-def number(value: float) -> str:
-    """A score with as many digits as it needs."""
-    return f"{value:.0f}" if abs(value) >= 10 else f"{value:.2f}"
-
-
 def signed(value: float) -> str:
-    """As ``number``, with a sign."""
-    return f"{'+' if value >= 0 else '-'}{number(abs(value))}"
+    """As ``report.number``, with a sign."""
+    return f"{'+' if value >= 0 else '-'}{report.number(abs(value))}"
 
 
 @click.group(help=__doc__)
@@ -130,22 +80,13 @@ def run_plan(
     plan_file: Path, folder: Path, task: tuple[str, ...], arm: tuple[str, ...], seeds: str | None
 ) -> None:
     """Run what has not been run yet, one after the other, each by one process of one thread."""
-    plan = tomllib.loads(plan_file.read_text())
-    chosen = None if seeds is None else {int(word) for word in seeds.split(",")}
-    for each in runs(plan, folder):
-        if (task and each.task not in task) or (arm and each.arm not in arm):
-            continue
-        if chosen is not None and each.seed not in chosen:
-            continue
-        each.folder.parent.mkdir(parents=True, exist_ok=True)
-        log = each.folder.with_suffix(".log")
-        with log.open("a") as out:
-            words = [*command(plan, each), "--one-worker"]
-            ended = subprocess.run(words, stdout=out, stderr=out, check=False)
+    plan = read_plan(plan_file)
+    for each in chosen(plan, folder, task, arm, seeds):
+        ended = execute(command(plan, each, options=["--one-worker"]), each.folder)
         x, y, seconds = curve(each.folder)
         click.echo(
             f"{each.task} {each.arm} seed {each.seed}: {last_tenth(x, y):.1f} after "
-            f"{x[-1]:,.0f} steps, {seconds[-1]:.0f} s, exit code {ended.returncode}"
+            f"{x[-1]:,.0f} steps, {seconds[-1]:.0f} s, exit code {ended}"
         )
 
 
@@ -161,7 +102,7 @@ def show(plan_file: Path, folder: Path, output: Path | None, title: str) -> None
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    plan = tomllib.loads(plan_file.read_text())
+    plan = read_plan(plan_file)
     there = [run for run in runs(plan, folder) if (run.folder / "pool.toml").exists()]
     tasks = [task for task in plan["tasks"] if any(run.task == task for run in there)]
     generator = np.random.default_rng(0)
@@ -171,7 +112,7 @@ def show(plan_file: Path, folder: Path, output: Path | None, title: str) -> None
     rows = []
     for axis, task in zip(axes[0], tasks, strict=True):
         scores: dict[str, dict[int, float]] = {}
-        for color, arm in enumerate(plan["arms"]):
+        for color, arm in enumerate(arms_of(plan, task)):
             own = [run for run in there if (run.task, run.arm) == (task, arm)]
             if not own:
                 continue
@@ -195,8 +136,9 @@ def show(plan_file: Path, folder: Path, output: Path | None, title: str) -> None
             rows.append(
                 [
                     *(task, arm, str(len(values)), f"{end / 1e6:.2f}"),
-                    f"**{number(values.mean())}** [{number(bounds[0])}, {number(bounds[1])}]",
-                    " ".join(map(number, values)),
+                    f"**{report.number(values.mean())}** "
+                    f"[{report.number(bounds[0])}, {report.number(bounds[1])}]",
+                    " ".join(map(report.number, values)),
                     ""
                     if arm == first
                     else f"{signed(gain.mean())} [{signed(paired[0])}, {signed(paired[1])}]",

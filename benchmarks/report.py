@@ -38,6 +38,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def number(value: float) -> str:
+    """A score with as many digits as it needs."""
+    return f"{value:.0f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
 def geometric_mean(values: Iterable[float]) -> float:
     """Geometric mean of ratios."""
     logs = [math.log(value) for value in values]

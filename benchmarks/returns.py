@@ -1,4 +1,4 @@
-"""Returns at equal steps: the recommended configurations, in plain Gymnasium, beside published ones.
+"""Returns at equal steps, in plain Gymnasium: the recommended configurations beside published ones.
 
     python benchmarks/learning_curves.py run benchmarks/curves/returns.toml FOLDER
     python benchmarks/returns.py measure benchmarks/curves/returns.toml FOLDER
@@ -17,14 +17,14 @@ import report  # isort: skip  (before NumPy is loaded)
 import json
 import multiprocessing
 import statistics
-import tomllib
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 from check_gymnasium import evaluate
-from learning_curves import interval, runs
+from learning_curves import interval
+from plans import read_plan, runs
 
 from poolrl.monitoring.history import History
 from poolrl.pool.directory import open_pool
@@ -34,7 +34,7 @@ SEEDS = range(1_000_000, 1_000_100)
 
 
 def champions(folder: Path) -> list[tuple[int, float, Path]]:
-    """Of each iteration: training steps so far, seconds of one core of training so far, champion."""
+    """Of each iteration: training steps and seconds of one core of training so far, champion."""
     history = History(open_pool(folder))
     history.refresh()
     seconds: dict[int, float] = {}
@@ -59,7 +59,7 @@ def main() -> None:
 @click.option("--processes", default=2, show_default=True)
 def measure(plan_file: Path, folder: Path, processes: int) -> None:
     """Measure what has not been measured yet."""
-    plan = tomllib.loads(plan_file.read_text())
+    plan = read_plan(plan_file)
     parts = [list(SEEDS[i::processes]) for i in range(processes)]
     DATA.mkdir(parents=True, exist_ok=True)
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
@@ -92,7 +92,7 @@ def measure(plan_file: Path, folder: Path, processes: int) -> None:
 @click.option("--output", type=click.Path(path_type=Path))
 def show(plan_file: Path, output: Path | None) -> None:
     """Print the table."""
-    plan = tomllib.loads(plan_file.read_text())
+    plan = read_plan(plan_file)
     generator = np.random.default_rng(0)
     rows = []
     for task, table in plan["tasks"].items():

@@ -16,6 +16,8 @@ MERGE = 2**26
 """Of a merge; one with the most branches that there may be takes half of it."""
 AGENT = 2**31
 """Of an agent, which the largest network with its optimiser's moments stays below."""
+ROLLOUT = 2**34
+"""Of a rollout: what one branch has sampled."""
 
 _EXPLAINED = {errno.ELOOP: "a symbolic link", errno.ENXIO: "no plain file"}
 

@@ -13,7 +13,7 @@ from poolrl.algorithms.train_state import TrainState
 from poolrl.algorithms.types import MakeTask, Training, mean_metrics
 from poolrl.config.schema import PPO, Reinforce
 from poolrl.rollouts.rollout import Rollout, collect
-from poolrl.rollouts.sampler import Budget, Sampler
+from poolrl.rollouts.sampler import Budget, Episodes, Sampler
 from poolrl.seeding import Purpose, Streams
 
 HP = TypeVar("HP", PPO, Reinforce)
@@ -68,12 +68,8 @@ def train_on_policy(
             rollout = collect(sampler, state.policy, action_generator, segment_steps)
             update_metrics = update(state, rollout, hp, streams.generator(Purpose.SHUFFLE, number))
             state.update_normalizer(rollout.observation[rollout.valid])
-            episodes = rollout.episodes
-            if len(episodes.returns):
-                update_metrics["rollout/ep_rew_mean"] = float(episodes.returns.mean())
-                update_metrics["rollout/ep_len_mean"] = float(episodes.lengths.mean())
-            metrics.append(update_metrics)
-            returns += episodes.returns.tolist()
+            metrics.append(update_metrics | episode_metrics(rollout.episodes))
+            returns += rollout.episodes.returns.tolist()
             steps += int(rollout.valid.sum())
     trained = state.to_agent(
         learner=learner,
@@ -82,6 +78,16 @@ def train_on_policy(
         updates=len(metrics),
     )
     return Training(trained, returns, steps, len(metrics), mean_metrics(metrics))
+
+
+def episode_metrics(episodes: Episodes) -> dict[str, float]:
+    """Mean return and length of episodes, under Stable-Baselines3's log keys; empty without any."""
+    if not len(episodes.returns):
+        return {}
+    return {
+        "rollout/ep_rew_mean": float(episodes.returns.mean()),
+        "rollout/ep_len_mean": float(episodes.lengths.mean()),
+    }
 
 
 def _samplers(

@@ -19,7 +19,7 @@ def command(pool: Path) -> None:
     """
     from poolrl.launch import slurm
     from poolrl.pool.directory import open_pool
-    from poolrl.storage.deposits import job_name, submissions
+    from poolrl.storage.submissions import job_name, submissions
 
     opened = open_pool(pool)
     jobs = [job for each in submissions(opened.store) for job in each.jobs]

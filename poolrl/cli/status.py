@@ -96,7 +96,7 @@ class _Queue:
     def jobs(self, status: Status) -> list[Job] | None:
         """The jobs of the pool in SLURM's queue; ``None`` without SLURM."""
         from poolrl.launch import slurm
-        from poolrl.storage.deposits import submissions
+        from poolrl.storage.submissions import submissions
 
         now = time.monotonic()
         if self._queried_at is None or now - self._queried_at > QUEUE_INTERVAL_SECONDS:

@@ -13,7 +13,7 @@ from poolrl.interrupts import stoppable
 from poolrl.output import results
 
 if TYPE_CHECKING:
-    from poolrl.monitoring.verify import VerifiedPool
+    from poolrl.monitoring.verified_pool import VerifiedPool
     from poolrl.pool.directory import Pool
     from poolrl.records.consistency import Discrepancy
     from poolrl.records.records import MergeRecord, UnitRecord

@@ -5,9 +5,11 @@ A pool without it has a `pool.toml` as earlier versions wrote it.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta
+from msgspec.structs import fields
 
 from poolrl.config.types import Natural, Positive, Section
 from poolrl.errors import UsageError
@@ -17,10 +19,19 @@ class MergeSpec(Section, frozen=True):
     """The merge rule of a pool. A `pool.toml` with this section is of schema 2, which earlier
     versions refuse."""
 
-    rule: Literal["best", "mean"] = "best"
+    rule: Literal["best", "mean", "update"] = "best"
     """`best`: the branch with the highest score is the next champion. `mean`: the champion moves by
     the mean displacement of its branches, times `step`, with `momentum` (local SGD; an outer step
-    above 1 and a momentum as in outer-PPO, arXiv:2411.00666, and DiLoCo, arXiv:2311.08105)."""
+    above 1 and a momentum as in outer-PPO, arXiv:2411.00666, and DiLoCo, arXiv:2311.08105).
+    `update`: branches only sample experience, with the champion and from fresh resets, and one
+    update of the learner on all of it makes the next champion. A branch's whole budget is one
+    rollout: `learner.episodes_per_update` says only how many episodes run at the same time where
+    the budget is one of steps, and with `learner.segment_steps` the simulations run without a cut
+    for the whole number of segments that reaches the budget. For PPO and REINFORCE."""
+    minibatches: Annotated[int, Meta(ge=0, le=10**9)] = 0
+    """Of `update`: number of minibatches of an epoch, so that their size grows with the number of
+    branches; 0 for minibatches of `learner.minibatch_size`, whose number grows instead. Sizes are
+    rounded up, which may make them fewer, and sequences of networks with memory stay whole."""
     candidates: Annotated[tuple[Positive, ...], Meta(max_length=16)] = ()
     """Of `best`: factors of the mean displacement of all branches that succeeded, as in [1, 2, 4].
     Each makes an agent that is evaluated beside the branches, and is the champion if its score is
@@ -44,10 +55,12 @@ class MergeSpec(Section, frozen=True):
     that measures it for its own sake. Not with `selection.keep_parent`."""
 
     def __post_init__(self) -> None:
-        of_mean = {"step": 1.0, "momentum": 0.0, "weights": "uniform"}
-        for name, default in of_mean.items():
-            if self.rule != "mean" and getattr(self, name) != default:
-                raise ValueError(f"{name} is an option of rule = mean")
+        options = {"mean": ("step", "momentum", "weights"), "update": ("minibatches",)}
+        defaults = {field.name: field.default for field in fields(MergeSpec)}
+        for rule, names in options.items():
+            for name in names:
+                if self.rule != rule and getattr(self, name) != defaults[name]:
+                    raise ValueError(f"{name} is an option of rule = {rule}")
         if self.candidates and self.rule != "best":
             raise ValueError("candidates are an option of rule = best")
         if len(set(self.candidates)) < len(self.candidates):
@@ -56,16 +69,31 @@ class MergeSpec(Section, frozen=True):
     @property
     def evaluates_branches(self) -> bool:
         """Whether the rule needs the scores of branches."""
-        return self.rule != "mean" or self.weights != "uniform"
+        return self.rule == "best" or (self.rule == "mean" and self.weights != "uniform")
+
+    @property
+    def evaluates_champions(self) -> bool:
+        """Whether a champion has a score when it is named, and not only as the next parent."""
+        return self.rule == "best"
+
+    @property
+    def shares_experience(self) -> bool:
+        """Whether branches only sample experience, and deposit it in place of agents."""
+        return self.rule == "update"
+
+    @property
+    def has_two_stages(self) -> bool:
+        """Whether an iteration has units that are computed from deposits of other ones."""
+        return bool(self.candidates) or self.shares_experience
+
+    def is_source(self, kind: str) -> bool:
+        """Whether sources list the units of a kind: those that the second stage waits for."""
+        return kind == "branch" or (kind == "parent" and not self.shares_experience)
 
     @property
     def averages(self) -> bool:
         """Whether agents are averaged."""
         return self.rule == "mean" or bool(self.candidates)
-
-    def num_candidates(self, done: int) -> int:
-        """Number of candidates in an iteration in which so many branches are done."""
-        return len(self.candidates) if done >= 2 else 0
 
     @property
     def is_default(self) -> bool:
@@ -73,12 +101,36 @@ class MergeSpec(Section, frozen=True):
         return self == MergeSpec()
 
 
-def check_merge(merge: MergeSpec, *, keep_parent: bool) -> None:
-    """Check that a merge rule goes with `selection.keep_parent`.
+UPDATING_LEARNERS = ("ppo", "reinforce")
+"""Learners that update on a rollout that others have sampled."""
+
+
+def check_merge(
+    merge: MergeSpec, *, keep_parent: bool, learner: str, branches: Mapping[str, Any]
+) -> None:
+    """Check that a merge rule goes with the other sections.
+
+    Args:
+        merge: the rule.
+        keep_parent: of `[selection]`.
+        learner: its name.
+        branches: of `[branches]`.
 
     Raises:
         UsageError: names the key.
     """
+    if merge.shares_experience:
+        if learner not in UPDATING_LEARNERS:
+            raise UsageError(
+                "merge.rule = update: makes one update on sampled experience, as "
+                f"{' and '.join(UPDATING_LEARNERS)} do; learner.name = {learner} does not"
+            )
+        for name, given in branches.items():
+            if not isinstance(given, Sequence) or len(set(given)) > 1:
+                raise UsageError(
+                    f"branches.{name}: by merge.rule = update one update is made of all branches; "
+                    f"set learner.{name}"
+                )
     if not keep_parent:
         return
     if merge.fallback is not None:
@@ -88,6 +140,6 @@ def check_merge(merge: MergeSpec, *, keep_parent: bool) -> None:
         )
     if not merge.evaluates_branches:
         raise UsageError(
-            "selection.keep_parent: needs the scores of branches, which merge.rule = mean with "
-            "merge.weights = uniform does without"
+            f"selection.keep_parent: needs the scores of branches, which merge.rule = {merge.rule}"
+            f"{' with merge.weights = uniform' if merge.rule == 'mean' else ''} does without"
         )

@@ -298,7 +298,12 @@ class Spec(Section, frozen=True):
 
     def __post_init__(self) -> None:
         _check_network(self.network, self.learner)
-        check_merge(self.merge, keep_parent=self.selection.keep_parent)
+        check_merge(
+            self.merge,
+            keep_parent=self.selection.keep_parent,
+            learner=str(type(self.learner).__struct_config__.tag),
+            branches=self.branches,
+        )
         lengths = [len(v) for v in self.branches.values() if not isinstance(v, Evolve)]
         for index in range(max(lengths, default=0) or 1):
             self.hyperparameters(index)

@@ -20,8 +20,8 @@ class EvaluationSpec(Section, frozen=True):
     in `success = "max"`: `last`, the final step's, or `sum`, `mean` or `max` over the steps that
     have one. Names of nested tables are joined by `/`. Values that are not named here are recorded
     too, as the task declares it, else `reward_…`, `rew_…`, `…_reward`, `…_cost` and members of
-    `rwd_dict` by their sum, all others by the last; see docs/records.md. A `pool.toml` with it is of
-    schema 2, which earlier versions refuse."""
+    `rwd_dict` by their sum, all others by the last; see docs/records.md. A `pool.toml` with it is
+    of schema 2, which earlier versions refuse."""
 
     def __post_init__(self) -> None:
         for name in self.info:

@@ -49,7 +49,11 @@ def simulations(spec: Spec) -> int:
     if spec.task.id not in REGISTRY and not names_code(spec.task.id):
         return 1
     training = spec.task.max_simulations
-    if isinstance(learner, PPO | Reinforce) and not getattr(learner, "segment_steps", 0):
+    # Where branches share experience, all episodes of one are one rollout.
+    in_one = bool(getattr(learner, "segment_steps", 0)) or (
+        spec.merge.shares_experience and not pool.iterate_steps
+    )
+    if isinstance(learner, PPO | Reinforce) and not in_one:
         training = learner.episodes_per_update
     if not pool.iterate_steps:
         training = min(training, pool.iterate_episodes)

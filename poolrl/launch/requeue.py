@@ -8,9 +8,10 @@ import os
 from poolrl.errors import PoolrlError, Stopped
 from poolrl.job_environment import detect
 from poolrl.launch import slurm
-from poolrl.storage.deposits import iterations_in, job_name, submissions
+from poolrl.storage.deposits import iterations_in
 from poolrl.storage.layout import Layout
 from poolrl.storage.store import Store
+from poolrl.storage.submissions import job_name, submissions
 
 log = logging.getLogger("poolrl.worker")
 

@@ -23,10 +23,10 @@ from poolrl.launch.requeue import AT_LIMIT
 from poolrl.output import results
 from poolrl.pool.directory import Pool, make_pool
 from poolrl.pool.stop_criteria import is_last
-from poolrl.records.records import Submission
 from poolrl.records.work_units import Unit
-from poolrl.storage.deposits import job_name, save_submission
+from poolrl.records.worker_records import Submission
 from poolrl.storage.layout import Layout
+from poolrl.storage.submissions import job_name, save_submission
 
 LEAD_SECONDS = 60
 """How long before the time limit SLURM signals a worker, up to SLURM's own resolution."""

@@ -9,13 +9,13 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from poolrl.monitoring.heartbeats import HeartbeatReader, ServerClock
-from poolrl.monitoring.history import WORK
+from poolrl.monitoring.history import work_seconds
 from poolrl.monitoring.status_types import AttemptStatus, UnitStatus
 from poolrl.pool.directory import Pool
 from poolrl.pool.timeouts import LEASE_TOUCHES
 from poolrl.records.codec import NewerSchema, Unreadable, decode
 from poolrl.records.records import Attempt, UnitRecord, WorkerInfo
-from poolrl.records.work_units import Unit, candidates_of
+from poolrl.records.work_units import Unit, second_stage_of
 from poolrl.storage.claims import lease_owner
 from poolrl.storage.deposits import DepositStore
 from poolrl.storage.store import UnusableFile
@@ -28,8 +28,8 @@ class CurrentIteration:
     """Reads one iteration repeatedly; each record is read once.
 
     Attributes:
-        planned: the units of the iteration, without candidates.
-        units: those of its present stage: once the sources of candidates are there, these too.
+        planned: the units of the iteration, without those of the second stage.
+        units: those of its present stage: once the sources are there, these too.
         iteration: its number.
         merging: whether a worker has claimed the merge.
         started: whether the folder of the iteration has any file.
@@ -70,6 +70,7 @@ class CurrentIteration:
         self._heartbeats = heartbeats
         self._clock = clock
         self._names: set[str] = set()
+        self._last_update: float | None = None
         self._attempts: dict[str, AttemptStatus] = {}
         self._num_attempts: Counter[str] = Counter()
         closing = units[0].kind == "closing"
@@ -82,16 +83,13 @@ class CurrentIteration:
         """List the folder, and read the records that are new."""
         layout = self._layout
         names = self._store.names_in(layout.folder)
-        self.units = [*self.planned, *self._candidates(names)]
+        self.units = [*self.planned, *self._second_stage(names)]
         for unit in self.units:
             name = layout.record(unit).name
             if name not in names:
                 self.records.pop(unit, None)  # a worker has set it aside as damaged
             elif unit not in self.records:
-                try:
-                    record = self._deposit_store.record(unit)
-                except (Unreadable, NewerSchema):
-                    record = None
+                record = self._record(unit)
                 if record is not None:
                     self.records[unit] = record
         self._names = names
@@ -105,6 +103,12 @@ class CurrentIteration:
         for name in attempts:
             if name not in self._attempts:
                 self._attempts[name] = self._attempt(name)
+
+    def _record(self, unit: Unit) -> UnitRecord | None:
+        try:
+            return self._deposit_store.record(unit)
+        except (Unreadable, NewerSchema):
+            return None
 
     def _update_last_change(self, attempts: list[str]) -> None:
         latest = max(self.records.values(), key=lambda record: record.finished, default=None)
@@ -131,32 +135,35 @@ class CurrentIteration:
         """Return the failed attempts, at most ``MAX_ATTEMPTS_LISTED``."""
         return [self._attempts[name] for name in sorted(self._attempts)]
 
-    @property
-    def longest_branch_seconds(self) -> float:
-        """Seconds of training and evaluation of the longest deposited branch, or 0."""
-        return max(
-            (
-                _work_seconds(record)
-                for unit, record in self.records.items()
-                if unit.kind == "branch"
-            ),
-            default=0.0,
-        )
+    def sibling_seconds(self, stem: str) -> float:
+        """Seconds of training and evaluation by which a unit counts as a straggler: of the longest
+        deposited branch, or of an update of the update before; 0 if there is none.
+
+        Args:
+            stem: of the unit.
+        """
+        if stem.startswith("update-"):
+            if self._last_update is None:
+                before = self._record(Unit(self.iteration - 1, "update", 0))
+                self._last_update = work_seconds(before) if before is not None else 0.0
+            return self._last_update
+        branches = (record for unit, record in self.records.items() if unit.kind == "branch")
+        return max(map(work_seconds, branches), default=0.0)
 
     def unit_statuses(self) -> list[UnitStatus]:
         """Return the status of each unit, in the order of ``units``."""
         return [self._unit(unit) for unit in self.units]
 
-    def _candidates(self, names: Set[str]) -> list[Unit]:
-        """The candidates of the second stage; none in the first."""
+    def _second_stage(self, names: Set[str]) -> list[Unit]:
+        """The units of the second stage; none in the first."""
         if self.planned[-1].kind != "parent" or self._layout.sources.name not in names:
             return []
         try:
             sources = self._deposit_store.read_sources(self.iteration)
         except (Unreadable, NewerSchema):
             sources = None
-        number = self._rule.num_candidates(len(sources.done)) if sources is not None else 0
-        return candidates_of(self.iteration, number)
+        done = len(sources.done) if sources is not None else 0
+        return second_stage_of(self.iteration, self._rule, done)
 
     def _unit(self, unit: Unit) -> UnitStatus:
         attempts = self._num_attempts[unit.stem]
@@ -220,7 +227,3 @@ class CurrentIteration:
 
 def _with_worker(status: UnitStatus, info: WorkerInfo) -> UnitStatus:
     return replace(status, worker=info.id, host=info.host, pid=info.pid, job=info.job)
-
-
-def _work_seconds(record: UnitRecord) -> float:
-    return sum(seconds.wall for phase, seconds in record.seconds.items() if phase in WORK)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from poolrl.pool.directory import Pool
 from poolrl.records.codec import NewerSchema, Unreadable
 from poolrl.records.records import MergeRecord, UnitRecord
-from poolrl.records.work_units import KindName, Unit, candidates_of, units_of
+from poolrl.records.work_units import KINDS, KindName, Unit, second_stage_of, units_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +27,9 @@ COLUMNS = (
 FALLBACK_COLUMNS = ("rule", "best_ever_iteration", "best_ever_score")
 """Last columns of the table of a pool with `merge.fallback`."""
 
-KIND_ORDER: tuple[KindName, ...] = ("initial", "branch", "candidate", "parent", "closing")
+KIND_ORDER: tuple[KindName, ...] = (
+    *("initial", "branch", "candidate", "update", "parent", "closing"),
+)
 
 
 class History:
@@ -70,8 +73,8 @@ class History:
 
     def _possible(self, iteration: int) -> list[Unit]:
         units = units_of(iteration, self.pool.spec.pool.count)
-        candidates = candidates_of(iteration, len(self.pool.spec.merge.candidates))
-        return [*units, *candidates, Unit(iteration, "closing", 0)]
+        second_stage = second_stage_of(iteration, self.pool.spec.merge)
+        return [*units, *second_stage, Unit(iteration, "closing", 0)]
 
     def _read(self, unit: Unit) -> None:
         try:
@@ -152,12 +155,14 @@ class History:
         """Return the time of the merged iterations with one core per branch and one for the parent.
 
         That is the sum of the longest unit of each iteration, by CPU seconds of training,
-        evaluation and overhead of the pool; with candidates, of the longest of each stage.
+        evaluation and overhead of the pool; in two stages, of the longest of each. An update does
+        not wait for the parent, which takes that time beside both stages.
 
         Args:
             last_iteration: leave out later iterations.
         """
         longest: dict[tuple[int, bool], float] = {}
+        parents: dict[int, float] = {}
         merged = {
             m.iteration
             for m in self.merges
@@ -166,9 +171,20 @@ class History:
         for unit in self.units:
             if unit.iteration in merged and unit.kind != "closing":
                 seconds = sum(s.cpu for phase, s in unit.seconds.items() if phase != "waiting")
-                stage = unit.iteration, unit.kind == "candidate"
+                if unit.kind == "parent" and not self.pool.spec.merge.is_source("parent"):
+                    parents[unit.iteration] = seconds
+                    continue
+                stage = unit.iteration, KINDS[unit.kind].second_stage
                 longest[stage] = max(longest.get(stage, 0.0), seconds)
-        return sum(longest.values())
+        total: dict[int, float] = defaultdict(float)
+        for (iteration, _), seconds in longest.items():
+            total[iteration] += seconds
+        return sum(max(total[i], parents.get(i, 0.0)) for i in total.keys() | parents.keys())
+
+
+def work_seconds(record: UnitRecord) -> float:
+    """Return the wall-clock seconds of training and evaluation of a unit."""
+    return sum(seconds.wall for phase, seconds in record.seconds.items() if phase in WORK)
 
 
 def _fallback_columns(merged: MergeRecord) -> dict[str, Any]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from poolrl import files
 from poolrl.config.tables import flatten
 from poolrl.errors import IncompatiblePool
+from poolrl.monitoring.verified_pool import VerifiedPool
 from poolrl.pool.directory import Pool
 from poolrl.pool.evolution import branch_values
 from poolrl.pool.merge_rules import NothingToSelect, merge, sources_of
@@ -25,52 +27,8 @@ from poolrl.records.records import (
     SourcesRecord,
     UnitRecord,
 )
-from poolrl.records.work_units import KINDS, Unit, candidates_of, units_of
+from poolrl.records.work_units import KINDS, Unit, second_stage_of, units_of
 from poolrl.storage.store import UnusableFile
-
-
-@dataclass
-class VerifiedPool:
-    """Result of ``verify_files``.
-
-    Attributes:
-        discrepancies: in the order of the iterations.
-        units: the unit records that parse and belong to the pool.
-        merges: the merge records that parse and belong to the pool, by iteration.
-        set_aside: number of damaged files that workers have set aside.
-    """
-
-    discrepancies: list[Discrepancy] = field(default_factory=list)
-    units: dict[Unit, UnitRecord] = field(default_factory=dict)
-    merges: dict[int, MergeRecord] = field(default_factory=dict)
-    set_aside: int = 0
-
-    def starting_merge(self, unit: Unit) -> MergeRecord | None:
-        """Return the merge that a unit starts from; ``None`` for the initial unit, and if the merge
-        is missing or unusable."""
-        return self.merges.get(unit.iteration if unit.kind == "closing" else unit.iteration - 1)
-
-    def recomputable_records(self) -> list[UnitRecord]:
-        """Return the records of units that can be recomputed: those that are not abandoned and
-        have a starting merge, or are initial."""
-        return [
-            record
-            for unit, record in self.units.items()
-            if record.status != "abandoned"
-            and (unit.kind == "initial" or self.starting_merge(unit) is not None)
-        ]
-
-    def recomputable_means(self, iteration: int | None = None) -> list[MergeRecord]:
-        """Return the merges whose mean of branches can be computed again, of one iteration or all,
-        with a merge before them and all records that they list."""
-        return [
-            merged
-            for number, merged in self.merges.items()
-            if merged.rule in ("mean", "mean not finite")
-            and iteration in (None, number)
-            and number - 1 in self.merges
-            and all(Unit(number, d.kind, d.index) in self.units for d in merged.deposits)
-        ]
 
 
 def verify_files(pool: Pool) -> VerifiedPool:
@@ -148,10 +106,9 @@ class _Verification:
         return merged
 
     def _units(self, iteration: int) -> list[Unit]:
-        """The units that an iteration may have, candidates included."""
+        """The units that an iteration may have, in both stages."""
         spec = self.pool.spec
-        candidates = candidates_of(iteration, len(spec.merge.candidates))
-        return [*units_of(iteration, spec.pool.count), *candidates]
+        return [*units_of(iteration, spec.pool.count), *second_stage_of(iteration, spec.merge)]
 
     def _read(self, path: str, kind: type[R]) -> R | None:
         """Read a record of this pool; ``None`` if it is unusable, or was removed meanwhile."""
@@ -209,6 +166,13 @@ class _Verification:
             self.result.discrepancies += compare(path, recorded, expected, "by pool.toml")
         if record.agent is not None:
             self._agent(path, record, record.agent, start, merged)
+        if record.status == "done" and record.kind == "branch":
+            plays = record.rollout_sha256 is not UNSET
+            if plays != self.pool.spec.merge.shares_experience:
+                key = "rollout_sha256"
+                self.report(path, key, f"{'one' if plays else 'none'}, against the merge rule")
+            elif plays:
+                self._rollout(record, merged)
 
     def _evaluation(self, path: str, closing: bool, evaluation: Evaluation) -> None:
         pool = self.pool.spec.pool
@@ -241,22 +205,38 @@ class _Verification:
             if champion is not None and agent != _reference(champion):
                 self.report(path, "agent", f"{agent.path}, the champion is {champion.path}")
             return
-        if (message := self._damage(agent)) is not None:
-            merge_path = self.pool.layout.iteration(record.iteration).merge
-            # Workers remove losers after the merge, which may be newer than our listing.
-            if not (message == "missing" and (merged or self.pool.store.read_if_there(merge_path))):
-                self.report(agent.path, "", message)
+        self._report_damage(record, agent.path, self._damage(agent), merged)
+
+    def _rollout(self, record: UnitRecord, merged: MergeRecord | None) -> None:
+        sha256 = record.content_sha256
+        path = self.pool.layout.iteration(record.iteration).rollout(record.unit, sha256)
+        message = self._damage_of(path, files.ROLLOUT, sha256)
+        self._report_damage(record, self.pool.layout.relative(path), message, merged)
+
+    def _report_damage(
+        self, record: UnitRecord, path: str, message: str | None, merged: MergeRecord | None
+    ) -> None:
+        """Report a damaged file of a deposit, unless it may have been removed."""
+        merge_path = self.pool.layout.iteration(record.iteration).merge
+        # Workers remove losers after the merge, which may be newer than our listing.
+        if message == "missing" and (merged or self.pool.store.read_if_there(merge_path)):
+            return
+        if message is not None:
+            self.report(path, "", message)
 
     def _damage(self, agent: AgentRef) -> str | None:
         """Return what is wrong with the file of an agent, or ``None``."""
+        return self._damage_of(self.pool.layout.resolve(agent.path), files.AGENT, agent.sha256)
+
+    def _damage_of(self, path: Path, most: int, sha256: str) -> str | None:
         try:
-            data = self.pool.store.read_if_there(self.pool.layout.resolve(agent.path), files.AGENT)
+            data = self.pool.store.read_if_there(path, most)
         except UnusableFile as error:
             return error.reason
         if data is None:
             return "missing"
         found = hashlib.sha256(data).hexdigest()
-        return f"SHA-256 {found}, recorded is {agent.sha256}" if found != agent.sha256 else None
+        return f"SHA-256 {found}, recorded is {sha256}" if found != sha256 else None
 
     def _given_agent(self) -> None:
         """Check the agent that the pool was created from."""
@@ -265,7 +245,7 @@ class _Verification:
         except IncompatiblePool as error:
             self.report("", "", str(error))
 
-    # Candidates
+    # The second stage
 
     def _sources(
         self,
@@ -275,14 +255,14 @@ class _Verification:
         merged: MergeRecord | None,
         records: Mapping[Unit, UnitRecord],
     ) -> None:
-        """Check that the sources of candidates list deposits as they are, and that candidates and
-        merge are made of them."""
+        """Check that the sources list deposits as they are, and that the units of the second stage
+        and the merge are made of them."""
         path = self.pool.layout.relative(self.pool.layout.iteration(number).sources)
-        candidates = [r for r in records.values() if r.kind == "candidate"]
-        second_stage = bool(candidates) or merged is not None
+        rule = self.pool.spec.merge
+        second_stage = [r for r in records.values() if KINDS[r.kind].second_stage]
         if not there:
-            if number > 0 and self.pool.spec.merge.candidates and second_stage:
-                self.report(path, "", "missing, though there are candidates or a merge")
+            if number > 0 and rule.has_two_stages and (second_stage or merged is not None):
+                self.report(path, "", "missing, though there is what is made of them, or a merge")
             return
         sources = self._read(path, SourcesRecord)
         if sources is None or previous is None:
@@ -295,14 +275,20 @@ class _Verification:
         )
         self.result.discrepancies += compare(path, sources, expected, "by the records")
         sha256 = hashlib.sha256(encode(sources)).hexdigest()
-        for record in candidates:
+        for record in second_stage:
+            name = self.pool.layout.relative(self.pool.layout.iteration(number).record(record.unit))
             if record.sources_sha256 != sha256:
-                name = self.pool.layout.relative(
-                    self.pool.layout.iteration(number).record(record.unit)
-                )
                 self.report(name, "sources_sha256", f"{record.sources_sha256}, they are {sha256}")
+            if record.kind == "update" and record.training is not None:
+                branches = [records.get(Unit(number, "branch", index)) for index in sources.done]
+                parts = [each.training for each in branches if each and each.training]
+                for key in ("episodes", "environment_steps"):
+                    own = getattr(record.training, key)
+                    total = sum(getattr(part, key) for part in parts)
+                    if own != total:
+                        self.report(name, f"training.{key}", f"{own}, its branches have {total}")
         if merged is not None:
-            first_stage = tuple(d for d in merged.deposits if d.kind != "candidate")
+            first_stage = tuple(d for d in merged.deposits if rule.is_source(d.kind))
             if first_stage != sources.deposits:
                 merge_path = self.pool.layout.relative(self.pool.layout.iteration(number).merge)
                 self.report(merge_path, "deposits", f"are not those of {path}")

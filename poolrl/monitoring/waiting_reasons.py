@@ -69,7 +69,9 @@ def _unit(pool: Pool, current: CurrentIteration, unit: UnitStatus, alive: int, i
     claimed = unit.claimed_seconds
     if claimed is not None:
         parts[0] += f" for {duration(claimed)}"
-        limits = [*_straggler(pool, current, unit, claimed), *_timeout(pool, current, claimed)]
+        limits = [*_straggler(pool, current, unit, claimed)]
+        if not unit.unit.startswith("update-"):  # which no merge does without
+            limits += _timeout(pool, current, claimed)
     if unit.copies:
         parts.append(f"done by {_copies(unit)} too, since it takes long")
     within = min((seconds for _, seconds in limits), default=None)
@@ -109,10 +111,11 @@ def _straggler(
 ) -> Iterator[tuple[str, float]]:
     if unit.copies >= MAX_BACKUP_COPIES:
         return
-    longest = current.longest_branch_seconds
+    longest = current.sibling_seconds(unit.unit)
     limit = straggler_seconds(longest, pool.spec.pool.lease_duration)
     if claimed > limit / 3:
-        sibling = f"its longest sibling took {duration(longest)}; " if longest else ""
+        which = "the one before" if unit.unit.startswith("update-") else "its longest sibling"
+        sibling = f"{which} took {duration(longest)}; " if longest else ""
         left = max(0.0, limit - claimed)
         yield f"{sibling}doubled by a free worker after {duration(limit)}", left
 

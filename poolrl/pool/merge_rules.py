@@ -24,7 +24,7 @@ from poolrl.records.records import (
     UnitRecord,
     paired_difference,
 )
-from poolrl.records.work_units import candidates_of, units_of
+from poolrl.records.work_units import second_stage_of, units_of
 
 
 class NothingToSelect(ValueError):
@@ -49,7 +49,7 @@ def merge(
     Deposits that failed, or have a score that is not finite, never win, nor are they part of a
     mean. By the rule ``best`` the branch with the highest score wins, the lowest index among equal
     scores; candidates compete with branches, and of equal scores a branch is before a candidate,
-    and a candidate before the parent.
+    and a candidate before the parent. By the rule ``update`` the agent of the update wins.
 
     Args:
         previous: merge of the previous iteration; ``None`` for iteration 0.
@@ -70,6 +70,7 @@ def merge(
     deposits = sorted(deposits, key=lambda record: (record.kind, record.index))
     parent = next((r for r in deposits if r.kind == "parent" and _succeeded(r)), None)
     ranked = succeeded([r for r in deposits if r.kind != "parent"], rule)
+    update = next((r for r in deposits if r.kind == "update"), None)
     best_ever: BestEver | UnsetType = UNSET
     if rule.fallback is not None:
         best_ever = _best_ever(previous, ranked, parent, rule)
@@ -85,6 +86,8 @@ def merge(
         choice = _Choice("best-ever fallback", champion, failed_iterations=failed)
     else:
         choice = _choose(previous, ranked, parent, selection, rule, mean)
+        if choice.rule == "no branch succeeded" and update is not None:
+            choice = choice._replace(rule="update failed")
     values: dict[str, float] | UnsetType = UNSET
     if evolving:
         values = _line_values(previous, choice, ranked, rule, evolving, best_ever)
@@ -107,7 +110,7 @@ def merge(
         or any(record.status == "abandoned" for record in deposits),
         environment_steps=sum(record.environment_steps for record in deposits)
         + (previous.environment_steps if previous else 0),
-        training_steps=sum(r.training.environment_steps for r in deposits if r.training)
+        training_steps=sum(record.training_steps for record in deposits)
         + (previous.training_steps if previous else 0),
     )
 
@@ -174,7 +177,8 @@ def _choose(
         if agent is None:
             return failed._replace(rule="mean not finite")
         return _Choice("mean", _mean_champion(agent, best.iteration))
-    name: MergeRuleName = "best candidate" if best.kind == "candidate" else "best branch"
+    names: dict[str, MergeRuleName] = {"candidate": "best candidate", "update": "update"}
+    name = names.get(best.kind, "best branch")
     return _Choice(
         name if beaten or not selection.keep_parent else "patience",
         _champion(best),
@@ -248,15 +252,15 @@ def _best_ever(
     """The best-ever champion by the scores that champions were selected by, and the number of
     iterations without a better one.
 
-    By the rule ``mean`` a champion is not evaluated before the next iteration, as its parent: its
-    score is that one, known one merge later.
+    By the rules ``mean`` and ``update`` a champion is not evaluated before the next iteration, as
+    its parent: its score is that one, known one merge later.
     """
     if previous is None or previous.best_ever is UNSET:
         if not ranked:
             raise NothingToSelect("there is no initial agent")
         return BestEver(champion=_champion(ranked[0]), iterations_since=0)
     known = previous.best_ever
-    if rule.rule == "mean":
+    if not rule.evaluates_champions:
         if previous.champion.sha256 == known.champion.sha256:
             return known  # no other champion has been measured
         new = replace(previous.champion, score=parent.score) if parent else None
@@ -272,7 +276,7 @@ def _best_ever(
 def _succeeded(record: UnitRecord, rule: MergeSpec | None = None) -> bool:
     if record.agent is None or record.status != "done":
         return False
-    if record.kind == "branch" and rule is not None and not rule.evaluates_branches:
+    if rule is not None and not rule.evaluates_branches and record.kind in ("branch", "update"):
         return True
     return record.score is not None and math.isfinite(record.score)
 
@@ -300,17 +304,16 @@ def _expected(
 ) -> int:
     """Number of deposits of an iteration from which none is missing."""
     done = sum(record.kind == "branch" and record.status == "done" for record in deposits)
-    candidates = candidates_of(iteration, rule.num_candidates(done))
-    return len(units_of(iteration, branches)) + len(candidates)
+    return len(units_of(iteration, branches)) + len(second_stage_of(iteration, rule, done))
 
 
 def sources_of(
     deposits: Sequence[UnitRecord], *, iteration: int, parent_sha256: str, spec_sha256: str
 ) -> SourcesRecord:
-    """The deposits of the first stage of an iteration, as candidates are made of them.
+    """The deposits of the first stage of an iteration, as the second one is made of them.
 
     Args:
-        deposits: of branches and parent.
+        deposits: of branches, and for candidates of the parent.
         iteration: its number.
         parent_sha256: of the champion that they started from.
         spec_sha256: identity of the pool.
@@ -341,7 +344,7 @@ def _listed(record: UnitRecord) -> MergedDeposit:
         index=record.index,
         status=record.status,
         score=record.score,
-        sha256=record.agent.sha256 if record.agent else "",
+        sha256=record.content_sha256,
     )
 
 

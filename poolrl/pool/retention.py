@@ -1,4 +1,4 @@
-"""Retention: removal of agents that lost, and of temporary files of killed processes.
+"""Retention: removal of agents that lost, of rollouts, and of temporary files of killed processes.
 
 Merges, records, attempts, champions and the initial agent of the pool are never removed, nor is
 anything outside the pool's own folders.
@@ -30,7 +30,9 @@ _SET_ASIDE = re.compile(
     r"[a-z]+(-\d{3,6}(-[0-9a-f]{16})?)?\.(json|safetensors)\.corrupt-[0-9a-f]{32}"
 )
 
-Category = Literal["agents that lost", "temporary files", "files set aside"]
+Category = Literal["agents that lost", "rollouts", "temporary files", "files set aside"]
+
+LOST: Category = "agents that lost"
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Removable:
 
 
 def remove_expired(deposit_store: DepositStore, newest: MergeRecord, rule: RetentionRule) -> None:
-    """Remove the losing agents of the iteration that expires with a merge.
+    """Remove the losing agents, and the rollouts, of the iteration that expires with a merge.
 
     Refusals of the file system are logged, not raised: a file that stays costs only space.
 
@@ -68,7 +70,8 @@ def remove_expired(deposit_store: DepositStore, newest: MergeRecord, rule: Reten
 
 
 def remove_late_agents(deposit_store: DepositStore, iteration: int, rule: RetentionRule) -> None:
-    """Remove the losing agents of an iteration again, after an agent was deposited too late.
+    """Remove the losing agents of an iteration, and its rollouts, again, after one was deposited
+    too late.
 
     Args:
         deposit_store: files of the pool.
@@ -113,10 +116,13 @@ def removable(pool: Pool, rule: RetentionRule, *, set_aside: bool = False) -> li
     for merged in merges:
         if merged.iteration > expired:
             continue
-        folder = layout.relative(layout.iteration(merged.iteration).folder)
+        iteration = layout.iteration(merged.iteration)
+        folder = layout.relative(iteration.folder)
         own = files[merged.iteration]
         found += [
-            Removable(folder, name, own[name].size, "agents that lost")
+            Removable(
+                folder, name, own[name].size, "rollouts" if iteration.is_rollout(name) else LOST
+            )
             for name in deposit_store.losers(merged)
             if name in own and f"{folder}/{name}" not in champions
         ]

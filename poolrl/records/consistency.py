@@ -16,16 +16,18 @@ import msgspec
 from msgspec import UNSET
 
 from poolrl.records.records import AgentRef, Evaluation, MergeRecord, SourcesRecord, UnitRecord
-from poolrl.records.work_units import AGENT_PATH, HASH_LENGTH, Unit
+from poolrl.records.work_units import AGENT_PATH, HASH_LENGTH, KINDS, Unit
 
 
 def of_unit(record: UnitRecord) -> str | None:
     """The first contradiction in a unit's record; ``None`` if there is none."""
     unit, agent, evaluation = record.unit, record.agent, record.evaluation
     done, kind = record.status == "done", unit.kind
-    # Branches that are not selected by their scores have none; see ``storage.deposits``.
-    complete = agent is not None and (evaluation is not None or kind == "branch")
-    empty = agent is None and evaluation is None
+    plays = record.rollout_sha256 is not UNSET
+    # What is not selected by its score has none; see ``storage.deposits``.
+    unscored = kind in ("branch", "update")
+    complete = plays or (agent is not None and (evaluation is not None or unscored))
+    empty = agent is None and evaluation is None and not plays
     for wrong, what in (
         (
             kind != "closing" and (unit.iteration == 0) != (kind == "initial"),
@@ -37,10 +39,17 @@ def of_unit(record: UnitRecord) -> str | None:
             f"there is one {kind} unit, not {unit.index}",
         ),
         (
-            (kind == "candidate") != (record.sources_sha256 is not UNSET),
-            "only candidates name the branches that they were made of",
+            KINDS[kind].second_stage != (record.sources_sha256 is not UNSET),
+            "only candidates and updates name the branches that they were made of",
         ),
-        (kind != "branch" and record.training is not None, f"a {kind} unit does not train"),
+        (
+            plays and (kind != "branch" or agent is not None or evaluation is not None),
+            "only branches have rollouts, and then neither agent nor evaluation",
+        ),
+        (
+            not KINDS[kind].trains and record.training is not None,
+            f"a {kind} unit does not train",
+        ),
         ((record.parent_sha256 == "") != (kind == "initial"), "its champion is another kind's"),
         (done and not complete, "done, without an agent or an evaluation"),
         (not done and not empty, f"{record.status}, with an agent or an evaluation"),
@@ -77,7 +86,10 @@ def of_merge(record: MergeRecord) -> str | None:
             "its champion is none of the deposits that it lists",
         ),
         (
-            (record.rule == "mean") != (own and champion.kind == "mean"),
+            any(
+                (record.rule == rule) != (own and champion.kind == rule)
+                for rule in ("mean", "update")
+            ),
             f"a champion of the kind {champion.kind} by the rule {record.rule!r}",
         ),
         (
@@ -97,7 +109,7 @@ def of_merge(record: MergeRecord) -> str | None:
 
 
 def of_sources(record: SourcesRecord) -> str | None:
-    """The first contradiction in the sources of candidates; ``None`` if there is none."""
+    """The first contradiction in the sources of a second stage; ``None`` if there is none."""
     units = {(each.kind, each.index) for each in record.deposits}
     if len(units) < len(record.deposits):
         return "it lists a deposit twice"
@@ -118,7 +130,7 @@ def _of_evaluation(evaluation: Evaluation) -> str | None:
 
 
 def _is_agent_of(record: UnitRecord, agent: AgentRef) -> bool:
-    if record.kind in ("branch", "initial", "candidate"):
+    if record.kind in ("branch", "initial", "candidate", "update"):
         return agent.path == record.unit.agent_path(agent.sha256)
     match = AGENT_PATH.fullmatch(agent.path)
     named = match is not None and match[1] == agent.sha256[:HASH_LENGTH]

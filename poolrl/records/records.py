@@ -125,7 +125,8 @@ class Evaluation(Record, frozen=True):
 
 
 class TrainingRecord(Record, frozen=True):
-    """Training of a branch."""
+    """Training of a branch, or an update on what branches have sampled: of these, ``episodes`` and
+    ``environment_steps`` are the sums."""
 
     episodes: Natural
     environment_steps: Natural
@@ -167,9 +168,13 @@ class UnitRecord(Record, frozen=True, kw_only=True):
     parent_sha256: NoneOrSha256
     """SHA-256 of the champion that it started from."""
     sources_sha256: Sha256 | UnsetType = UNSET
-    """Of a candidate: SHA-256 of the ``SourcesRecord`` that names the branches it was made of."""
+    """Of a candidate or an update: SHA-256 of the ``SourcesRecord`` that names the branches it was
+    made of."""
     hyperparameters: dict[Word, bool | int | float | Word] = {}
     agent: AgentRef | None = None
+    rollout_sha256: Sha256 | UnsetType = UNSET
+    """Of a branch that only samples experience (merge rule `update`): SHA-256 of its rollout's
+    file, which it deposits in place of an agent."""
     training: TrainingRecord | None = None
     evaluation: Evaluation | None = None
     seconds: dict[Word, Seconds] = {}
@@ -189,10 +194,22 @@ class UnitRecord(Record, frozen=True, kw_only=True):
         return self.evaluation.score if self.status == "done" and self.evaluation else None
 
     @property
+    def content_sha256(self) -> str:
+        """SHA-256 of the file that it names, an agent or a rollout; empty if there is none."""
+        if self.rollout_sha256 is not UNSET:
+            return self.rollout_sha256
+        return self.agent.sha256 if self.agent else ""
+
+    @property
+    def training_steps(self) -> int:
+        """Control steps taken in training. An update takes none: those that it learns from are in
+        the records of the branches too."""
+        return self.training.environment_steps if self.training and self.kind != "update" else 0
+
+    @property
     def environment_steps(self) -> int:
         """Control steps taken, in training and in evaluation."""
-        evaluated = sum(self.evaluation.lengths) if self.evaluation else 0
-        return evaluated + (self.training.environment_steps if self.training else 0)
+        return self.training_steps + (sum(self.evaluation.lengths) if self.evaluation else 0)
 
 
 class Attempt(Record, frozen=True, kw_only=True):
@@ -217,6 +234,8 @@ MergeRuleName = Literal[
     "best-ever fallback",
     "mean",
     "mean not finite",
+    "update",
+    "update failed",
 ]
 
 
@@ -239,7 +258,7 @@ class Difference(Record, frozen=True):
 
 
 class MergedDeposit(Record, frozen=True):
-    """A deposit as a merge lists it."""
+    """A deposit as a merge lists it; ``sha256`` is that of its agent or rollout."""
 
     kind: KindName
     index: Index
@@ -263,9 +282,10 @@ class BestEver(Record, frozen=True):
 
 
 class SourcesRecord(Record, frozen=True, kw_only=True):
-    """The deposits of the first stage of an iteration with candidates: what candidates are made
-    of, and what the merge chooses from beside them. After a timeout workers may see different
-    deposits; the first record fixes them. It is a function of the deposits alone."""
+    """The deposits of the first stage of an iteration with two: what candidates are made of, and
+    what the merge chooses from beside them, or the branches whose rollouts the update is made on.
+    After a timeout workers may see different deposits; the first record fixes them. It is a
+    function of the deposits alone."""
 
     schema: int = FIRST_SCHEMA
     spec_sha256: Sha256
@@ -276,7 +296,7 @@ class SourcesRecord(Record, frozen=True, kw_only=True):
 
     @property
     def done(self) -> list[int]:
-        """Indices of the branches that candidates are made of, in ascending order."""
+        """Indices of the branches that the second stage is made of, in ascending order."""
         return sorted(d.index for d in self.deposits if d.kind == "branch" and d.status == "done")
 
     def lists(self, kind: KindName, index: int) -> bool:
@@ -299,8 +319,8 @@ class MergeRecord(Record, frozen=True, kw_only=True):
     parent_kept: Natural = 0
     """For how many iterations in a row the parent has been kept, this one included."""
     failed_iterations: Natural = 0
-    """For how many iterations in a row no branch has succeeded, or their mean was not finite, this
-    one included."""
+    """For how many iterations in a row no branch has succeeded, or their mean was not finite, or
+    the update on them failed, this one included."""
     to_parent: Difference | None = None
     to_runner_up: Difference | None = None
     timing_dependent: bool = False
@@ -330,47 +350,6 @@ class MergeRecord(Record, frozen=True, kw_only=True):
         """The agent that a unit starts from after this merge: the closing evaluation from the
         result, units of the next iteration from the champion."""
         return self.result if kind == "closing" else self.champion
-
-
-class Heartbeat(Record, frozen=True, kw_only=True):
-    """State that a worker reports every few seconds, for the status; no decision depends on it.
-
-    Attributes:
-        state: ``working`` on a unit, ``merging``, ``waiting`` for others, ``starting``.
-        doing: stem of the unit that it computes, as in ``branch-003``; empty if there is none.
-        since: Unix time at which the state began.
-        beat: Unix time of this heartbeat.
-        started: Unix time at which the worker started.
-    """
-
-    schema: int = FIRST_SCHEMA
-    worker: WorkerInfo
-    state: Literal["starting", "working", "merging", "waiting"]
-    iteration: int = -1
-    doing: str = ""
-    since: float
-    beat: float
-    started: float
-
-
-class Submission(Record, frozen=True, kw_only=True):
-    """Arrays that were submitted to a cluster for a pool, one after another.
-
-    Attributes:
-        jobs: their ids, in the order in which they run.
-        tasks: number of tasks of each array.
-        submitted: Unix time.
-        host: that submitted them.
-    """
-
-    schema: int = FIRST_SCHEMA
-    jobs: Annotated[
-        tuple[Annotated[str, Meta(pattern=r"\A[1-9][0-9]{0,9}\Z")], ...],
-        Meta(min_length=1, max_length=1000),
-    ]
-    tasks: Natural
-    submitted: Duration
-    host: Word
 
 
 def paired_difference(a: Evaluation, b: Evaluation) -> Difference:

@@ -52,6 +52,11 @@ class Rollout(NamedTuple):
     noise: F32 | None = None
 
 
+STEP_ARRAYS = ("observation", "sample", "log_prob", "value", "reward", "ended", "bootstrap")
+"""Names of the arrays, shape (T, n, …), that every rollout has and that no other one follows
+from."""
+
+
 def collect(
     sampler: Sampler, policy: Policy, generator: np.random.Generator, limit: int = 0
 ) -> Rollout:
@@ -112,6 +117,45 @@ def collect(
         if not np.isfinite(getattr(rollout, name)[valid]).all():
             raise Divergence(f"{name} is not finite in training")
     return rollout
+
+
+def joined(rollouts: Sequence[Rollout]) -> Rollout:
+    """Join rollouts of one policy, as one rollout of all their simulations.
+
+    Shorter ones are padded at their end with steps that are not valid. Episodes that are in
+    progress at the end of a rollout were cut there: none goes on in a later one.
+
+    Args:
+        rollouts: at least one, with simulations in the order of the result.
+    """
+    length = max(len(each.valid) for each in rollouts)
+    first = rollouts[0]
+
+    def side_by_side(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+        width = sum(array.shape[1] for array in arrays)
+        whole = np.zeros((length, width, *arrays[0].shape[2:]), arrays[0].dtype)
+        start = 0
+        for array in arrays:
+            whole[: len(array), start : start + array.shape[1]] = array
+            start += array.shape[1]
+        return whole
+
+    named = {name: side_by_side([getattr(r, name) for r in rollouts]) for name in STEP_ARRAYS}
+    episodes = [each.episodes for each in rollouts]
+    return Rollout(
+        **named,
+        normalized=side_by_side([each.normalized for each in rollouts]),
+        valid=side_by_side([each.valid for each in rollouts]),
+        goes_on=np.zeros(sum(each.valid.shape[1] for each in rollouts), np.bool_),
+        episodes=Episodes(
+            np.concatenate([each.returns for each in episodes]),
+            np.concatenate([each.lengths for each in episodes]),
+        ),
+        states=tuple(map(side_by_side, zip(*(each.states for each in rollouts), strict=True))),
+        noise=None
+        if first.noise is None
+        else side_by_side([r.noise for r in rollouts if r.noise is not None]),
+    )
 
 
 def _bootstrap(

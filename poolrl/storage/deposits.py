@@ -1,12 +1,12 @@
-"""Typed files of one pool: deposits, merges, champions, and the jobs submitted for it."""
+"""Typed files of one pool: deposits, merges and champions."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
-import os
-import re
 from pathlib import Path
+
+from msgspec import UNSET
 
 from poolrl import files
 from poolrl.errors import IncompatiblePool
@@ -17,10 +17,9 @@ from poolrl.records.records import (
     Champion,
     MergeRecord,
     SourcesRecord,
-    Submission,
     UnitRecord,
 )
-from poolrl.records.work_units import Unit
+from poolrl.records.work_units import KINDS, Unit
 from poolrl.storage.layout import Layout
 from poolrl.storage.store import Store, UnusableFile
 
@@ -48,6 +47,7 @@ class DepositStore:
         closing_episodes: int,
         initial_agent_sha256: str = "",
         evaluates_branches: bool = True,
+        shares_experience: bool = False,
     ) -> None:
         """
         Args:
@@ -57,7 +57,8 @@ class DepositStore:
             closing_episodes: number of episodes of the closing evaluation.
             initial_agent_sha256: of the agent file that the pool starts from; empty if the initial
                 agent is drawn from the seed.
-            evaluates_branches: whether branches are evaluated.
+            evaluates_branches: whether branches, and the update made of them, are evaluated.
+            shares_experience: whether branches deposit rollouts in place of agents.
         """
         self._store = store
         self._layout = Layout(store.root)
@@ -66,6 +67,7 @@ class DepositStore:
         self._closing_episodes = closing_episodes
         self._initial_sha256 = initial_agent_sha256
         self._evaluates_branches = evaluates_branches
+        self._shares_experience = shares_experience
 
     # Deposits
 
@@ -73,11 +75,20 @@ class DepositStore:
         """Publish an agent, which the unit's record then names."""
         sha256 = hashlib.sha256(data).hexdigest()
         path = self._layout.iteration(unit.iteration).agent(unit, sha256)
+        self._publish_content(path, data)
+        return AgentRef(path=self._layout.relative(path), sha256=sha256)
+
+    def publish_rollout(self, unit: Unit, data: bytes) -> str:
+        """Publish a rollout, and return its SHA-256, which the unit's record then holds."""
+        sha256 = hashlib.sha256(data).hexdigest()
+        self._publish_content(self._layout.iteration(unit.iteration).rollout(unit, sha256), data)
+        return sha256
+
+    def _publish_content(self, path: Path, data: bytes) -> None:
         if not self._store.publish(path, data):
             # The content is not what the hash in the name says.
             self._store.set_aside(path)
             self._store.publish(path, data)
-        return AgentRef(path=self._layout.relative(path), sha256=sha256)
 
     def publish_record(self, record: UnitRecord) -> bool:
         """Publish a record; whether it is the first one of its unit, which alone counts."""
@@ -104,8 +115,8 @@ class DepositStore:
         Args:
             unit: the unit.
             parent_sha256: of the champion that it must have started from; not checked by default.
-            sources_sha256: of the sources that a candidate must have been made of; not checked by
-                default.
+            sources_sha256: of the sources that a unit of the second stage must have been made of;
+                not checked by default.
 
         Raises:
             IncompatiblePool: a later version wrote it, or it was set aside too often.
@@ -116,7 +127,7 @@ class DepositStore:
                 raise Unreadable("it started from another agent than the champion")
             if (
                 record is not None
-                and unit.kind == "candidate"
+                and KINDS[unit.kind].second_stage
                 and sources_sha256 not in (None, record.sources_sha256)
             ):
                 raise Unreadable("it was made of other branches")
@@ -147,6 +158,10 @@ class DepositStore:
         evaluation, closing = record.evaluation, unit.kind == "closing"
         if record.status == "done" and (evaluation is not None) != self.evaluates(unit):
             raise Unreadable(f"{'not ' if evaluation is None else ''}evaluated, against pool.toml")
+        if record.status == "done" and unit.kind == "branch":
+            plays = record.rollout_sha256 is not UNSET
+            if plays != self._shares_experience:
+                raise Unreadable(f"{'a' if plays else 'no'} rollout, against pool.toml")
         episodes = self._closing_episodes if closing else self._evaluate_episodes
         if evaluation is not None and len(evaluation.returns) != episodes:
             raise Unreadable(f"{len(evaluation.returns)} episodes of evaluation, not {episodes}")
@@ -154,7 +169,7 @@ class DepositStore:
 
     def evaluates(self, unit: Unit) -> bool:
         """Whether a unit is evaluated."""
-        return unit.kind != "branch" or self._evaluates_branches
+        return unit.kind not in ("branch", "update") or self._evaluates_branches
 
     def branch_agent(self, record: UnitRecord) -> bytes | None:
         """Read the agent of a branch that is not merged yet.
@@ -165,17 +180,29 @@ class DepositStore:
             is computed again.
         """
         assert record.agent is not None
-        data = self.agent(record.agent)
+        return self._unmerged(record, self.agent(record.agent), "agent")
+
+    def branch_rollout(self, record: UnitRecord) -> bytes | None:
+        """Read the rollout of a branch that is not merged yet; as ``branch_agent``."""
+        return self._unmerged(record, self.rollout(record), "rollout")
+
+    def _unmerged(self, record: UnitRecord, data: bytes | None, what: str) -> bytes | None:
         merge = self._layout.iteration(record.iteration).merge
         if data is None and self._store.read_if_there(merge, files.MERGE) is None:
-            self._set_aside(record.unit, "its agent is missing or damaged")
+            self._set_aside(record.unit, f"its {what} is missing or damaged")
         return data
 
-    # Sources of candidates
+    def rollout(self, record: UnitRecord) -> bytes | None:
+        """Read the rollout of a branch; ``None`` if it is missing or has another hash."""
+        sha256 = record.content_sha256
+        path = self._layout.iteration(record.iteration).rollout(record.unit, sha256)
+        return self._read_content(path, files.ROLLOUT, sha256)
+
+    # Sources of the second stage
 
     def sources(self, iteration: int) -> tuple[SourcesRecord, str] | None:
-        """Read the sources of an iteration's candidates, and their SHA-256; ``None`` if there are
-        none. What does not parse, or belongs to another pool or iteration, is set aside.
+        """Read the sources of an iteration, and their SHA-256; ``None`` if there are none. What
+        does not parse, or belongs to another pool or iteration, is set aside.
 
         Raises:
             IncompatiblePool: a later version wrote it, or it was set aside too often.
@@ -191,8 +218,8 @@ class DepositStore:
         return None if record is None else (record, hashlib.sha256(encode(record)).hexdigest())
 
     def read_sources(self, iteration: int) -> SourcesRecord | None:
-        """Read the sources of an iteration's candidates without changing anything; ``None`` if
-        there are none.
+        """Read the sources of an iteration without changing anything; ``None`` if there are
+        none.
 
         Raises:
             Unreadable: they are damaged, or belong to another iteration or pool.
@@ -213,7 +240,7 @@ class DepositStore:
         return record
 
     def publish_sources(self, record: SourcesRecord) -> None:
-        """Publish the sources of an iteration's candidates, unless there are some."""
+        """Publish the sources of an iteration, unless there are some."""
         self._store.publish(self._layout.iteration(record.iteration).sources, encode(record))
 
     def set_sources_aside(self, iteration: int, reason: str) -> None:
@@ -278,8 +305,8 @@ class DepositStore:
         return True
 
     def losers(self, merged: MergeRecord) -> list[str]:
-        """File names of the agents of an iteration that its merge did not name champion; never the
-        initial agent file of the pool."""
+        """File names of the agents and rollouts of an iteration that its merge did not name
+        champion; never the initial agent file of the pool."""
         layout = self._layout.iteration(merged.iteration)
         kept = {merged.champion.path}
         if self._initial_sha256:
@@ -291,7 +318,7 @@ class DepositStore:
         ]
 
     def remove_losers(self, merged: MergeRecord) -> None:
-        """Remove the agents of an iteration that its merge did not name champion.
+        """Remove the agents and rollouts of an iteration that its merge did not name champion.
 
         Raises:
             StoreError: the file system refused.
@@ -336,8 +363,11 @@ class DepositStore:
         return self._read_agent(reference.path, reference.sha256)
 
     def _read_agent(self, relative: str, sha256: str) -> bytes | None:
+        return self._read_content(self._layout.resolve(relative), files.AGENT, sha256)
+
+    def _read_content(self, path: Path, most: int, sha256: str) -> bytes | None:
         try:
-            data = self._store.read_if_there(self._layout.resolve(relative), files.AGENT)
+            data = self._store.read_if_there(path, most)
         except UnusableFile:
             return None
         return data if data is not None and hashlib.sha256(data).hexdigest() == sha256 else None
@@ -354,40 +384,3 @@ class DepositStore:
             )
         aside = self._store.set_aside(path)
         log.warning("%s: %s; set aside as %s", path, reason, aside.name)
-
-
-def save_submission(store: Store, submission: Submission) -> None:
-    """Write the record of a submission, or replace it.
-
-    Raises:
-        StoreError: the file system refused.
-    """
-    layout = Layout(store.root)
-    store.make_folder(layout.jobs)
-    store.replace(layout.submission(submission.jobs[0]), encode(submission))
-
-
-def submissions(store: Store) -> list[Submission]:
-    """All submissions, the oldest first; records that cannot be read are skipped.
-
-    Raises:
-        StoreError: the file system refused.
-    """
-    layout, found = Layout(store.root), []
-    for name in store.names_in(layout.jobs):
-        if not layout.is_submission(name):
-            continue
-        try:
-            data = store.read_if_there(layout.jobs / name)
-            if data is not None:
-                found.append(decode(data, Submission))
-        except (UnusableFile, Unreadable, NewerSchema):
-            continue
-    return sorted(found, key=lambda each: (each.submitted, each.jobs))
-
-
-def job_name(layout: Layout) -> str:
-    """Name of a pool's jobs: name of its folder, and a hash of its path."""
-    path = os.path.realpath(layout.root)
-    folder = re.sub(r"[^\w.-]+", "-", os.path.basename(path), flags=re.ASCII)[:40]
-    return f"poolrl-{folder}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"

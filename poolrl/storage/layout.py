@@ -35,7 +35,7 @@ class IterationLayout:
 
     @property
     def sources(self) -> Path:
-        """The deposits that candidates are made of."""
+        """The deposits that candidates or an update are made of."""
         return self.folder / "sources.json"
 
     def record(self, unit: Unit) -> Path:
@@ -49,6 +49,10 @@ class IterationLayout:
     def agent(self, unit: Unit, sha256: str) -> Path:
         """The agent that the record names; equal content has an equal name."""
         return self.folder / unit.agent_name(sha256)
+
+    def rollout(self, unit: Unit, sha256: str) -> Path:
+        """The rollout whose hash the record holds."""
+        return self.folder / unit.rollout_name(sha256)
 
     def attempt(self, unit: Unit, identifier: str) -> Path:
         """The record of an attempt, by the identifier of its worker."""
@@ -74,8 +78,13 @@ class IterationLayout:
 
     @staticmethod
     def is_agent(name: str) -> bool:
-        """Whether a file is a deposited agent."""
+        """Whether a file is a deposited agent or rollout."""
         return _AGENT.fullmatch(name) is not None
+
+    @staticmethod
+    def is_rollout(name: str) -> bool:
+        """Whether a file is a deposited rollout."""
+        return _AGENT.fullmatch(name) is not None and name.startswith("rollout-")
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ class IterationSnapshot:
 
     Attributes:
         merged: whether there is a merge.
-        has_sources: whether the sources of candidates are published.
+        has_sources: whether the sources of a second stage are published.
         deposited: units with a deposit.
         free: units without a deposit and without a claim.
         claimed: units without a deposit that a worker has claimed.

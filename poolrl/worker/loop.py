@@ -15,12 +15,13 @@ from poolrl.interrupts import InterruptHandler
 from poolrl.pool.directory import Pool
 from poolrl.pool.stop_criteria import StopCriteria
 from poolrl.records.records import MergeRecord
-from poolrl.records.work_units import Unit, units_of
+from poolrl.records.work_units import Unit, second_stage_of, units_of
 from poolrl.storage.claims import Claims
 from poolrl.worker.iteration_snapshot import IterationSnapshot
 from poolrl.worker.merging import merge_deposits, publish_sources
 from poolrl.worker.open_iteration import OpenIteration, rotated
-from poolrl.worker.unit_computation import PhaseTimer, UnitComputation
+from poolrl.worker.phase_timer import PhaseTimer
+from poolrl.worker.unit_computation import UnitComputation
 from poolrl.worker.unit_runner import UnitRunner, describe_worker
 from poolrl.worker.watchdog import Watchdog
 
@@ -156,10 +157,13 @@ class Worker:
             if snapshot.merged:
                 with self._timer.phase("look"):
                     return self._follow(number)
-            if snapshot.complete or iteration.may_merge_early(snapshot):
+            if iteration.may_decide(snapshot):
+                lacked_sources = iteration.lacks_sources
                 merged = self._merge(iteration)
                 if merged is not None:
                     return merged
+                if lacked_sources:  # what is made of them comes before what else is free
+                    snapshot = self._take_snapshot(iteration)
             if not snapshot.complete:
                 if previous is not None and self.stop_criteria.time_is_up():
                     return None
@@ -195,6 +199,7 @@ class Worker:
         computed = False
         failed = self._runner.failed
         units = [*snapshot.free, *snapshot.claimed[:MAX_TAKEOVER_TRIES]]
+        units = [unit for unit in units if iteration.can_compute(unit, snapshot)]
         # Units that failed here come last: the snapshot may be stale before their turn.
         for unit in sorted(units, key=lambda unit: unit in failed):
             self._interrupts.check()
@@ -264,8 +269,7 @@ class Worker:
     # Barrier and merge
 
     def _wait_for_others(self, iteration: OpenIteration, pause: float, waited: float) -> float:
-        """Wait with a growing back-off, and poll only the merge, or before it the sources of
-        candidates.
+        """Wait with a growing back-off, and poll only the merge, or before it the sources.
 
         Args:
             iteration: the open one.
@@ -352,7 +356,10 @@ class Worker:
                     self._sleep(pause)
 
     def _no_branch_succeeds(self, last: MergeRecord) -> PoolrlError:
-        units = units_of(last.iteration, self.pool.spec.pool.count)
+        units = [
+            *units_of(last.iteration, self.pool.spec.pool.count),
+            *second_stage_of(last.iteration, self.pool.spec.merge),
+        ]
         deposits = map(self._deposit_store.deposit, units)
         reason = next((d.reason for d in deposits if d is not None and d.reason), last.rule)
         return PoolrlError(

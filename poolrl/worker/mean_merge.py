@@ -14,8 +14,8 @@ from poolrl.storage.deposits import DepositStore
 
 
 class MissingAgent(Exception):
-    """The agent of a deposit is missing or damaged; the deposit was set aside, or the iteration
-    has been merged by another worker."""
+    """The agent or rollout of a deposit is missing or damaged; the deposit was set aside, or the
+    iteration has been merged by another worker."""
 
 
 def read_branch(deposit_store: DepositStore, record: UnitRecord) -> Agent:

@@ -1,4 +1,4 @@
-"""From the deposits of an iteration to its one merge, and to the sources of its candidates."""
+"""From the deposits of an iteration to its one merge, and to the sources of its second stage."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from poolrl.pool.merge_rules import NothingToSelect, merge, sources_of
 from poolrl.records.records import AgentRef, MergeRecord, SourcesRecord, UnitRecord, WorkerInfo
 from poolrl.records.work_units import Unit
 from poolrl.storage.deposits import DepositStore
-from poolrl.worker.candidates import agrees
 from poolrl.worker.mean_merge import MissingAgent, publish_mean
+from poolrl.worker.sources import agrees
 
 log = logging.getLogger("poolrl.worker")
 
@@ -23,17 +23,18 @@ log = logging.getLogger("poolrl.worker")
 def publish_sources(
     pool: Pool, previous: MergeRecord | None, units: Sequence[Unit], min_deposits: int | None
 ) -> None:
-    """Publish which deposits the candidates of an iteration are made of, unless one is missing.
+    """Publish which deposits the second stage of an iteration is made of, unless one is missing.
 
     Args:
         pool: the pool.
         previous: merge of the previous iteration.
-        units: branches of the iteration, and its parent.
+        units: of the first stage; those that the merge rule does not list are left out.
         min_deposits: as for ``merge_deposits``.
     """
     assert previous is not None
     parent = previous.champion.sha256
     deposit_store = pool.deposit_store()
+    units = [unit for unit in units if pool.spec.merge.is_source(unit.kind)]
     deposits = _enough(_read(deposit_store, units, parent), units, min_deposits)
     if deposits is not None:
         deposit_store.publish_sources(
@@ -65,7 +66,8 @@ def merge_deposits(
         min_deposits: number of branches that must have succeeded for a merge of fewer deposits
             than units; ``None`` if all units must be deposited.
         clock: of the record.
-        sources: of candidates, with their SHA-256; all that they list must be deposited.
+        sources: of the second stage, with their SHA-256; all that they list must be deposited, and
+            an update.
 
     Returns:
         Whether the iteration has a merge now, this one or another worker's; ``False`` if a deposit
@@ -77,14 +79,20 @@ def merge_deposits(
     deposit_store = pool.deposit_store()
     parent = previous.champion.sha256 if previous else ""
     deposits = _read(deposit_store, units, parent, sources[1] if sources else None)
-    if sources is not None and not _agree(deposit_store, deposits, sources[0]):
-        return False
+    rule = pool.spec.merge
+    if sources is not None:
+        first_stage = [record for record in deposits if rule.is_source(record.kind)]
+        if not _agree(deposit_store, first_stage, sources[0]):
+            return False
+        # An update is never left out: it would waste all that branches have sampled.
+        needs_update = rule.shares_experience and bool(sources[0].done)
+        if needs_update and not any(record.kind == "update" for record in deposits):
+            return False
     enough = _enough(deposits, units, min_deposits)
     if enough is None:
         return False
     deposits, missing = enough, len(units) - len(enough)
     iteration = units[0].iteration
-    rule = pool.spec.merge
 
     def mean(weights: Mapping[int, float]) -> AgentRef | None:
         assert previous is not None
@@ -131,10 +139,9 @@ def _enough(
 
 
 def _agree(
-    deposit_store: DepositStore, deposits: Sequence[UnitRecord], sources: SourcesRecord
+    deposit_store: DepositStore, first_stage: Sequence[UnitRecord], sources: SourcesRecord
 ) -> bool:
     """Whether all that sources list is deposited as they list it; sets them aside if it is not."""
-    first_stage = [record for record in deposits if record.kind != "candidate"]
     if not all(agrees(deposit_store, sources, record) for record in first_stage):
         return False
     return len(first_stage) == len(sources.deposits)

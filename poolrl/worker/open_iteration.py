@@ -6,7 +6,7 @@ from poolrl.clock import SYSTEM_CLOCK, Clock
 from poolrl.config.run_options import RunOptions
 from poolrl.pool.directory import Pool
 from poolrl.records.records import MergeRecord, SourcesRecord
-from poolrl.records.work_units import Unit, candidates_of
+from poolrl.records.work_units import KINDS, Unit, second_stage_of
 from poolrl.worker.iteration_snapshot import IterationSnapshot, take_snapshot
 from poolrl.worker.stragglers import StragglerDetector
 
@@ -18,9 +18,10 @@ class OpenIteration:
         number: of the iteration.
         layout: its files.
         units: in the order in which this worker computes them; in the second stage of an
-            iteration with candidates, those that its sources list, and the candidates.
+            iteration with two, those that its sources list, those that are made of them, and what
+            neither waits for.
         previous: the merge that the units start from; ``None`` in iteration 0.
-        sources: of the candidates, with their SHA-256, in the second stage.
+        sources: with their SHA-256, in the second stage.
         stragglers: observed claims.
     """
 
@@ -51,7 +52,7 @@ class OpenIteration:
         self._first_stage = units
         self._deposit_store = pool.deposit_store()
         self._rule = pool.spec.merge
-        self._has_two_stages = bool(self._rule.candidates) and units[-1].kind == "parent"
+        self._has_two_stages = self._rule.has_two_stages and units[-1].kind == "parent"
         self._store = pool.store
         self._min_deposits = run.min_deposits
         self._clock = clock
@@ -67,7 +68,7 @@ class OpenIteration:
 
     @property
     def lacks_sources(self) -> bool:
-        """Whether the sources of candidates are to be published before the merge."""
+        """Whether sources are to be published before the merge."""
         return self._has_two_stages and self.sources is None
 
     def sources_changed(self) -> bool:
@@ -88,20 +89,31 @@ class OpenIteration:
         if self.sources is not None:
             sources = self.sources[0]
             listed = {Unit(self.number, each.kind, each.index) for each in sources.deposits}
-            candidates = candidates_of(self.number, self._rule.num_candidates(len(sources.done)))
+            second = second_stage_of(self.number, self._rule, len(sources.done))
             # Begin where other workers do not.
-            start = self._first_stage[0].index % max(1, len(candidates))
+            start = self._first_stage[0].index % max(1, len(second))
             self.units = [
                 *(unit for unit in self._first_stage if unit in listed),
-                *candidates[start:],
-                *candidates[:start],
+                *second[start:],
+                *second[:start],
+                *(unit for unit in self._first_stage if not self._rule.is_source(unit.kind)),
             ]
 
-    def may_merge_early(self, snapshot: IterationSnapshot) -> bool:
-        """Whether all missing units are overdue, and enough branches are deposited."""
-        branches = sum(unit.kind == "branch" for unit in snapshot.deposited)
+    def may_decide(self, snapshot: IterationSnapshot) -> bool:
+        """Whether the merge can be tried, or before it the sources: all units that it waits for
+        are deposited, or the missing ones are overdue and enough branches are deposited."""
         missing = [*snapshot.free, *snapshot.claimed]
+        if self.lacks_sources:
+            missing = [unit for unit in missing if self._rule.is_source(unit.kind)]
+        if not missing:
+            return True
+        branches = sum(unit.kind == "branch" for unit in snapshot.deposited)
         return branches >= self._min_deposits and all(map(self.stragglers.is_overdue, missing))
+
+    def can_compute(self, unit: Unit, snapshot: IterationSnapshot) -> bool:
+        """Whether all that a unit is made of is deposited."""
+        missing = [*snapshot.free, *snapshot.claimed]
+        return not KINDS[unit.kind].second_stage or not any(u.kind == "branch" for u in missing)
 
 
 def rotated(units: list[Unit], first_branch: int) -> list[Unit]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
+from msgspec import UNSET
 
 from poolrl.agent import Agent
 from poolrl.algorithms.training import prepare
@@ -17,9 +18,13 @@ from poolrl.pool.merge_rules import mean_weights, succeeded
 from poolrl.provenance import differences
 from poolrl.records.consistency import Discrepancy, compare
 from poolrl.records.records import MergeRecord, UnitRecord
-from poolrl.records.work_units import KindName, Unit
+from poolrl.records.work_units import KINDS, KindName, Unit
+from poolrl.rollouts.rollout import Rollout
+from poolrl.rollouts.rollout_file import from_bytes, to_bytes
 from poolrl.worker.mean_merge import mean_of
-from poolrl.worker.unit_computation import Result, UnitComputation
+from poolrl.worker.unit_computation import NO_SOURCES, Result, Sources, UnitComputation
+
+T = TypeVar("T")
 
 
 class Recomputer:
@@ -39,6 +44,7 @@ class Recomputer:
         self._deposit_store = pool.deposit_store()
         self._computation = UnitComputation(pool.spec, pool=pool)
         self._agents: dict[Unit, Agent] = {}
+        self._rollouts: dict[Unit, Rollout] = {}
         try:
             self.warning = pool.model_difference(self._computation.model_sha256)
             prepare(pool.spec.learner)
@@ -63,8 +69,8 @@ class Recomputer:
         Args:
             record: of the unit, which must not be abandoned.
             start: the merge that it starts from; ``None`` for the initial unit.
-            records: of the pool, for candidates; the branches that they are made of are read, or
-                computed again where their agents have been removed.
+            records: of the pool, for units of the second stage; the branches that they are made of
+                are read, or computed again where their files have been removed.
 
         Raises:
             PoolrlError: it cannot be computed here.
@@ -73,7 +79,7 @@ class Recomputer:
         path = layout.relative(layout.iteration(record.iteration).record(record.unit))
         try:
             champion = self._start_agent(record.kind, start)
-            sources = self._sources(record, start, records or {})
+            sources = self._sources(record, start, champion, records or {})
         except (UsageError, IncompatiblePool, Divergence) as error:
             return [Discrepancy(path, "", f"cannot be computed again: {error}")]
         try:
@@ -85,6 +91,8 @@ class Recomputer:
             raise PoolrlError(f"{path}: cannot be computed again: {one_line(error)}") from error
         if record.kind == "branch" and result.agent is not None:
             self._remember(record.unit, result.agent)
+        if result.rollout is not None:
+            self._rollouts = _of_one_iteration(self._rollouts, record.unit, result.rollout)
         computed = _computed(record, result, start)
         if record.training is not None and computed["training"] is not None:
             metrics = computed["training"]["metrics"]
@@ -141,16 +149,36 @@ class Recomputer:
         return [Discrepancy(path, "champion.sha256", f"{expected} recorded, {found} computed here")]
 
     def _sources(
-        self, record: UnitRecord, start: MergeRecord | None, records: Mapping[Unit, UnitRecord]
-    ) -> list[Agent]:
-        """The agents that a candidate is made of; none for other units."""
-        if record.kind != "candidate":
-            return []
+        self,
+        record: UnitRecord,
+        start: MergeRecord | None,
+        champion: Agent | None,
+        records: Mapping[Unit, UnitRecord],
+    ) -> Sources:
+        """What a unit of the second stage is made of; nothing for other units."""
+        if not KINDS[record.kind].second_stage:
+            return NO_SOURCES
         found = self._deposit_store.read_sources(record.iteration)
         units = [Unit(record.iteration, "branch", index) for index in found.done] if found else []
-        if start is None or len(units) < 2 or not all(unit in records for unit in units):
+        least = 1 if record.kind == "update" else 2
+        known = all(unit in records for unit in units)
+        if start is None or champion is None or len(units) < least or not known:
             raise Divergence("it lacks the branches that it was made of")
-        return [self._branch(records[unit], start) for unit in units]
+        if record.kind == "update":
+            return Sources(rollouts=[self._rollout(records[unit], champion) for unit in units])
+        return Sources([self._branch(records[unit], start) for unit in units])
+
+    def _rollout(self, record: UnitRecord, champion: Agent) -> Rollout:
+        """The rollout of a branch, from its file or computed again."""
+        if record.unit not in self._rollouts:
+            data = self._deposit_store.rollout(record)
+            if data is not None:
+                return from_bytes(data, champion, record.unit.stem)
+            computed = self._computation.compute(record.unit, champion)
+            if computed.rollout is None:
+                raise Divergence(f"{record.unit.stem}: {computed.failure}")
+            self._rollouts = _of_one_iteration(self._rollouts, record.unit, computed.rollout)
+        return self._rollouts[record.unit]
 
     def _branch(self, record: UnitRecord, start: MergeRecord) -> Agent:
         """The agent of a branch, from its file or computed again."""
@@ -174,11 +202,7 @@ class Recomputer:
     def _remember(self, unit: Unit, agent: Agent) -> None:
         """Keep an agent for the mean of its iteration, and none of other iterations."""
         if self._pool.spec.merge.averages:
-            self._agents = {
-                other: kept
-                for other, kept in self._agents.items()
-                if other.iteration == unit.iteration
-            } | {unit: agent}
+            self._agents = _of_one_iteration(self._agents, unit, agent)
 
     def _start_agent(self, kind: KindName, start: MergeRecord | None) -> Agent | None:
         if start is None:
@@ -190,11 +214,18 @@ class Recomputer:
         return agent
 
 
+def _of_one_iteration(known: Mapping[Unit, T], unit: Unit, new: T) -> dict[Unit, T]:
+    """What is known of a unit's iteration, and what is new of the unit."""
+    kept = {other: each for other, each in known.items() if other.iteration == unit.iteration}
+    return kept | {unit: new}
+
+
 def _recorded(record: UnitRecord) -> dict[str, Any]:
     return {
         "status": record.status,
         "reason": record.reason,
         "agent": {"sha256": record.agent.sha256 if record.agent else None},
+        "rollout_sha256": None if record.rollout_sha256 is UNSET else record.rollout_sha256,
         "training": msgspec.to_builtins(record.training),
         "evaluation": msgspec.to_builtins(record.evaluation),
     }
@@ -204,12 +235,16 @@ def _computed(record: UnitRecord, result: Result, start: MergeRecord | None) -> 
     sha256 = None
     if result.agent is not None:
         sha256 = hashlib.sha256(result.agent.to_bytes()).hexdigest()
-    elif not result.failure and start is not None:
+    elif not result.failure and start is not None and result.rollout is None:
         sha256 = start.start_of(record.kind).sha256
+    rollout_sha256 = None
+    if result.rollout is not None:
+        rollout_sha256 = hashlib.sha256(to_bytes(result.rollout)).hexdigest()
     return {
         "status": "failed" if result.failure else "done",
         "reason": result.failure,
         "agent": {"sha256": sha256},
+        "rollout_sha256": rollout_sha256,
         "training": msgspec.to_builtins(result.training),
         "evaluation": msgspec.to_builtins(result.evaluation),
     }

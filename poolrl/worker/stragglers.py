@@ -7,7 +7,9 @@ the time that passes while it observes a claim itself.
 from __future__ import annotations
 
 from poolrl.clock import SYSTEM_CLOCK, Clock
+from poolrl.monitoring.history import work_seconds
 from poolrl.pool.timeouts import MAX_BACKUP_COPIES, MAX_SIBLING_RECORDS, straggler_seconds
+from poolrl.records.codec import NewerSchema, Unreadable
 from poolrl.records.work_units import Unit
 from poolrl.storage.deposits import DepositStore
 from poolrl.worker.iteration_snapshot import IterationSnapshot
@@ -36,6 +38,7 @@ class StragglerDetector:
         self._clock = clock
         self._claimed_at: dict[tuple[Unit, int], float] = {}
         self._longest_sibling = 0.0
+        self._last_update: float | None = None
         self._read: set[Unit] = set()
 
     def observe(self, snapshot: IterationSnapshot) -> None:
@@ -58,8 +61,9 @@ class StragglerDetector:
         now, limit, found = self._clock.monotonic(), self._limit(snapshot), []
         for unit in snapshot.claimed:
             copies = snapshot.copies[unit]
+            longest = self._update_limit(unit) if unit.kind == "update" else limit
             # Each copy gets the same time as the one before.
-            if copies < MAX_BACKUP_COPIES and now - self._claimed_at[unit, copies] > limit:
+            if copies < MAX_BACKUP_COPIES and now - self._claimed_at[unit, copies] > longest:
                 found.append((unit, copies + 1))
         return found
 
@@ -80,6 +84,17 @@ class StragglerDetector:
                 self._read.add(unit)
                 record = self._deposit_store.deposit(unit)
                 if record is not None:
-                    phases = (record.seconds.get(p) for p in ("training", "evaluation"))
-                    self.note_duration(sum(seconds.wall for seconds in phases if seconds))
+                    self.note_duration(work_seconds(record))
         return straggler_seconds(self._longest_sibling, self._lease_duration)
+
+    def _update_limit(self, unit: Unit) -> float:
+        """The same for an update, which has no siblings: by that of the iteration before."""
+        if self._last_update is None:
+            self._last_update = 0.0
+            try:
+                record = self._deposit_store.record(Unit(unit.iteration - 1, "update", 0))
+            except (Unreadable, NewerSchema):
+                record = None
+            if record is not None:
+                self._last_update = work_seconds(record)
+        return straggler_seconds(self._last_update, self._lease_duration)

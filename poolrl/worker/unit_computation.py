@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import math
-import statistics
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
@@ -18,79 +14,42 @@ from msgspec.structs import replace
 from poolrl import tasks
 from poolrl.agent import Agent, AgentMetadata
 from poolrl.algorithms.averaging import check_averages, check_finite, mean_agent
+from poolrl.algorithms.on_policy import episode_metrics
+from poolrl.algorithms.shared_experience import play, update
 from poolrl.algorithms.training import initial_agent, train
-from poolrl.clock import SYSTEM_CLOCK, Clock
-from poolrl.config.schema import Spec
+from poolrl.algorithms.types import Training
+from poolrl.config.schema import PPO, Learner, Reinforce, Spec
 from poolrl.config.tables import flatten
 from poolrl.errors import Divergence, IncompatiblePool, PoolrlError, UsageError
 from poolrl.networks import permissions
 from poolrl.parallel import use_threads
 from poolrl.pool.directory import Pool
 from poolrl.pool.evolution import branch_values
-from poolrl.records.records import Evaluation, InfoRecord, Seconds, TrainingRecord
+from poolrl.records.records import Evaluation, TrainingRecord
 from poolrl.records.work_units import KINDS, Unit
-from poolrl.rollouts.episode_infos import EpisodeInfos, declared_aggregates
-from poolrl.rollouts.evaluation import evaluate
+from poolrl.rollouts.episode_infos import declared_aggregates
+from poolrl.rollouts.rollout import Rollout
+from poolrl.rollouts.rollout_file import check_finite as check_rollout
 from poolrl.rollouts.sampler import Budget
-from poolrl.seeding import Purpose, Streams
+from poolrl.seeding import Streams
 from poolrl.spaces import SpaceSpec
 from poolrl.tasks import Task
 from poolrl.tasks.check import try_task
-
-log = logging.getLogger("poolrl.worker")
-
-_NO_SECONDS = {"training": [0.0, 0.0], "evaluation": [0.0, 0.0], "waiting": [0.0, 0.0]}
-
-
-class PhaseTimer:
-    """Wall-clock and CPU seconds of a worker by phase, since they were last taken.
-
-    Phases: ``training``, ``evaluation`` and ``waiting`` for others, which are always reported; and
-    the overhead of the pool: ``load`` of the champion, ``look`` at the directory, ``claim``,
-    ``publish``, ``merge``.
-    """
-
-    def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
-        self._clock = clock
-        self._spent: dict[str, list[float]] = {}
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Add the time within to a phase; phases do not nest."""
-        wall, cpu = self._clock.monotonic(), time.process_time()
-        try:
-            yield
-        finally:
-            spent = self._spent.setdefault(name, [0.0, 0.0])
-            spent[0] += self._clock.monotonic() - wall
-            spent[1] += time.process_time() - cpu
-
-    def discard(self) -> None:
-        """Discard training and evaluation without a result, so that the next deposit does not
-        contain them."""
-        for name in ("training", "evaluation"):
-            self._spent.pop(name, None)
-
-    def take(self) -> dict[str, Seconds]:
-        """Return the seconds since the last call."""
-        taken = {
-            name: Seconds(wall=round(wall, 6), cpu=round(cpu, 6))
-            for name, (wall, cpu) in (_NO_SECONDS | self._spent).items()
-        }
-        self._spent.clear()
-        return taken
+from poolrl.worker.phase_timer import PhaseTimer
+from poolrl.worker.unit_results import evaluation_of, training_record
 
 
 class Result(NamedTuple):
     """Result of a unit; of one that diverged, the reason and what was computed before.
 
     Attributes:
-        agent: trained by a branch, a candidate, or the initial one; ``None`` if the unit makes no
-            new agent.
-        hyperparameters: of a branch.
-        training: of a branch.
+        agent: trained by a branch or an update, a candidate, or the initial one; ``None`` if the
+            unit makes no new agent.
+        hyperparameters: of a branch or an update.
+        training: of a branch or an update.
         evaluation: of a unit that did not diverge, if the merge rule needs it.
         failure: reason of the divergence; empty if there was none.
+        rollout: of a branch that only samples experience.
     """
 
     agent: Agent | None
@@ -98,6 +57,22 @@ class Result(NamedTuple):
     training: TrainingRecord | None
     evaluation: Evaluation | None
     failure: str
+    rollout: Rollout | None = None
+
+
+class Sources(NamedTuple):
+    """What a unit of the second stage is made of, in the order of the branches' indices.
+
+    Attributes:
+        agents: of branches, for a candidate.
+        rollouts: of branches, for an update.
+    """
+
+    agents: Sequence[Agent] = ()
+    rollouts: Sequence[Rollout] = ()
+
+
+NO_SOURCES = Sources()
 
 
 class UnitComputation:
@@ -232,7 +207,7 @@ class UnitComputation:
         self,
         unit: Unit,
         champion: Agent | None,
-        sources: Sequence[Agent] = (),
+        sources: Sources = NO_SOURCES,
         line: Mapping[str, float] | None = None,
     ) -> Result:
         """Compute a unit.
@@ -240,7 +215,7 @@ class UnitComputation:
         Args:
             unit: the unit.
             champion: the agent to start from; ``None`` for the one that the seed draws.
-            sources: branches that a candidate is made of, in the order of their indices.
+            sources: what a unit of the second stage is made of.
             line: values of evolving hyper-parameters of the merge that it starts from.
         """
         spec, kind = self._spec, KINDS[unit.kind]
@@ -248,37 +223,20 @@ class UnitComputation:
         if unit.kind == "initial":
             agent = self._adopted(agent)
         hyperparameters: dict[str, Any] = {}
-        training = None
+        training = rollout = None
         try:
             if kind.trains:
                 evolved = branch_values(spec, unit, line or {})
                 values = spec.hyperparameters(unit.index, evolved)
                 hyperparameters = flatten(msgspec.to_builtins(values))
                 with self._timer.phase("training"), self._blamed():
-                    trained = train(
-                        agent,
-                        self.make_task,
-                        budget(spec),
-                        values,
-                        Streams(spec.pool.seed, unit.training_key),
-                    )
-                # JSON can hold neither NaN nor infinity.
-                for name, value in trained.metrics.items():
-                    if not math.isfinite(value):
-                        raise Divergence(f"{name} is not finite")
-                agent = trained.agent
-                training = TrainingRecord(
-                    episodes=len(trained.returns),
-                    environment_steps=trained.environment_steps,
-                    updates=trained.updates,
-                    mean_return=statistics.fmean(trained.returns) if trained.returns else None,
-                    metrics=trained.metrics,
-                )
+                    trained, rollout = self._train(unit, agent, values, sources)
+                agent, training = trained.agent, training_record(trained)
             if unit.kind == "candidate":
                 step = spec.merge.candidates[unit.index]
-                weights = [1 / len(sources)] * len(sources)
+                weights = [1 / len(sources.agents)] * len(sources.agents)
                 with self._timer.phase("merge"):
-                    agent = mean_agent(agent, sources, weights, step=step)
+                    agent = mean_agent(agent, sources.agents, weights, step=step)
             if spec.merge.averages:
                 # Nothing else would notice it where branches are not evaluated.
                 check_finite(agent)
@@ -288,8 +246,39 @@ class UnitComputation:
                     evaluation = self._evaluate(unit, agent)
         except Divergence as error:
             return Result(None, hyperparameters, training, None, str(error))
-        new = agent if unit.kind in ("branch", "initial", "candidate") else None
-        return Result(new, hyperparameters, training, evaluation, "")
+        makes_agent = kind.trains or unit.kind in ("initial", "candidate")
+        new = agent if makes_agent and rollout is None else None
+        return Result(new, hyperparameters, training, evaluation, "", rollout)
+
+    def _train(
+        self, unit: Unit, agent: Agent, values: Learner, sources: Sources
+    ) -> tuple[Training, Rollout | None]:
+        """Train a branch, or do its part of a training that branches share.
+
+        Args:
+            unit: a branch or an update.
+            agent: the champion.
+            values: hyper-parameters.
+            sources: of an update.
+
+        Returns:
+            The training, and the rollout of a branch that only samples experience.
+
+        Raises:
+            Divergence: training met NaN or infinity.
+        """
+        spec = self._spec
+        streams = Streams(spec.pool.seed, unit.training_key)
+        if not spec.merge.shares_experience:
+            return train(agent, self.make_task, budget(spec), values, streams), None
+        assert isinstance(values, PPO | Reinforce)
+        if unit.kind == "update":
+            minibatches = spec.merge.minibatches
+            return update(agent, sources.rollouts, values, streams, minibatches=minibatches), None
+        rollout = play(agent, self.make_task, budget(spec), values, streams)
+        check_rollout(rollout)
+        returns, steps = rollout.episodes.returns.tolist(), int(rollout.valid.sum())
+        return Training(agent, returns, steps, 0, episode_metrics(rollout.episodes)), rollout
 
     @contextmanager
     def _blamed(self) -> Iterator[None]:
@@ -313,31 +302,10 @@ class UnitComputation:
         return Agent(agent.arrays, metadata)
 
     def _evaluate(self, unit: Unit, agent: Agent) -> Evaluation:
-        spec = self._spec
         reserved = KINDS[unit.kind].reserved_seeds
-        episodes = spec.pool.closing_episodes if reserved else spec.pool.evaluate_episodes
-        streams = Streams(spec.pool.seed, unit.evaluation_key)
-        deterministic = spec.evaluation.deterministic
-        task = self.make_task(episodes)
-        infos = EpisodeInfos(task, spec.evaluation.info)
-        episodes_run = evaluate(
-            agent.policy,
-            task,
-            streams.generators(Purpose.EVALUATE_RESET, 0, episodes),
-            None if deterministic else streams.generator(Purpose.EVALUATE_ACTION),
-            infos,
-        )
-        table = infos.table(episodes_run.infos)
-        for note in infos.notes:
-            if note not in self._notes:
-                self._notes.add(note)
-                log.warning("%s", note)
-        return Evaluation.of(
-            episodes_run.returns.tolist(),
-            episodes_run.lengths.tolist(),
-            deterministic=deterministic,
-            info={name: InfoRecord(*values) for name, values in table.items()},
-        )
+        pool = self._spec.pool
+        task = self.make_task(pool.closing_episodes if reserved else pool.evaluate_episodes)
+        return evaluation_of(self._spec, unit, agent, task, self._notes)
 
 
 def _action_space(task: Task, pool: Pool | None) -> SpaceSpec:

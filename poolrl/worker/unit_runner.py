@@ -6,9 +6,8 @@ import logging
 import os
 import traceback
 import uuid
-from collections.abc import Sequence
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from poolrl.agent import Agent
 from poolrl.clock import SYSTEM_CLOCK, Clock
@@ -28,10 +27,12 @@ from poolrl.records.records import (
     UnitRecord,
     WorkerInfo,
 )
-from poolrl.records.work_units import KindName, Unit
-from poolrl.worker.candidates import SourceAgents
+from poolrl.records.work_units import KINDS, KindName, Unit
+from poolrl.rollouts.rollout_file import to_bytes
 from poolrl.worker.mean_merge import MissingAgent
-from poolrl.worker.unit_computation import PhaseTimer, Result, UnitComputation
+from poolrl.worker.phase_timer import PhaseTimer
+from poolrl.worker.sources import SourceReader
+from poolrl.worker.unit_computation import NO_SOURCES, Result, UnitComputation
 
 log = logging.getLogger("poolrl.worker")
 
@@ -81,7 +82,7 @@ class UnitRunner:
         self._retention = retention
         self._clock = clock
         self._sources_sha256 = ""
-        self._source_agents = SourceAgents(self._deposit_store)
+        self._source_reader = SourceReader(self._deposit_store)
         self._champion: tuple[str, Agent] | None = None
         self._consecutive_failures = 0
         self._longest: dict[KindName, float] = {}
@@ -111,6 +112,8 @@ class UnitRunner:
             with self._timer.phase("merge"):
                 remove_expired(self._deposit_store, previous, self._retention)
         if attempts >= self._pool.spec.pool.max_attempts and unit.kind != "initial":
+            if KINDS[unit.kind].second_stage and not self._reads_sources(unit):
+                return None
             reason = f"{attempts} attempts failed; see {unit.stem}.attempt-*.json"
             self._publish(unit, previous, Result(None, {}, None, None, reason), abandoned=True)
             return None
@@ -145,12 +148,15 @@ class UnitRunner:
 
     def _compute(self, unit: Unit, previous: MergeRecord | None) -> Result | None:
         """The result of a unit; ``None`` if it failed for reasons of this worker."""
-        sources: Sequence[Agent] = ()
+        sources = NO_SOURCES
         with self._timer.phase("load"):
             champion = self._start_agent(unit, previous)
-            if unit.kind == "candidate":
+            if KINDS[unit.kind].second_stage:
+                assert champion is not None  # iteration 0 has one stage
                 try:
-                    self._sources_sha256, sources = self._source_agents.read(unit.iteration)
+                    self._sources_sha256, sources = self._source_reader.read(
+                        unit.kind, unit.iteration, champion
+                    )
                 except MissingAgent as error:
                     log.info("iteration %d %s: lacks %s", unit.iteration, unit.stem, error)
                     return None
@@ -167,6 +173,15 @@ class UnitRunner:
             return None
         self._consecutive_failures = 0
         return result
+
+    def _reads_sources(self, unit: Unit) -> bool:
+        """Read only which sources there are; whether there are any."""
+        try:
+            self._sources_sha256 = self._source_reader.sha256(unit.iteration)
+        except MissingAgent as error:
+            log.info("iteration %d %s: lacks %s", unit.iteration, unit.stem, error)
+            return False
+        return True
 
     def _start_agent(self, unit: Unit, previous: MergeRecord | None) -> Agent | None:
         """The agent that a unit starts from; ``None`` if the seed draws it."""
@@ -210,7 +225,7 @@ class UnitRunner:
         *,
         abandoned: bool = False,
     ) -> None:
-        """Publish the agent, if the unit made one, and then the record.
+        """Publish the agent or rollout, if the unit made one, and then the record.
 
         Args:
             unit: the unit.
@@ -220,9 +235,14 @@ class UnitRunner:
         """
         start = previous.start_of(unit.kind) if previous is not None else None
         reference = None
+        rollout_sha256: str | UnsetType = UNSET
         if result.agent is not None:
             with self._timer.phase("publish"):
                 reference = self._deposit_store.publish_agent(unit, result.agent.to_bytes())
+        elif result.rollout is not None:
+            with self._timer.phase("publish"):
+                data = to_bytes(result.rollout)
+                rollout_sha256 = self._deposit_store.publish_rollout(unit, data)
         elif not result.failure and start is not None:
             reference = AgentRef(path=start.path, sha256=start.sha256)
         has_info = result.evaluation is not None and bool(result.evaluation.infos)
@@ -235,9 +255,10 @@ class UnitRunner:
             status="abandoned" if abandoned else "failed" if result.failure else "done",
             reason=result.failure,
             parent_sha256=start.sha256 if start else "",
-            sources_sha256=self._sources_sha256 if unit.kind == "candidate" else UNSET,
+            sources_sha256=self._sources_sha256 if KINDS[unit.kind].second_stage else UNSET,
             hyperparameters=result.hyperparameters,
             agent=reference,
+            rollout_sha256=rollout_sha256,
             training=result.training,
             evaluation=result.evaluation,
             seconds=self._timer.take(),

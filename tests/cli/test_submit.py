@@ -10,9 +10,9 @@ import pytest
 from poolrl.config.run_options import RunOptions
 from poolrl.pool.directory import make_pool, open_pool
 from poolrl.pool.stop_criteria import StopCriteria
-from poolrl.storage.deposits import job_name, submissions
 from poolrl.storage.layout import Layout
 from poolrl.storage.store import Store
+from poolrl.storage.submissions import job_name, submissions
 from poolrl.worker.loop import Worker
 from tests.conftest import tiny_spec
 from tests.faults.checker import check

@@ -45,13 +45,18 @@ class Iteration:
         self.merge: Table | None = None
         self.records: dict[Key, Table] = {}
         self.possible: list[Key] = []
+        self.shares = False
         if number == 0:
             self.units: list[Key] = [("initial", 0)]
         else:
             branches = range(self.spec["pool"]["count"])
             self.units = [*(("branch", index) for index in branches), ("parent", 0)]
-            factors = self.spec.get("merge", {}).get("candidates", ())
+            rule = self.spec.get("merge", {})
+            factors = rule.get("candidates", ())
             self.possible = [("candidate", index) for index in range(len(factors))]
+            if rule.get("rule") == "update":
+                self.possible = [("update", 0)]
+                self.shares = True
 
     def run(self) -> Table | None:
         """Return the iteration's merge; ``None`` if it is missing or unusable."""
@@ -139,7 +144,7 @@ class Iteration:
             self.broken(name, f"status is {record['status']}")
         rule = self.spec.get("merge", {"rule": "best"})
         uniform = rule["rule"] == "mean" and rule["weights"] == "uniform"
-        evaluated = not (uniform and record["kind"] == "branch")
+        evaluated = record["kind"] not in ("branch", "update") or not (uniform or self.shares)
         if (record["status"] == "done" and evaluated) != (record["evaluation"] is not None):
             self.broken(name, f"{record['status']}, and evaluation is {record['evaluation']}")
         if record["status"] != "done" and (not record["reason"] or record["agent"] is not None):
@@ -148,7 +153,14 @@ class Iteration:
             self._check_attempts(name, record)
         self._check_evaluation(name, record)
         self._check_training(name, record)
-        if record["status"] == "done":
+        plays = self.shares and record["kind"] == "branch" and record["status"] == "done"
+        if ("rollout_sha256" in record) != plays:
+            self.broken(name, "has a rollout against the rule, or none")
+        elif plays:
+            self._check_file(name, f"rollout-{record['index']:03d}", record["rollout_sha256"])
+            if record["agent"] is not None:
+                self.broken(name, "has an agent beside its rollout")
+        elif record["status"] == "done":
             self._check_agent(name, record, champion)
 
     def _check_attempts(self, name: str, record: Table) -> None:
@@ -179,7 +191,7 @@ class Iteration:
             self.broken(name, "evaluated otherwise than pool.toml says")
 
     def _check_training(self, name: str, record: Table) -> None:
-        trains = record["kind"] == "branch"
+        trains = record["kind"] in ("branch", "update")
         if record["training"] is not None and not trains:
             self.broken(name, "has trained")
         if record["training"] is None and trains and record["status"] == "done":
@@ -223,19 +235,31 @@ class Iteration:
             if known and agent != {k: (champion or {}).get(k) for k in ("path", "sha256")}:
                 self.broken(name, "its agent is not the champion")
             return
-        file = f"{record['kind']}-{record['index']:03d}-{agent['sha256'][:16]}.safetensors"
-        if agent["path"] != f"{self.where}/{file}":
+        stem = f"{record['kind']}-{record['index']:03d}"
+        if agent["path"] != f"{self.where}/{stem}-{agent['sha256'][:16]}.safetensors":
             self.broken(name, f"its agent's path is {agent['path']}")
-        elif file not in self.names:
-            won = self.merge is not None and self.merge["champion"]["sha256"] == agent["sha256"]
+        else:
+            self._check_file(name, stem, agent["sha256"])
+
+    def _check_file(self, name: str, stem: str, sha256: str) -> None:
+        """The agent or rollout of a record is there, unless it has lost, and whole."""
+        file = f"{stem}-{sha256[:16]}.safetensors"
+        what = "rollout" if stem.startswith("rollout") else "agent"
+        if file not in self.names:
+            won = self.merge is not None and self.merge["champion"]["sha256"] == sha256
             age = self.pool.newest - self.number
             if self.merge is None or won or age < self.pool.kept_losers:
-                self.broken(name, f"its agent is missing: {file}")
-        elif (found := _sha256(self.folder / file)) != agent["sha256"]:
-            self.broken(name, f"its agent has another hash: {file} is {found}")
+                self.broken(name, f"its {what} is missing: {file}")
+        elif (found := _sha256(self.folder / file)) != sha256:
+            self.broken(name, f"its {what} has another hash: {file} is {found}")
 
     def _find_orphans(self) -> None:
         named = {r["agent"]["path"] for r in self.records.values() if isinstance(r["agent"], dict)}
+        named |= {
+            f"{self.where}/rollout-{index:03d}-{record['rollout_sha256'][:16]}.safetensors"
+            for (_, index), record in self.records.items()
+            if "rollout_sha256" in record
+        }
         if self.number == 0 and (given := self.spec["initial_agent_sha256"]):
             own = f"initial-000-{given[:16]}.safetensors"
             named.add(f"{self.where}/{own}")
@@ -282,7 +306,7 @@ class Iteration:
         done = [k for k, r in listed.items() if k[0] == "branch" and r["status"] == "done"]
         if self.possible:
             self._guarded("sources.json", lambda: self._check_sources(merge))
-            self.units += self.possible if len(done) > 1 else []
+            self.units += self.possible if len(done) > (0 if self.shares else 1) else []
         abandoned = any(record["status"] == "abandoned" for record in listed.values())
         incomplete = len(listed) < len(self.units)
         if (abandoned or incomplete) and not merge["timing_dependent"]:
@@ -310,7 +334,8 @@ class Iteration:
             return
         data = (self.folder / "sources.json").read_bytes()
         sources = json.loads(data)
-        first_stage = [entry for entry in merge["deposits"] if entry["kind"] != "candidate"]
+        sources_of = ("branch",) if self.shares else ("branch", "parent")
+        first_stage = [entry for entry in merge["deposits"] if entry["kind"] in sources_of]
         if sources["deposits"] != first_stage:
             self.broken("sources.json", "does not list what the merge has used")
         own = {"iteration": self.number, "spec_sha256": self.pool.spec_sha256}
@@ -321,8 +346,17 @@ class Iteration:
                 self.broken("sources.json", f"{key} is {sources[key]}")
         for (kind, index), record in self.records.items():
             sha256 = hashlib.sha256(data).hexdigest()
-            if kind == "candidate" and record["sources_sha256"] != sha256:
+            if (kind, index) in self.possible and record["sources_sha256"] != sha256:
                 self.broken(f"{kind}-{index:03d}.json", "was made of other branches")
+            if kind == "update" and record["training"]:
+                parts = [
+                    self.records["branch", entry["index"]]["training"]
+                    for entry in first_stage
+                    if entry["status"] == "done"
+                ]
+                for key in ("episodes", "environment_steps"):
+                    if record["training"][key] != sum(part[key] for part in parts):
+                        self.broken("update-000.json", f"{key} are not those of its branches")
 
     def _listed(self, merge: Table) -> dict[Key, Table]:
         """The records that the merge says it used."""
@@ -342,7 +376,7 @@ class Iteration:
                     "index": key[1],
                     "status": record["status"],
                     "score": rules.score_of(record),
-                    "sha256": record["agent"]["sha256"] if record["agent"] else "",
+                    "sha256": rules.content_of(record),
                 }
                 if entry != own:
                     self.broken("merge.json", f"lists {stem} as {entry}, its record says {own}")

@@ -13,14 +13,14 @@ Key = tuple[str, int]
 """Kind and index of a unit."""
 
 STRAY = re.compile(r"\.tmp-[0-9a-f]{32}|\.nfs[0-9a-f]+|.+\.corrupt-[0-9a-f]{32}")
-RECORD = re.compile(r"(initial|branch|candidate|parent|closing)-(\d{3,6})\.json")
-AGENT = re.compile(r"(initial|branch|candidate|mean)-(\d{3,6})-([0-9a-f]{16})\.safetensors")
-ATTEMPT = re.compile(
-    r"((?:initial|branch|candidate|parent|closing)-\d{3,6})\.attempt-[0-9a-f]{32}\.json"
+UNIT = r"(?:initial|branch|candidate|update|parent|closing)"
+RECORD = re.compile(rf"({UNIT})-(\d{{3,6}})\.json")
+AGENT = re.compile(
+    r"(initial|branch|candidate|mean|update|rollout)-(\d{3,6})-([0-9a-f]{16})\.safetensors"
 )
-LEASE = re.compile(
-    r"(merge|(initial|branch|candidate|parent|closing)-\d{3,6})(\.copy-\d+)?\.lease(\.[\w.-]+)?"
-)
+"""An agent or a rollout."""
+ATTEMPT = re.compile(rf"({UNIT}-\d{{3,6}})\.attempt-[0-9a-f]{{32}}\.json")
+LEASE = re.compile(rf"(merge|{UNIT}-\d{{3,6}})(\.copy-\d+)?\.lease(\.[\w.-]+)?")
 
 
 def decide(previous: Table | None, deposits: dict[Key, Table], spec: Table) -> Table:
@@ -64,8 +64,10 @@ def line_values(
 def decide_champion(previous: Table | None, deposits: dict[Key, Table], spec: Table) -> Table:
     """The same without evolving hyper-parameters."""
     rule = spec.get("merge", {"rule": "best"})
-    if rule["rule"] == "mean":
-        return decide_mean(previous, deposits, spec["selection"], rule)
+    if rule["rule"] in ("mean", "update"):
+        decide_made = decide_mean if rule["rule"] == "mean" else decide_update
+        said = decide_made(previous, deposits, spec["selection"])
+        return said if rule.get("fallback") is None else measured_later(previous, said, rule)
     said = choose(previous, deposits, spec["selection"], bool(rule.get("candidates")))
     most = rule.get("fallback")
     if most is None:
@@ -93,22 +95,33 @@ def fall_back(best: Table, most: int) -> Table:
     }
 
 
-def decide_mean(
-    previous: Table | None, deposits: dict[Key, Table], selection: Table, rule: Table
-) -> Table:
+def decide_mean(previous: Table | None, deposits: dict[Key, Table], selection: Table) -> Table:
     """What a merge by the rule mean must say; of its agent, only the kind."""
     said = choose(previous, deposits, selection)
-    if previous is None:
-        if rule.get("fallback") is not None:
-            said |= {"best_ever": {"champion": said["champion"], "iterations_since": 0}}
-        return said
     done = any(k[0] == "branch" and r["status"] == "done" for k, r in deposits.items())
-    old = previous["champion"] | {"score": said["parent_score"]}
-    if done and said["rule"] != "parent kept":
+    if previous is not None and done and said["rule"] != "parent kept":
         mean = {"rule": "mean", "parent_kept": 0, "failed_iterations": 0}
         said |= mean | {"champion": MEAN, "to_parent": None, "to_runner_up": None}
-    if rule.get("fallback") is None:
+    return said
+
+
+def decide_update(previous: Table | None, deposits: dict[Key, Table], selection: Table) -> Table:
+    """What a merge by the rule update must say."""
+    said = choose(previous, deposits, selection)
+    made = deposits.get(("update", 0))
+    if made is None:
         return said
+    if made["status"] != "done":
+        return said | {"rule": "update failed"}
+    new = {"rule": "update", "parent_kept": 0, "failed_iterations": 0}
+    return said | new | {"champion": as_champion(made)}
+
+
+def measured_later(previous: Table | None, said: Table, rule: Table) -> Table:
+    """The same with a fallback, where a champion is measured by the next iteration's parent."""
+    if previous is None:
+        return said | {"best_ever": {"champion": said["champion"], "iterations_since": 0}}
+    old = previous["champion"] | {"score": said["parent_score"]}
     best = previous["best_ever"]
     values = {k: v for k, v in previous.items() if k == "hyperparameters"}
     if old["sha256"] == best["champion"]["sha256"]:
@@ -144,6 +157,7 @@ def choose(
             best, second = record, best
         elif second is None or score > score_of(second):
             second = record
+    trained = [r["training"] for k, r in deposits.items() if k[0] == "branch" and r["training"]]
     parent = deposits.get(("parent", 0))
     if parent is not None and score_of(parent) is None:
         parent = None
@@ -160,9 +174,9 @@ def choose(
         "to_runner_up": difference(best, second),
         "environment_steps": (previous["environment_steps"] if previous else 0)
         + sum(sum(r["evaluation"]["lengths"]) for r in deposits.values() if r["evaluation"])
-        + sum(r["training"]["environment_steps"] for r in deposits.values() if r["training"]),
+        + sum(training["environment_steps"] for training in trained),
         "training_steps": (previous["training_steps"] if previous else 0)
-        + sum(r["training"]["environment_steps"] for r in deposits.values() if r["training"]),
+        + sum(training["environment_steps"] for training in trained),
     }
     if previous is None:
         return said | {"rule": "initial", "to_parent": None, "to_runner_up": None}
@@ -214,6 +228,11 @@ def standard_error(values: list[float]) -> float:
     middle = mean(values)
     squares = math.fsum((value - middle) ** 2 for value in values)
     return math.sqrt(squares / (len(values) - 1) / len(values))
+
+
+def content_of(record: Table) -> Any:
+    """SHA-256 of the rollout or agent that a record names; empty if there is none."""
+    return record.get("rollout_sha256") or (record["agent"]["sha256"] if record["agent"] else "")
 
 
 def score_of(record: Table) -> Any:

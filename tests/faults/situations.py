@@ -214,6 +214,53 @@ def torn_sources(root: Path) -> None:
     (root / TORN_SOURCES).write_bytes(whole[: len(whole) // 2])
 
 
+# Branches share experience, on which an update is made
+
+
+def share(root: Path) -> None:
+    make_pool(root, spec(**SHARING), RunOptions(iterations=2))
+    work(root, 2)
+
+
+def share_once(root: Path) -> None:
+    work(root, 1)
+
+
+def make_sharing(root: Path) -> None:
+    make_pool(root, spec(**SHARING), RunOptions(iterations=1))
+
+
+SHARING = {
+    "selection__keep_parent": False,
+    "merge__rule": "update",
+    "merge__fallback": 0,
+    "learner__name": "ppo",
+    "learner__learning_rate": 0.3,
+    "learner__minibatch_size": 8,
+    "learner__epochs": 2,
+}
+"""Keys of a pool whose branches deposit rollouts; it goes back to the best-ever champion at times.
+"""
+
+
+def damaged_rollout(root: Path) -> None:
+    """A branch whose rollout is not what its record says, and a rollout without a record that is
+    not what its name says."""
+    make_sharing(root)
+    work(root, 1)
+    ahead = root.with_name("ahead")
+    shutil.copytree(root, ahead)
+    make_pool(ahead, spec(**SHARING), RunOptions(iterations=2))
+    Worker(open_pool(ahead), StopCriteria(2), run=RunOptions(2, keep="all"), prefer=0).run()
+    folder = open_pool(root).layout.iteration(2).folder
+    folder.mkdir()
+    rollouts = list((ahead / "iterations/000002").glob("rollout-*.safetensors"))
+    shutil.copy(ahead / TORN, root / TORN)
+    shutil.rmtree(ahead)
+    for rollout in rollouts:
+        (folder / rollout.name).write_bytes(b"something else")
+
+
 # Hyper-parameters evolve
 
 
@@ -313,6 +360,17 @@ SITUATIONS = {
         torn_sources,
         iterations=2,
         damaged=(TORN_SOURCES,),
+    ),
+    "sharing": Situation("branches share experience", share, empty, iterations=2),
+    "second worker of an update": Situation(
+        "another worker is there, and an update", share_once, make_sharing, second_worker=True
+    ),
+    "damaged rollout": Situation(
+        "a rollout that is not what its record says",
+        share,
+        damaged_rollout,
+        iterations=2,
+        damaged=(TORN,),
     ),
     "failing": Situation(
         "attempts, and units that are given up",

@@ -13,7 +13,7 @@ from tests.faults.calls import Harness, cases_of, sample, title
 from tests.faults.server import Case, Outcome
 from tests.faults.shim import Call, Mode
 
-SAMPLE = 110
+SAMPLE = 132
 SEED = 4
 
 

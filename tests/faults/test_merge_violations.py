@@ -21,8 +21,14 @@ from tests.faults.checker import check
 RULES: dict[str, dict[str, object]] = {
     "candidates": {"merge__candidates": [1, 2], "merge__fallback": 1},
     "mean": {"merge__rule": "mean", "merge__fallback": 1},
+    "update": {
+        "merge__rule": "update",
+        "merge__fallback": 1,
+        "learner__name": "ppo",
+        "learner__minibatch_size": 8,
+    },
 }
-COMMON = {"selection__keep_parent": False, "branches__learning_rate": {"evolve": 0.5}}
+EVOLVING = {"branches__learning_rate": {"evolve": 0.5}}
 OTHER = "0" * 64
 
 
@@ -32,7 +38,9 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     pools = {}
     for name, keys in RULES.items():
         root = tmp_path_factory.mktemp("sound") / name
-        pool = make_pool(root, tiny_spec(**COMMON, **keys), RunOptions(4))
+        evolving = EVOLVING if name != "update" else {}
+        spec = tiny_spec(selection__keep_parent=False, **evolving, **keys)
+        pool = make_pool(root, spec, RunOptions(4))
         Worker(pool, StopCriteria(4), run=RunOptions(4, keep="all")).run()
         assert check(root, keep="all", iterations=4) == []
         pools[name] = root
@@ -72,6 +80,18 @@ def evaluated(table: dict[str, Any]) -> None:
     table["evaluation"] = {"deterministic": True} | numbers
 
 
+def other_rollout(table: dict[str, Any]) -> None:
+    table["rollout_sha256"] = OTHER
+
+
+def twice(table: dict[str, Any]) -> None:
+    table["training"]["environment_steps"] *= 2
+
+
+def counted_twice(table: dict[str, Any]) -> None:
+    table["training_steps"] += 24
+
+
 @pytest.mark.parametrize(
     ("rule", "name", "plant"),
     [
@@ -87,6 +107,14 @@ def evaluated(table: dict[str, Any]) -> None:
         ("mean", "merge", since),
         ("mean", "merge", value),
         ("mean", "branch-001", evaluated),
+        ("update", "sources", fewer),
+        ("update", "branch-001", other_rollout),
+        ("update", "branch-001", evaluated),
+        ("update", "update-000", other_sources),
+        ("update", "update-000", evaluated),
+        ("update", "update-000", twice),
+        ("update", "merge", since),
+        ("update", "merge", counted_twice),
     ],
 )
 def test_a_planted_violation_is_found(

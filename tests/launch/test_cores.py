@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from poolrl.config.loading import load
+from poolrl.config.merging import MergeSpec
 from poolrl.config.run_options import RunOptions
 from poolrl.config.schema import Spec
 from poolrl.job_environment import JobEnvironment
@@ -48,6 +49,10 @@ def test_no_more_threads_than_simulations() -> None:
         learner__episodes_per_update=8,
     )  # fmt: skip
     assert core_layout(episodes, 100).threads == 8
+    together = replace(episodes, merge=MergeSpec(rule="update"), branches={})
+    assert simulations(together) == 12
+    steps = replace(together, pool=replace(together.pool, iterate_steps=4096))
+    assert simulations(steps) == 8
     assert core_layout(spec(pool__count=1, task__id="CartPole-v1"), 100).threads == 1
 
 

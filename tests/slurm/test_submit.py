@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from poolrl.storage.deposits import submissions
 from poolrl.storage.layout import Layout
 from poolrl.storage.store import Store
+from poolrl.storage.submissions import submissions
 from tests.faults.checker import check
 from tests.helpers.waiting import until
 from tests.slurm.cluster import Cluster

@@ -10,6 +10,7 @@ from poolrl.config.loading import load
 from poolrl.parallel import thread_count, use_threads
 from poolrl.records.records import Evaluation
 from poolrl.records.work_units import Unit
+from poolrl.rollouts.rollout_file import to_bytes
 from poolrl.tasks.mujoco.base import MujocoTask
 from poolrl.worker.unit_computation import UnitComputation
 
@@ -51,6 +52,21 @@ def test_an_update_in_microbatches_has_the_same_bits_with_any_number_of_threads(
     for threads in (2, 3, 8):
         assert computed("HalfCheetah-v5", threads, 24) == one
     assert computed("HalfCheetah-v5", 1) != one
+
+
+def played(threads: int) -> bytes:
+    keys = {"task.id": "Ant-v5", "merge.rule": "update", "selection.keep_parent": False}
+    computation = UnitComputation(load(None, KEYS | keys)[0], threads=threads)
+    try:
+        result = computation.compute(Unit(1, "branch", 0), None)
+    finally:
+        computation.close()
+    assert result.rollout is not None
+    return to_bytes(result.rollout)
+
+
+def test_so_has_a_rollout_for_a_shared_update() -> None:
+    assert played(1) == played(2)
 
 
 def test_a_batch_has_at_most_a_thread_per_simulation() -> None:

@@ -1,0 +1,100 @@
+"""The arms of a plan with their runs and costs, from the files of runs and timings alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import click
+from analysis import Outcome, time_to_target
+from costs import Costs, layout_of
+from plans import Plan, arms_of, seeds_of
+from run_data import RunData
+from scoring import target_position
+from timing import Layout, Timing
+
+ONE_CORE = Layout(1, 1)
+
+
+class Arm(NamedTuple):
+    """The runs of an arm on a task, and what they cost.
+
+    Attributes:
+        name: of the plan.
+        runs: by seed.
+        costs: of its layouts.
+        positions: of the iterations that reached the target; ``None`` of a run that did not.
+    """
+
+    name: str
+    runs: list[RunData]
+    costs: Costs
+    positions: list[int | None]
+
+    @property
+    def failures(self) -> int:
+        return sum(position is None for position in self.positions)
+
+    @property
+    def mostly_failed(self) -> bool:
+        """Whether its time says how long its runs were, not when they reached the target."""
+        return 2 * self.failures > len(self.runs)
+
+    def layout(self, cores: int) -> Layout:
+        """The layout of ``poolrl run``."""
+        return layout_of(cores, self.runs[0].branches, self.runs[0].simulations)
+
+    def times(self, layout: Layout) -> list[float] | None:
+        """Seconds to the target of each run; ``None`` if they are not known."""
+        found: list[Outcome] = []
+        for run, position in zip(self.runs, self.positions, strict=True):
+            seconds = self.costs.seconds(run, layout)
+            if seconds is None:
+                return None
+            found.append(time_to_target(seconds, position))
+        return [outcome.seconds for outcome in found]
+
+
+class Comparison(NamedTuple):
+    """The arms on a task, and the one that they are compared with, if it was run."""
+
+    task: str
+    target: float | None
+    arms: list[Arm]
+    one: Arm | None
+
+
+def comparisons(plan: Plan, runs: Sequence[RunData], timings: Sequence[Timing]) -> list[Comparison]:
+    """What the plan asks for and is there, by task.
+
+    Args:
+        plan: of the runs.
+        runs: that were scored.
+        timings: of layouts.
+
+    Raises:
+        click.UsageError: a run was scored for another target than the plan's, or by another
+            distance between champions.
+    """
+    found = []
+    seeds = seeds_of(plan)
+    single = plan.get("pilot", {}).get("arm", "one")
+    for task in plan["tasks"]:
+        target = plan["tasks"][task].get("target")
+        arms = []
+        for name in arms_of(plan, task):
+            own = [r for r in runs if (r.task, r.arm) == (task, name) and r.seed in seeds]
+            for run in own:
+                if (run.target, run.score_every) != (target, plan["score_every"]):
+                    raise click.UsageError(
+                        f"{task}, {name}, seed {run.seed}: scored for target {run.target} and "
+                        f"score_every {run.score_every}, which are not the plan's: score it again"
+                    )
+            if own:
+                timed = [t for t in timings if (t.task, t.arm) == (task, name)]
+                costs = Costs(timed, own[0])
+                arms.append(Arm(name, own, costs, [target_position(run) for run in own]))
+        if arms:
+            one = next((arm for arm in arms if arm.name == single), None)
+            found.append(Comparison(task, target, arms, one))
+    return found
