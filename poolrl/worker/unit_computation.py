@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from poolrl import tasks
 from poolrl.agent import Agent, AgentMetadata
 from poolrl.algorithms.averaging import check_averages, check_finite, mean_agent
-from poolrl.algorithms.on_policy import episode_metrics
+from poolrl.algorithms.rollout_metrics import episode_metrics
 from poolrl.algorithms.shared_experience import play, update
 from poolrl.algorithms.training import initial_agent, train
 from poolrl.algorithms.types import Training
