@@ -63,7 +63,7 @@ def simulations(spec: Spec) -> int:
 def advice(spec: Spec, cores: int) -> str | None:
     """A line on what one process would do where branches outnumber cores; ``None`` elsewhere."""
     branches = spec.pool.count
-    if branches <= cores:
+    if branches <= cores or spec.merge.shares_experience:  # which is one line of training
         return None
     each = f"{cores} cores" if cores > 1 else "one core"
     return (

@@ -57,7 +57,9 @@ def run_pool(
     interrupts = InterruptHandler()
     interrupts.install()
     with interrupts.interruptible():
-        pool, run = make_or_open_pool(config_file, root, overrides, from_agent, trust=trust)
+        pool, run, disk_line = make_or_open_pool(
+            config_file, root, overrides, from_agent, trust=trust
+        )
     cores = usable_cores()
     layout = core_layout(pool.spec, cores, run.workers, run.threads)
     run = replace(run, threads=layout.threads)
@@ -73,7 +75,8 @@ def run_pool(
         highlight=False,
         soft_wrap=True,
     )
-    if (line := advice(pool.spec, cores)) is not None and not history.merges:
+    lines = [] if history.merges else [advice(pool.spec, cores), disk_line]
+    for line in filter(None, lines):
         console.print(line, highlight=False, soft_wrap=True)
     arguments = _worker_arguments(root, run, deadline)
     arguments += user_arguments(pool.spec, overrides)

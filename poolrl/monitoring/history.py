@@ -10,6 +10,7 @@ from poolrl.pool.directory import Pool
 from poolrl.records.codec import NewerSchema, Unreadable
 from poolrl.records.records import MergeRecord, UnitRecord
 from poolrl.records.work_units import KINDS, KindName, Unit, second_stage_of, units_of
+from poolrl.storage.deposits import DepositStore
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -185,6 +186,15 @@ class History:
 def work_seconds(record: UnitRecord) -> float:
     """Return the wall-clock seconds of training and evaluation of a unit."""
     return sum(seconds.wall for phase, seconds in record.seconds.items() if phase in WORK)
+
+
+def seconds_before(deposit_store: DepositStore, unit: Unit) -> float:
+    """Return the same of the unit of this kind in the iteration before; 0 if it is unknown."""
+    try:
+        record = deposit_store.record(Unit(unit.iteration - 1, unit.kind, unit.index))
+    except (Unreadable, NewerSchema):
+        record = None
+    return work_seconds(record) if record is not None else 0.0
 
 
 def _fallback_columns(merged: MergeRecord) -> dict[str, Any]:

@@ -171,6 +171,11 @@ class DepositStore:
         """Whether a unit is evaluated."""
         return unit.kind not in ("branch", "update") or self._evaluates_branches
 
+    def is_alone(self, unit: Unit) -> bool:
+        """Whether no branch does what a unit does, so that their durations say nothing of it: an
+        update, and the parent where it alone is evaluated."""
+        return unit.kind == "update" or (unit.kind == "parent" and not self._evaluates_branches)
+
     def branch_agent(self, record: UnitRecord) -> bytes | None:
         """Read the agent of a branch that is not merged yet.
 

@@ -65,6 +65,10 @@ def test_a_worker_that_is_alone_has_the_cores_of_its_task() -> None:
     assert task_threads(WIDE, RunOptions(threads=2), by_hand) == 2
 
 
+def test_branches_that_share_experience_are_one_line_of_training() -> None:
+    assert advice(replace(WIDE, merge=MergeSpec(rule="update"), branches={}), 2) is None
+
+
 def test_it_says_where_branches_take_turns() -> None:
     assert advice(WIDE, 10) is None
     assert advice(ONE, 1) is None
