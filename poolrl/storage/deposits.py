@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 from poolrl import files
@@ -48,6 +49,7 @@ class DepositStore:
         closing_episodes: int,
         initial_agent_sha256: str = "",
         evaluates_branches: bool = True,
+        evolving: Collection[str] = (),
     ) -> None:
         """
         Args:
@@ -58,6 +60,7 @@ class DepositStore:
             initial_agent_sha256: of the agent file that the pool starts from; empty if the initial
                 agent is drawn from the seed.
             evaluates_branches: whether branches are evaluated.
+            evolving: names of the hyper-parameters that evolve, whose values branches record.
         """
         self._store = store
         self._layout = Layout(store.root)
@@ -66,6 +69,7 @@ class DepositStore:
         self._closing_episodes = closing_episodes
         self._initial_sha256 = initial_agent_sha256
         self._evaluates_branches = evaluates_branches
+        self._evolving = evolving
 
     # Deposits
 
@@ -150,6 +154,12 @@ class DepositStore:
         episodes = self._closing_episodes if closing else self._evaluate_episodes
         if evaluation is not None and len(evaluation.returns) != episodes:
             raise Unreadable(f"{len(evaluation.returns)} episodes of evaluation, not {episodes}")
+        if record.status == "done" and unit.kind == "branch":
+            try:
+                for name in self._evolving:
+                    record.evolved_value(name)
+            except ValueError as error:
+                raise Unreadable(str(error)) from error
         return record
 
     def evaluates(self, unit: Unit) -> bool:

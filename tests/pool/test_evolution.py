@@ -22,6 +22,7 @@ from poolrl.worker.loop import Worker
 from tests.conftest import TINY, as_options, tiny_spec
 from tests.faults.checker import check, same_history
 from tests.helpers.command_line import in_process, poolrl
+from tests.helpers.memory_pool import Scene
 
 EVOLVING = {"selection__keep_parent": False, "branches__learning_rate": {"evolve": 1.0}}
 START = 0.1
@@ -172,6 +173,28 @@ def test_verify_notices_another_value(tmp_path: Path) -> None:
     found = {(each.path[-14:], each.key) for each in verify_files(pool).discrepancies}
     assert ("ranch-001.json", "hyperparameters.learning_rate") in found
     assert ("001/merge.json", "hyperparameters.learning_rate") in found
+
+
+@pytest.mark.parametrize("value", [None, 0.0, -1.0, "1", True])
+def test_a_branch_without_a_value_is_damaged(tmp_path: Path, value: object) -> None:
+    """A worker does it again; `verify` says so, and does not fail."""
+    scene, undisturbed = (Scene(tmp_path / name, **EVOLVING) for name in ("one", "two"))
+    undisturbed.work(1)
+    unit = undisturbed.deposits.merge(1).champion
+    path = undisturbed.pool.layout.iteration(1).record(Unit(1, unit.kind, unit.index))
+    table = json.loads(undisturbed.store.read(path))
+    table["hyperparameters"] |= {"learning_rate": value}
+    if value is None:
+        del table["hyperparameters"]["learning_rate"]
+    damaged = json.dumps(table).encode()
+    scene.work(0)
+    scene.store.make_folder(scene.pool.layout.iteration(1).folder)
+    own = scene.pool.layout.iteration(1).record(Unit(1, unit.kind, unit.index))
+    scene.store.publish(own, damaged)
+    assert scene.work(1).champion == undisturbed.deposits.merge(1).champion
+    undisturbed.store.replace(path, damaged)
+    found = [str(each) for each in verify_files(undisturbed.pool).discrepancies]
+    assert any("merge.json: cannot follow from its deposits: branch-" in each for each in found)
 
 
 def test_the_history_has_the_values(tmp_path: Path) -> None:

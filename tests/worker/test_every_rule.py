@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -24,21 +22,12 @@ every_rule = pytest.mark.parametrize("rule", RULES)
 
 
 @pytest.fixture(scope="module")
-def folder() -> Iterator[Path]:
-    """A folder in memory, if there is one, where fsync is fast."""
-    memory = Path("/dev/shm")
-    where = memory if os.access(memory, os.W_OK) else None
-    with tempfile.TemporaryDirectory(prefix="poolrl-rules-", dir=where) as made:
-        yield Path(made)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(folder: Path) -> Callable[[str], Path]:
+def undisturbed(memory_folder: Path) -> Callable[[str], Path]:
     """The pool of a rule that one worker with one thread has finished."""
 
     @cache
     def of(rule: str) -> Path:
-        pool = finished(folder / f"{rule} alone", rule)
+        pool = finished(memory_folder / f"{rule} alone", rule)
         assert {merged.rule for merged in merges(pool)} == RULES[rule].merges | {"initial"}
         assert check(pool.layout.root, iterations=ITERATIONS) == []
         return pool.layout.root
@@ -49,9 +38,9 @@ def undisturbed(folder: Path) -> Callable[[str], Path]:
 @every_rule
 @pytest.mark.parametrize("workers", [2, 3])
 def test_any_number_of_workers(
-    folder: Path, undisturbed: Callable[[str], Path], rule: str, workers: int
+    memory_folder: Path, undisturbed: Callable[[str], Path], rule: str, workers: int
 ) -> None:
-    root = folder / f"{rule} by {workers}"
+    root = memory_folder / f"{rule} by {workers}"
     make_pool(root, spec_of(rule), RunOptions())
     serve(root, ITERATIONS, workers)
     assert same_history(undisturbed(rule), root) == []
@@ -62,9 +51,9 @@ def test_any_number_of_workers(
 @every_rule
 @pytest.mark.parametrize("threads", [2, 4])
 def test_any_number_of_threads(
-    folder: Path, undisturbed: Callable[[str], Path], rule: str, threads: int
+    memory_folder: Path, undisturbed: Callable[[str], Path], rule: str, threads: int
 ) -> None:
-    pool = finished(folder / f"{rule} with {threads}", rule, threads=threads)
+    pool = finished(memory_folder / f"{rule} with {threads}", rule, threads=threads)
     assert same_history(undisturbed(rule), pool.layout.root) == []
 
 
@@ -79,18 +68,18 @@ def compare_with_kills(folder: Path, reference: Path, rule: str, kills: int, see
 
 @every_rule
 def test_workers_that_are_killed(
-    folder: Path, undisturbed: Callable[[str], Path], rule: str
+    memory_folder: Path, undisturbed: Callable[[str], Path], rule: str
 ) -> None:
-    compare_with_kills(folder, undisturbed(rule), rule, KILLS, seed=0)
+    compare_with_kills(memory_folder, undisturbed(rule), rule, KILLS, seed=0)
 
 
 @pytest.mark.full
 @every_rule
 @pytest.mark.parametrize("seed", range(1, 6))
 def test_workers_that_are_killed_at_many_instants(
-    folder: Path, undisturbed: Callable[[str], Path], rule: str, seed: int
+    memory_folder: Path, undisturbed: Callable[[str], Path], rule: str, seed: int
 ) -> None:
-    compare_with_kills(folder, undisturbed(rule), rule, 4 * KILLS, seed)
+    compare_with_kills(memory_folder, undisturbed(rule), rule, 4 * KILLS, seed)
 
 
 @every_rule
