@@ -203,6 +203,34 @@ def test_the_history_has_the_values(tmp_path: Path) -> None:
     assert "learning_rate" in done.stdout.splitlines()[0]
 
 
+@pytest.mark.parametrize("rule", ["best", "mean"])
+def test_where_it_ended_is_a_configuration(tmp_path: Path, rule: str) -> None:
+    pool = work(tmp_path / "pool", 9, merge__rule=rule)
+    line_of = [merged.line_values["learning_rate"] for merged in line(pool)]
+    done = in_process("history", "pool", "--evolved", cwd=tmp_path)
+    assert done.returncode == 0
+    (tmp_path / "evolved.toml").write_text(done.stdout)
+    spec, _ = load(tmp_path / "evolved.toml", {"learner.name": "climb"})
+    mean = math.exp(sum(map(math.log, line_of[-3:])) / 3)
+    assert spec.learner.learning_rate == float(f"{mean:.3g}")
+    assert "over iterations 7 to 9." in done.stdout
+    shown = " → ".join(f"{value:.3g}" for value in line_of[::3])
+    assert f"# {shown} at the start and after iteration 3, 6, 9\n" in done.stdout
+    done = in_process("history", "pool", "--format", "csv", cwd=tmp_path)
+    rows = [row.split(",") for row in done.stdout.splitlines()]
+    assert rows[0][-1] == "line_learning_rate"
+    assert {(int(row[0]), float(row[-1])) for row in rows[1:]} == set(enumerate(line_of))
+
+
+def test_a_pool_in_which_nothing_evolves_has_no_such_configuration(tmp_path: Path) -> None:
+    make_pool(tmp_path / "plain", tiny_spec(), RunOptions())
+    make_pool(tmp_path / "new", tiny_spec(**EVOLVING), RunOptions())
+    for name, message in (("plain", "of this pool evolves"), ("new", "no iteration is merged")):
+        done = in_process("history", name, "--evolved", cwd=tmp_path)
+        assert done.returncode == 2
+        assert message in done.stderr
+
+
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
