@@ -69,7 +69,7 @@ class Pool:
             closing_episodes=self.spec.pool.closing_episodes,
             initial_agent_sha256=self.spec.initial_agent_sha256,
             evaluates_branches=self.spec.merge.evaluates_branches,
-            evolving=self.spec.evolving,
+            evolving=tuple(self.spec.evolving),
         )
 
     def refuse_another(self, spec: Spec) -> None:

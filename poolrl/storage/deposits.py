@@ -6,11 +6,11 @@ import hashlib
 import logging
 import os
 import re
-from collections.abc import Collection
 from pathlib import Path
 
 from poolrl import files
 from poolrl.errors import IncompatiblePool
+from poolrl.records import consistency
 from poolrl.records.codec import NewerSchema, Unreadable, decode, encode
 from poolrl.records.records import (
     AgentRef,
@@ -49,7 +49,7 @@ class DepositStore:
         closing_episodes: int,
         initial_agent_sha256: str = "",
         evaluates_branches: bool = True,
-        evolving: Collection[str] = (),
+        evolving: tuple[str, ...] = (),
     ) -> None:
         """
         Args:
@@ -154,12 +154,8 @@ class DepositStore:
         episodes = self._closing_episodes if closing else self._evaluate_episodes
         if evaluation is not None and len(evaluation.returns) != episodes:
             raise Unreadable(f"{len(evaluation.returns)} episodes of evaluation, not {episodes}")
-        if record.status == "done" and unit.kind == "branch":
-            try:
-                for name in self._evolving:
-                    record.evolved_value(name)
-            except ValueError as error:
-                raise Unreadable(str(error)) from error
+        if (contradiction := consistency.of_evolved(record, self._evolving)) is not None:
+            raise Unreadable(contradiction)
         return record
 
     def evaluates(self, unit: Unit) -> bool:
