@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from poolrl.agent import Agent
+from poolrl.algorithms.averaging import mean_agent
 from poolrl.algorithms.types import Training
 from poolrl.config.merging import MergeSpec
 from poolrl.config.run_options import RunOptions
@@ -39,9 +40,15 @@ def turn_nan(arrays: dict[str, Any]) -> dict[str, Any]:
 
 
 def pool_with(
-    root: Path, monkeypatch: pytest.MonkeyPatch, rule: str, planted: set[int], change: Change
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    rule: str,
+    planted: set[int],
+    change: Change,
+    **keys: object,
 ) -> Pool:
-    """A pool of a rule, in whose second iteration some branches end with changed agents."""
+    """A pool of a rule and further keys, in whose second iteration some branches end with changed
+    agents."""
     real = unit_computation.train
 
     def train(agent: Agent, *given: Any) -> Training:
@@ -53,7 +60,7 @@ def pool_with(
         return training
 
     monkeypatch.setattr(unit_computation, "train", train)
-    pool = make_pool(root, spec_of(rule), RunOptions(3, keep="all"))
+    pool = make_pool(root, spec_of(rule, **keys), RunOptions(3, keep="all"))
     Worker(pool, StopCriteria(3)).run()
     return pool
 
@@ -100,6 +107,25 @@ def test_branches_that_turn_nan_have_failed(
     assert third.failed_iterations == 0
     assert all(is_finite(pool, merged) for merged in merges(pool))
     assert check(pool.layout.root, keep="all", iterations=3) == []
+
+
+def test_a_uniform_mean_without_fallback_stays_and_loses_its_momentum(
+    memory_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = memory_folder / "stays"
+    pool = pool_with(root, monkeypatch, "mean", ALL, turn_nan, merge__fallback=None)
+    first, second, third = merges(pool)[1:]
+    assert (second.rule, second.failed_iterations) == ("no branch succeeded", 1)
+    assert second.champion.sha256 == first.champion.sha256
+    agents = []
+    for index in BRANCHES:
+        branch = record(pool, "branch", index, 3)
+        assert branch is not None
+        assert branch.agent is not None
+        agents.append(Agent.load(pool.layout.resolve(branch.agent.path)))
+    start = Agent.load(pool.layout.resolve(second.champion.path))
+    expected = mean_agent(start, agents, [1 / 4] * 4, step=1.5)
+    assert pool.layout.resolve(third.champion.path).read_bytes() == expected.to_bytes()
 
 
 PARTS: dict[str, Callable[[str], bool]] = {
