@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from poolrl.cli.options import Argument, network_option, trust_option
+from poolrl.formatting import count
 from poolrl.interrupts import stoppable
 from poolrl.output import json_text, results
 
@@ -69,7 +70,8 @@ def command(
         f"{agent.metadata.task}: mean return {summary.mean:.2f} "
         f"(95 % interval {summary.ci95_low:.2f} to {summary.ci95_high:.2f}, "
         f"standard deviation {summary.std:.2f}, {summary.min:.2f} to {summary.max:.2f}), "
-        f"{summary.episodes} episodes of {summary.mean_length:.1f} steps, {actions} actions",
+        f"{count(summary.episodes, 'episode')} of {summary.mean_length:.1f} steps, "
+        f"{actions} actions",
         file=results(),
     )
 

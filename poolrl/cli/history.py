@@ -19,13 +19,21 @@ from poolrl.cli.options import pool_argument
     show_default=True,
     help="json is one array, jsonl one object a line.",
 )
-def command(pool: Path, style: str) -> None:
+@click.option(
+    "--evolved", is_flag=True, help="Where evolving hyper-parameters ended, as a configuration."
+)
+def command(pool: Path, style: str, evolved: bool) -> None:
     """Print one row a unit and iteration, from a pool's records, to standard output."""
     from poolrl.monitoring.history import History
     from poolrl.pool.directory import open_pool
 
     history = History(open_pool(pool))
     history.refresh()
+    if evolved:
+        from poolrl.report.evolved import evolved_configuration
+
+        click.echo(evolved_configuration(history))
+        return
     table = history.table()
     if style == "csv":
         click.echo(table.to_csv(index=False), nl=False)

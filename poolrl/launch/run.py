@@ -13,8 +13,9 @@ from rich.console import Console
 
 from poolrl.config.run_options import RunOptions, encode
 from poolrl.errors import PoolrlError, Stopped
+from poolrl.formatting import count
 from poolrl.interrupts import InterruptHandler
-from poolrl.launch.cores import CoreLayout, advice, core_layout
+from poolrl.launch.cores import advice, core_layout
 from poolrl.launch.local import LocalWorkers, usable_cores
 from poolrl.launch.pool_setup import make_or_open_pool, user_arguments
 from poolrl.launch.run_result import write_result
@@ -70,8 +71,8 @@ def run_pool(
     start = time.monotonic()
     at = f", going on at iteration {history.merges[-1].iteration + 1}" if history.merges else ""
     console.print(
-        f"pool {root}: {pool.spec.task.id}, {pool.spec.pool.count} branches, seed "
-        f"{pool.spec.pool.seed}, {layout.workers} workers{_threads(layout)}{at}",
+        f"pool {root}: {pool.spec.task.id}, {count(pool.spec.pool.count, 'branch')}, seed "
+        f"{pool.spec.pool.seed}, {layout}{at}",
         highlight=False,
         soft_wrap=True,
     )
@@ -106,10 +107,6 @@ def run_pool(
         workers.stop()
         raise
     _conclude(history, stop_criteria, workers, console, time.monotonic() - start)
-
-
-def _threads(layout: CoreLayout) -> str:
-    return f" of {layout.threads} threads" if layout.threads > 1 else ""
 
 
 def _worker_arguments(root: Path, run: RunOptions, deadline: float | None) -> list[str]:

@@ -16,6 +16,7 @@ import click
 
 from poolrl.doctor.examination import check_file_system
 from poolrl.errors import PoolrlError, UsageError
+from poolrl.formatting import count
 from poolrl.import_path import python_command
 from poolrl.launch import slurm
 from poolrl.launch.pool_setup import user_arguments, validate
@@ -238,7 +239,7 @@ def _summary(root: Path, jobs: Sequence[str], tasks: int) -> str:
     directory = shlex.quote(str(root))
     arrays = f"job {jobs[0]}" if len(jobs) == 1 else f"jobs {', '.join(jobs)}, one after another"
     return (
-        f"submitted {arrays}: {tasks} workers for {root}\n"
+        f"submitted {arrays}: {count(tasks, 'worker')} for {root}\n"
         f"watch:  poolrl status {directory} --watch\n"
         f"cancel: poolrl cancel {directory}\n"
         f"logs:   {root / 'logs'}/slurm-{jobs[0]}_*.out"

@@ -101,12 +101,17 @@ class History:
         (working time, see ``working_seconds``), wall and CPU seconds of training, evaluation,
         waiting and overhead of the pool, the hyper-parameters that differ between branches,
         worker, host; of a pool with `merge.fallback` also rule (of the iteration's merge) and
-        best_ever_iteration, best_ever_score (of the best-ever champion after it).
+        best_ever_iteration, best_ever_score (of the best-ever champion after it); of one whose
+        hyper-parameters evolve, also line_ and the name of each (its value after the merge).
         """
         import pandas as pd
 
         champions = {(m.iteration, m.champion.sha256) for m in self.merges}
         totals = {m.iteration: m.environment_steps for m in self.merges}
+        lines = {
+            m.iteration: {f"line_{name}": value for name, value in m.line_values.items()}
+            for m in self.merges
+        }
         differing = list(self.pool.spec.branches)
         rows = []
         for unit, elapsed in zip(self.units, working_seconds(self.units), strict=True):
@@ -141,6 +146,9 @@ class History:
             columns += [*FALLBACK_COLUMNS]
             bests = {merged.iteration: _fallback_columns(merged) for merged in self.merges}
             rows = [row | bests.get(row["iteration"], {}) for row in rows]
+        if evolving := self.pool.spec.evolving:
+            columns += [f"line_{name}" for name in evolving]
+            rows = [row | lines.get(row["iteration"], {}) for row in rows]
         return pd.DataFrame(rows, columns=columns)
 
     def fallbacks(self) -> list[tuple[int, int]]:

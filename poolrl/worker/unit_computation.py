@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from poolrl import tasks
 from poolrl.agent import Agent, AgentMetadata
-from poolrl.algorithms.averaging import check_averages, check_finite, mean_agent
+from poolrl.algorithms.averaging import check_averages, check_finite, check_no_nan, mean_agent
 from poolrl.algorithms.on_policy import episode_metrics
 from poolrl.algorithms.shared_experience import play, update
 from poolrl.algorithms.training import initial_agent, train
@@ -239,6 +239,9 @@ class UnitComputation:
             if spec.merge.averages:
                 # Nothing else would notice it where branches are not evaluated.
                 check_finite(agent)
+            elif kind.trains:
+                # An evaluation does not see critic and optimiser.
+                check_no_nan(agent)
             evaluation = None
             if not kind.trains or spec.merge.evaluates_branches:
                 with self._timer.phase("evaluation"), self._blamed():

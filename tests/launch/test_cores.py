@@ -24,6 +24,14 @@ ONE = replace(WIDE, pool=replace(WIDE.pool, count=1))
 
 
 @pytest.mark.parametrize(
+    ("layout", "text"),
+    [((1, 1), "1 worker"), ((1, 4), "1 worker of 4 threads"), ((10, 1), "10 workers")],
+)
+def test_layouts_as_text(layout: tuple[int, int], text: str) -> None:
+    assert str(CoreLayout(*layout)) == text
+
+
+@pytest.mark.parametrize(
     ("branches", "cores", "expected"),
     [(10, 2, (2, 1)), (10, 20, (10, 2)), (1, 10, (1, 10)), (10, 15, (10, 1)), (3, 8, (3, 2))],
 )
