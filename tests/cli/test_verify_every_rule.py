@@ -130,8 +130,10 @@ def test_a_flipped_bit_in_any_kind_of_file_is_found(
     root = shutil.copytree(sound(rule), memory_folder / f"{rule}, flipped")
     kinds = {re.sub(r"-\d{3}(-\w+)?", "", path.name) for path in files_of(root)}
     expected = {"pool.toml", "initial.json", "initial.safetensors", "branch.json", "parent.json"}
-    assert kinds >= expected | {"branch.safetensors", "merge.json", "closing.json"}
-    assert ("candidate.safetensors" in kinds) == ("sources.json" in kinds)
+    deposited = "rollout.safetensors" if rule == "update" else "branch.safetensors"
+    assert kinds >= expected | {deposited, "merge.json", "closing.json"}
+    second_stage = {"candidate.safetensors", "update.safetensors"}
+    assert bool(second_stage & kinds) == ("sources.json" in kinds)
     generator = random.Random(rule)
     flip(root, lambda size: iter(generator.sample(range(size), FLIPS)))
 

@@ -82,6 +82,9 @@ RULES = {
         frozenset({"best branch", "best candidate"}),
         "candidates",
     ),
+    "update": Rule(
+        {"merge.rule": "update", "learner.learning_rate": 0.1}, frozenset({"update"}), "sharing"
+    ),
     "evolving": Rule(
         {"merge.candidates": [1, 2], "branches.learning_rate": {"evolve": 0.5}},
         frozenset({"best branch", "best candidate"}),
