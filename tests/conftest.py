@@ -96,3 +96,15 @@ def sleepy_options(unit_seconds: float, branches: int) -> list[str]:
 @pytest.fixture
 def tiny_pool(tmp_path: Path) -> Pool:
     return make_pool(tmp_path / "pool", tiny_spec(), RunOptions(iterations=3))
+
+
+@pytest.fixture(scope="session")
+def draws() -> None:
+    """Skip a test where no OpenGL backend works."""
+    from poolrl.errors import UsageError
+    from poolrl.render.backend import working_backend
+
+    try:
+        working_backend()
+    except UsageError as error:
+        pytest.skip(str(error))
