@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import threading
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +13,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from poolrl.cli.options import FILE, network_option, own_task_options, trust_option
-from poolrl.interrupts import stoppable
+from poolrl.errors import Stopped
+from poolrl.interrupts import InterruptHandler, stoppable
 from poolrl.output import results
 
 if TYPE_CHECKING:
     from poolrl.render.agents import ShownAgent
     from poolrl.render.recording import Recording
+
+DEFAULT_EVERY = 10
+"""Iterations between videos of a pool whose run names no number."""
+
+LOWEST_PRIORITY = 19
+"""Increment of the niceness of a process that follows a pool: training comes first."""
 
 
 class Size(click.ParamType[tuple[int, int]]):
@@ -57,7 +66,7 @@ class FrameRate(click.ParamType[Fraction]):
 
 @click.command()
 @click.argument("agent_or_pool", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=FILE, required=True, help="A .mp4, .gif or .webp file.")
+@click.option("-o", "--output", type=FILE, help="A .mp4, .gif or .webp file.")
 @click.option("--episodes", type=click.IntRange(1, 1000), default=1, show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--stochastic", is_flag=True, help="Sample actions instead of playing their mean.")
@@ -73,47 +82,109 @@ class FrameRate(click.ParamType[Fraction]):
 @click.option("--camera", metavar="NAME", help="Of the model's.  [default: track]")
 @click.option("--iterations", metavar="0,10,last", help="Champions of a pool.  [default: last]")
 @click.option("--side-by-side", is_flag=True, help="Iterations, or else episodes, in panels.")
+@click.option("--follow", is_flag=True, help="Of a pool, as it trains, into its folder videos.")
+@click.option("--every", type=click.IntRange(1, 999_999_999), help="Iterations, with --follow.")
+@click.option("--attached", is_flag=True, hidden=True)
 @own_task_options
 @network_option
 @trust_option
-@stoppable()
 def command(
     agent_or_pool: Path,
-    output: Path,
-    episodes: int,
-    seed: int,
-    stochastic: bool,
+    output: Path | None,
     iterations: str | None,
-    task_id: str | None,
-    network: str | None,
-    arguments: tuple[tuple[str, Any], ...],
-    trust: bool,
-    **look: Any,
+    follow: bool,
+    every: int | None,
+    attached: bool,
+    **options: Any,
 ) -> None:
     """Make a video of an agent file, or of the newest champion of a pool.
 
     The episodes are those of `poolrl evaluate` with the same --episodes and --seed. They are shown
     in real time, one after another.
-    """
-    from poolrl.render.agents import shown_agents
-    from poolrl.render.backend import working_backend
-    from poolrl.render.encode import output_format
-    from poolrl.render.video import VideoOptions, make_video
 
-    output_format(output)  # before anything is played
+    With --follow, the champion of every tenth iteration becomes a video in the pool's folder, until
+    the pool ends; where several are due, the newest one alone.
+    """
+    if follow:
+        if output is not None or iterations is not None:
+            raise click.UsageError("--follow goes without -o and --iterations")
+        _follow(agent_or_pool, every, attached, options)
+        return
+    if output is None:
+        raise click.UsageError("name a file: -o swim.mp4, .gif or .webp")
+    if every is not None:
+        raise click.UsageError("--every goes with --follow alone")
+    _make(agent_or_pool, iterations, output, options)
+
+
+@stoppable()
+def _make(path: Path, iterations: str | None, output: Path, options: dict[str, Any]) -> None:
+    from poolrl.render.agents import shown_agents
+
+    _check(output)
+    _render(shown_agents(path, iterations), output, options)
+
+
+def _follow(path: Path, every: int | None, attached: bool, options: dict[str, Any]) -> None:
+    """Make videos of a pool's champions as they come, at low priority."""
+    import logging
+
+    from poolrl.pool.directory import open_pool
+    from poolrl.render.follow import follow, has_ended
+
+    interrupts = InterruptHandler()
+    interrupts.install()
+    logging.basicConfig(level=logging.WARNING, format="poolrl: %(message)s")
+    os.nice(LOWEST_PRIORITY)
+    pool = open_pool(Path(os.path.abspath(path)))  # a task may change the directory
+    finishing = threading.Event()
+    if attached:
+        threading.Thread(target=_read_stdin, args=(interrupts, finishing), daemon=True).start()
+    with interrupts.interruptible():
+        _check(pool.layout.video(0), folder=False)
+        follow(
+            pool,
+            every or pool.run.video_every or DEFAULT_EVERY,
+            lambda shown, output: _render([shown], output, options),
+            sleep=finishing.wait,  # or the run would wait for the end of a sleep
+            is_over=finishing.is_set if attached else lambda: has_ended(pool),
+        )
+
+
+def _read_stdin(interrupts: InterruptHandler, finishing: threading.Event) -> None:
+    """Note that the pool has ended, or request the end of this process once the one that started it
+    is gone."""
+    while os.read(0, 1024):
+        finishing.set()
+    if not finishing.is_set():
+        interrupts.request_stop(Stopped(75, "the process that started this one has ended"))
+
+
+def _check(output: Path, *, folder: bool = True) -> None:
+    """Refuse what can be refused before anything is played."""
+    from poolrl.render.backend import working_backend
+    from poolrl.render.encode import output_format, require_encoder
+
+    if folder:
+        output_format(output)
+    require_encoder()
     if os.environ.get("MUJOCO_GL"):
         working_backend()  # the import of MuJoCo, for the physics alone, reads it too
-    options = VideoOptions(**look, task=task_id)
-    agents = shown_agents(agent_or_pool, iterations)
-    recordings = [
-        _played(shown, episodes, seed, task_id, dict(arguments), network, stochastic, trust)
-        for shown in agents
-    ]
-    video = make_video(agents, recordings, output, options)
+
+
+def _render(agents: Sequence[ShownAgent], output: Path, options: dict[str, Any]) -> None:
+    """Play, draw and encode; print the returns."""
+    from poolrl.render.video import VideoOptions, make_video
+
+    look = ("size", "fps", "quality", "camera", "side_by_side")
+    looks = VideoOptions(**{name: options[name] for name in look}, task=options["task_id"])
+    recordings = [_record(shown, options) for shown in agents]
+    video = make_video(agents, recordings, output, looks)
     for shown, recording in zip(agents, recordings, strict=True):
         of = "" if shown.iteration is None else f"iteration {shown.iteration}: "
         values = ", ".join(f"{value:.2f}" for value in recording.returns)
-        click.echo(f"{of}return{'s' if episodes > 1 else ''} {values}", file=results())
+        noun = "return" if len(recording.returns) == 1 else "returns"
+        click.echo(f"{of}{noun} {values}", file=results())
     seconds = float(len(video.sequence) / video.fps)
     click.echo(
         f"{output}: {len(video.sequence)} frames, {seconds:.1f} s at {float(video.fps):.4g} "
@@ -122,22 +193,22 @@ def command(
     )
 
 
-def _played(
-    shown: ShownAgent,
-    episodes: int,
-    seed: int,
-    task_id: str | None,
-    arguments: dict[str, Any],
-    network: str | None,
-    stochastic: bool,
-    trust: bool,
-) -> Recording:
+def _record(shown: ShownAgent, options: dict[str, Any]) -> Recording:
     from poolrl import tasks
     from poolrl.cli.agents import permitted_world
     from poolrl.networks import permissions
     from poolrl.render.recording import record
 
     agent = shown.agent
-    world = permitted_world(agent, task_id, arguments, network, trust=trust)
+    world = permitted_world(
+        agent,
+        options["task_id"],
+        dict(options["arguments"]),
+        options["network"],
+        trust=options["trust"],
+    )
     with tasks.blamed(world), permissions.blamed(agent.metadata.network):
-        return record(agent, world, episodes, seed, deterministic=not stochastic)
+        return record(
+            *(agent, world, options["episodes"], options["seed"]),
+            deterministic=not options["stochastic"],
+        )

@@ -79,6 +79,8 @@ def test_iterations_side_by_side(place: Path, draws: None) -> None:
         (["pool", "--iterations", "0,x"], "--iterations: 'x': write numbers and last"),
         (["pool", "--iterations", "3"], "--iterations 3: pool has iterations 0 to 2"),
         (["agent.safetensors", "--iterations", "0"], "is an agent file, and has none"),
+        (["pool", "--every", "3"], "--every goes with --follow alone"),
+        (["pool", "--follow"], "--follow goes without -o and --iterations"),
         (["new"], "new: the pool has no champion yet"),
         (["."], ".: not a pool"),
         (["nowhere"], "nowhere: No such file or directory"),
