@@ -79,7 +79,12 @@ def _source(job: Job, clip: Clip, scenes: dict[int, Scene]) -> _Source:
 
         if clip.model not in scenes:
             model, size = job.models[clip.model], job.size or DEFAULT_SIZE
-            scenes[clip.model] = Scene(model, size, job.quality, job.camera)
+            episodes = [
+                each.states.array().astype(np.float64)
+                for each in job.clips
+                if isinstance(each, SimulatedClip) and each.model == clip.model
+            ]
+            scenes[clip.model] = Scene(model, size, job.quality, job.camera, episodes)
         return _States(scenes[clip.model], clip)
     from poolrl.render.replay import Replay
 

@@ -5,6 +5,7 @@ Only the process that draws imports this module, since its import reads MUJOCO_G
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import mujoco
@@ -29,13 +30,19 @@ class Scene:
             the time without a GPU; ``full`` is what the model asks for.
         camera: name of a camera of the model; ``None`` for its camera ``track``, or for one that
             follows the root body.
+        episodes: (steps + 1, size of ``mjSTATE_INTEGRATION``) each: the states that may be drawn.
 
     Raises:
         UsageError: the model has no such camera.
     """
 
     def __init__(
-        self, model: bytes, size: tuple[int, int], quality: Quality, camera: str | None
+        self,
+        model: bytes,
+        size: tuple[int, int],
+        quality: Quality,
+        camera: str | None,
+        episodes: Iterable[NDArray[np.float64]],
     ) -> None:
         self.model = mujoco.MjModel.from_binary_path(_NAME, {_NAME: model})
         width, height = size
@@ -47,6 +54,7 @@ class Scene:
             visual.quality.shadowsize = 0
             self.model.mat_reflectance[:] = 0
         self._data = mujoco.MjData(self.model)
+        extend_floors(self.model, self._places(episodes))
         self._camera = Camera(self.model, camera)
         self._renderer = mujoco.Renderer(self.model, height, width)
         self._image: Image = np.empty((height, width, 3), np.uint8)
@@ -60,16 +68,28 @@ class Scene:
         Returns:
             (height, width, 3), which the next call overwrites.
         """
-        signature = mujoco.mjtState.mjSTATE_INTEGRATION
-        mujoco.mj_setState(self.model, self._data, state, signature)
+        self._set(state)
         mujoco.mj_forward(self.model, self._data)
         self._renderer.update_scene(self._data, self._camera.at(self._data))
         self._renderer.render(out=self._image)
         return self._image
 
     def close(self) -> None:
-        """Release the renderer."""
+        """Release the renderer. Call it after ``image``, before another scene draws: what is freed
+        is of the OpenGL context that is current."""
         self._renderer.close()
+
+    def _set(self, state: NDArray[np.float64]) -> None:
+        mujoco.mj_setState(self.model, self._data, state, mujoco.mjtState.mjSTATE_INTEGRATION)
+
+    def _places(self, episodes: Iterable[NDArray[np.float64]]) -> NDArray[np.float64]:
+        """Where the root body is in all states, (states, 3)."""
+        root, places = root_body(self.model), [np.zeros(3)]
+        for state in (state for states in episodes for state in states):
+            self._set(state)
+            mujoco.mj_kinematics(self.model, self._data)
+            places.append(self._data.xpos[root].copy())
+        return np.array(places)
 
 
 class Camera:
@@ -117,3 +137,31 @@ def root_body(model: mujoco.MjModel) -> int:
     if not len(roots):
         return 0
     return int(roots[np.argmax(model.body_subtreemass[roots])])
+
+
+def extend_floors(model: mujoco.MjModel, places: NDArray[np.float64]) -> None:
+    """Draw planes without an end that a body comes near to.
+
+    MuJoCo's planes have none in its physics, but are drawn in the size that they were given, and a
+    fast cheetah leaves that of Gymnasium's after a seventh of an episode.
+
+    Args:
+        model: changed in place, before its renderer is made.
+        places: (n, 3), where the body is.
+    """
+    data = mujoco.MjData(model)
+    mujoco.mj_kinematics(model, data)
+    planes = model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE
+    for geom in np.flatnonzero(planes & (model.body_weldid[model.geom_bodyid] == 0)):
+        half = model.geom_size[geom, :2].copy()
+        own = (places - data.geom_xpos[geom]) @ data.geom_xmat[geom].reshape(3, 3)
+        if (half <= 0).any() or (np.abs(own[:, :2]) < half / 2).all():
+            continue
+        material = int(model.geom_matid[geom])
+        if material >= 0 and not model.mat_texuniform[material]:
+            if (~planes & (model.geom_matid == material)).any():
+                continue  # its texture would change on other shapes too
+            # Tiles of the same size: repetitions in the length of two units, as is seen.
+            model.mat_texrepeat[material] /= half
+            model.mat_texuniform[material] = True
+        model.geom_size[geom, :2] = 0

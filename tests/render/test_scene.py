@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from poolrl.errors import UsageError
-from poolrl.render.scene import Camera, root_body
+from poolrl.render.scene import Camera, extend_floors, root_body
 
 MODEL = """\
 <mujoco>
@@ -44,6 +44,26 @@ def test_without_a_camera_track_one_follows_the_root_body() -> None:
         moved = camera.at(data)
         assert moved.type == mujoco.mjtCamera.mjCAMERA_FREE
         assert moved.lookat - start == pytest.approx(np.array([5, 1, 2]))
+
+
+def test_a_floor_that_is_left_has_no_end() -> None:
+    asset = """
+      <texture name="t" type="2d" builtin="checker" width="8" height="8"/>
+      <material name="m" texture="t" texrepeat="60 30"/>"""
+    world = """
+      <geom name="floor" type="plane" size="40 20 1" material="m" pos="1 0 0" euler="0 0 90"/>
+      <body><freejoint/><geom size=".1"/></body>"""
+    xml = f"<mujoco><asset>{asset}</asset><worldbody>{world}</worldbody></mujoco>"
+    for place, ends in (((10, 15, 0), True), ((-12, 0, 0), False), ((0, 25, 0), False)):
+        of = mujoco.MjModel.from_xml_string(xml)
+        extend_floors(of, np.array([(0, 0, 0), place], float))
+        assert of.geom("floor").size[:2].tolist() == ([40, 20] if ends else [0, 0])
+        assert of.mat_texrepeat[0].tolist() == ([60, 30] if ends else [1.5, 1.5])
+    # A second geom has the same material, and would look another way.
+    shared = xml.replace('<geom size=".1"/>', '<geom size=".1" material="m"/>')
+    of = mujoco.MjModel.from_xml_string(shared)
+    extend_floors(of, np.array([(0.0, 100.0, 0.0)]))
+    assert of.geom("floor").size[:2].tolist() == [40, 20]
 
 
 def test_cameras_of_the_model() -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from poolrl.agent import Agent
 from poolrl.errors import UsageError
 from poolrl.render.agents import ShownAgent
+from poolrl.render.clips import Array, SimulatedClip
 from poolrl.render.recording import Recording, record
 from poolrl.render.video import VideoOptions, plan, video_frames
 from tests.helpers.agents import new_agent
@@ -34,6 +35,15 @@ def all_frames(
     """The frames of a video, in which the agents are champions of iterations 0, 1, …"""
     shown = [ShownAgent(agent, iteration) for iteration, agent in enumerate(agents)]
     video = plan(shown, [recorded(agent, episodes) for agent in agents], options)
+    with video_frames(video, options) as images:
+        return [image.copy() for image in images]
+
+
+def all_frames_of(
+    agent: Agent, recording: Recording, options: VideoOptions
+) -> list[NDArray[np.uint8]]:
+    """The frames of a video of one recording."""
+    video = plan([ShownAgent(agent)], [recording], options)
     with video_frames(video, options) as images:
         return [image.copy() for image in images]
 
@@ -99,6 +109,24 @@ def test_randomised_episodes_are_drawn_with_their_own_models(draws: None) -> Non
     images = all_frames([agent], replace(SMALL, side_by_side=True), episodes=2)
     left, right = images[0][20:, :96], images[0][20:, 96:]
     assert np.abs(left.astype(float) - right).mean() > 1
+
+
+def test_models_that_are_done_with_leave_the_others_as_they_are(draws: None) -> None:
+    keys = {"task__randomize": {"geom_size": {"scale": [0.5, 2.0]}}}
+    agent = swimmer(4, **keys)
+    recording = recorded(agent, 2)
+    longer, other = recording.clips
+    assert isinstance(longer, SimulatedClip)
+    shorter = SimulatedClip(longer.model, Array.of(longer.states.array()[:2]))
+    recording = recording._replace(clips=[shorter, other])
+    first = shorter.steps
+    together = all_frames_of(agent, recording, replace(SMALL, side_by_side=True))
+    alone = all_frames_of(agent, recording, SMALL)
+    below_caption = slice(20, None)
+    for panel, own in enumerate((alone[: first + 1], alone[first + 1 :])):
+        for number, image in enumerate(together):
+            shown = image[below_caption, 96 * panel : 96 * panel + 96]
+            assert np.array_equal(shown, own[min(number, len(own) - 1)][below_caption])
 
 
 def test_an_unknown_camera_names_those_there_are() -> None:
