@@ -60,7 +60,7 @@ _MP4 = _Codec(
     {"preset": "veryfast", "crf": "20"},
     {"movflags": "+faststart"},
 )
-_WEBP = _Codec("webp", "libwebp_anim", "yuv420p", {"quality": "70"}, {"loop": "0"})
+_WEBP = _Codec("webp", "libwebp_anim", "yuv420p", {"quality": "80"}, {"loop": "0"})
 _GIF = _Codec("gif", "gif", "pal8", {}, {"loop": "0"})
 _LOSSLESS = _Codec("matroska", "libx264rgb", "rgb24", {"preset": "ultrafast", "qp": "0"}, {})
 

@@ -54,9 +54,11 @@ class Scene:
             visual.quality.shadowsize = 0
             self.model.mat_reflectance[:] = 0
         self._data = mujoco.MjData(self.model)
-        extend_floors(self.model, self._places(episodes))
+        extended = extend_floors(self.model, self._places(episodes))
         self._camera = Camera(self.model, camera)
         self._renderer = mujoco.Renderer(self.model, height, width)
+        if extended:  # or it is a white line at the horizon of what used to end before
+            self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_HAZE] = False
         self._image: Image = np.empty((height, width, 3), np.uint8)
 
     def image(self, state: NDArray[np.float64]) -> Image:
@@ -139,7 +141,7 @@ def root_body(model: mujoco.MjModel) -> int:
     return int(roots[np.argmax(model.body_subtreemass[roots])])
 
 
-def extend_floors(model: mujoco.MjModel, places: NDArray[np.float64]) -> None:
+def extend_floors(model: mujoco.MjModel, places: NDArray[np.float64]) -> bool:
     """Draw planes without an end that a body comes near to.
 
     MuJoCo's planes have none in its physics, but are drawn in the size that they were given, and a
@@ -148,7 +150,11 @@ def extend_floors(model: mujoco.MjModel, places: NDArray[np.float64]) -> None:
     Args:
         model: changed in place, before its renderer is made.
         places: (n, 3), where the body is.
+
+    Returns:
+        Whether there was such a plane.
     """
+    extended = False
     data = mujoco.MjData(model)
     mujoco.mj_kinematics(model, data)
     planes = model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE
@@ -165,3 +171,5 @@ def extend_floors(model: mujoco.MjModel, places: NDArray[np.float64]) -> None:
             model.mat_texrepeat[material] /= half
             model.mat_texuniform[material] = True
         model.geom_size[geom, :2] = 0
+        extended = True
+    return extended

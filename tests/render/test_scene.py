@@ -56,13 +56,13 @@ def test_a_floor_that_is_left_has_no_end() -> None:
     xml = f"<mujoco><asset>{asset}</asset><worldbody>{world}</worldbody></mujoco>"
     for place, ends in (((10, 15, 0), True), ((-12, 0, 0), False), ((0, 25, 0), False)):
         of = mujoco.MjModel.from_xml_string(xml)
-        extend_floors(of, np.array([(0, 0, 0), place], float))
+        assert extend_floors(of, np.array([(0, 0, 0), place], float)) == (not ends)
         assert of.geom("floor").size[:2].tolist() == ([40, 20] if ends else [0, 0])
         assert of.mat_texrepeat[0].tolist() == ([60, 30] if ends else [1.5, 1.5])
     # A second geom has the same material, and would look another way.
     shared = xml.replace('<geom size=".1"/>', '<geom size=".1" material="m"/>')
     of = mujoco.MjModel.from_xml_string(shared)
-    extend_floors(of, np.array([(0.0, 100.0, 0.0)]))
+    assert not extend_floors(of, np.array([(0.0, 100.0, 0.0)]))
     assert of.geom("floor").size[:2].tolist() == [40, 20]
 
 
