@@ -67,7 +67,7 @@ class FrameRate(click.ParamType[Fraction]):
 @click.command()
 @click.argument("agent_or_pool", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=FILE, help="A .mp4, .gif or .webp file.")
-@click.option("--episodes", type=click.IntRange(1, 1000), default=1, show_default=True)
+@click.option("--episodes", type=click.IntRange(1, 100), default=1, show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--stochastic", is_flag=True, help="Sample actions instead of playing their mean.")
 @click.option("--size", type=Size(), help="Of each panel.  [default: 480x360]")

@@ -17,6 +17,9 @@ from poolrl.render.clips import TRACK, Quality
 
 _NAME = "model.mjb"
 
+# Or MuJoCo appends them to a file in the working directory; the episode was played already.
+mujoco.set_mju_user_warning(lambda _message: None)
+
 Image = NDArray[np.uint8]
 
 
@@ -86,7 +89,7 @@ class Scene:
 
     def _places(self, episodes: Iterable[NDArray[np.float64]]) -> NDArray[np.float64]:
         """Where the root body is in all states, (states, 3)."""
-        root, places = root_body(self.model), [np.zeros(3)]
+        root, places = root_body(self.model), []
         for state in (state for states in episodes for state in states):
             self._set(state)
             mujoco.mj_kinematics(self.model, self._data)
