@@ -141,7 +141,7 @@ def _follow(path: Path, every: int | None, attached: bool, options: dict[str, An
     if attached:
         threading.Thread(target=_read_stdin, args=(interrupts, finishing), daemon=True).start()
     with interrupts.interruptible():
-        _check(pool.layout.video(0), folder=False)
+        _check(None)
         follow(
             pool,
             every or pool.run.video_every or DEFAULT_EVERY,
@@ -160,14 +160,19 @@ def _read_stdin(interrupts: InterruptHandler, finishing: threading.Event) -> Non
         interrupts.request_stop(Stopped(75, "the process that started this one has ended"))
 
 
-def _check(output: Path, *, folder: bool = True) -> None:
-    """Refuse what can be refused before anything is played."""
+def _check(output: Path | None) -> None:
+    """Refuse what can be refused before anything is played.
+
+    Args:
+        output: the file; ``None`` for those of a pool's own folder.
+    """
     from poolrl.render.backend import working_backend
     from poolrl.render.encode import output_format, require_encoder
 
-    if folder:
+    if output is None:
+        require_encoder()
+    else:
         output_format(output)
-    require_encoder()
     if os.environ.get("MUJOCO_GL"):
         working_backend()  # the import of MuJoCo, for the physics alone, reads it too
 

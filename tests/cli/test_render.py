@@ -156,7 +156,7 @@ def test_a_users_own_environment(
 
 
 def test_a_users_own_environment_must_be_named(tmp_path: Path) -> None:
-    said = poolrl("render", write_own(tmp_path, OWN), "-o", "own.mp4", cwd=tmp_path)
+    said = in_process("render", write_own(tmp_path, OWN), "-o", "own.mp4", cwd=tmp_path)
     assert said.returncode == 2
     assert "must be named on the command line" in said.stderr
 
