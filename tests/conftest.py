@@ -107,3 +107,15 @@ def memory_folder() -> Iterator[Path]:
     where = memory if os.access(memory, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="poolrl-tests-", dir=where) as folder:
         yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def draws() -> None:
+    """Skip a test where no OpenGL backend works."""
+    from poolrl.errors import UsageError
+    from poolrl.render.backend import working_backend
+
+    try:
+        working_backend()
+    except UsageError as error:
+        pytest.skip(str(error))

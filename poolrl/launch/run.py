@@ -19,6 +19,7 @@ from poolrl.launch.cores import advice, core_layout
 from poolrl.launch.local import LocalWorkers, usable_cores
 from poolrl.launch.pool_setup import make_or_open_pool, user_arguments
 from poolrl.launch.run_result import write_result
+from poolrl.launch.videos import VideoProcess
 from poolrl.monitoring.history import History
 from poolrl.pool.stop_criteria import StopCriteria
 from poolrl.report.console import make_console
@@ -79,12 +80,19 @@ def run_pool(
     lines = [] if history.merges else [advice(pool.spec, cores), disk_line]
     for line in filter(None, lines):
         console.print(line, highlight=False, soft_wrap=True)
-    arguments = _worker_arguments(root, run, deadline)
-    arguments += user_arguments(pool.spec, overrides)
+    own = user_arguments(pool.spec, overrides)
+    arguments = _worker_arguments(root, run, deadline) + own
     workers = LocalWorkers(arguments, pool.layout.logs, pool.store)
-    interrupts.before_forced_exit = workers.kill
+    videos = VideoProcess(pool, run.video_every, own)
+
+    def kill() -> None:
+        workers.kill()
+        videos.kill()
+
+    interrupts.before_forced_exit = kill
     try:
         workers.start(layout.workers)
+        videos.start()
         with RunProgress(history, run.iterations, deadline, console) as progress:
             last_progress = time.monotonic()
             while workers.supervise(len(history.merges)):
@@ -92,11 +100,20 @@ def run_pool(
                 before = len(history.units) + len(history.merges)
                 history.refresh()
                 progress.update()
+                if (line := videos.warning()) is not None:
+                    console.print(line, highlight=False, soft_wrap=True)
                 if len(history.units) + len(history.merges) > before:
                     last_progress = time.monotonic()
                 elif time.monotonic() - last_progress > run.stall_timeout + GRACE_SECONDS:
                     raise Stopped(3, f"{root}: stalled: nothing new for {run.stall_timeout:g} s")
         history.refresh()
+        _conclude(history, stop_criteria, workers, console, time.monotonic() - start)
+        if videos.running:
+            line = f"videos:  {pool.layout.videos}; the last one may still be in the making"
+            console.print(line, highlight=False, soft_wrap=True)
+        videos.finish(interrupts.sleep)
+        if (line := videos.warning()) is not None:
+            console.print(line, highlight=False, soft_wrap=True)
     except Stopped as stopped:
         workers.stop()
         if stopped.exit_code in (75, 130):
@@ -106,7 +123,8 @@ def run_pool(
     except BaseException:
         workers.stop()
         raise
-    _conclude(history, stop_criteria, workers, console, time.monotonic() - start)
+    finally:
+        videos.stop()
 
 
 def _worker_arguments(root: Path, run: RunOptions, deadline: float | None) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,24 +35,38 @@ def with_variants(task: Task, world: World) -> Task:
 
 def time_limit(task: Task) -> int:
     """Return the time limit of a task without its variants, in its own control steps."""
-    return _plain(task).max_episode_steps
+    return without_variants(task).max_episode_steps
 
 
 def own_actions(task: Task) -> OwnActions | None:
     """Return what agents record of a task's own action space, which is that of the environment that
     it adapts; ``None`` where a policy's actions are of it as they are."""
-    task = _plain(task)
+    task = without_variants(task)
     own: Any = task.own_action_space if isinstance(task, GymnasiumTask) else task.action_space
     return OwnActions.unless_plain(own)
 
 
-def _plain(task: Task) -> Task:
-    while isinstance(task, _Variant):
+def without_variants(task: Task) -> Task:
+    """Return a task without its wrappers."""
+    while isinstance(task, TaskWrapper):
         task = task.task
     return task
 
 
-class _Variant(Task):
+def wrap_innermost(task: Task, wrap: Callable[[Task], Task]) -> Task:
+    """Wrap a task without its variants, which stay around it.
+
+    Args:
+        task: changed in place, if it has variants.
+        wrap: is given the task without variants, and returns what takes its place.
+    """
+    if not isinstance(task, TaskWrapper):
+        return wrap(task)
+    task.task = wrap_innermost(task.task, wrap)
+    return task
+
+
+class TaskWrapper(Task):
     """A wrapper of another task, which forwards all calls and attributes (such as ``model``)."""
 
     def __init__(self, task: Task) -> None:
@@ -99,7 +113,7 @@ class _Variant(Task):
         call_optional(self.task, "close")
 
 
-class ActionRepeat(_Variant):
+class ActionRepeat(TaskWrapper):
     """Apply each action for a number of control steps of the inner task, and sum their rewards.
 
     A simulation in which the episode ends early is not stepped further, so that its last action may
@@ -137,7 +151,7 @@ class ActionRepeat(_Variant):
         return total
 
 
-class MaskedVelocities(_Variant):
+class MaskedVelocities(TaskWrapper):
     """Remove the velocities from the observations.
 
     Args:
