@@ -100,8 +100,8 @@ def run_pool(
                 before = len(history.units) + len(history.merges)
                 history.refresh()
                 progress.update()
-                if (line := videos.warning()) is not None:
-                    console.print(line, highlight=False, soft_wrap=True)
+                if (warning := videos.warning()) is not None:
+                    console.print(warning, highlight=False, soft_wrap=True)
                 if len(history.units) + len(history.merges) > before:
                     last_progress = time.monotonic()
                 elif time.monotonic() - last_progress > run.stall_timeout + GRACE_SECONDS:
@@ -112,8 +112,8 @@ def run_pool(
             line = f"videos:  {pool.layout.videos}; the last one may still be in the making"
             console.print(line, highlight=False, soft_wrap=True)
         videos.finish(interrupts.sleep)
-        if (line := videos.warning()) is not None:
-            console.print(line, highlight=False, soft_wrap=True)
+        if (warning := videos.warning()) is not None:
+            console.print(warning, highlight=False, soft_wrap=True)
     except Stopped as stopped:
         workers.stop()
         if stopped.exit_code in (75, 130):
