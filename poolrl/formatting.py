@@ -1,4 +1,4 @@
-"""Durations and file sizes as text."""
+"""Durations, file sizes and counts as text."""
 
 from __future__ import annotations
 
@@ -13,6 +13,17 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60}m{whole % 60:02d}s"
     return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+
+
+def count(number: int, noun: str) -> str:
+    """Format a number of things: ``1 branch``, ``10 branches``.
+
+    Args:
+        number: of them.
+        noun: for one; its plural has an s, or es after ch, sh, s and x.
+    """
+    plural = f"{noun}es" if noun.endswith(("ch", "sh", "s", "x")) else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else plural}"
 
 
 def file_size(size: int, *, binary: bool = False) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 
 from poolrl import threads
 
@@ -96,3 +98,24 @@ def sleepy_options(unit_seconds: float, branches: int) -> list[str]:
 @pytest.fixture
 def tiny_pool(tmp_path: Path) -> Pool:
     return make_pool(tmp_path / "pool", tiny_spec(), RunOptions(iterations=3))
+
+
+@pytest.fixture(scope="module")
+def memory_folder() -> Iterator[Path]:
+    """A folder of a module's tests, in memory if possible, where fsync is fast."""
+    memory = Path("/dev/shm")
+    where = memory if os.access(memory, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="poolrl-tests-", dir=where) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def draws() -> None:
+    """Skip a test where no OpenGL backend works."""
+    from poolrl.errors import UsageError
+    from poolrl.render.backend import working_backend
+
+    try:
+        working_backend()
+    except UsageError as error:
+        pytest.skip(str(error))

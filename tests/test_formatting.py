@@ -1,10 +1,10 @@
-"""Durations and file sizes as text."""
+"""Durations, file sizes and counts as text."""
 
 from __future__ import annotations
 
 import pytest
 
-from poolrl.formatting import duration, file_size
+from poolrl.formatting import count, duration, file_size
 
 
 @pytest.mark.parametrize(
@@ -13,6 +13,19 @@ from poolrl.formatting import duration, file_size
 )
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "text"),
+    [
+        (0, "worker", "0 workers"),
+        (1, "worker", "1 worker"),
+        (1, "branch", "1 branch"),
+        (12_000, "branch", "12,000 branches"),
+    ],
+)
+def test_counts(number: int, noun: str, text: str) -> None:
+    assert count(number, noun) == text
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,17 @@ def mean_agent(
     return Agent(arrays, msgspec.structs.replace(metadata, **counts))
 
 
+def check_no_nan(agent: Agent) -> None:
+    """Check that training can go on from an agent: NaN in any of its arrays reaches them all.
+
+    Raises:
+        Divergence: an array holds NaN.
+    """
+    for name, array in agent.arrays.items():
+        if array.dtype.kind == "f" and np.isnan(array).any():
+            raise Divergence(f"training made {name} not finite")
+
+
 def check_finite(agent: Agent) -> None:
     """Check that an agent can be part of a mean.
 

@@ -1,8 +1,7 @@
 """Training that is divided: branches sample experience, and one update is made on all of it.
 
-Every branch acts with the same agent, which the update then starts from, so that a branch's
-rollout is as on-policy as one of the learner's own (DD-PPO's workers without stragglers, Wijmans et
-al. 2020, arXiv:1911.00357, of which one takes all gradient steps).
+Every branch acts with the same agent, which the update then starts from, as the N actors of PPO's
+algorithm 1 do (Schulman et al. 2017): a branch's rollout is as on-policy as the learner's own.
 """
 
 from __future__ import annotations

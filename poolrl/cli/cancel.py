@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from poolrl.cli.options import pool_argument
+from poolrl.formatting import count
 
 
 @click.command()
@@ -29,5 +30,8 @@ def command(pool: Path) -> None:
         return
     queued = slurm.queue(jobs)
     slurm.cancel(jobs, job_name(opened.layout))
-    left = f", of which {len(queued)} tasks were waiting or at work" if queued else ""
-    click.echo(f"cancelled {len(jobs)} jobs{left}: {' '.join(jobs)}")
+    left = ""
+    if queued:
+        were = "was" if len(queued) == 1 else "were"
+        left = f", of which {count(len(queued), 'task')} {were} waiting or at work"
+    click.echo(f"cancelled {count(len(jobs), 'job')}{left}: {' '.join(jobs)}")

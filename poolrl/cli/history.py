@@ -35,6 +35,9 @@ from poolrl.cli.options import pool_argument
     "--status", metavar="STATUS[,STATUS…]", default="", help="Units done, failed or abandoned."
 )
 @click.option("--champions", is_flag=True, help="Units whose agent the merge named champion.")
+@click.option(
+    "--evolved", is_flag=True, help="Where evolving hyper-parameters ended, as a configuration."
+)
 def command(
     pool: Path,
     style: str,
@@ -43,6 +46,7 @@ def command(
     iterations: str,
     status: str,
     champions: bool,
+    evolved: bool,
 ) -> None:
     """Print one row a unit and iteration, from a pool's records, to standard output."""
     from poolrl.monitoring.history import History
@@ -52,6 +56,11 @@ def command(
     rows = RowFilter.parse(kinds=kind, statuses=status, iterations=iterations, champions=champions)
     history = History(open_pool(pool))
     history.refresh()
+    if evolved:
+        from poolrl.report.evolved import evolved_configuration
+
+        click.echo(evolved_configuration(history))
+        return
     if columns == "list":
         for name, what in history.descriptions().items():
             click.echo(f"{name:<28} {what}")

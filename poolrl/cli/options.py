@@ -121,3 +121,17 @@ trust_option = click.option(
     is_flag=True,
     help="Let a user's own task and network run without being named by --task and --network.",
 )
+
+
+def own_task_options(command: F) -> F:
+    """Options of commands that play an agent: ``task_id``, and ``arguments`` as pairs."""
+    for option in (
+        click.option(
+            "--task-arg", "arguments", type=Argument(), multiple=True, help="Other than its own."
+        ),
+        click.option(
+            "--task", "task_id", metavar="ID", help="The agent's task, if it is a user's own."
+        ),
+    ):
+        command = option(command)
+    return command

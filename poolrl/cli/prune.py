@@ -10,7 +10,7 @@ import click
 
 from poolrl.cli.options import pool_argument
 from poolrl.cli.run_options import run_option
-from poolrl.formatting import file_size
+from poolrl.formatting import count, file_size
 
 if TYPE_CHECKING:
     from poolrl.pool.retention import Removable
@@ -50,5 +50,4 @@ def _summary(files: Iterable[Removable]) -> str:
     parts = "; ".join(
         f"{what}: {len(each)}, {file_size(sum(each))}" for what, each in sizes.items()
     )
-    noun = "file" if len(total) == 1 else "files"
-    return f"{len(total)} {noun}, {file_size(sum(total))} ({parts})"
+    return f"{count(len(total), 'file')}, {file_size(sum(total))} ({parts})"

@@ -15,6 +15,7 @@ from poolrl.cli.run_options import run_option
 @pool_options
 @run_option("workers")
 @run_option("threads")
+@run_option("video_every")
 @click.option(
     "--one-worker",
     is_flag=True,
@@ -28,6 +29,10 @@ def command(one_worker: bool, **options: Any) -> None:
     """
     if one_worker and options["workers"] is not None:
         raise click.UsageError("--one-worker and --workers: give one of them")
+    if one_worker and options["video_every"]:
+        raise click.UsageError(
+            "--one-worker makes no videos; `poolrl render POOL --follow` does, from outside"
+        )
     output.may_fail()
     config, root, keys, from_agent, trust = settings_of(options)
     if one_worker:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from poolrl.cli.options import moved_option, network_option, pool_argument, trust_option
+from poolrl.formatting import count
 from poolrl.interrupts import stoppable
 from poolrl.output import results
 
@@ -71,17 +72,17 @@ def command(
         means = verified.recomputable_means(iteration)
     different = _recompute(opened, verified, chosen, means) if chosen else []
     click.echo(
-        f"{_count(len(verified.merges), 'merge')} and {_count(len(verified.units), 'record')} "
-        f"checked, {_count(len(chosen), 'unit')} computed again"
+        f"{count(len(verified.merges), 'merge')} and {count(len(verified.units), 'record')} "
+        f"checked, {count(len(chosen), 'unit')} computed again"
         + (
-            f"; set aside as damaged: {_count(aside, 'file')}"
+            f"; set aside as damaged: {count(aside, 'file')}"
             if (aside := verified.set_aside)
             else ""
         ),
         file=results(),
     )
     if number := len(verified.discrepancies) + len(different):
-        raise IncompatiblePool(f"{pool}: {_count(number, 'difference')}")
+        raise IncompatiblePool(f"{pool}: {count(number, 'difference')}")
 
 
 def _choose(
@@ -151,7 +152,3 @@ def _recompute(
 def _print(discrepancies: list[Discrepancy]) -> None:
     for discrepancy in discrepancies:
         click.echo(str(discrepancy), file=results())
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -24,10 +24,11 @@ class MergeSpec(Section, frozen=True):
     the mean displacement of its branches, times `step`, with `momentum` (local SGD; an outer step
     above 1 and a momentum as in outer-PPO, arXiv:2411.00666, and DiLoCo, arXiv:2311.08105).
     `update`: branches only sample experience, with the champion and from fresh resets, and one
-    update of the learner on all of it makes the next champion. A branch's whole budget is one
-    rollout: `learner.episodes_per_update` says only how many episodes run at the same time where
-    the budget is one of steps, and with `learner.segment_steps` the simulations run without a cut
-    for the whole number of segments that reaches the budget. For PPO and REINFORCE."""
+    update of the learner on all of it makes the next champion (PPO's algorithm 1, whose actors the
+    branches are, arXiv:1707.06347). A branch's whole budget is one rollout: of whole episodes, all
+    run at the same time, or with a budget of steps `learner.episodes_per_update`; with
+    `learner.segment_steps` the simulations run without a cut for the whole number of segments that
+    reaches the budget. For PPO and REINFORCE."""
     minibatches: Annotated[int, Meta(ge=0, le=10**9)] = 0
     """Of `update`: number of minibatches of an epoch, so that their size grows with the number of
     branches; 0 for minibatches of `learner.minibatch_size`, whose number grows instead. Sizes are

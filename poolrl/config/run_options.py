@@ -125,6 +125,14 @@ class RunOptions(Section, frozen=True):
         ),
     ] = 5
     """Consecutive iterations without a successful branch after which the pool ends."""
+    video_every: Annotated[
+        int,
+        Meta(ge=0, le=999_999_999),
+        Option("integer", "Video of the champion every so many iterations.  [default: 0, never]"),
+    ] = 0
+    """Iterations between videos of the champion, which one process of low priority of `poolrl run`
+    writes into the pool's folder `videos`; 0 for none. Where it falls behind it goes on with the
+    newest one."""
 
     def __post_init__(self) -> None:
         try:

@@ -56,7 +56,7 @@ def run_array_worker(
     root = Path(os.path.abspath(root))  # a task may change the directory
     environment = detect()
     log.info("worker on %s: %s", _describe(environment), root)
-    pool, run = make_or_open_pool(config_file, root, overrides, from_agent, trust=trust)
+    pool, run, _ = make_or_open_pool(config_file, root, overrides, from_agent, trust=trust)
     stop_criteria = StopCriteria(
         run.iterations, run.target_return, start + run.time_budget if run.time_budget else None
     )

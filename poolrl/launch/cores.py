@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from poolrl.config.run_options import RunOptions
 from poolrl.config.schema import PPO, Reinforce, Spec
+from poolrl.formatting import count
 from poolrl.job_environment import JobEnvironment
 from poolrl.tasks.registry import REGISTRY
 from poolrl.trusted_code import names_code
@@ -19,6 +20,10 @@ class CoreLayout(NamedTuple):
 
     workers: int
     threads: int
+
+    def __str__(self) -> str:
+        threads = f" of {count(self.threads, 'thread')}" if self.threads > 1 else ""
+        return f"{count(self.workers, 'worker')}{threads}"
 
 
 def core_layout(
@@ -63,7 +68,7 @@ def simulations(spec: Spec) -> int:
 def advice(spec: Spec, cores: int) -> str | None:
     """A line on what one process would do where branches outnumber cores; ``None`` elsewhere."""
     branches = spec.pool.count
-    if branches <= cores:
+    if branches <= cores or spec.merge.shares_experience:  # which is one line of training
         return None
     each = f"{cores} cores" if cores > 1 else "one core"
     return (

@@ -19,6 +19,7 @@ from poolrl.config.networks import ModuleSpec, NetworkSpec
 from poolrl.config.run_options import RunOptions
 from poolrl.config.schema import Spec, World
 from poolrl.errors import IncompatiblePool, UsageError
+from poolrl.launch.disk_use import DiskUse, disk_line, disk_use
 from poolrl.networks import permissions
 from poolrl.pool.directory import Pool, make_pool, open_pool
 from poolrl.storage.layout import Layout
@@ -36,7 +37,7 @@ def make_or_open_pool(
     from_agent: Path | None,
     *,
     trust: bool = False,
-) -> tuple[Pool, RunOptions]:
+) -> tuple[Pool, RunOptions, str | None]:
     """Validate everything, then make the pool or open the one that is there.
 
     Args:
@@ -47,14 +48,30 @@ def make_or_open_pool(
         trust: whether a user's own task and network may run that the overrides do not name.
 
     Returns:
-        The pool and the options of this run.
+        The pool, the options of this run, and a line on what a new pool takes on disk.
 
     Raises:
         UsageError: an input is wrong; nothing has been changed.
         IncompatiblePool: the directory holds a pool of another specification.
     """
-    spec, run, data = validate(config_file, root, overrides, from_agent, trust=trust)
-    return make_pool(root, spec, run, data), run
+    valid = validate(config_file, root, overrides, from_agent, trust=trust)
+    return make_pool(root, valid.spec, valid.run, valid.first_agent), valid.run, valid.disk_line
+
+
+class Validated(NamedTuple):
+    """Inputs of a run that were checked.
+
+    Attributes:
+        spec: of the pool.
+        run: options of this run.
+        first_agent: content of the file of the first agent, if there is one.
+        disk_line: what a new pool takes on disk, if its merge rule needs more than others.
+    """
+
+    spec: Spec
+    run: RunOptions
+    first_agent: bytes | None
+    disk_line: str | None
 
 
 def validate(
@@ -64,14 +81,10 @@ def validate(
     from_agent: Path | None,
     *,
     trust: bool = False,
-) -> tuple[Spec, RunOptions, bytes | None]:
+) -> Validated:
     """Validate everything without a change to any file.
 
     Args and raises as ``make_or_open_pool``.
-
-    Returns:
-        The specification of the pool, the options of this run, and the content of the file of the
-        first agent, if there is one.
     """
     existing = open_pool(root) if os.path.lexists(Layout(root).spec) else None
     named = overrides.get("task.id")
@@ -117,7 +130,7 @@ def validate(
     )
     if existing is None:
         check_task(spec.task)
-    spec = _with_hashes(spec, first, existing)
+    spec, use = _with_hashes(spec, first, existing)
     if (
         existing is not None
         and existing.spec.task.id == spec.task.id
@@ -130,7 +143,8 @@ def validate(
         existing.refuse_another(spec)
     if to_threshold:
         run = replace(run, target_return=reward_threshold(spec.task.id))
-    return spec, run, first.data if first is not None else None
+    line = disk_line(spec, run, use) if existing is None else None
+    return Validated(spec, run, first.data if first is not None else None, line)
 
 
 def _permitted_network(
@@ -166,8 +180,10 @@ def _read_agent(path: Path) -> _FirstAgent:
         raise UsageError(f"--from-agent {path}: {error}") from error
 
 
-def _with_hashes(spec: Spec, first: _FirstAgent | None, existing: Pool | None) -> Spec:
-    """Check what a specification names, and add the hashes of it.
+def _with_hashes(
+    spec: Spec, first: _FirstAgent | None, existing: Pool | None
+) -> tuple[Spec, DiskUse]:
+    """Check what a specification names, and add the hashes of it; estimate its disk use.
 
     Args:
         spec: of the configuration.
@@ -188,15 +204,15 @@ def _with_hashes(spec: Spec, first: _FirstAgent | None, existing: Pool | None) -
                 f"has here is {fingerprint}"
             )
         spec = replace(spec, task=replace(spec.task, model_sha256=fingerprint))
-        computation.initial_agent()  # the network suits the task
+        use = disk_use(spec, computation.initial_agent())  # the network suits the task
         computation.check_merge()
         if first is None:
-            return spec
+            return spec, use
         try:
             computation.check_first(first.agent)
         except UsageError as error:
             raise UsageError(f"--from-agent {first.path}: {error}") from error
-    return replace(spec, initial_agent_sha256=hashlib.sha256(first.data).hexdigest())
+    return replace(spec, initial_agent_sha256=hashlib.sha256(first.data).hexdigest()), use
 
 
 def _with_recorded_paths(existing: Pool, task: World) -> World:

@@ -13,11 +13,13 @@ from rich.console import Console
 
 from poolrl.config.run_options import RunOptions, encode
 from poolrl.errors import PoolrlError, Stopped
+from poolrl.formatting import count
 from poolrl.interrupts import InterruptHandler
-from poolrl.launch.cores import CoreLayout, advice, core_layout
+from poolrl.launch.cores import advice, core_layout
 from poolrl.launch.local import LocalWorkers, usable_cores
 from poolrl.launch.pool_setup import make_or_open_pool, user_arguments
 from poolrl.launch.run_result import write_result
+from poolrl.launch.videos import VideoProcess
 from poolrl.monitoring.history import History
 from poolrl.pool.stop_criteria import StopCriteria
 from poolrl.report.console import make_console
@@ -57,7 +59,9 @@ def run_pool(
     interrupts = InterruptHandler()
     interrupts.install()
     with interrupts.interruptible():
-        pool, run = make_or_open_pool(config_file, root, overrides, from_agent, trust=trust)
+        pool, run, disk_line = make_or_open_pool(
+            config_file, root, overrides, from_agent, trust=trust
+        )
     cores = usable_cores()
     layout = core_layout(pool.spec, cores, run.workers, run.threads)
     run = replace(run, threads=layout.threads)
@@ -68,19 +72,27 @@ def run_pool(
     start = time.monotonic()
     at = f", going on at iteration {history.merges[-1].iteration + 1}" if history.merges else ""
     console.print(
-        f"pool {root}: {pool.spec.task.id}, {pool.spec.pool.count} branches, seed "
-        f"{pool.spec.pool.seed}, {layout.workers} workers{_threads(layout)}{at}",
+        f"pool {root}: {pool.spec.task.id}, {count(pool.spec.pool.count, 'branch')}, seed "
+        f"{pool.spec.pool.seed}, {layout}{at}",
         highlight=False,
         soft_wrap=True,
     )
-    if (line := advice(pool.spec, cores)) is not None and not history.merges:
+    lines = [] if history.merges else [advice(pool.spec, cores), disk_line]
+    for line in filter(None, lines):
         console.print(line, highlight=False, soft_wrap=True)
-    arguments = _worker_arguments(root, run, deadline)
-    arguments += user_arguments(pool.spec, overrides)
+    own = user_arguments(pool.spec, overrides)
+    arguments = _worker_arguments(root, run, deadline) + own
     workers = LocalWorkers(arguments, pool.layout.logs, pool.store)
-    interrupts.before_forced_exit = workers.kill
+    videos = VideoProcess(pool, run.video_every, own)
+
+    def kill() -> None:
+        workers.kill()
+        videos.kill()
+
+    interrupts.before_forced_exit = kill
     try:
         workers.start(layout.workers)
+        videos.start()
         with RunProgress(history, run.iterations, deadline, console) as progress:
             last_progress = time.monotonic()
             while workers.supervise(len(history.merges)):
@@ -88,11 +100,20 @@ def run_pool(
                 before = len(history.units) + len(history.merges)
                 history.refresh()
                 progress.update()
+                if (warning := videos.warning()) is not None:
+                    console.print(warning, highlight=False, soft_wrap=True)
                 if len(history.units) + len(history.merges) > before:
                     last_progress = time.monotonic()
                 elif time.monotonic() - last_progress > run.stall_timeout + GRACE_SECONDS:
                     raise Stopped(3, f"{root}: stalled: nothing new for {run.stall_timeout:g} s")
         history.refresh()
+        _conclude(history, stop_criteria, workers, console, time.monotonic() - start)
+        if videos.running:
+            line = f"videos:  {pool.layout.videos}; the last one may still be in the making"
+            console.print(line, highlight=False, soft_wrap=True)
+        videos.finish(interrupts.sleep)
+        if (warning := videos.warning()) is not None:
+            console.print(warning, highlight=False, soft_wrap=True)
     except Stopped as stopped:
         workers.stop()
         if stopped.exit_code in (75, 130):
@@ -102,11 +123,8 @@ def run_pool(
     except BaseException:
         workers.stop()
         raise
-    _conclude(history, stop_criteria, workers, console, time.monotonic() - start)
-
-
-def _threads(layout: CoreLayout) -> str:
-    return f" of {layout.threads} threads" if layout.threads > 1 else ""
+    finally:
+        videos.stop()
 
 
 def _worker_arguments(root: Path, run: RunOptions, deadline: float | None) -> list[str]:

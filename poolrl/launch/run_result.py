@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from poolrl.errors import PoolrlError
-from poolrl.formatting import duration
+from poolrl.formatting import count, duration
 from poolrl.monitoring.history import History
 from poolrl.pool.stop_criteria import StopCriteria
 from poolrl.report.plot import plot_bytes
@@ -41,7 +41,7 @@ def write_result(
         evaluation = closing.evaluation
         yield (
             f"result: mean return {evaluation.score:.2f} ± {evaluation.standard_error:.2f} "
-            f"(standard error) over {len(evaluation.returns)} episodes on reserved seeds"
+            f"(standard error) over {count(len(evaluation.returns), 'episode')} on reserved seeds"
         )
     else:
         yield f"result: none, the closing evaluation failed: {closing.reason}"

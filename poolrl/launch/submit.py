@@ -16,6 +16,7 @@ import click
 
 from poolrl.doctor.examination import check_file_system
 from poolrl.errors import PoolrlError, UsageError
+from poolrl.formatting import count
 from poolrl.import_path import python_command
 from poolrl.launch import slurm
 from poolrl.launch.pool_setup import user_arguments, validate
@@ -119,14 +120,15 @@ def submit_pool(
     if not dry_run:
         slurm.needs("sbatch")
     root = Path(os.path.abspath(root))  # a job may run in another directory
-    spec, run, data = validate(config_file, root, overrides, from_agent, trust=trust)
+    valid = validate(config_file, root, overrides, from_agent, trust=trust)
+    spec, run = valid.spec, valid.run
     tasks = request.tasks or spec.pool.count
     text = script(root, request, tasks, user_arguments(spec, overrides))
     if dry_run:
         click.echo(text, nl=False, file=results())
         return
     _check_file_system(root)
-    pool = make_pool(root, spec, run, data)
+    pool = make_pool(root, spec, run, valid.first_agent)
     if _is_over(pool):
         finished = f"{root}: finished; --iterations extends it beyond {run.iterations}"
         click.echo(finished, file=results())
@@ -134,6 +136,8 @@ def submit_pool(
     pool.store.replace(pool.layout.script, text.encode())
     jobs = _submit(pool, text, request, tasks)
     click.echo(_summary(root, jobs, tasks), file=results())
+    if valid.disk_line is not None:
+        click.echo(valid.disk_line, file=results())
 
 
 def script(root: Path, request: Request, tasks: int, arguments: Sequence[str] = ()) -> str:
@@ -235,7 +239,7 @@ def _summary(root: Path, jobs: Sequence[str], tasks: int) -> str:
     directory = shlex.quote(str(root))
     arrays = f"job {jobs[0]}" if len(jobs) == 1 else f"jobs {', '.join(jobs)}, one after another"
     return (
-        f"submitted {arrays}: {tasks} workers for {root}\n"
+        f"submitted {arrays}: {count(tasks, 'worker')} for {root}\n"
         f"watch:  poolrl status {directory} --watch\n"
         f"cancel: poolrl cancel {directory}\n"
         f"logs:   {root / 'logs'}/slurm-{jobs[0]}_*.out"

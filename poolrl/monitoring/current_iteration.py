@@ -9,7 +9,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from poolrl.monitoring.heartbeats import HeartbeatReader, ServerClock
-from poolrl.monitoring.history import work_seconds
+from poolrl.monitoring.history import seconds_before, work_seconds
 from poolrl.monitoring.status_types import AttemptStatus, UnitStatus
 from poolrl.pool.directory import Pool
 from poolrl.pool.timeouts import LEASE_TOUCHES
@@ -70,7 +70,7 @@ class CurrentIteration:
         self._heartbeats = heartbeats
         self._clock = clock
         self._names: set[str] = set()
-        self._last_update: float | None = None
+        self._before: dict[str, float] = {}
         self._attempts: dict[str, AttemptStatus] = {}
         self._num_attempts: Counter[str] = Counter()
         closing = units[0].kind == "closing"
@@ -135,18 +135,23 @@ class CurrentIteration:
         """Return the failed attempts, at most ``MAX_ATTEMPTS_LISTED``."""
         return [self._attempts[name] for name in sorted(self._attempts)]
 
+    def is_alone(self, stem: str) -> bool:
+        """Whether a unit has no siblings; see ``DepositStore.is_alone``."""
+        return any(unit.stem == stem and self._deposit_store.is_alone(unit) for unit in self.units)
+
     def sibling_seconds(self, stem: str) -> float:
         """Seconds of training and evaluation by which a unit counts as a straggler: of the longest
-        deposited branch, or of an update of the update before; 0 if there is none.
+        deposited branch, or without branches like it of that of the iteration before; 0 if there
+        is none.
 
         Args:
             stem: of the unit.
         """
-        if stem.startswith("update-"):
-            if self._last_update is None:
-                before = self._record(Unit(self.iteration - 1, "update", 0))
-                self._last_update = work_seconds(before) if before is not None else 0.0
-            return self._last_update
+        if self.is_alone(stem):
+            if stem not in self._before:
+                (unit,) = (unit for unit in self.units if unit.stem == stem)
+                self._before[stem] = seconds_before(self._deposit_store, unit)
+            return self._before[stem]
         branches = (record for unit, record in self.records.items() if unit.kind == "branch")
         return max(map(work_seconds, branches), default=0.0)
 

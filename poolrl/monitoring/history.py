@@ -18,6 +18,7 @@ from poolrl.pool.directory import Pool
 from poolrl.records.codec import NewerSchema, Unreadable
 from poolrl.records.records import MergeRecord, UnitRecord
 from poolrl.records.work_units import KINDS, KindName, Unit, second_stage_of, units_of
+from poolrl.storage.deposits import DepositStore
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,7 +111,8 @@ class History:
         (working time, see ``working_seconds``), wall and CPU seconds of training, evaluation,
         waiting and overhead of the pool, the hyper-parameters that differ between branches,
         worker, host; of a pool with `merge.fallback` also rule (of the iteration's merge) and
-        best_ever_iteration, best_ever_score (of the best-ever champion after it).
+        best_ever_iteration, best_ever_score (of the best-ever champion after it); of one whose
+        hyper-parameters evolve, also line_ and the name of each (its value after the merge).
 
         Args:
             columns: names or globs of columns, of all that ``all_columns`` returns; ``None`` for
@@ -133,8 +135,10 @@ class History:
     @property
     def default_columns(self) -> list[str]:
         """Names of the columns that the table has by default."""
-        columns = [*COLUMNS, *self.pool.spec.branches, "worker", "host"]
-        return columns + [*FALLBACK_COLUMNS] * (self.pool.spec.merge.fallback is not None)
+        spec = self.pool.spec
+        columns = [*COLUMNS, *spec.branches, "worker", "host"]
+        columns += FALLBACK_COLUMNS if spec.merge.fallback is not None else ()
+        return columns + [f"line_{name}" for name in spec.evolving]
 
     def all_columns(self) -> list[str]:
         """Names of all columns that the records of this pool have."""
@@ -200,6 +204,8 @@ class History:
             row |= {"worker": unit.worker.id[:8], "host": unit.worker.host}
             if has_fallback and merged is not None:
                 row |= _fallback_columns(merged)
+            if merged is not None:
+                row |= {f"line_{name}": value for name, value in merged.line_values.items()}
             found.append(row)
         return found
 
@@ -246,6 +252,15 @@ class History:
 def work_seconds(record: UnitRecord) -> float:
     """Return the wall-clock seconds of training and evaluation of a unit."""
     return sum(seconds.wall for phase, seconds in record.seconds.items() if phase in WORK)
+
+
+def seconds_before(deposit_store: DepositStore, unit: Unit) -> float:
+    """Return the same of the unit of this kind in the iteration before; 0 if it is unknown."""
+    try:
+        record = deposit_store.record(Unit(unit.iteration - 1, unit.kind, unit.index))
+    except (Unreadable, NewerSchema):
+        record = None
+    return work_seconds(record) if record is not None else 0.0
 
 
 def _fallback_columns(merged: MergeRecord) -> dict[str, Any]:

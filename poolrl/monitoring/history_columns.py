@@ -269,6 +269,8 @@ def described(name: str, aggregates: Mapping[str, str]) -> str:
         return f"mean over the evaluation's episodes of {_EPISODE[how]} in the task's info"
     if name.startswith(("train/", "rollout/")):
         return "mean over the branch's updates; docs/records.md"
+    if name.startswith("line_"):
+        return "of the iteration: value that the evolving hyper-parameter goes on from"
     phase, _, time = name.rpartition("_")
     if time in ("wall", "cpu"):
         return f"{time} seconds of the phase `{phase}` since the worker's previous deposit"

@@ -114,7 +114,7 @@ def _straggler(
     longest = current.sibling_seconds(unit.unit)
     limit = straggler_seconds(longest, pool.spec.pool.lease_duration)
     if claimed > limit / 3:
-        which = "the one before" if unit.unit.startswith("update-") else "its longest sibling"
+        which = "the one before" if current.is_alone(unit.unit) else "its longest sibling"
         sibling = f"{which} took {duration(longest)}; " if longest else ""
         left = max(0.0, limit - claimed)
         yield f"{sibling}doubled by a free worker after {duration(limit)}", left

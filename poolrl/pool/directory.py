@@ -70,6 +70,7 @@ class Pool:
             initial_agent_sha256=self.spec.initial_agent_sha256,
             evaluates_branches=self.spec.merge.evaluates_branches,
             shares_experience=self.spec.merge.shares_experience,
+            evolving=tuple(self.spec.evolving),
         )
 
     def refuse_another(self, spec: Spec) -> None:

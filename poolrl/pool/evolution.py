@@ -37,7 +37,7 @@ def branch_values(spec: Spec, unit: Unit, line: Mapping[str, float]) -> dict[str
 
 def values_of(record: UnitRecord, names: Iterable[str]) -> dict[str, float]:
     """The values that a branch recorded, by name."""
-    return {name: float(record.hyperparameters[name]) for name in names}
+    return {name: record.evolved_value(name) for name in names}
 
 
 def mean_values(
@@ -55,7 +55,7 @@ def mean_values(
         name: _rounded(
             math.exp(
                 math.fsum(
-                    weight * math.log(float(own[index].hyperparameters[name]))
+                    weight * math.log(own[index].evolved_value(name))
                     for index, weight in weights.items()
                 )
             )

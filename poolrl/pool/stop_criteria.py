@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from poolrl.clock import SYSTEM_CLOCK, Clock
 from poolrl.config.run_options import RunOptions
+from poolrl.formatting import count
 from poolrl.records.records import MergeRecord
 
 
@@ -34,7 +35,8 @@ class StopCriteria:
     def reason(self, last: MergeRecord) -> str | None:
         """Why no iteration follows a merge; ``None`` if another one does."""
         if last.iteration >= self.iterations:
-            return f"{last.iteration} iterations are done"
+            verb = "is" if last.iteration == 1 else "are"
+            return f"{count(last.iteration, 'iteration')} {verb} done"
         score = last.parent_score
         if self.target_return is not None and score is not None and score >= self.target_return:
             return f"the champion's re-evaluation reached {score:.2f}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,6 +105,18 @@ def of_merge(record: MergeRecord) -> str | None:
     ):
         if wrong:
             return what
+    return None
+
+
+def of_evolved(record: UnitRecord, names: Iterable[str]) -> str | None:
+    """The first hyper-parameter that evolves of which a branch has no value; ``None`` if it has
+    all, or failed."""
+    if record.kind == "branch" and record.status == "done":
+        try:
+            for name in names:
+                record.evolved_value(name)
+        except ValueError as error:
+            return str(error)
     return None
 
 

@@ -211,6 +211,17 @@ class UnitRecord(Record, frozen=True, kw_only=True):
         """Control steps taken, in training and in evaluation."""
         return self.training_steps + (sum(self.evaluation.lengths) if self.evaluation else 0)
 
+    def evolved_value(self, name: str) -> float:
+        """The value of a hyper-parameter that evolves.
+
+        Raises:
+            ValueError: it is missing, or not a positive number.
+        """
+        value = self.hyperparameters.get(name)
+        if isinstance(value, bool | str) or value is None or not 0 < value < math.inf:
+            raise ValueError(f"{self.unit.stem}: hyperparameters.{name} is {value!r}")
+        return float(value)
+
 
 class Attempt(Record, frozen=True, kw_only=True):
     """A failure that does not follow from the specification: out of memory, a bug that raises."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from poolrl.errors import PoolrlError, UsageError, one_line
 from poolrl.files import printable
+from poolrl.formatting import count
 from poolrl.monitoring.history import History
 
 if TYPE_CHECKING:
@@ -120,7 +121,8 @@ def _figure(history: History) -> Any:
     axes[0].legend(loc="lower right", fontsize="small", framealpha=0.9)
     spec = history.pool.spec
     figure.suptitle(
-        f"{printable(history.pool.layout.root.name)}: {spec.task.id}, {spec.pool.count} branches, "
+        f"{printable(history.pool.layout.root.name)}: {spec.task.id}, "
+        f"{count(spec.pool.count, 'branch')}, "
         f"seed {spec.pool.seed}",
         fontsize="medium",
         parse_math=False,  # a name may contain dollar signs

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from poolrl.files import printable
-from poolrl.formatting import duration
+from poolrl.formatting import count, duration
 from poolrl.monitoring.status_types import Status, UnitStatus
 
 MAX_UNITS_LISTED = 24
@@ -79,7 +79,7 @@ def view(
 
 def _head(status: Status) -> Text:
     head = Text(f"pool {_printable(status.directory)}: {_printable(status.task)}, ")
-    head.append(f"{status.branches} branches, seed {status.seed}: ")
+    head.append(f"{count(status.branches, 'branch')}, seed {status.seed}: ")
     head.append(status.state, COLOURS[status.state])
     champion, speed = status.champion, status.speed
     if champion is not None:
@@ -96,8 +96,8 @@ def _head(status: Status) -> Text:
     if best is not None:
         head.append(
             f"\nbest-ever champion of iteration {best.iteration}: score {best.score:.2f}; "
-            f"{best.iterations_since} iterations without a better one, the pool goes back to it "
-            f"after more than {best.fallback}"
+            f"{count(best.iterations_since, 'iteration')} without a better one, the pool "
+            f"goes back to it after more than {best.fallback}"
         )
     if speed is not None:
         head.append(
@@ -114,7 +114,8 @@ def _head(status: Status) -> Text:
         else:
             head.append(
                 f"\nresult: mean return {evaluation.score:.2f} ± {evaluation.standard_error:.2f} "
-                f"(standard error) over {len(evaluation.returns)} episodes on reserved seeds"
+                f"(standard error) over {count(len(evaluation.returns), 'episode')} on reserved "
+                "seeds"
             )
     return head
 
@@ -153,7 +154,7 @@ def _table(units: Sequence[UnitStatus]) -> Table:
     for unit in units:
         notes = []
         if unit.attempts:
-            notes.append(f"{unit.attempts} attempts failed")
+            notes.append(f"{count(unit.attempts, 'attempt')} failed")
         if unit.copies:
             notes.append(f"doubled {unit.copies} times")
         if unit.reason:
@@ -194,9 +195,11 @@ def _lines(status: Status) -> Iterator[str]:
         ],
     )
     if status.set_aside:
-        yield f"{status.set_aside} damaged files were set aside (….corrupt-…)"
+        were = "was" if status.set_aside == 1 else "were"
+        yield f"{count(status.set_aside, 'damaged file')} {were} set aside (….corrupt-…)"
     if status.forgotten_workers:
-        yield f"{status.forgotten_workers} workers left heartbeats that are over an hour old"
+        gone = count(status.forgotten_workers, "worker")
+        yield f"{gone} left heartbeats that are over an hour old"
     skewed = {
         w.host: w.clock_seconds
         for w in status.workers

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
 import numpy as np
@@ -21,7 +21,7 @@ from poolrl.seeding import Purpose, Streams
 from poolrl.spaces import SpaceSpec
 from poolrl.tasks import Task
 from poolrl.tasks.check import try_task
-from poolrl.tasks.variants import own_actions
+from poolrl.tasks.variants import own_actions, wrap_innermost
 
 LARGEST_RETURN = 1e300
 """Bound of the absolute return of an episode, so that sums of returns stay finite."""
@@ -132,17 +132,42 @@ def evaluate_agent(
         UsageError: the world's task is unknown, or its spaces are not the agent's.
         Divergence: a return is not finite, or a simulation became unstable.
     """
+    results = run_episodes(
+        agent, world, episodes, seed, deterministic=deterministic, simulations=simulations
+    )
+    return summarize(results.returns, results.lengths, deterministic=deterministic)
+
+
+def run_episodes(
+    agent: Agent,
+    world: World,
+    episodes: int,
+    seed: int,
+    *,
+    deterministic: bool,
+    simulations: int = 64,
+    wrap: Callable[[Task], Task] | None = None,
+) -> Episodes:
+    """Run the episodes of ``evaluate_agent``.
+
+    Args:
+        agent, world, episodes, seed, deterministic, simulations: as for ``evaluate_agent``.
+        wrap: is given the task without variants, and returns what takes its place, such as a
+            wrapper that observes the episodes.
+
+    Raises:
+        UsageError, Divergence: as ``evaluate_agent``.
+    """
     with tasks.closing(tasks.make(world, min(episodes, simulations)), world) as task:
         _refuse_other_spaces(agent, task)
         try_task(task, world)
         streams = Streams(seed)
-        results = evaluate(
+        return evaluate(
             agent.policy,
-            task,
+            task if wrap is None else wrap_innermost(task, wrap),
             streams.generators(Purpose.EVALUATE_RESET, 0, episodes),
             None if deterministic else streams.generator(Purpose.EVALUATE_ACTION),
         )
-    return summarize(results.returns, results.lengths, deterministic=deterministic)
 
 
 def _refuse_other_spaces(agent: Agent, task: Task) -> None:

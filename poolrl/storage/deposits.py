@@ -10,6 +10,7 @@ from msgspec import UNSET
 
 from poolrl import files
 from poolrl.errors import IncompatiblePool
+from poolrl.records import consistency
 from poolrl.records.codec import NewerSchema, Unreadable, decode, encode
 from poolrl.records.records import (
     AgentRef,
@@ -48,6 +49,7 @@ class DepositStore:
         initial_agent_sha256: str = "",
         evaluates_branches: bool = True,
         shares_experience: bool = False,
+        evolving: tuple[str, ...] = (),
     ) -> None:
         """
         Args:
@@ -59,6 +61,7 @@ class DepositStore:
                 agent is drawn from the seed.
             evaluates_branches: whether branches, and the update made of them, are evaluated.
             shares_experience: whether branches deposit rollouts in place of agents.
+            evolving: names of the hyper-parameters that evolve, whose values branches record.
         """
         self._store = store
         self._layout = Layout(store.root)
@@ -68,6 +71,7 @@ class DepositStore:
         self._initial_sha256 = initial_agent_sha256
         self._evaluates_branches = evaluates_branches
         self._shares_experience = shares_experience
+        self._evolving = evolving
 
     # Deposits
 
@@ -165,11 +169,18 @@ class DepositStore:
         episodes = self._closing_episodes if closing else self._evaluate_episodes
         if evaluation is not None and len(evaluation.returns) != episodes:
             raise Unreadable(f"{len(evaluation.returns)} episodes of evaluation, not {episodes}")
+        if (contradiction := consistency.of_evolved(record, self._evolving)) is not None:
+            raise Unreadable(contradiction)
         return record
 
     def evaluates(self, unit: Unit) -> bool:
         """Whether a unit is evaluated."""
         return unit.kind not in ("branch", "update") or self._evaluates_branches
+
+    def is_alone(self, unit: Unit) -> bool:
+        """Whether no branch does what a unit does, so that their durations say nothing of it: an
+        update, and the parent where it alone is evaluated."""
+        return unit.kind == "update" or (unit.kind == "parent" and not self._evaluates_branches)
 
     def branch_agent(self, record: UnitRecord) -> bytes | None:
         """Read the agent of a branch that is not merged yet.

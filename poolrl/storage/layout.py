@@ -145,6 +145,15 @@ class Layout:
         return self.root / "logs"
 
     @property
+    def videos(self) -> Path:
+        """Folder of the champions' videos."""
+        return self.root / "videos"
+
+    def video(self, iteration: int) -> Path:
+        """The video of an iteration's champion."""
+        return self.videos / f"iteration-{iteration:06d}.mp4"
+
+    @property
     def plot(self) -> Path:
         """Plot of a finished run."""
         return self.root / "history.png"

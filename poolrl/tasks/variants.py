@@ -48,9 +48,22 @@ def own_actions(task: Task) -> OwnActions | None:
 
 
 def without_variants(task: Task) -> Task:
-    """Return the task that variants wrap; of a task without variants, itself."""
-    while isinstance(task, _Variant):
+    """Return the task that wrappers wrap; of a task without any, itself."""
+    while isinstance(task, TaskWrapper):
         task = task.task
+    return task
+
+
+def wrap_innermost(task: Task, wrap: Callable[[Task], Task]) -> Task:
+    """Wrap a task without its variants, which stay around it.
+
+    Args:
+        task: changed in place, if it has variants.
+        wrap: is given the task without variants, and returns what takes its place.
+    """
+    if not isinstance(task, TaskWrapper):
+        return wrap(task)
+    task.task = wrap_innermost(task.task, wrap)
     return task
 
 
@@ -66,7 +79,7 @@ def watched(task: Task, watcher: StepWatcher) -> Iterator[bool]:
     Yields:
         Whether it is called; a task whose actions are not repeated leaves that to the caller.
     """
-    while isinstance(task, _Variant) and not isinstance(task, ActionRepeat):
+    while isinstance(task, TaskWrapper) and not isinstance(task, ActionRepeat):
         task = task.task
     if not isinstance(task, ActionRepeat):
         yield False
@@ -78,7 +91,7 @@ def watched(task: Task, watcher: StepWatcher) -> Iterator[bool]:
         task.watcher = None
 
 
-class _Variant(Task):
+class TaskWrapper(Task):
     """A wrapper of another task, which forwards all calls and attributes (such as ``model``)."""
 
     def __init__(self, task: Task) -> None:
@@ -125,7 +138,7 @@ class _Variant(Task):
         call_optional(self.task, "close")
 
 
-class ActionRepeat(_Variant):
+class ActionRepeat(TaskWrapper):
     """Apply each action for a number of control steps of the inner task, and sum their rewards.
 
     A simulation in which the episode ends early is not stepped further, so that its last action may
@@ -172,7 +185,7 @@ class ActionRepeat(_Variant):
         return total
 
 
-class MaskedVelocities(_Variant):
+class MaskedVelocities(TaskWrapper):
     """Remove the velocities from the observations.
 
     Args:

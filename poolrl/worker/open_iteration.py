@@ -107,6 +107,8 @@ class OpenIteration:
             missing = [unit for unit in missing if self._rule.is_source(unit.kind)]
         if not missing:
             return True
+        if any(unit.kind == "update" for unit in missing):
+            return False  # it would waste all that branches have sampled
         branches = sum(unit.kind == "branch" for unit in snapshot.deposited)
         return branches >= self._min_deposits and all(map(self.stragglers.is_overdue, missing))
 

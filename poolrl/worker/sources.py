@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from poolrl.agent import Agent
+from poolrl.errors import IncompatiblePool, UsageError
 from poolrl.pool.merge_rules import listed_in
 from poolrl.records.records import SourcesRecord, UnitRecord
 from poolrl.records.work_units import KindName, Unit
@@ -55,7 +56,7 @@ class SourceReader:
         Raises:
             MissingAgent: sources, a deposit or its file are missing or damaged, or differ. What is
                 wrong was set aside, or the iteration has been merged by another worker.
-            UsageError: a rollout is none of the champion's.
+            IncompatiblePool: a rollout is none of the champion's.
         """
         sources, sha256 = self._sources(iteration)
         if kind == "update":
@@ -65,7 +66,10 @@ class SourceReader:
                 data = self._deposit_store.branch_rollout(record)
                 if data is None:
                     raise MissingAgent(record.unit.stem)
-                rollouts.append(from_bytes(data, champion, record.unit.stem))
+                try:
+                    rollouts.append(from_bytes(data, champion, record.unit.stem))
+                except UsageError as error:
+                    raise IncompatiblePool(f"iteration {iteration}: {error}") from error
             return sha256, Sources(rollouts=rollouts)
         if self._known is None or self._known[0] != sha256:
             agents = [read_branch(self._deposit_store, each) for each in self._branches(sources)]

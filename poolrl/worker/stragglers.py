@@ -7,9 +7,8 @@ the time that passes while it observes a claim itself.
 from __future__ import annotations
 
 from poolrl.clock import SYSTEM_CLOCK, Clock
-from poolrl.monitoring.history import work_seconds
+from poolrl.monitoring.history import seconds_before, work_seconds
 from poolrl.pool.timeouts import MAX_BACKUP_COPIES, MAX_SIBLING_RECORDS, straggler_seconds
-from poolrl.records.codec import NewerSchema, Unreadable
 from poolrl.records.work_units import Unit
 from poolrl.storage.deposits import DepositStore
 from poolrl.worker.iteration_snapshot import IterationSnapshot
@@ -38,7 +37,7 @@ class StragglerDetector:
         self._clock = clock
         self._claimed_at: dict[tuple[Unit, int], float] = {}
         self._longest_sibling = 0.0
-        self._last_update: float | None = None
+        self._before: dict[Unit, float] = {}
         self._read: set[Unit] = set()
 
     def observe(self, snapshot: IterationSnapshot) -> None:
@@ -61,7 +60,7 @@ class StragglerDetector:
         now, limit, found = self._clock.monotonic(), self._limit(snapshot), []
         for unit in snapshot.claimed:
             copies = snapshot.copies[unit]
-            longest = self._update_limit(unit) if unit.kind == "update" else limit
+            longest = self._limit_alone(unit) if self._deposit_store.is_alone(unit) else limit
             # Each copy gets the same time as the one before.
             if copies < MAX_BACKUP_COPIES and now - self._claimed_at[unit, copies] > longest:
                 found.append((unit, copies + 1))
@@ -79,7 +78,7 @@ class StragglerDetector:
         for unit in snapshot.deposited:
             if len(self._read) >= MAX_SIBLING_RECORDS:
                 break
-            # The parent is only evaluated: its duration says nothing about a branch's.
+            # Those of other kinds say nothing about a branch's.
             if unit.kind == "branch" and unit not in self._read:
                 self._read.add(unit)
                 record = self._deposit_store.deposit(unit)
@@ -87,14 +86,8 @@ class StragglerDetector:
                     self.note_duration(work_seconds(record))
         return straggler_seconds(self._longest_sibling, self._lease_duration)
 
-    def _update_limit(self, unit: Unit) -> float:
-        """The same for an update, which has no siblings: by that of the iteration before."""
-        if self._last_update is None:
-            self._last_update = 0.0
-            try:
-                record = self._deposit_store.record(Unit(unit.iteration - 1, "update", 0))
-            except (Unreadable, NewerSchema):
-                record = None
-            if record is not None:
-                self._last_update = work_seconds(record)
-        return straggler_seconds(self._last_update, self._lease_duration)
+    def _limit_alone(self, unit: Unit) -> float:
+        """The same for a unit without siblings: by that of the iteration before."""
+        if unit not in self._before:
+            self._before[unit] = seconds_before(self._deposit_store, unit)
+        return straggler_seconds(self._before[unit], self._lease_duration)

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from poolrl import tasks
 from poolrl.agent import Agent, AgentMetadata
-from poolrl.algorithms.averaging import check_averages, check_finite, mean_agent
+from poolrl.algorithms.averaging import check_averages, check_finite, check_no_nan, mean_agent
 from poolrl.algorithms.rollout_metrics import episode_metrics
 from poolrl.algorithms.shared_experience import play, update
 from poolrl.algorithms.training import initial_agent, train
@@ -240,6 +240,9 @@ class UnitComputation:
             if spec.merge.averages:
                 # Nothing else would notice it where branches are not evaluated.
                 check_finite(agent)
+            elif kind.trains:
+                # An evaluation does not see critic and optimiser.
+                check_no_nan(agent)
             evaluation = None
             if not kind.trains or spec.merge.evaluates_branches:
                 with self._timer.phase("evaluation"), self._blamed():

@@ -20,10 +20,10 @@ def options_of(command: click.Command) -> set[str]:
 def test_every_field_is_an_option() -> None:
     fields = set(RunOptions.__struct_fields__)
     assert fields <= options_of(run.command)
-    # A submission has --tasks and --cpus-per-task instead.
-    assert fields - options_of(submit.command) == {"workers", "threads"}
+    # A submission has --tasks and --cpus-per-task instead, and no launcher that makes videos.
+    assert fields - options_of(submit.command) == {"workers", "threads", "video_every"}
     # A worker has a deadline instead of a budget, and is one.
-    assert fields - options_of(worker.command) == {"workers", "time_budget"}
+    assert fields - options_of(worker.command) == {"workers", "time_budget", "video_every"}
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,8 @@ def test_a_worker_takes_all_options_at_once(
 ) -> None:
     said = in_process("worker", "--pool-directory", "pool", *arguments, cwd=tmp_path)
     assert said.returncode == 0, said.stderr
-    assert f"the pool ended: {last} iterations are done" in said.stderr
+    done = "1 iteration is done" if last == 1 else f"{last} iterations are done"
+    assert f"the pool ended: {done}" in said.stderr
     assert tiny_pool.layout.iteration(last).merge.exists()
 
 

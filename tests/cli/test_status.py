@@ -48,6 +48,12 @@ def pool(tmp_path: Path) -> Pool:
     return made
 
 
+def test_one_branch_and_no_worker(tmp_path: Path) -> None:
+    make_pool(tmp_path / "pool", tiny_spec(pool__count=1), RunOptions())
+    line = in_process("status", "pool", cwd=tmp_path).stdout.splitlines()[0]
+    assert line.startswith("pool pool: Plateau-v0, 1 branch, seed 0: ")
+
+
 def test_a_small_pool_is_shown_unit_by_unit(pool: Pool, tmp_path: Path) -> None:
     claim(pool, Unit(2, "branch", 1), "n2", 12, 0)
     beat(pool, "n2", 12, 1, since=30, iteration=2, doing="branch-001", job="12_1")

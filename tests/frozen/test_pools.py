@@ -111,7 +111,8 @@ def test_the_status_is_as_it_was(frozen: Frozen) -> None:
         *(attempt["reason"] for attempt in expected["attempts"]),
     ]
     if expected["set_aside"]:
-        shown.append(f"{expected['set_aside']} damaged files were set aside")
+        files = "file was" if expected["set_aside"] == 1 else "files were"
+        shown.append(f"{expected['set_aside']} damaged {files} set aside")
     if expected["result"] is not None:
         shown.append(f"mean return {expected['result']['evaluation']['score']:.2f}")
     for text in shown:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import numpy as np
 from gymnasium.spaces import Box
 
+from poolrl import tasks
 from poolrl.agent import Agent, AgentMetadata, Arrays
+from poolrl.algorithms.training import initial_agent
 from poolrl.config.networks import NetworkSpec
+from poolrl.seeding import Streams
 from poolrl.spaces import ActionSpace, SpaceSpec
+from tests.conftest import tiny_spec
 
 
 def agent_of(network: NetworkSpec, size: int, actions: ActionSpace, arrays: Arrays) -> Agent:
@@ -21,3 +25,14 @@ def agent_of(network: NetworkSpec, size: int, actions: ActionSpace, arrays: Arra
         network=network,
     )
     return Agent(arrays, metadata)
+
+
+def new_agent(**keys: object) -> Agent:
+    """A new agent, which has not learned anything.
+
+    Args:
+        keys: of the configuration, with ``__`` for the dots; a tiny pool's, unless they are given.
+    """
+    spec = tiny_spec(**keys)
+    with tasks.closing(tasks.make(spec.task, 1), spec.task) as task:
+        return initial_agent(spec, task, Streams(0))

@@ -70,7 +70,7 @@ def test_one_that_comes_when_the_pool_has_ended_leaves_at_once(tmp_path: Path) -
     ended(start(root, *settings(), "--iterations", "1"))
     (root / "history.csv").unlink()
     output = ended(start(root, *settings(), "--iterations", "1"))
-    assert "the pool ended: 1 iterations are done" in output
+    assert "the pool ended: 1 iteration is done" in output
     assert "score" not in output
     assert not (root / "history.csv").exists()
 

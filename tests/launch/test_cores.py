@@ -24,6 +24,14 @@ ONE = replace(WIDE, pool=replace(WIDE.pool, count=1))
 
 
 @pytest.mark.parametrize(
+    ("layout", "text"),
+    [((1, 1), "1 worker"), ((1, 4), "1 worker of 4 threads"), ((10, 1), "10 workers")],
+)
+def test_layouts_as_text(layout: tuple[int, int], text: str) -> None:
+    assert str(CoreLayout(*layout)) == text
+
+
+@pytest.mark.parametrize(
     ("branches", "cores", "expected"),
     [(10, 2, (2, 1)), (10, 20, (10, 2)), (1, 10, (1, 10)), (10, 15, (10, 1)), (3, 8, (3, 2))],
 )
@@ -63,6 +71,10 @@ def test_a_worker_that_is_alone_has_the_cores_of_its_task() -> None:
     assert task_threads(WIDE, RunOptions(threads=2), at) == 2
     assert task_threads(WIDE, RunOptions(), by_hand) == 1
     assert task_threads(WIDE, RunOptions(threads=2), by_hand) == 2
+
+
+def test_branches_that_share_experience_are_one_line_of_training() -> None:
+    assert advice(replace(WIDE, merge=MergeSpec(rule="update"), branches={}), 2) is None
 
 
 def test_it_says_where_branches_take_turns() -> None:

@@ -23,7 +23,7 @@ def test_it_is_the_registrys() -> None:
 
 def test_a_run_ends_at_it(tmp_path: Path) -> None:
     keys = TINY | {"task.id": "CartPole-v1", "run.target_return": "threshold"}
-    _, run, _ = validate(None, tmp_path / "pool", keys, None)
+    run = validate(None, tmp_path / "pool", keys, None).run
     assert run.target_return == 475
 
 

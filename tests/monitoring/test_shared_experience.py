@@ -17,7 +17,7 @@ from poolrl.monitoring.pool_status import StatusReader
 from poolrl.monitoring.verify import verify_files
 from poolrl.pool.directory import Pool
 from poolrl.records.records import Seconds
-from poolrl.records.work_units import KindName, Unit, units_of
+from poolrl.records.work_units import KindName, Unit, second_stage_of, units_of
 from poolrl.report.plot import plot_bytes
 from tests.helpers.command_line import in_process
 from tests.helpers.deposits import sha256
@@ -186,17 +186,22 @@ def test_status_shows_the_second_stage(tmp_path: Path) -> None:
     assert [unit.unit for unit in StatusReader(pool).read().units][-1] == "parent-000"
 
 
-def test_status_waits_for_an_update_by_the_one_before(tmp_path: Path) -> None:
-    scene = Scene(tmp_path / "nowhere", **UPDATE)
+@pytest.mark.parametrize("rule", ["update", "mean", "best"])
+def test_status_waits_for_units_without_siblings_by_those_before(tmp_path: Path, rule: str) -> None:
+    scene = Scene(tmp_path / "nowhere", **UPDATE | {"merge__rule": rule})
     pool = scene.pool
     scene.work(1)
-    before = scene.record(Unit(1, "update", 0))
     layout = pool.layout.iteration(1)
-    slow = replace(before, seconds={"training": Seconds(40.0, 40.0)})
-    scene.store.remove_files(layout.folder, [layout.record(before.unit).name])
-    scene.deposits.publish_record(slow)
+    for unit, seconds in ((Unit(1, "update", 0), 40.0), (Unit(1, "parent", 0), 9.0)):
+        record = scene.deposits.record(unit)
+        if record is not None:
+            slow = replace(record, seconds={"training": Seconds(seconds, seconds)})
+            scene.store.remove_files(layout.folder, [layout.record(unit).name])
+            scene.deposits.publish_record(slow)
     clock = ServerClock()
     heartbeats = HeartbeatReader(pool.store, clock)
     current = CurrentIteration(pool, scene.deposits, heartbeats, clock, units_of(2, 3))
-    assert current.sibling_seconds("update-000") == 40.0
+    current.units = [*current.units, *second_stage_of(2, pool.spec.merge)]
+    assert current.sibling_seconds("update-000") == (40.0 if rule == "update" else 0.0)
+    assert current.sibling_seconds("parent-000") == (9.0 if rule != "best" else 0.0)
     assert current.sibling_seconds("branch-000") == 0.0

@@ -22,6 +22,7 @@ from poolrl.worker.loop import Worker
 from tests.conftest import TINY, as_options, tiny_spec
 from tests.faults.checker import check, same_history
 from tests.helpers.command_line import in_process, poolrl
+from tests.helpers.memory_pool import Scene
 
 EVOLVING = {"selection__keep_parent": False, "branches__learning_rate": {"evolve": 1.0}}
 START = 0.1
@@ -174,10 +175,60 @@ def test_verify_notices_another_value(tmp_path: Path) -> None:
     assert ("001/merge.json", "hyperparameters.learning_rate") in found
 
 
+@pytest.mark.parametrize("value", [None, 0.0, -1.0, "1", True])
+def test_a_branch_without_a_value_is_damaged(tmp_path: Path, value: object) -> None:
+    """A worker does it again; `verify` says so, and does not fail."""
+    scene, undisturbed = (Scene(tmp_path / name, **EVOLVING) for name in ("one", "two"))
+    undisturbed.work(1)
+    unit = undisturbed.deposits.merge(1).champion
+    path = undisturbed.pool.layout.iteration(1).record(Unit(1, unit.kind, unit.index))
+    table = json.loads(undisturbed.store.read(path))
+    table["hyperparameters"] |= {"learning_rate": value}
+    if value is None:
+        del table["hyperparameters"]["learning_rate"]
+    damaged = json.dumps(table).encode()
+    scene.work(0)
+    scene.store.make_folder(scene.pool.layout.iteration(1).folder)
+    own = scene.pool.layout.iteration(1).record(Unit(1, unit.kind, unit.index))
+    scene.store.publish(own, damaged)
+    assert scene.work(1).champion == undisturbed.deposits.merge(1).champion
+    undisturbed.store.replace(path, damaged)
+    found = [str(each) for each in verify_files(undisturbed.pool).discrepancies]
+    assert any("merge.json: cannot follow from its deposits: branch-" in each for each in found)
+
+
 def test_the_history_has_the_values(tmp_path: Path) -> None:
     work(tmp_path / "pool", 2)
     done = in_process("history", "pool", "--format", "csv", cwd=tmp_path)
     assert "learning_rate" in done.stdout.splitlines()[0]
+
+
+@pytest.mark.parametrize("rule", ["best", "mean"])
+def test_where_it_ended_is_a_configuration(tmp_path: Path, rule: str) -> None:
+    pool = work(tmp_path / "pool", 9, merge__rule=rule)
+    line_of = [merged.line_values["learning_rate"] for merged in line(pool)]
+    done = in_process("history", "pool", "--evolved", cwd=tmp_path)
+    assert done.returncode == 0
+    (tmp_path / "evolved.toml").write_text(done.stdout)
+    spec, _ = load(tmp_path / "evolved.toml", {"learner.name": "climb"})
+    mean = math.exp(sum(map(math.log, line_of[-3:])) / 3)
+    assert spec.learner.learning_rate == float(f"{mean:.3g}")
+    assert "over iterations 7 to 9." in done.stdout
+    shown = " → ".join(f"{value:.3g}" for value in line_of[::3])
+    assert f"# {shown} at the start and after iteration 3, 6, 9\n" in done.stdout
+    done = in_process("history", "pool", "--format", "csv", cwd=tmp_path)
+    rows = [row.split(",") for row in done.stdout.splitlines()]
+    assert rows[0][-1] == "line_learning_rate"
+    assert {(int(row[0]), float(row[-1])) for row in rows[1:]} == set(enumerate(line_of))
+
+
+def test_a_pool_in_which_nothing_evolves_has_no_such_configuration(tmp_path: Path) -> None:
+    make_pool(tmp_path / "plain", tiny_spec(), RunOptions())
+    make_pool(tmp_path / "new", tiny_spec(**EVOLVING), RunOptions())
+    for name, message in (("plain", "of this pool evolves"), ("new", "no iteration is merged")):
+        done = in_process("history", name, "--evolved", cwd=tmp_path)
+        assert done.returncode == 2
+        assert message in done.stderr
 
 
 @pytest.mark.parametrize(

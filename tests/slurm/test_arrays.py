@@ -137,5 +137,5 @@ def test_without_an_array_it_is_a_run_within_the_cores_of_its_job(
     )
     output = project / "said"
     assert slurm.wait(job, 1)[None].exit_code == 0, output.read_text()
-    assert re.search("seed 0, 1 workers$", output.read_text(), re.MULTILINE)
+    assert re.search("seed 0, 1 worker$", output.read_text(), re.MULTILINE)
     assert check(project / "pool", iterations=1) == []

@@ -27,8 +27,8 @@ from poolrl.records.work_units import Unit, units_of
 from poolrl.report.plot import plot_bytes
 from poolrl.worker.loop import Worker
 from poolrl.worker.open_iteration import OpenIteration
-from tests.conftest import TINY, as_options, tiny_spec
-from tests.faults.checker import check, same_history
+from tests.conftest import tiny_spec
+from tests.faults.checker import check
 from tests.helpers.command_line import in_process, poolrl
 from tests.helpers.deposits import deposit, first, sha256
 from tests.helpers.memory_pool import Scene, patch_compute, patch_evaluate
@@ -140,19 +140,6 @@ def test_verify_makes_them_again_after_the_branches_were_removed(tmp_path: Path)
     done = in_process("verify", "pool", "--iteration", "2", cwd=tmp_path)
     assert done.returncode == 4
     assert "iterations/000002/candidate-001.json: evaluation.lengths" in done.stdout
-
-
-def test_any_number_of_workers_gives_the_same_champions(tmp_path: Path) -> None:
-    work(tmp_path / "one", **PPO)
-    keys = {key.replace("__", "."): value for key, value in (CANDIDATES | PPO).items()}
-    for workers in ("2", "3"):
-        done = poolrl(
-            *("run", "--pool-directory", workers, "--workers", workers, "--iterations", "3"),
-            *as_options(TINY | keys),
-            cwd=tmp_path,
-        )
-        assert done.returncode == 0, done.stderr
-        assert same_history(tmp_path / "one", tmp_path / workers) == []
 
 
 def test_there_is_none_below_two_branches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

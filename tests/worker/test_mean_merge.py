@@ -12,7 +12,6 @@ import pytest
 
 from poolrl.agent import Agent
 from poolrl.algorithms.averaging import mean_agent
-from poolrl.algorithms.types import Training
 from poolrl.config.merging import MergeSpec
 from poolrl.config.run_options import RunOptions
 from poolrl.config.schema import SelectionSpec
@@ -25,7 +24,6 @@ from poolrl.pool.stop_criteria import StopCriteria
 from poolrl.records.records import AgentRef, MergeRecord
 from poolrl.records.work_units import Unit
 from poolrl.report.plot import plot_bytes
-from poolrl.worker import unit_computation
 from poolrl.worker.loop import Worker
 from tests.conftest import TINY, as_options, tiny_spec
 from tests.faults.checker import check, same_history
@@ -207,48 +205,6 @@ def test_momentum_is_zero_after_a_fallback(tmp_path: Path) -> None:
     assert line[-1].result.score >= min(line[0].champion.score or 0.0, best[1])
     assert check(pool.layout.root, keep="all", iterations=8) == []
     assert in_process("verify", "pool", "--all", cwd=tmp_path).returncode == 0
-
-
-@pytest.mark.parametrize("planted", [{0}, {0, 1}, {0, 1, 2}])
-@pytest.mark.parametrize(
-    "keys",
-    [
-        {},
-        {"merge__rule": "mean"},
-        {"merge__rule": "mean", "merge__weights": "rank"},
-        {"merge__candidates": [1, 2]},
-    ],
-    ids=["best", "uniform", "rank", "candidates"],
-)
-def test_branches_that_turn_nan_are_left_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keys: dict[str, object], planted: set[int]
-) -> None:
-    """One, most and all branches of the second iteration end with NaN in their agents."""
-    real = unit_computation.train
-
-    def plant(agent: Agent, *given: Any) -> Training:
-        training = real(agent, *given)
-        iteration, _, index = given[-1].key
-        if iteration == 2 and index in planted:
-            nan = {name: np.full_like(array, np.nan) for name, array in agent.arrays.items()}
-            training = training._replace(agent=Agent(nan, training.agent.metadata))
-        return training
-
-    monkeypatch.setattr(unit_computation, "train", plant)
-    pool = make_pool(tmp_path / "pool", tiny_spec(**SELECTION, **keys), RunOptions(3))
-    Worker(pool, StopCriteria(3)).run()
-    for index in planted:
-        record = pool.deposit_store().record(Unit(2, "branch", index))
-        assert record is not None
-        assert record.status == "failed"
-        assert "finite" in record.reason
-    second = merges(pool)[2]
-    if planted == {0, 1, 2}:
-        assert second.rule == "no branch succeeded"
-        assert second.champion.sha256 == merges(pool)[1].champion.sha256
-    else:
-        assert second.rule in ("mean" if "merge__rule" in keys else "best branch", "best candidate")
-    assert np.isfinite(agent(pool, merges(pool)[-1].champion.path).arrays["actor.0.bias"]).all()
 
 
 def test_means_that_are_not_finite_end_the_pool_in_one_line(

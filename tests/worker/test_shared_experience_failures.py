@@ -1,4 +1,4 @@
-"""Shared experience where something fails: NaN, late and damaged rollouts, updates that diverge."""
+"""Shared experience where something fails: NaN, updates that diverge, damaged rollouts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from poolrl.agent import Agent
 from poolrl.algorithms.shared_experience import update
 from poolrl.config.run_options import RunOptions
 from poolrl.config.schema import PPO
-from poolrl.errors import Divergence, PoolrlError
+from poolrl.errors import Divergence, IncompatiblePool, PoolrlError
 from poolrl.monitoring.verify import verify_files
 from poolrl.records.records import MergeRecord, SourcesRecord
 from poolrl.records.work_units import Unit
@@ -29,21 +29,7 @@ from poolrl.worker.sources import SourceReader
 from tests.faults.checker import check
 from tests.helpers.deposits import sha256
 from tests.helpers.memory_pool import Scene, patch_compute, patch_evaluate
-from tests.helpers.shared_experience import UPDATE, merges, record, work
-
-MADE = Unit(1, "update", 0)
-
-
-def scenes(root: Path) -> tuple[Scene, Scene]:
-    """A pool, and one of the same specification that is finished undisturbed."""
-    undisturbed = Scene(root / "undisturbed", **UPDATE)
-    undisturbed.work(2)
-    return Scene(root / "nowhere", **UPDATE), undisturbed
-
-
-def champions(scene: Scene) -> list[str]:
-    return [scene.deposits.merge(number).champion.sha256 for number in scene.deposits.iterations()]
-
+from tests.helpers.shared_experience import MADE, UPDATE, champions, merges, record, scenes, work
 
 # Divergence
 
@@ -143,124 +129,6 @@ def test_divergence_of_the_parent_is_no_end(
     assert rules == {"update", "best-ever fallback"}
 
 
-# Timeouts
-
-
-def with_a_late_branch(root: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
-    """A pool whose third branch another worker holds, and nobody computes a copy of."""
-    scene = Scene(root / "nowhere", **UPDATE)
-    scene.holder(Unit(1, "branch", 2))
-    monkeypatch.setattr(
-        "poolrl.worker.stragglers.StragglerDetector.stragglers", lambda self, snapshot: []
-    )
-    return scene
-
-
-LATE = RunOptions(branch_timeout=5.0, min_deposits=2)
-
-
-def test_what_is_late_is_no_part_of_the_update(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    scene = with_a_late_branch(tmp_path, monkeypatch)
-    last = scene.work(1, run=LATE)
-    assert (last.rule, last.timing_dependent) == ("update", True)
-    assert [(d.kind, d.index) for d in last.deposits] == [
-        ("branch", 0),
-        ("branch", 1),
-        ("parent", 0),
-        ("update", 0),
-    ]
-    sources = scene.deposits.sources(1)
-    assert sources is not None
-    assert sources[0].done == [0, 1]
-    made = scene.record(MADE).training
-    assert made is not None
-    assert made.episodes == 4
-    assert verify_files(scene.pool).discrepancies == []
-
-
-def test_sources_decide_though_a_branch_came_after_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A branch is deposited between the sources and the update: nobody uses it."""
-    other = Scene(tmp_path / "nowhere", **UPDATE)
-    other.work(1)
-    scene = with_a_late_branch(tmp_path, monkeypatch)
-
-    def arrive(unit: Unit) -> None:
-        if unit == MADE and scene.deposits.record(Unit(1, "branch", 2)) is None:
-            scene.deposits.publish_record(other.record(Unit(1, "branch", 2)))
-
-    patch_compute(monkeypatch, arrive)
-    last = scene.work(1, run=LATE)
-    assert scene.deposits.record(Unit(1, "branch", 2)) is not None
-    assert len(last.deposits) == 4
-    made = scene.record(MADE).training
-    assert made is not None
-    assert made.episodes == 4
-    assert verify_files(scene.pool).discrepancies == []
-
-
-def test_too_few_branches_are_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    scene = Scene(tmp_path / "nowhere", **UPDATE)
-    scene.holder(Unit(1, "branch", 2))
-    last = scene.work(1, run=RunOptions(branch_timeout=5.0, min_deposits=3))
-    assert not last.timing_dependent  # a backup copy was computed
-    assert len(last.deposits) == 5
-
-
-def test_a_merge_does_without_an_overdue_parent_but_not_without_the_update(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Others hold both; a backup copy of the update is computed, and none of the parent."""
-    scene, undisturbed = scenes(tmp_path)
-    scene.holder(Unit(1, "parent", 0))
-    scene.claims().claim(scene.pool.layout.iteration(1).lease(MADE))
-    real = scene.deposits.__class__.publish_record
-
-    def publish(self: DepositStore, given: Any) -> bool:
-        assert scene.deposits.newest_merge() == scene.deposits.merge(0)
-        return real(self, given)
-
-    monkeypatch.setattr(DepositStore, "publish_record", publish)
-    monkeypatch.setattr(
-        "poolrl.worker.stragglers.StragglerDetector.stragglers",
-        lambda self, snapshot: [
-            (unit, 1)
-            for unit in snapshot.claimed
-            if unit == MADE and self._clock.monotonic() - self._claimed_at[unit, 0] > 20
-        ],
-    )
-    worker = scene.worker(1, run=RunOptions(branch_timeout=5.0, min_deposits=2))
-    merged = worker._next_merge(1, scene.deposits.merge(0))
-    assert merged is not None
-    assert (merged.rule, merged.timing_dependent) == ("update", True)
-    assert [d.kind for d in merged.deposits] == ["branch", "branch", "branch", "update"]
-    assert merged.champion.sha256 == champions(undisturbed)[1]
-
-
-def test_an_update_is_a_straggler_by_the_one_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    scene = Scene(tmp_path / "nowhere", **UPDATE)
-    patch_compute(monkeypatch, lambda unit: scene.clock.advance(40 if unit.kind == "update" else 1))
-
-    def seconds(iteration: int) -> float:
-        holder = scene.claims()
-        scene.store.make_folder(scene.pool.layout.iteration(iteration).folder)
-        assert holder.claim(
-            scene.pool.layout.iteration(iteration).lease(Unit(iteration, "update", 0))
-        )
-        monkeypatch.setattr(holder, "_expired", lambda file: False)
-        return scene.seconds_of(lambda: scene.work(iteration))
-
-    scene.work(1)
-    recorded = scene.record(MADE).seconds["training"].wall
-    assert recorded < 40 + 1
-    assert seconds(2) > recorded
-
-
 # Damage
 
 
@@ -321,6 +189,24 @@ def test_an_update_waits_for_a_branch_that_another_worker_samples_again(
     scene.work(2)
     assert reads == [("update", 1), ("update", 1), ("update", 2)]
     assert champions(scene) == champions(undisturbed)
+
+
+def test_a_rollout_of_another_task_ends_the_worker_in_one_line(tmp_path: Path) -> None:
+    """Its record fits, as somebody may have written both."""
+    scene = Scene(tmp_path / "nowhere", **UPDATE)
+    other = Scene(tmp_path / "other", **UPDATE | {"task__id": "CartPole-v1"})
+    other.work(1, run=RunOptions(keep="all"))
+    first = other.record(Unit(1, "branch", 1))
+    data = other.deposits.rollout(first)
+    assert data is not None
+    start = scene.work(0).champion.sha256
+    scene.store.make_folder(scene.pool.layout.iteration(1).folder)
+    scene.deposits.publish_rollout(first.unit, data)
+    scene.deposits.publish_record(
+        replace(first, spec_sha256=scene.pool.spec_sha256, parent_sha256=start)
+    )
+    with pytest.raises(IncompatiblePool, match=r"^iteration 1: branch-001: not a rollout of this"):
+        scene.work(1)
 
 
 def test_sources_that_are_torn_or_differ_are_set_aside(

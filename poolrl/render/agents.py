@@ -1,0 +1,83 @@
+"""Find the agents that a video shows: of a file, or champions of a pool."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from poolrl.agent import Agent
+from poolrl.errors import IncompatiblePool, UsageError
+from poolrl.pool.directory import Pool, open_pool
+from poolrl.records.records import Champion
+from poolrl.storage.deposits import DepositStore
+
+
+class ShownAgent(NamedTuple):
+    """An agent, and the iteration of which it is the champion; ``None`` for a file's."""
+
+    agent: Agent
+    iteration: int | None = None
+
+
+def shown_agents(path: Path, iterations: str | None = None) -> list[ShownAgent]:
+    """Read the agents to show.
+
+    Args:
+        path: an agent file, or a pool.
+        iterations: of a pool, such as ``0,10,last``; ``None`` for the newest champion.
+
+    Raises:
+        UsageError: there is no such agent or iteration, or the pool has no champion yet.
+        IncompatiblePool: the pool, or a champion's file, is damaged.
+    """
+    if not os.path.isdir(path):
+        if iterations is not None:
+            raise UsageError(f"--iterations: {path} is an agent file, and has none")
+        return [ShownAgent(Agent.load(path))]
+    pool = open_pool(path)
+    store = pool.deposit_store()
+    newest = store.newest_merge()
+    if newest is None:
+        raise UsageError(f"{path}: the pool has no champion yet")
+    return [
+        champion(pool, store, number)
+        for number in _numbers(iterations or "last", newest.iteration, path)
+    ]
+
+
+def champion(pool: Pool, store: DepositStore, iteration: int) -> ShownAgent:
+    """Read the agent that the pool would have ended with after an iteration.
+
+    Args:
+        pool: the pool.
+        store: its deposits.
+        iteration: a merged one.
+
+    Raises:
+        UsageError, IncompatiblePool: the merge or the agent is missing or damaged.
+    """
+    named: Champion = store.merge(iteration).result
+    data, path = store.champion(named), pool.layout.resolve(named.path)
+    try:
+        return ShownAgent(Agent.from_bytes(data, str(path)), iteration)
+    except UsageError as error:
+        raise IncompatiblePool(str(error)) from error
+
+
+def _numbers(text: str, newest: int, path: Path) -> Sequence[int]:
+    """Parse iterations, of which all up to the newest are merged."""
+    numbers = []
+    for word in text.split(","):
+        name = word.strip()
+        if name == "last":
+            numbers.append(newest)
+            continue
+        if re.fullmatch(r"\d{1,9}", name) is None:
+            raise UsageError(f"--iterations: {word!r}: write numbers and last, as in 0,10,last")
+        if int(name) > newest:
+            raise UsageError(f"--iterations {name}: {path} has iterations 0 to {newest}")
+        numbers.append(int(name))
+    return numbers

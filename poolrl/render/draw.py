@@ -1,0 +1,129 @@
+"""The process that draws: ``python -m poolrl.render.draw`` with a job in standard input.
+
+It is a process of its own because MuJoCo reads MUJOCO_GL once, when it is imported, and because a
+driver that fails may end the process. Each picture is written to standard output as its height and
+width, two numbers of four bytes in network order, and its pixels, three bytes each.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import sys
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poolrl.errors import PoolrlError, one_line
+from poolrl.render.clips import Clip, Job, SimulatedClip
+
+if TYPE_CHECKING:
+    from poolrl.render.scene import Scene
+
+HEADER = struct.Struct("!II")
+"""Height and width of the picture that follows."""
+
+DEFAULT_SIZE = (480, 360)
+"""Width and height in pixels of what MuJoCo draws."""
+
+Image = NDArray[np.uint8]
+
+
+class _Source(Protocol):
+    """Pictures of one clip, by the number of control steps."""
+
+    def image(self, step: int) -> Image: ...
+
+    def close(self) -> None: ...
+
+
+def draw(job: Job, stream: BinaryIO) -> None:
+    """Draw the moments of a job, in order.
+
+    Args:
+        job: what to draw.
+        stream: where the pictures are written to.
+
+    Raises:
+        PoolrlError: something cannot be drawn.
+        BrokenPipeError: nobody reads the pictures any more.
+    """
+    sources: dict[int, _Source] = {}
+    scenes: dict[int, Scene] = {}
+    last = {moment.clip: place for place, moment in enumerate(job.moments)}
+    last_of_model = {
+        clip.model: place
+        for number, place in sorted(last.items(), key=lambda item: item[1])
+        if isinstance(clip := job.clips[number], SimulatedClip)
+    }
+    for place, moment in enumerate(job.moments):
+        clip = job.clips[moment.clip]
+        source = sources.get(moment.clip)
+        if source is None:
+            source = sources[moment.clip] = _source(job, clip, scenes)
+        image = source.image(moment.step)
+        stream.write(HEADER.pack(*image.shape[:2]))
+        stream.write(np.ascontiguousarray(image).data)
+        if last[moment.clip] == place:
+            sources.pop(moment.clip).close()
+        # Each scene holds an OpenGL context, and of randomised tasks each episode has its own.
+        if isinstance(clip, SimulatedClip) and last_of_model[clip.model] == place:
+            scenes.pop(clip.model).close()
+    stream.flush()
+
+
+def _source(job: Job, clip: Clip, scenes: dict[int, Scene]) -> _Source:
+    if isinstance(clip, SimulatedClip):
+        from poolrl.render.scene import Scene
+
+        if clip.model not in scenes:
+            model, size = job.models[clip.model], job.size or DEFAULT_SIZE
+            episodes = [
+                each.states.array().astype(np.float64)
+                for each in job.clips
+                if isinstance(each, SimulatedClip) and each.model == clip.model
+            ]
+            scenes[clip.model] = Scene(model, size, job.quality, job.camera, episodes)
+        return _States(scenes[clip.model], clip)
+    from poolrl.render.replay import Replay
+
+    return Replay(clip, job.camera, job.task)
+
+
+class _States:
+    """Pictures of a simulated clip."""
+
+    def __init__(self, scene: Scene, clip: SimulatedClip) -> None:
+        self._scene = scene
+        self._states = clip.states.array().astype(np.float64)
+
+    def image(self, step: int) -> Image:
+        return self._scene.image(self._states[step])
+
+    def close(self) -> None:
+        pass
+
+
+def main() -> int:
+    """Draw the job of standard input; an expected failure is one line on standard error."""
+    stream = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what drivers and users' code print is no picture
+    try:
+        draw(Job.decode(sys.stdin.buffer.read()), stream)
+    except BrokenPipeError:
+        os._exit(1)  # the reader has gone, and a flush at the end would fail again
+    except PoolrlError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except Exception as error:
+        print(f"cannot draw: {one_line(error)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stderr.flush()
+    # Without the interpreter's end, in which some drivers of OpenGL crash.
+    os._exit(code)

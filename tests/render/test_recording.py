@@ -1,0 +1,95 @@
+"""Episodes are played as ``poolrl evaluate`` plays them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from msgspec.structs import replace
+
+from poolrl.errors import UsageError
+from poolrl.render.clips import ReplayedClip, SimulatedClip
+from poolrl.render.recording import record
+from poolrl.rollouts.evaluation import run_episodes
+from poolrl.seeding import Purpose, Streams
+from tests.helpers.agents import new_agent
+from tests.helpers.command_line import in_process
+
+SWIMMER = {"task__id": "Swimmer-v5", "task__max_episode_steps": 7}
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_returns_are_those_of_evaluate(tmp_path: Path, deterministic: bool) -> None:
+    agent = new_agent(**SWIMMER)
+    world = agent.metadata.world
+    recording = record(agent, world, 5, 3, deterministic=deterministic)
+    evaluated = run_episodes(agent, world, 5, 3, deterministic=deterministic)
+    assert recording.returns.tolist() == evaluated.returns.tolist()
+    (tmp_path / "agent.safetensors").write_bytes(agent.to_bytes())
+    options = [] if deterministic else ["--stochastic"]
+    arguments = ("agent.safetensors", "--episodes", "5", "--seed", "3", "--json", *options)
+    summary = json.loads(in_process("evaluate", *arguments, cwd=tmp_path).stdout)
+    assert summary["mean"] == recording.returns.mean()
+    assert (summary["min"], summary["max"]) == (recording.returns.min(), recording.returns.max())
+
+
+def test_more_episodes_than_simulations_keep_their_order() -> None:
+    agent = new_agent(task__id="InvertedPendulum-v5", task__max_episode_steps=30)
+    recording = record(agent, agent.metadata.world, 70, 0, deterministic=False)
+    # The pendulum's reward is 1 a step, but for the one in which it has fallen.
+    assert [clip.steps - 1 for clip in recording.clips] == recording.returns.tolist()
+    assert len(set(recording.returns)) > 5
+
+
+def test_states_are_those_of_the_simulation() -> None:
+    agent = new_agent(**SWIMMER)
+    recording = record(agent, agent.metadata.world, 2, 3, deterministic=True)
+    for episode, clip in enumerate(recording.clips):
+        assert isinstance(clip, SimulatedClip)
+        states = clip.states.array()
+        assert (len(states), clip.steps, clip.model) == (8, 7, 0)
+        generator = Streams(3).generator(Purpose.EVALUATE_RESET, episode)
+        assert states[0, 1:6] == pytest.approx(generator.uniform(-0.1, 0.1, 10)[:5])
+        assert np.allclose(np.diff(states[:, 0]), recording.control_seconds)
+    assert recording.control_seconds == pytest.approx(0.04)
+    assert recording.cameras == ["track"]
+    assert len(recording.models) == 1
+
+
+def test_every_control_step_of_repeated_actions_is_kept() -> None:
+    agent = new_agent(**SWIMMER, task__action_repeat=3)
+    (clip,) = record(agent, agent.metadata.world, 1, 0, deterministic=True).clips
+    assert clip.steps == 7
+
+
+def test_randomised_episodes_have_models_of_their_own() -> None:
+    keys = {"task__randomize": {"geom_size": {"scale": [0.5, 2.0]}}}
+    agent = new_agent(**SWIMMER, **keys)
+    recording = record(agent, agent.metadata.world, 3, 0, deterministic=True)
+    assert len(set(recording.models)) == 3
+    assert [clip.model for clip in recording.clips if isinstance(clip, SimulatedClip)] == [0, 1, 2]
+
+
+def test_of_an_adapted_environment_the_actions_are_kept() -> None:
+    agent = new_agent(task__id="CartPole-v1", task__max_episode_steps=9)
+    world = agent.metadata.world
+    recording = record(agent, world, 2, 0, deterministic=False)
+    evaluated = run_episodes(agent, world, 2, 0, deterministic=False)
+    assert recording.returns.tolist() == evaluated.returns.tolist()
+    for episode, clip in enumerate(recording.clips):
+        assert isinstance(clip, ReplayedClip)
+        assert (clip.episode, clip.world) == (episode, world)
+        assert clip.rewards.array().sum() == recording.returns[episode]
+    assert recording.control_seconds == pytest.approx(0.02)
+    assert recording.cameras == []
+
+
+def test_what_cannot_be_drawn_is_one_line() -> None:
+    agent = new_agent()
+    with pytest.raises(UsageError, match="Plateau-v0 cannot be drawn"):
+        record(agent, agent.metadata.world, 1, 0, deterministic=True)
+    other = replace(agent.metadata.world, id="Nowhere-v0")
+    with pytest.raises(UsageError, match="unknown task"):
+        record(agent, other, 1, 0, deterministic=True)
