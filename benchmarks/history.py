@@ -29,11 +29,10 @@ from poolrl.config.tables import flatten
 from poolrl.pool.directory import Pool, make_pool
 from poolrl.pool.merge_rules import merge
 from poolrl.records.codec import encode
+from poolrl.records.evaluation import Evaluation, InfoRecord
 from poolrl.records.records import (
     SCHEMA,
     AgentRef,
-    Evaluation,
-    InfoRecord,
     MergeRecord,
     Seconds,
     TrainingRecord,

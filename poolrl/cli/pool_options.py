@@ -61,7 +61,7 @@ def pool_options(command: F) -> F:
                 "--learning-rate", type=Values(), help="One value, or one a branch in turn."
             ),
             click.option("--from-agent", type=FILE, help="Start from this agent."),
-            run_options("target_return", "time_budget", "keep", *WHEN_TO_GIVE_UP),
+            run_options("target_return", "target_score", "time_budget", "keep", *WHEN_TO_GIVE_UP),
             click.option(
                 "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Any key, as a.b=c."
             ),

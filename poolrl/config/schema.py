@@ -315,11 +315,14 @@ class Spec(Section, frozen=True):
         return starts(self.branches, self.learner)
 
     def to_table(self) -> dict[str, Any]:
-        """Plain data as in ``pool.toml``, without a `[merge]` or an `[evaluation.info]` that says
-        nothing, so that such a pool is what earlier versions made."""
+        """Plain data as in ``pool.toml``, without a `[merge]`, `[evaluation.info]` or kind of
+        score that says nothing, so that such a pool is what earlier versions made."""
         table: dict[str, Any] = msgspec.to_builtins(self)
         if not self.evaluation.info:
             del table["evaluation"]["info"]
+        for name, default in (("score", "return"), ("direction", "max")):
+            if table["selection"][name] == default:
+                del table["selection"][name]
         if self.merge.is_default:
             del table["merge"]
         return table

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from poolrl.config.types import Aggregate, Natural, Section, is_info_key
+from poolrl.config.types import Aggregate, Natural, Section, Text, is_info_key
 from poolrl.errors import UsageError
 
 
@@ -40,3 +40,28 @@ class SelectionSpec(Section, frozen=True):
     the swimmer, a champion with a lucky score stalled the pool until ``patience`` ran out."""
     patience: Natural = 3
     """Consecutive iterations that the parent may be kept before the best branch is taken anyway."""
+    score: Text = "return"
+    """What units are selected by: `return`, the mean return of the evaluation's episodes, or
+    `info.<name>`, the mean of a value of the task's info, as in `info.success`, by its aggregate
+    (see `evaluation.info`). Of equal scores the higher return wins, then the lower index. A branch
+    in which the value is missing or not finite in an episode has failed. A `pool.toml` with this
+    or `direction` is of schema 2, which earlier versions refuse."""
+    direction: Literal["max", "min"] = "max"
+    """Whether the highest or the lowest score is the best."""
+
+    def __post_init__(self) -> None:
+        if self.score != "return" and not is_info_key(self.info_name or ""):
+            raise UsageError(
+                f"selection.score: expected return, or info.<name> as in info.success, got "
+                f"{self.score!r}"
+            )
+
+    @property
+    def info_name(self) -> str | None:
+        """Name of the value of the task's info that units are selected by; ``None`` for return."""
+        return self.score.removeprefix("info.") if self.score.startswith("info.") else None
+
+    @property
+    def sign(self) -> int:
+        """1 if the highest score is the best, -1 if the lowest one is."""
+        return 1 if self.direction == "max" else -1

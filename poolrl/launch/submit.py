@@ -206,7 +206,7 @@ def _is_over(pool: Pool) -> bool:
     """Whether the pool has its last merge and its closing evaluation."""
     deposit_store = pool.deposit_store()
     newest = deposit_store.newest_merge()
-    if newest is None or not is_last(newest, pool.run):
+    if newest is None or not is_last(newest, pool.run, pool.spec.selection):
         return False
     return deposit_store.deposit(Unit(newest.iteration, "closing", 0)) is not None
 

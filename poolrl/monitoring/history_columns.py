@@ -13,7 +13,8 @@ from typing import Any, get_args
 from msgspec import UNSET
 
 from poolrl.errors import UsageError
-from poolrl.records.records import Difference, MergeRecord, UnitRecord
+from poolrl.records.evaluation import Difference, Evaluation
+from poolrl.records.records import MergeRecord, UnitRecord
 from poolrl.records.work_units import KindName
 
 DESCRIPTIONS = {
@@ -40,6 +41,8 @@ DESCRIPTIONS = {
     "parent_sha256": "of the champion that the unit started from",
     "episodes": "episodes of the evaluation",
     "deterministic": "whether their actions were deterministic",
+    "selection_score": "what the unit is selected by, the score unless `selection.score` differs",
+    "selection_score.se": "standard error of selection_score",
     "return_min": "smallest return of the evaluation",
     "return_max": "largest return of the evaluation",
     "length": "mean length of the evaluation's episodes, control steps",
@@ -181,6 +184,7 @@ def of_unit(unit: UnitRecord) -> dict[str, Any]:
         row |= {
             "episodes": len(evaluation.returns),
             "deterministic": evaluation.deterministic,
+            **_selection(evaluation),
             "return_min": min(evaluation.returns),
             "return_max": max(evaluation.returns),
             **_mean("length", evaluation.lengths),
@@ -198,6 +202,13 @@ def of_unit(unit: UnitRecord) -> dict[str, Any]:
     for phase, seconds in unit.seconds.items():
         row |= {f"{phase}_wall": seconds.wall, f"{phase}_cpu": seconds.cpu}
     return row | unit.hyperparameters
+
+
+def _selection(evaluation: Evaluation) -> dict[str, float | None]:
+    error = evaluation.standard_error
+    if evaluation.selection is not UNSET:
+        error = evaluation.selection.standard_error
+    return {"selection_score": evaluation.selection_score, "selection_score.se": error}
 
 
 def _mean(name: str, values: Sequence[float]) -> dict[str, float | None]:
@@ -267,15 +278,20 @@ def described(name: str, aggregates: Mapping[str, str]) -> str:
             return f"standard error of {base}"
         how = aggregates.get(name.removeprefix("info."), "last")
         return f"mean over the evaluation's episodes of {_EPISODE[how]} in the task's info"
-    if name.startswith(("train/", "rollout/")):
-        return "mean over the branch's updates; docs/records.md"
-    if name.startswith("line_"):
-        return "of the iteration: value that the evolving hyper-parameter goes on from"
+    for start, what in _STARTS.items():
+        if name.startswith(start):
+            return what
     phase, _, time = name.rpartition("_")
     if time in ("wall", "cpu"):
         return f"{time} seconds of the phase `{phase}` since the worker's previous deposit"
     return "hyper-parameter of the learner, on this branch"
 
+
+_STARTS = {
+    "train/": "mean over the branch's updates; docs/records.md",
+    "rollout/": "mean over the branch's updates; docs/records.md",
+    "line_": "of the iteration: value that the evolving hyper-parameter goes on from",
+}
 
 _EPISODE = {
     "last": "the last step's value",

@@ -21,7 +21,7 @@ from poolrl.config.validation import convert
 from poolrl.doctor.examination import check_briefly
 from poolrl.errors import IncompatiblePool, UsageError
 from poolrl.provenance import versions
-from poolrl.records.records import Word
+from poolrl.records.types import Word
 from poolrl.records.work_units import Unit
 from poolrl.storage.deposits import DepositStore
 from poolrl.storage.layout import Layout
@@ -203,7 +203,9 @@ def make_pool(
 
 def _needs_newest_schema(spec: Spec) -> bool:
     """Whether a specification has keys that versions which read schema 1 alone do not know."""
-    return bool(not spec.merge.is_default or spec.evolving or spec.evaluation.info)
+    selects_otherwise = (spec.selection.score, spec.selection.direction) != ("return", "max")
+    has_new = spec.evolving or spec.evaluation.info
+    return bool(not spec.merge.is_default or has_new or selects_otherwise)
 
 
 def _last_run(store: Store) -> RunOptions:

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import math
-import statistics
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Literal
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, UnsetType
 
-from poolrl.config.types import Aggregate, InfoKey
+from poolrl.records.evaluation import Difference, Evaluation
+from poolrl.records.types import (
+    Duration,
+    Index,
+    Iteration,
+    Natural,
+    NoneOrSha256,
+    Number,
+    Positive,
+    Record,
+    Sha256,
+    Word,
+)
 from poolrl.records.work_units import KindName, Unit
 
 SCHEMA = 2
@@ -19,23 +29,6 @@ Keys that only pools of a newer schema of ``pool.toml`` have need no newer one h
 has opened the pool."""
 
 FIRST_SCHEMA = 1
-
-
-# A record may have been written by anyone: numbers are bounded so that no sum overflows, and words
-# contain neither control characters nor line breaks.
-Natural = Annotated[int, Meta(ge=0, le=2**53)]
-Index = Annotated[int, Meta(ge=0, le=999_999)]
-Iteration = Annotated[int, Meta(ge=0, le=999_999_999)]
-Duration = Annotated[float, Meta(ge=0, le=1e12)]
-Sha256 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
-NoneOrSha256 = Annotated[str, Meta(pattern=r"\A([0-9a-f]{64})?\Z")]
-Word = Annotated[str, Meta(max_length=1000, pattern=r"\A[^\x00-\x1f\x7f-\x9f\u2028\u2029]*\Z")]
-Number = Annotated[float, Meta(ge=-1e300, le=1e300)]
-Positive = Annotated[float, Meta(gt=0, le=1e300)]
-
-
-class Record(Struct, frozen=True, forbid_unknown_fields=True):
-    """Base of all structures; unknown keys are refused."""
 
 
 class AgentRef(Record, frozen=True):
@@ -50,78 +43,6 @@ class Seconds(Record, frozen=True):
 
     wall: Duration = 0.0
     cpu: Duration = 0.0
-
-
-class InfoRecord(Record, frozen=True):
-    """The values of one name in a task's ``info``.
-
-    Attributes:
-        aggregate: how an episode's value comes from its steps: the ``last`` one's, or ``sum``,
-            ``mean`` or ``max`` over those that have one.
-        values: of each episode, in the order of the returns; ``None`` where it has none, or none
-            that is finite.
-    """
-
-    aggregate: Aggregate
-    values: tuple[Number | None, ...]
-
-
-class Evaluation(Record, frozen=True):
-    """Undiscounted returns of episodes without updates.
-
-    Attributes:
-        deterministic: whether actions were the mode of their distribution, or samples.
-        returns: of each episode, in the order of the seeds, so that differences are paired.
-        lengths: control steps of each episode.
-        score: mean return.
-        standard_error: of the mean; 0 for a single episode.
-        info: values of the task's ``info`` by name, in alphabetical order; left out where there are
-            none, as in records of schema 1.
-    """
-
-    deterministic: bool
-    returns: tuple[Number, ...]
-    lengths: tuple[Natural, ...]
-    score: float
-    standard_error: float
-    info: dict[InfoKey, InfoRecord] | UnsetType = UNSET
-
-    def __post_init__(self) -> None:
-        if not self.returns or len(self.returns) != len(self.lengths):
-            raise ValueError("an evaluation has a return and a length of each of its episodes")
-        if any(len(info.values) != len(self.returns) for info in self.infos.values()):
-            raise ValueError("an evaluation's info has a value, or null, of each of its episodes")
-
-    @property
-    def infos(self) -> Mapping[str, InfoRecord]:
-        """The values of the task's ``info``, none where they are left out."""
-        return {} if self.info is UNSET else self.info
-
-    @classmethod
-    def of(
-        cls,
-        returns: Sequence[float],
-        lengths: Sequence[int],
-        *,
-        deterministic: bool,
-        info: Mapping[str, InfoRecord] | None = None,
-    ) -> Evaluation:
-        """Compute score and standard error from the returns.
-
-        Args:
-            returns: of each episode.
-            lengths: control steps of each episode.
-            deterministic: as the attribute.
-            info: as the attribute.
-        """
-        return cls(
-            deterministic=deterministic,
-            returns=tuple(returns),
-            lengths=tuple(lengths),
-            score=statistics.fmean(returns),
-            standard_error=standard_error(returns),
-            info=dict(info) if info else UNSET,
-        )
 
 
 class TrainingRecord(Record, frozen=True):
@@ -190,8 +111,10 @@ class UnitRecord(Record, frozen=True, kw_only=True):
 
     @property
     def score(self) -> float | None:
-        """Mean return; ``None`` unless the unit is done."""
-        return self.evaluation.score if self.status == "done" and self.evaluation else None
+        """By which units are selected: the mean return, unless the pool selects by another score;
+        ``None`` unless the unit is done, and has one."""
+        done = self.status == "done" and self.evaluation is not None
+        return self.evaluation.selection_score if done and self.evaluation else None
 
     @property
     def content_sha256(self) -> str:
@@ -261,13 +184,6 @@ class Champion(Record, frozen=True):
     index: Index
 
 
-class Difference(Record, frozen=True):
-    """Mean of paired differences of returns on the same seeds, with its standard error."""
-
-    mean: float
-    standard_error: float
-
-
 class MergedDeposit(Record, frozen=True):
     """A deposit as a merge lists it; ``sha256`` is that of its agent or rollout."""
 
@@ -327,6 +243,8 @@ class MergeRecord(Record, frozen=True, kw_only=True):
     parent_score: Number | None = None
     """Score of the previous champion on the seeds of this iteration: an unbiased second measurement
     of the previous merge's choice."""
+    parent_return: Number | UnsetType = UNSET
+    """Its mean return, where units are selected by another score; left out elsewhere."""
     parent_kept: Natural = 0
     """For how many iterations in a row the parent has been kept, this one included."""
     failed_iterations: Natural = 0
@@ -361,16 +279,3 @@ class MergeRecord(Record, frozen=True, kw_only=True):
         """The agent that a unit starts from after this merge: the closing evaluation from the
         result, units of the next iteration from the champion."""
         return self.result if kind == "closing" else self.champion
-
-
-def paired_difference(a: Evaluation, b: Evaluation) -> Difference:
-    """The difference a − b over episodes on the same seeds."""
-    differences = [x - y for x, y in zip(a.returns, b.returns, strict=True)]
-    return Difference(
-        mean=statistics.fmean(differences), standard_error=standard_error(differences)
-    )
-
-
-def standard_error(values: Sequence[float]) -> float:
-    """Standard error of the mean; 0 for a single value."""
-    return statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else 0.0

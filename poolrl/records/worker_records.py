@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from poolrl.records.records import FIRST_SCHEMA, Duration, Natural, Record, Word, WorkerInfo
+from poolrl.records.records import FIRST_SCHEMA, WorkerInfo
+from poolrl.records.types import Duration, Natural, Record, Word
 
 
 class Heartbeat(Record, frozen=True, kw_only=True):

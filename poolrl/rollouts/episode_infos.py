@@ -14,6 +14,7 @@ from poolrl.config.types import Aggregate
 from poolrl.errors import UsageError, one_line
 from poolrl.rollouts.info_sources import BatchInfos, EnvironmentInfos, InfoSource
 from poolrl.tasks.base import Ids, Task
+from poolrl.tasks.check import sample_action
 from poolrl.tasks.gymnasium_task import GymnasiumTask
 from poolrl.tasks.variants import watched, without_variants
 
@@ -63,13 +64,21 @@ class EpisodeInfos:
     Args:
         task: without and with variants; with repeated actions, every control step counts.
         named: name -> aggregate, before those that the task declares.
+        first: name that is recorded before all others.
 
     Attributes:
         notes: what a user should hear of, such as names that were left out.
     """
 
-    def __init__(self, task: Task, named: Mapping[str, Aggregate] | None = None) -> None:
+    def __init__(
+        self,
+        task: Task,
+        named: Mapping[str, Aggregate] | None = None,
+        *,
+        first: str | None = None,
+    ) -> None:
         self._task = task
+        self._first = first
         self._named = dict(named or {})
         self._aggregates = declared_aggregates(task) | self._named
         plain = without_variants(task)
@@ -151,8 +160,8 @@ class EpisodeInfos:
             return {}
         names = sorted({name for values in episodes for name in values})
         most = min(MAX_KEYS, MAX_VALUES // max(1, len(episodes)))
-        first = [name for name in names if name in self._named]
-        kept = (first + [name for name in names if name not in self._named])[:most]
+        kept = sorted(names, key=lambda name: (name != self._first, name not in self._named, name))
+        kept = kept[:most]
         if left_out := [name for name in names if name not in kept]:
             self._note(
                 f"the task's info has {len(names)} values, of which {most} are recorded; left "
@@ -164,6 +173,17 @@ class EpisodeInfos:
             )
             for name in sorted(kept)
         }
+
+    def names_after_a_step(self) -> list[str]:
+        """Names of the values that the task has after one step of its first simulation, which must
+        be reset afterwards, in alphabetical order."""
+        plain = without_variants(self._task)
+        generator, ids = np.random.default_rng(0), np.arange(1)
+        plain.reset(ids, [generator])
+        self.start(ids)
+        plain.step(sample_action(plain, generator), ids)
+        self._add(ids, ids)
+        return sorted(self.take(0))
 
     def _note(self, text: str) -> None:
         self.notes.append(text if len(text) <= 500 else f"{text[:499]}…")

@@ -133,7 +133,7 @@ class Recomputer:
             if deposit.kind == "branch"
             and (record := records.get(Unit(merged.iteration, "branch", deposit.index))) is not None
         ]
-        weights = mean_weights(succeeded(listed, rule), rule)
+        weights = mean_weights(succeeded(listed, rule, self._pool.spec.selection), rule)
         by_index = {record.index: record for record in listed}
         try:
             branches = [self._branch(by_index[index], previous) for index in weights]

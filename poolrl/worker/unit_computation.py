@@ -25,9 +25,10 @@ from poolrl.networks import permissions
 from poolrl.parallel import use_threads
 from poolrl.pool.directory import Pool
 from poolrl.pool.evolution import branch_values
-from poolrl.records.records import Evaluation, TrainingRecord
+from poolrl.records.evaluation import Evaluation
+from poolrl.records.records import TrainingRecord
 from poolrl.records.work_units import KINDS, Unit
-from poolrl.rollouts.episode_infos import declared_aggregates
+from poolrl.rollouts.episode_infos import EpisodeInfos, declared_aggregates
 from poolrl.rollouts.rollout import Rollout
 from poolrl.rollouts.rollout_file import check_finite as check_rollout
 from poolrl.rollouts.sampler import Budget
@@ -141,6 +142,26 @@ class UnitComputation:
     def _initial_agent(self) -> Agent:  # once, since a user's own network is tried each time
         streams = Streams(self._spec.pool.seed, Unit(0, "initial", 0).training_key)
         return initial_agent(self._spec, self._task, streams, self._action_space)
+
+    def check_selection(self) -> None:
+        """Check that the task has what units are selected by.
+
+        Raises:
+            UsageError: its info has no such value after a step; names the key.
+        """
+        name = self._spec.selection.info_name
+        if name is None:
+            return
+        infos = EpisodeInfos(self._task, self._spec.evaluation.info)
+        with tasks.blamed(self._spec.task):
+            known = infos.names_after_a_step()
+        if name not in known:
+            has = f"has {', '.join(known)}" if known else "has none"
+            reason = "; ".join([has, *infos.notes])
+            raise UsageError(
+                f"selection.score: no value {name!r} in the info of {self._spec.task.id} after a "
+                f"step, which {reason}"
+            )
 
     def check_merge(self) -> None:
         """Check that the agents of this pool can be merged by its rule.

@@ -10,7 +10,8 @@ from poolrl.agent import Agent
 from poolrl.algorithms.types import Training
 from poolrl.config.schema import Spec
 from poolrl.errors import Divergence
-from poolrl.records.records import Evaluation, InfoRecord, TrainingRecord
+from poolrl.records.evaluation import Evaluation, InfoRecord
+from poolrl.records.records import TrainingRecord
 from poolrl.records.work_units import KINDS, Unit
 from poolrl.rollouts.episode_infos import EpisodeInfos
 from poolrl.rollouts.evaluation import evaluate
@@ -49,13 +50,15 @@ def evaluation_of(spec: Spec, unit: Unit, agent: Agent, task: Task, said: set[st
         said: notes about the task's ``info`` that were logged, and are not logged again.
 
     Raises:
-        Divergence: a return is not finite, or a simulation became unstable.
+        Divergence: a return is not finite, or a simulation became unstable; or a unit that is
+            selected by its score has none.
     """
     reserved = KINDS[unit.kind].reserved_seeds
     episodes = spec.pool.closing_episodes if reserved else spec.pool.evaluate_episodes
     streams = Streams(spec.pool.seed, unit.evaluation_key)
     deterministic = spec.evaluation.deterministic
-    infos = EpisodeInfos(task, spec.evaluation.info)
+    selection = spec.selection
+    infos = EpisodeInfos(task, spec.evaluation.info, first=selection.info_name)
     results = evaluate(
         agent.policy,
         task,
@@ -68,9 +71,16 @@ def evaluation_of(spec: Spec, unit: Unit, agent: Agent, task: Task, said: set[st
         if note not in said:
             said.add(note)
             log.warning("%s", note)
-    return Evaluation.of(
+    evaluation = Evaluation.of(
         results.returns.tolist(),
         results.lengths.tolist(),
         deterministic=deterministic,
         info={name: InfoRecord(*values) for name, values in table.items()},
+        by=selection.score,
     )
+    # Measurements of a champion stay, without that score.
+    if evaluation.selection_score is None and unit.kind not in ("parent", "closing"):
+        missing = sum(value is None for value in evaluation.selection_values)
+        reason = f"has no finite value in {missing} of {episodes} episodes"
+        raise Divergence(f"{selection.score} {reason}")
+    return evaluation

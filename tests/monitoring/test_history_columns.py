@@ -14,7 +14,7 @@ from poolrl.monitoring.history import COLUMNS, History
 from poolrl.monitoring.history_columns import DESCRIPTIONS, RowFilter
 from poolrl.pool.directory import Pool, make_pool
 from poolrl.pool.stop_criteria import StopCriteria
-from poolrl.records.records import InfoRecord, standard_error
+from poolrl.records.evaluation import InfoRecord, standard_error
 from poolrl.worker.loop import Worker
 from tests.conftest import tiny_spec
 from tests.helpers.command_line import Result, in_process

@@ -10,14 +10,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from poolrl.records.codec import NewerSchema, Unreadable, decode, encode
-from poolrl.records.records import (
-    Evaluation,
-    InfoRecord,
-    MergeRecord,
-    UnitRecord,
-    paired_difference,
-    standard_error,
-)
+from poolrl.records.evaluation import Evaluation, InfoRecord, paired_difference, standard_error
+from poolrl.records.records import MergeRecord, UnitRecord
 from tests.helpers.deposits import choose, deposit, first
 
 

@@ -13,7 +13,8 @@ from poolrl.errors import UsageError
 from poolrl.monitoring.verify import verify_files
 from poolrl.pool.directory import Pool, make_pool, open_pool
 from poolrl.pool.stop_criteria import StopCriteria
-from poolrl.records.records import InfoRecord, UnitRecord
+from poolrl.records.evaluation import InfoRecord
+from poolrl.records.records import UnitRecord
 from poolrl.records.work_units import Unit
 from poolrl.rollouts.episode_infos import EpisodeInfos
 from poolrl.tasks.mujoco.hopper import Hopper
