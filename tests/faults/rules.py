@@ -153,12 +153,13 @@ def choose(
         score = score_of(record)
         if score is None or record["agent"] is None:
             continue
-        if best is None or score > score_of(best):
+        if best is None or merit(record, selection) > merit(best, selection):
             best, second = record, best
-        elif second is None or score > score_of(second):
+        elif second is None or merit(record, selection) > merit(second, selection):
             second = record
     trained = [r["training"] for k, r in deposits.items() if k[0] == "branch" and r["training"]]
     parent = deposits.get(("parent", 0))
+    measured = parent["evaluation"]["score"] if parent and parent["evaluation"] else None
     if parent is not None and score_of(parent) is None:
         parent = None
     parent_score = score_of(parent) if parent else None
@@ -178,6 +179,8 @@ def choose(
         "training_steps": (previous["training_steps"] if previous else 0)
         + sum(training["environment_steps"] for training in trained),
     }
+    if selection.get("score", "return") != "return" and measured is not None:
+        said["parent_return"] = measured
     if previous is None:
         return said | {"rule": "initial", "to_parent": None, "to_runner_up": None}
     if best is None:
@@ -189,9 +192,10 @@ def choose(
         }
     if best["kind"] == "candidate":
         said["rule"] = "best candidate"
-    if not selection["keep_parent"] or parent_score is None or score_of(best) > parent_score:
+    if not selection["keep_parent"] or parent is None:
         return said
-    if ties and score_of(best) == parent_score:
+    own, theirs = merit(best, selection), merit(parent, selection)
+    if own > theirs or (ties and own == theirs):
         return said
     if kept >= selection["patience"]:
         return said | {"rule": "patience"}
@@ -240,7 +244,44 @@ def score_of(record: Table) -> Any:
     evaluation = record["evaluation"]
     if record["status"] != "done" or not evaluation:
         return None
-    return evaluation["score"] if math.isfinite(evaluation["score"]) else None
+    score = evaluation.get("selection", evaluation)["score"]
+    return score if score is not None and math.isfinite(score) else None
+
+
+def merit(record: Table, selection: Table) -> tuple[float, float]:
+    """Of a record with a score: the higher one wins."""
+    sign = -1 if selection.get("direction") == "min" else 1
+    return sign * score_of(record), record["evaluation"]["score"]
+
+
+def values_of(record: Table) -> list[float | None]:
+    """By episode, what the score is the mean of."""
+    evaluation: Table = record["evaluation"]
+    if "selection" not in evaluation:
+        returns: list[float | None] = evaluation["returns"]
+        return returns
+    name = evaluation["selection"]["by"].removeprefix("info.")
+    values: list[float | None] = evaluation["info"][name]["values"]
+    return values
+
+
+def faults_of_info(record: Table, episodes: int, selection: Table) -> list[str]:
+    """What is wrong with the values of info in a record, and with the score that is one of them."""
+    evaluation = record["evaluation"]
+    faults = [
+        f"{len(info['values'])} values of info of {episodes}"
+        for info in evaluation.get("info", {}).values()
+        if len(info["values"]) != episodes
+    ]
+    by = evaluation["selection"]["by"] if "selection" in evaluation else "return"
+    if by != selection.get("score", "return"):
+        faults.append(f"is selected by {by}")
+    elif (score := score_of(record)) is not None:
+        values = values_of(record)
+        known = [value for value in values if value is not None]
+        if len(known) < len(values) or not close(score, mean(known)):
+            faults.append(f"selected by {score}, not by the mean of its values")
+    return faults
 
 
 def as_champion(record: Table) -> Table:
@@ -254,8 +295,10 @@ def as_champion(record: Table) -> Table:
 def difference(a: Table | None, b: Table | None) -> Table | None:
     if a is None or b is None:
         return None
-    pairs = zip(a["evaluation"]["returns"], b["evaluation"]["returns"], strict=True)
-    differences = [x - y for x, y in pairs]
+    pairs = list(zip(values_of(a), values_of(b), strict=True))
+    differences = [x - y for x, y in pairs if x is not None and y is not None]
+    if len(differences) < len(pairs):
+        return None
     return {"mean": mean(differences), "standard_error": standard_error(differences)}
 
 

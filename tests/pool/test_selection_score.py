@@ -31,7 +31,9 @@ from poolrl.report.plot import plot_bytes
 from poolrl.worker.loop import Worker
 from poolrl.worker.recomputation import Recomputer
 from tests.conftest import tiny_spec
+from tests.faults.checker import check
 from tests.helpers.command_line import in_process
+from tests.helpers.damage import edit
 from tests.helpers.deposits import deposit, first, sha256
 from tests.helpers.misleading import TASK_ID
 
@@ -88,6 +90,7 @@ def test_the_files_of_such_a_pool_are_sound(tmp_path: Path) -> None:
     pool = trained(tmp_path / "pool", 3, **BY_SUCCESS)
     verified = verify_files(pool)
     assert verified.discrepancies == []
+    assert check(pool.layout.root, keep="all", iterations=3) == []
     recomputer = Recomputer(pool)
     for record in verified.recomputable_records():
         assert recomputer.differences(record, verified.starting_merge(record.unit)) == []
@@ -260,6 +263,18 @@ def test_another_score_than_that_of_the_values_is_a_damaged_record() -> None:
         assert old in data
         with pytest.raises(Unreadable, match="its selection's score is"):
             decode(data.replace(old, new), UnitRecord)
+
+
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("spec", [BY_SUCCESS, BY_MISS], ids=["max", "min"])
+def test_the_checker_of_faults_decides_alike(
+    tmp_path: Path, spec: dict[str, object], keep: bool
+) -> None:
+    pool = trained(tmp_path / "pool", 6, selection__keep_parent=keep, **spec)
+    assert check(pool.layout.root, keep="all", iterations=6) == []
+    path = pool.layout.iteration(6).folder / "branch-000.json"
+    edit(path, lambda record: record["evaluation"]["selection"].update(score=0.123))
+    assert any("selected by 0.123" in each for each in check(pool.layout.root))
 
 
 @pytest.mark.parametrize(
