@@ -67,7 +67,9 @@ def decide_champion(previous: Table | None, deposits: dict[Key, Table], spec: Ta
     if rule["rule"] in ("mean", "update"):
         decide_made = decide_mean if rule["rule"] == "mean" else decide_update
         said = decide_made(previous, deposits, spec["selection"])
-        return said if rule.get("fallback") is None else measured_later(previous, said, rule)
+        if rule.get("fallback") is None:
+            return said
+        return measured_later(previous, said, rule, spec["selection"])
     said = choose(previous, deposits, spec["selection"], bool(rule.get("candidates")))
     most = rule.get("fallback")
     if most is None:
@@ -76,7 +78,7 @@ def decide_champion(previous: Table | None, deposits: dict[Key, Table], spec: Ta
         return said | {"best_ever": {"champion": said["champion"], "iterations_since": 0}}
     best = previous["best_ever"]
     won = said["rule"] in ("best branch", "best candidate")
-    if won and said["champion"]["score"] > best["champion"]["score"]:
+    if won and is_better(said["champion"], best["champion"], spec["selection"]):
         return said | {"best_ever": {"champion": said["champion"], "iterations_since": 0}}
     return said | fall_back(best | {"iterations_since": best["iterations_since"] + 1}, most)
 
@@ -117,7 +119,7 @@ def decide_update(previous: Table | None, deposits: dict[Key, Table], selection:
     return said | new | {"champion": as_champion(made)}
 
 
-def measured_later(previous: Table | None, said: Table, rule: Table) -> Table:
+def measured_later(previous: Table | None, said: Table, rule: Table, selection: Table) -> Table:
     """The same with a fallback, where a champion is measured by the next iteration's parent."""
     if previous is None:
         return said | {"best_ever": {"champion": said["champion"], "iterations_since": 0}}
@@ -126,7 +128,7 @@ def measured_later(previous: Table | None, said: Table, rule: Table) -> Table:
     values = {k: v for k, v in previous.items() if k == "hyperparameters"}
     if old["sha256"] == best["champion"]["sha256"]:
         return said | {"best_ever": best}
-    if old["score"] is not None and old["score"] > best["champion"]["score"]:
+    if old["score"] is not None and is_better(old, best["champion"], selection):
         return said | {"best_ever": {"champion": old, "iterations_since": 0} | values}
     best = best | {"iterations_since": best["iterations_since"] + 1}
     return said | fall_back(best, rule["fallback"])
@@ -252,6 +254,13 @@ def merit(record: Table, selection: Table) -> tuple[float, float]:
     """Of a record with a score: the higher one wins."""
     sign = -1 if selection.get("direction") == "min" else 1
     return sign * score_of(record), record["evaluation"]["score"]
+
+
+def is_better(champion: Table, other: Table, selection: Table) -> bool:
+    """Whether a champion was selected by a better score than another one."""
+    if selection.get("direction") == "min":
+        champion, other = other, champion
+    return bool(champion["score"] > other["score"])
 
 
 def values_of(record: Table) -> list[float | None]:

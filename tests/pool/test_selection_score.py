@@ -265,6 +265,44 @@ def test_another_score_than_that_of_the_values_is_a_damaged_record() -> None:
             decode(data.replace(old, new), UnitRecord)
 
 
+PPO = {
+    "learner__name": "ppo",
+    "learner__minibatch_size": 4,
+    "learner__learning_rate": 0.05,
+    "network__actor": [4],
+    "network__critic": [4],
+    "pool__count": 3,
+    "pool__iterate_episodes": 4,
+    "pool__evaluate_episodes": 5,
+    "pool__closing_episodes": 5,
+}
+
+
+@pytest.mark.parametrize("score", [BY_SUCCESS, BY_MISS], ids=["max", "min"])
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"merge__rule": "mean", "merge__weights": "rank"},
+        {"merge__rule": "mean", "merge__fallback": 1},
+        {"merge__candidates": [1, 2]},
+        {"merge__fallback": 0},
+        {"merge__rule": "update"},
+    ],
+    ids=["rank", "mean-fallback", "candidates", "fallback", "update"],
+)
+def test_every_rule_goes_by_it(
+    tmp_path: Path, rule: dict[str, object], score: dict[str, object]
+) -> None:
+    pool = trained(tmp_path / "pool", 3, **(PPO | rule | score))
+    verified = verify_files(pool)
+    assert verified.discrepancies == []
+    assert check(pool.layout.root, keep="all", iterations=3) == []
+    recomputer = Recomputer(pool)
+    for merged in verified.recomputable_means():
+        previous = verified.merges[merged.iteration - 1]
+        assert recomputer.mean_differences(merged, previous, verified.units) == []
+
+
 @pytest.mark.parametrize("keep", [False, True])
 @pytest.mark.parametrize("spec", [BY_SUCCESS, BY_MISS], ids=["max", "min"])
 def test_the_checker_of_faults_decides_alike(
