@@ -119,7 +119,7 @@ def _figure(history: History) -> Any:
         ),
         strict=True,
     ):
-        _draw(axis, table, x, label)
+        _draw(axis, table, x, label, selection.direction)
         _draw_fallbacks(axis, table, x, history.fallbacks(), selection.direction)
     axes[0].set_ylabel(_score_label(selection), parse_math=False)
     axes[0].legend(loc="lower right", fontsize="small", framealpha=0.9)
@@ -139,7 +139,7 @@ def _score_label(selection: SelectionSpec) -> str:
     return name if selection.direction == "max" else f"{name} (lowest is best)"
 
 
-def _draw(axis: Any, table: pd.DataFrame, x: str, label: str) -> None:
+def _draw(axis: Any, table: pd.DataFrame, x: str, label: str, direction: str) -> None:
     branches = table[table["kind"] == "branch"]
     axis.plot(branches[x], branches["score"], ".", color=BRANCH, ms=3, label="branches", zorder=1)
     candidates = table[table["kind"] == "candidate"]
@@ -184,11 +184,14 @@ def _draw(axis: Any, table: pd.DataFrame, x: str, label: str) -> None:
             fmt="*",
             ms=10,
             color=CLOSING,
-            label=f"closing evaluation: {score:.1f}",
+            label=f"closing evaluation: {score:{'.1f' if abs(score) >= 10 else '.3g'}}",
             zorder=4,
         )
-    low = branches["score"].quantile(0.005) if len(branches) else 0.0
-    high = table["score"].max()
+    # The worst branches may be far off.
+    worst = 0.005 if direction == "max" else 0.995
+    bounds = [branches["score"].quantile(worst) if len(branches) else 0.0]
+    bounds.append(table["score"].agg(direction))
+    low, high = sorted(bounds)
     if high > low:
         axis.set_ylim(low - 0.05 * (high - low), high + 0.08 * (high - low))
     axis.set_xlabel(label)
