@@ -1,0 +1,177 @@
+"""What figures need of a pool: its records by iteration, the line of champions, horizontal axes."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping
+from functools import cached_property
+from typing import NamedTuple
+
+from poolrl.errors import UsageError
+from poolrl.files import printable
+from poolrl.formatting import count
+from poolrl.monitoring.history import History, working_seconds
+from poolrl.records.records import Champion, Evaluation, MergeRecord, UnitRecord
+from poolrl.records.work_units import KindName, Unit
+
+STAYED = ("parent kept", "no branch succeeded", "mean not finite", "update failed")
+"""Rules of merges whose champion is the one before."""
+
+CONFIDENCE = 0.95
+"""Of the intervals in figures."""
+
+
+class Scale(NamedTuple):
+    """A horizontal axis.
+
+    Attributes:
+        label: with the unit.
+        ends: position of the end of each merged iteration.
+        units: position of each unit of work.
+    """
+
+    label: str
+    ends: Mapping[int, float]
+    units: Mapping[Unit, float]
+
+
+class PoolData:
+    """Records of the merged iterations of a pool.
+
+    Attributes:
+        history: refreshed by the caller.
+        merges: by iteration, in order.
+        units: by iteration; those of iterations without a merge are left out, and the closing
+            evaluations too.
+    """
+
+    def __init__(self, history: History) -> None:
+        """
+        Raises:
+            UsageError: there is no merge yet, and so no champion.
+        """
+        if not history.merges:
+            raise UsageError(f"{history.pool.layout.root}: the pool has no merged iteration yet")
+        self.history = history
+        self.spec = history.pool.spec
+        self.merges: dict[int, MergeRecord] = {m.iteration: m for m in history.merges}
+        self.units: dict[int, list[UnitRecord]] = {number: [] for number in self.merges}
+        self._by_unit: dict[Unit, UnitRecord] = {}
+        for record in history.units:
+            if record.iteration in self.units and record.kind != "closing":
+                self.units[record.iteration].append(record)
+                self._by_unit[record.unit] = record
+
+    @property
+    def last(self) -> int:
+        """Number of the newest merged iteration."""
+        return max(self.merges)
+
+    @property
+    def title(self) -> str:
+        """Name, task and seed of the pool."""
+        pool = self.spec.pool
+        return (
+            f"{printable(self.history.pool.layout.root.name, 60)}: {self.spec.task.id}, "
+            f"{count(pool.count, 'branch')}, {self.rule}, seed {pool.seed}"
+        )
+
+    @property
+    def rule(self) -> str:
+        """The merge rule in words."""
+        merge = self.spec.merge
+        if merge.rule == "mean":
+            return "mean by rank" if merge.weights == "rank" else "uniform mean"
+        if merge.rule == "update":
+            return "shared experience"
+        return "best of branches and candidates" if merge.candidates else "best branch"
+
+    def of_kind(self, kind: KindName) -> list[UnitRecord]:
+        """Units of a kind, in the order of iterations and indices."""
+        return [unit for units in self.units.values() for unit in units if unit.kind == kind]
+
+    def unit(self, iteration: int, kind: KindName, index: int = 0) -> UnitRecord | None:
+        """A unit; ``None`` if there is no record of it."""
+        return self._by_unit.get(Unit(iteration, kind, index))
+
+    def done_branches(self, iteration: int) -> list[UnitRecord]:
+        """Branches of an iteration that are done, in the order of their indices."""
+        return [
+            unit
+            for unit in self.units.get(iteration, ())
+            if unit.kind == "branch" and unit.status == "done"
+        ]
+
+    def reevaluation(self, iteration: int) -> UnitRecord | None:
+        """Evaluation of an iteration's champion on the seeds of the next one, by its parent unit;
+        ``None`` if there is none yet, or it failed."""
+        record = self.unit(iteration + 1, "parent")
+        return record if record is not None and record.score is not None else None
+
+    @cached_property
+    def line(self) -> list[Champion]:
+        """The newest champion and its ancestors, the oldest one first: what a merge named, and
+        later iterations were made of. Champions that a fallback dropped are no ancestors."""
+        found: list[Champion] = []
+        iteration: int | None = self.last
+        while iteration is not None and iteration in self.merges:
+            champion = self.merges[iteration].champion
+            found.append(champion)
+            # A champion that stayed was deposited earlier; iteration 0 has no one before.
+            iteration = champion.iteration - 1 if champion.iteration <= iteration else None
+        return found[::-1]
+
+    @cached_property
+    def scales(self) -> tuple[Scale, Scale, Scale]:
+        """Iterations, control steps of the whole pool, and working time without pauses."""
+        merged = self.merges
+        steps = {number: merge.environment_steps / 1e6 for number, merge in merged.items()}
+        seconds: dict[Unit, float] = {}
+        ends: dict[int, float] = defaultdict(float)
+        records = self.history.units
+        for record, elapsed in zip(records, working_seconds(records), strict=True):
+            if record.iteration in merged:
+                seconds[record.unit] = elapsed
+                if record.kind != "closing":
+                    ends[record.iteration] = max(ends[record.iteration], elapsed)
+        unit, label = (60, "min") if max(seconds.values(), default=0) < 7200 else (3600, "h")
+        return (
+            Scale("iteration", {i: i for i in merged}, {u: u.iteration for u in seconds}),
+            Scale(
+                "environment steps of the whole pool / million",
+                steps,
+                {u: steps[u.iteration] for u in seconds},
+            ),
+            Scale(
+                f"working time / {label}",
+                {i: ends[i] / unit for i in merged},
+                {u: elapsed / unit for u, elapsed in seconds.items()},
+            ),
+        )
+
+    @property
+    def closing(self) -> UnitRecord | None:
+        """The last closing evaluation that has a score."""
+        closing = self.history.closing
+        scored = closing is not None and closing.score is not None
+        return closing if scored and closing and closing.iteration in self.merges else None
+
+
+def half_width(evaluation: Evaluation) -> float:
+    """Half the 95 % interval of the mean return, by Student's t; 0 for a single episode."""
+    return t_half_width(evaluation.standard_error, len(evaluation.returns))
+
+
+def t_half_width(standard_error: float, number: int) -> float:
+    """Half the 95 % interval of a mean.
+
+    Args:
+        standard_error: of it.
+        number: of values.
+    """
+    from scipy.special import stdtrit
+
+    if number < 2 or not math.isfinite(standard_error):
+        return 0.0
+    return float(stdtrit(number - 1, 0.5 + CONFIDENCE / 2)) * standard_error
