@@ -21,7 +21,8 @@ from poolrl.cli.options import DIRECTORY
 @click.option(
     "--figure",
     metavar="NAME|all",
-    help="champion, learning, time, or all.  [default: scores against iteration, steps and time]",
+    help="champion, tree, wins, learning, time, overstatement, episodes, or all.  "
+    "[default: scores against iteration, steps and time]",
 )
 @click.option(
     "--format", "form", type=click.Choice(["png", "svg", "pdf"]), help="Of files in a folder."

@@ -36,19 +36,23 @@ def _draw(axis: Axes, data: PoolData, scale: Scale) -> None:
         label = "branches, in training"
     shown = _cloud(axis, branches, scale, label, style.BRANCHES)
     shown += _cloud(axis, data.of_kind("candidate"), scale, "candidates", style.CANDIDATES)
-    ends, scores, halves = [], [], []
+    ends: list[float] = []
+    scores: list[float] = []
+    halves: list[float] = []
     for iteration in data.merges:
         record = data.reevaluation(iteration)
         if record is not None and record.evaluation is not None:
             ends.append(scale.ends[iteration])
             scores.append(record.evaluation.score)
             halves.append(half_width(record.evaluation))
+    bounds: list[float] = []
     if ends:
         low = [score - half for score, half in zip(scores, halves, strict=True)]
         high = [score + half for score, half in zip(scores, halves, strict=True)]
+        bounds = low + high
         axis.fill_between(ends, low, high, color=style.BLUE, alpha=0.25, lw=0, zorder=2)
         label = "champion, evaluated again, with 95 % interval"
-        axis.plot(ends, scores, label=label, **style.CHAMPION, **style.dots(len(ends)))
+        axis.plot(ends, scores, label=label, **style.champion_line(len(ends)))
     _fallbacks(axis, data, scale)
     closing = data.closing
     if closing is not None and closing.evaluation is not None:
@@ -59,7 +63,8 @@ def _draw(axis: Axes, data: PoolData, scale: Scale) -> None:
             label=f"closing evaluation: {closing.evaluation.score:.4g}",
             **style.CLOSING,
         )
-    style.limit_to(axis, [*shown, *scores])
+    style.limit_to(axis, [*shown, *bounds])
+    style.few_ticks(axis)
     axis.set_xlabel(scale.label)
     axis.grid(alpha=0.3)
 

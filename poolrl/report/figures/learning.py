@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from typing import TYPE_CHECKING
 
 from poolrl.records.records import Champion, UnitRecord
@@ -23,8 +22,8 @@ def draw(data: PoolData) -> Figure:
     """Draw each metric ``train/…`` against the iteration: of all branches, and of the line of the
     newest champion.
 
-    Of a champion that is a mean, the line has the mean over the branches that are done; by the rule
-    ``update``, whose branches make no update, that of the one update.
+    Of a champion that is a mean, the line has the mean over the branches that it was made of, with
+    their weights; by the rule ``update``, whose branches make no update, that of the one update.
     """
     learners = [*data.of_kind("branch"), *data.of_kind("update")]
     names = sorted({name for unit in learners for name in _metrics(unit)})[:MOST]
@@ -78,7 +77,7 @@ def _draw(axis: Axes, data: PoolData, name: str) -> None:
     if line:
         xs, ys = zip(*[(x, value) for x, (value,) in line], strict=True)
         shown += ys
-        axis.plot(xs, ys, label=_line_label(data), **style.CHAMPION, **style.dots(len(xs)))
+        axis.plot(xs, ys, label=_line_label(data), **style.champion_line(len(xs)))
     if len(shown) > 20:  # one branch that diverges hides no other
         low, high = np.quantile(shown, [0.002, 0.998])
         if high > low:
@@ -110,12 +109,17 @@ def _metrics(unit: UnitRecord) -> dict[str, float]:
 
 def _of_champion(data: PoolData, champion: Champion, name: str) -> tuple[float] | None:
     """A metric of the training that a champion comes from, in a tuple; ``None`` if it has none."""
-    if champion.kind in ("branch", "update"):
-        record = data.unit(champion.iteration, champion.kind, champion.index)
-        sources = [] if record is None else [record]
-    elif champion.kind in ("candidate", "mean"):
-        sources = data.done_branches(champion.iteration)
-    else:
+    if champion.kind == "update":
+        record = data.unit(champion.iteration, "update")
+        found = {} if record is None else _metrics(record)
+        return (found[name],) if name in found else None
+    weights = data.makers(champion.iteration)
+    values: dict[float, float] = {}
+    for index, weight in weights.items():
+        record = data.unit(champion.iteration, "branch", index)
+        if record is not None and name in (found := _metrics(record)):
+            values[found[name]] = values.get(found[name], 0.0) + weight
+    total = math.fsum(values.values())
+    if not total:
         return None
-    values = [_metrics(unit)[name] for unit in sources if name in _metrics(unit)]
-    return (statistics.fmean(values),) if values else None
+    return (math.fsum(value * weight for value, weight in values.items()) / total,)

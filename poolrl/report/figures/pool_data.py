@@ -12,6 +12,7 @@ from poolrl.errors import UsageError
 from poolrl.files import printable
 from poolrl.formatting import count
 from poolrl.monitoring.history import History, working_seconds
+from poolrl.pool.merge_rules import mean_weights, succeeded
 from poolrl.records.records import Champion, Evaluation, MergeRecord, UnitRecord
 from poolrl.records.work_units import KindName, Unit
 
@@ -103,6 +104,24 @@ class PoolData:
             if unit.kind == "branch" and unit.status == "done"
         ]
 
+    def makers(self, iteration: int) -> dict[int, float]:
+        """Branches that the champion of an iteration's merge was made of: weights by index, whose
+        sum is 1. Of a candidate, a mean or an update there are several; empty if the champion is
+        one of an earlier iteration."""
+        merged = self.merges[iteration]
+        champion = merged.champion
+        if champion.iteration != iteration or merged.rule in (*STAYED, "best-ever fallback"):
+            return {}
+        if champion.kind == "branch":
+            return {champion.index: 1.0}
+        if champion.kind == "update":
+            done = self.done_branches(iteration)
+            return {unit.index: 1 / len(done) for unit in done}
+        if champion.kind in ("candidate", "mean"):
+            ranked = succeeded(self.done_branches(iteration), self.spec.merge)
+            return mean_weights(ranked, self.spec.merge) if ranked else {}
+        return {}
+
     def reevaluation(self, iteration: int) -> UnitRecord | None:
         """Evaluation of an iteration's champion on the seeds of the next one, by its parent unit;
         ``None`` if there is none yet, or it failed."""
@@ -126,7 +145,9 @@ class PoolData:
     def scales(self) -> tuple[Scale, Scale, Scale]:
         """Iterations, control steps of the whole pool, and working time without pauses."""
         merged = self.merges
-        steps = {number: merge.environment_steps / 1e6 for number, merge in merged.items()}
+        most = max(merge.environment_steps for merge in merged.values())
+        size, word = (1e6, "million") if most >= 1e6 else (1e3, "thousand")
+        steps = {number: merge.environment_steps / size for number, merge in merged.items()}
         seconds: dict[Unit, float] = {}
         ends: dict[int, float] = defaultdict(float)
         records = self.history.units
@@ -139,7 +160,7 @@ class PoolData:
         return (
             Scale("iteration", {i: i for i in merged}, {u: u.iteration for u in seconds}),
             Scale(
-                "environment steps of the whole pool / million",
+                f"environment steps of the whole pool / {word}",
                 steps,
                 {u: steps[u.iteration] for u in seconds},
             ),

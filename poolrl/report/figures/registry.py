@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from poolrl.errors import UsageError
 from poolrl.files import printable
 from poolrl.monitoring.history import History
-from poolrl.report.figures import champion, learning, time_use
+from poolrl.report.figures import (
+    champion,
+    episodes,
+    learning,
+    overstatement,
+    time_use,
+    tree,
+    wins,
+)
 from poolrl.report.figures.pool_data import PoolData
 
 if TYPE_CHECKING:
@@ -30,8 +38,12 @@ class Kind(NamedTuple):
 
 FIGURES = {
     "champion": Kind("champions, evaluated again", champion.draw),
+    "tree": Kind("branches and merges", tree.draw),
+    "wins": Kind("who wins", wins.draw),
     "learning": Kind("learning signals", learning.draw),
     "time": Kind("where the time goes", time_use.draw),
+    "overstatement": Kind("scores that win against re-evaluations", overstatement.draw),
+    "episodes": Kind("evaluation episodes", episodes.draw),
 }
 """Name -> figure, in the order in which ``all`` draws them."""
 

@@ -29,7 +29,6 @@ CYCLE: tuple[tuple[str, Any, str], ...] = (
 )
 """Colour, line style and marker of the first, second, … curve."""
 
-CHAMPION: dict[str, Any] = {"color": BLUE, "ls": "-", "lw": 1.4, "zorder": 3}
 BRANCHES: dict[str, Any] = {"color": GREY, "ls": "", "marker": ".", "ms": 3, "zorder": 1}
 CANDIDATES: dict[str, Any] = {"color": PURPLE, "ls": "", "marker": "x", "ms": 3.5, "zorder": 2}
 FALLBACK: dict[str, Any] = {"color": VERMILLION, "ls": "--", "lw": 1.1, "zorder": 3}
@@ -74,14 +73,16 @@ def notice(axis: Axes, text: str) -> None:
 
 def notice_figure(text: str) -> Figure:
     """Return a figure with a line alone."""
-    figure = make_figure(9, 2.4)
+    figure = make_figure(9, 1.5)
     notice(figure.subplots(), text)
     return figure
 
 
-def dots(number: int) -> dict[str, Any]:
-    """Markers of a line of so many points; none where they would touch."""
-    return {"marker": "o", "ms": 2.5} if number <= 60 else {}
+def champion_line(number: int) -> dict[str, Any]:
+    """How the line of champions looks, with so many points: thin and without markers where these
+    would touch."""
+    many = {"lw": 0.9} if number > 60 else {"lw": 1.4, "marker": "o", "ms": 2.5}
+    return {"color": BLUE, "ls": "-", "zorder": 3} | many
 
 
 def legend(axis: Axes, **options: Any) -> None:
@@ -106,6 +107,11 @@ def limit_to(axis: Axes, values: Sequence[float], low_quantile: float = 0.005) -
     low, high = float(np.quantile(values, low_quantile)), max(values)
     if high > low:
         axis.set_ylim(low - 0.05 * (high - low), high + 0.08 * (high - low))
+
+
+def few_ticks(axis: Axes) -> None:
+    """Long numbers under a narrow axis must not touch."""
+    axis.locator_params(axis="x", nbins=6)
 
 
 def whole_ticks(axis: Axes) -> None:

@@ -20,6 +20,9 @@ GROUPS = (
 """Name, colour and hatching of what is work or a cost of the pool."""
 
 WAITING = ("waiting", style.GREY, "\\\\\\")
+BINS = 50
+"""Groups of iterations at most; bars of single ones would be too thin for their hatching."""
+
 MOST = 12
 """Bars of single phases; names come from records, which may hold any number of them."""
 
@@ -49,19 +52,26 @@ def _group(phase: str) -> str:
 def _draw_iterations(work: Axes, waiting: Axes, phases: Mapping[int, Mapping[str, float]]) -> None:
     import numpy as np
 
-    edges = np.append(np.array(list(phases)) - 0.5, max(phases) + 0.5)
-    base = np.zeros(len(phases))
+    width = -(-len(phases) // BINS)
+    order = sorted(phases)
+    groups = [order[start : start + width] for start in range(0, len(order), width)]
+    edges = np.array([*(group[0] - 0.5 for group in groups), order[-1] + 0.5])
+    base = np.zeros(len(groups))
     for name, color, hatch in (*GROUPS, WAITING):
         values = np.array(
-            [sum(s for phase, s in own.items() if _group(phase) == name) for own in phases.values()]
+            [
+                sum(s for i in group for phase, s in phases[i].items() if _group(phase) == name)
+                / len(group)
+                for group in groups
+            ]
         )
-        axis, start = (work, base) if name != "waiting" else (waiting, np.zeros(len(phases)))
+        axis, start = (work, base) if name != "waiting" else (waiting, np.zeros(len(groups)))
         axis.stairs(
             *(start + values, edges),
             baseline=start,
             fill=True,
             facecolor=color,
-            edgecolor="black" if len(phases) <= 60 else color,
+            edgecolor="black",
             hatch=hatch,
             lw=0.3,
             label=name if name != "waiting" else "waiting for other workers",
@@ -73,8 +83,11 @@ def _draw_iterations(work: Axes, waiting: Axes, phases: Mapping[int, Mapping[str
             waiting.set_axis_on()
             waiting.set_yticks([])
     work.set_ylabel("s an iteration,\nall workers")
+    if width > 1:
+        waiting.set_xlabel(f"iteration (means of {width})")
+    else:
+        waiting.set_xlabel("iteration")
     waiting.set_ylabel("s an iteration")
-    waiting.set_xlabel("iteration")
     style.whole_ticks(waiting)
     for axis, highest in ((work, base.max()), (waiting, 0.0)):
         axis.set_ylim(bottom=0, top=1.25 * highest if highest else None)

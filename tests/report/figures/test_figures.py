@@ -5,13 +5,14 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from poolrl.config.run_options import RunOptions
 from poolrl.pool.directory import make_pool
 from poolrl.pool.stop_criteria import StopCriteria
+from poolrl.report.figures import episodes, overstatement, tree, wins
 from poolrl.report.figures.pool_data import PoolData
 from poolrl.report.figures.registry import FIGURES
 from poolrl.worker.loop import Worker
@@ -59,9 +60,10 @@ def test_pools_of_earlier_versions(name: str, tmp_path: Path) -> None:
 
 def test_all_figures_in_a_folder(pool_of: Callable[[str], Path], tmp_path: Path) -> None:
     options = ("plot", pool_of("candidates"), "--figure", "all", "--format", "svg", "-o", "new")
-    for _ in range(2):  # files that are there are replaced
-        done = in_process(*options, cwd=tmp_path)
-        assert (done.returncode, done.stderr) == (0, "")
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "champion.svg").write_text("replaced")
+    done = in_process(*options, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [f"new/{name}.svg" for name in FIGURES]
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == sorted(
         f"{name}.svg" for name in FIGURES
@@ -97,6 +99,79 @@ def test_the_line_goes_back_with_a_fallback(pool_of: Callable[[str], Path]) -> N
     assert iterations[0] == 0
     dropped = {i for start, target in falls for i in range(target + 1, start + 1)}
     assert not dropped & set(iterations)
+
+
+UNEVALUATED = [name for name in RULES if name in ("mean", "update")]
+
+
+@every_rule
+def test_shares_add_up(pool_of: Callable[[str], Path], rule: str) -> None:
+    data = PoolData(history_of(pool_of(rule)))
+    if rule in UNEVALUATED:
+        for draw in (wins.draw, overstatement.draw):
+            assert data.rule in texts(draw(data))
+        return
+    rows = [*wins._by_branch(data), *wins._others(data)]
+    assert sum(row.share for row in rows) == pytest.approx(1)
+    expected = sum(row.expected or 0.0 for row in rows)
+    assert expected == pytest.approx(sum(row.share for row in rows if row.expected is not None))
+    for name in data.spec.branches:
+        by_value = wins._by_value(data, name)
+        assert sum(len(row.gains) for row in by_value) == sum(
+            len(row.gains) for row in rows if row.expected is not None
+        )
+
+
+def test_gains_are_paired_with_the_parent(pool_of: Callable[[str], Path]) -> None:
+    data = PoolData(history_of(pool_of("best")))
+    by_branch = wins._by_branch(data)
+    for number, merged in data.merges.items():
+        if number > 0 and merged.to_parent is not None:
+            gain = by_branch[merged.champion.index].gains[number - 1]
+            assert gain == pytest.approx(merged.to_parent.mean)
+
+
+@every_rule
+def test_makers_are_whom_the_merge_used(pool_of: Callable[[str], Path], rule: str) -> None:
+    data = PoolData(history_of(pool_of(rule)))
+    for number, merged in data.merges.items():
+        makers = data.makers(number)
+        if merged.rule in ("best branch", "mean", "best candidate", "update"):
+            assert sum(makers.values()) == pytest.approx(1)
+        else:
+            assert not makers
+        if merged.rule == "best branch":
+            assert list(makers) == [merged.champion.index]
+        elif makers:
+            assert len(makers) == (2 if rule == "rank" else data.spec.pool.count)
+
+
+def test_long_pools_have_marks_in_place_of_edges(
+    pool_of: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tree, "EDGES_UP_TO", 2)
+    for rule in ("fallback", "candidates", "mean"):
+        figure = tree.draw(PoolData(history_of(pool_of(rule))))
+        figure.set_layout_engine("none")
+        figure.canvas.draw()
+        assert "other branches" not in texts(figure)
+
+
+def test_info_is_drawn_where_records_have_it(
+    pool_of: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Info(NamedTuple):
+        values: tuple[float | None, ...]
+
+    values = {"x$y": Info((1.0, None, 3.0)), "never": Info((None, None))}
+    monkeypatch.setattr(episodes, "info_of", lambda evaluation: values)
+    figure = episodes.draw(PoolData(history_of(pool_of("best"))))
+    assert [axis.get_title() for axis in figure.axes if axis.axison] == [
+        "episode length / control steps",
+        r"info: x\$y",
+    ]
+    line = next(line for line in figure.axes[2].lines if "champion" in str(line.get_label()))
+    assert set(line.get_ydata()) == {2.0}
 
 
 BAD: dict[str, tuple[tuple[str, ...], str]] = {
