@@ -22,7 +22,7 @@ def draw(data: PoolData) -> Figure:
     """
     figure = style.make_figure(13, 4.2)
     axes = figure.subplots(1, 3, sharey=True)
-    for axis, scale in zip(axes, data.scales, strict=True):
+    for axis, scale in zip(axes, data.scales(), strict=True):
         _draw(axis, data, scale)
     axes[0].set_ylabel("mean return")
     style.whole_ticks(axes[0])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Mapping
 from functools import cached_property
 from typing import NamedTuple
@@ -142,23 +141,37 @@ class PoolData:
         return found[::-1]
 
     @cached_property
-    def scales(self) -> tuple[Scale, Scale, Scale]:
-        """Iterations, control steps of the whole pool, and working time without pauses."""
-        merged = self.merges
-        most = max(merge.environment_steps for merge in merged.values())
-        size, word = (1e6, "million") if most >= 1e6 else (1e3, "thousand")
-        steps = {number: merge.environment_steps / size for number, merge in merged.items()}
-        seconds: dict[Unit, float] = {}
-        ends: dict[int, float] = defaultdict(float)
+    def _seconds(self) -> tuple[dict[int, float], dict[Unit, float]]:
+        """Working time at the end of each merged iteration, and of each unit."""
+        of_units: dict[Unit, float] = {}
+        ends = {number: 0.0 for number in self.merges}
         records = self.history.units
         for record, elapsed in zip(records, working_seconds(records), strict=True):
-            if record.iteration in merged:
-                seconds[record.unit] = elapsed
+            if record.iteration in ends:
+                of_units[record.unit] = elapsed
                 if record.kind != "closing":
                     ends[record.iteration] = max(ends[record.iteration], elapsed)
-        unit, label = (60, "min") if max(seconds.values(), default=0) < 7200 else (3600, "h")
+        return ends, of_units
+
+    @property
+    def most(self) -> tuple[float, float]:
+        """Control steps and working seconds of the whole pool."""
+        steps = max(merge.environment_steps for merge in self.merges.values())
+        return float(steps), max(self._seconds[1].values(), default=0.0)
+
+    def scales(self, most: tuple[float, float] | None = None) -> tuple[Scale, Scale, Scale]:
+        """Iterations, control steps of the whole pool, and working time without pauses.
+
+        Args:
+            most: steps and seconds that the units of the axes suit; those of this pool by default.
+        """
+        most_steps, most_seconds = most or self.most
+        size, word = (1e6, "million") if most_steps >= 1e6 else (1e3, "thousand")
+        unit, label = (60, "min") if most_seconds < 7200 else (3600, "h")
+        ends, seconds = self._seconds
+        steps = {n: merge.environment_steps / size for n, merge in self.merges.items()}
         return (
-            Scale("iteration", {i: i for i in merged}, {u: u.iteration for u in seconds}),
+            Scale("iteration", {i: i for i in ends}, {u: u.iteration for u in seconds}),
             Scale(
                 f"environment steps of the whole pool / {word}",
                 steps,
@@ -166,7 +179,7 @@ class PoolData:
             ),
             Scale(
                 f"working time / {label}",
-                {i: ends[i] / unit for i in merged},
+                {i: end / unit for i, end in ends.items()},
                 {u: elapsed / unit for u, elapsed in seconds.items()},
             ),
         )
