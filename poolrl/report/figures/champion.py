@@ -20,13 +20,18 @@ def draw(data: PoolData) -> Figure:
 
     Branches that are not evaluated are drawn with the mean return of their training episodes.
     """
-    figure = style.make_figure(13, 4.2)
+    figure = style.make_figure(13, 4.5)
     axes = figure.subplots(1, 3, sharey=True)
     for axis, scale in zip(axes, data.scales(), strict=True):
         _draw(axis, data, scale)
     axes[0].set_ylabel("mean return")
     style.whole_ticks(axes[0])
-    style.legend(axes[0], loc="lower right")
+    figure.legend(  # below, since curves rise in some pools and fall in others
+        *axes[0].get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=5,
+        fontsize="small",
+    )
     return figure
 
 

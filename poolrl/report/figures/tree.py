@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from poolrl.records.records import UnitRecord
@@ -218,25 +219,37 @@ def _draw_nodes(
 
     branches = data.of_kind("branch")
     done = [(unit, value(unit)) for unit in branches if unit.status == "done"]
-    known = [(unit, each) for unit, each in done if isinstance(each, int | float)]
-    named = sorted({str(each) for _, each in done if not isinstance(each, int | float)})
+    known = [(u, each) for u, each in done if isinstance(each, int | float) and isfinite(each)]
+    named = sorted({each for _, each in done if isinstance(each, str)})
     if named and not known:  # choices, such as true and false
-        known = [(unit, named.index(str(each))) for unit, each in done]
+        known = [(unit, named.index(each)) for unit, each in done if each in named]
+    shown = {unit.unit for unit, _ in known}
+    unknown = [(unit.iteration, unit.index) for unit, _ in done if unit.unit not in shown]
+    if unknown:  # no episode of the training ended, for example
+        xs, ys = map(list, zip(*unknown, strict=True))
+        axis.scatter(
+            *(xs, ys, size**2),
+            facecolors="white",
+            edgecolors="#5c666f",
+            linewidths=0.8,
+            zorder=3,
+            label="of unknown value",
+        )
     if known:
         xs = [unit.iteration for unit, _ in known]
         ys = [unit.index for unit, _ in known]
         values = np.array([float(each) for _, each in known])
         distinct = np.unique(values)
-        long = len(data.merges) > EDGES_UP_TO
+        long, cell = len(data.merges) > EDGES_UP_TO, 0.0
         if long:  # cells that touch, two thirds of a row high
             box = axis.get_window_extent().transformed(axis.figure.dpi_scale_trans.inverted())
-            size = 72 * box.height / (layout.branches + len(layout.rows)) * 0.66
+            cell = 72 * box.height / (layout.branches + len(layout.rows)) * 0.66
         scattered = axis.scatter(
             xs,
             ys,
             c=np.searchsorted(distinct, values) if len(distinct) <= 12 else values,
             marker="|" if long else "o",
-            s=size**2,
+            s=(cell if long else size) ** 2,
             cmap="viridis",
             norm=None
             if len(distinct) <= 12

@@ -30,7 +30,7 @@ class Row(NamedTuple):
         label: of it.
         share: of the merges that it won; a branch that is part of a mean wins by its weight.
         expected: the same if winners were drawn at random; ``None`` for what no branch is.
-        gains: score minus the parent's on the same seeds, one an evaluated unit.
+        gains: score minus the parent's on the same seeds, one an iteration: the mean of the group.
     """
 
     label: str
@@ -88,13 +88,15 @@ def draw(data: PoolData) -> Figure:
     return figure
 
 
-def _gain(data: PoolData, unit: UnitRecord) -> list[float]:
-    """Score minus the parent's, which is the mean of the paired differences; empty if either is
-    unknown."""
-    parent = data.unit(unit.iteration, "parent")
-    if parent is None or parent.score is None or unit.score is None:
-        return []
-    return [unit.score - parent.score]
+def _gains(data: PoolData, units: Sequence[UnitRecord]) -> list[float]:
+    """Scores minus the parent's, which are the means of the paired differences: one an iteration,
+    since units of an iteration share their parent's noise."""
+    by_iteration: dict[int, list[float]] = defaultdict(list)
+    for unit in units:
+        parent = data.unit(unit.iteration, "parent")
+        if parent is not None and parent.score is not None and unit.score is not None:
+            by_iteration[unit.iteration].append(unit.score - parent.score)
+    return [statistics.fmean(by_iteration[number]) for number in sorted(by_iteration)]
 
 
 def _iterations(data: PoolData) -> list[int]:
@@ -115,7 +117,7 @@ def _rows(data: PoolData, groups: Mapping[str, Sequence[UnitRecord]]) -> list[Ro
             label,
             sum(weights[u.iteration].get(u.index, 0.0) for u in units) / len(iterations),
             won / len(iterations) * len(units) / total,
-            [gain for unit in units for gain in _gain(data, unit)],
+            _gains(data, units),
         )
         for label, units in groups.items()
     ]
@@ -141,8 +143,8 @@ def _others(data: PoolData) -> list[Row]:
             for number in iterations
             for champion in [data.merges[number].champion]
         )
-        gains = [gain for unit in units for gain in _gain(data, unit)]
-        rows.append(Row(f"candidate ×{factor:g}", won / len(iterations), None, gains))
+        label = f"candidate ×{factor:g}"
+        rows.append(Row(label, won / len(iterations), None, _gains(data, units)))
     rules = Counter(data.merges[number].rule for number in iterations)
     rows += [
         Row(rule, number / len(iterations), None, [])

@@ -117,8 +117,8 @@ def test_shares_add_up(pool_of: Callable[[str], Path], rule: str) -> None:
     assert expected == pytest.approx(sum(row.share for row in rows if row.expected is not None))
     for name in data.spec.branches:
         by_value = wins._by_value(data, name)
-        assert sum(len(row.gains) for row in by_value) == sum(
-            len(row.gains) for row in rows if row.expected is not None
+        assert sum(row.share for row in by_value) == pytest.approx(
+            sum(row.share for row in rows if row.expected is not None)
         )
 
 
