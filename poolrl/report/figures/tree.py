@@ -22,6 +22,9 @@ EDGES_UP_TO = 80
 """Iterations up to which edges are drawn. More would be a wall: then branches are cells without
 gaps, and those that the next champion is made of have a mark."""
 
+ROWS_UP_TO = 60
+"""Branches likewise."""
+
 SECOND_STAGE = 0.5
 """Where in an iteration a candidate, mean or update is: after the branches it is made of."""
 
@@ -62,7 +65,7 @@ def draw(data: PoolData) -> Figure:
     figure = style.make_figure(13, height * len(panels) + 0.9)
     axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     size = max(1.2, min(6.5, 936 / (3 * len(data.merges)), 72 * height / (2.2 * rows)))
-    draw_edges = _draw_edges if len(data.merges) <= EDGES_UP_TO else _draw_marks
+    draw_edges = _draw_marks if _has_cells(data) else _draw_edges
     for axis, (name, value) in zip(axes, panels, strict=True):
         draw_edges(axis, data, layout)
         _draw_nodes(axis, data, layout, name, value, size)
@@ -78,6 +81,11 @@ def draw(data: PoolData) -> Figure:
         *(handles.values(), handles.keys()), loc="outside lower center", ncols=5, fontsize="small"
     )
     return figure
+
+
+def _has_cells(data: PoolData) -> bool:
+    """Whether the pool is too large for edges."""
+    return len(data.merges) > EDGES_UP_TO or data.spec.pool.count > ROWS_UP_TO
 
 
 def _value_of(name: str) -> Callable[[UnitRecord], Any]:
@@ -162,7 +170,7 @@ def _draw_marks(axis: Axes, data: PoolData, layout: Layout) -> None:
             end = layout.champions[number]
             target = layout.champions.get(merged.champion.iteration, end)
             _draw_fallback(axis, target, end, layout.branches / 2)
-    width = max(0.7, 500 / len(data.merges))
+    width = min(6.0, max(0.7, 500 / len(data.merges)))
     look = {"lw": width, "zorder": 4}
     _add_lines(axis, marks[True], "line of the newest champion", color=style.BLACK, **look)
     _add_lines(axis, marks[False], "given up by a fallback", color=style.PURPLE, **look)
@@ -240,7 +248,7 @@ def _draw_nodes(
         ys = [unit.index for unit, _ in known]
         values = np.array([float(each) for _, each in known])
         distinct = np.unique(values)
-        long, cell = len(data.merges) > EDGES_UP_TO, 0.0
+        long, cell = _has_cells(data), 0.0
         if long:  # cells that touch, two thirds of a row high
             box = axis.get_window_extent().transformed(axis.figure.dpi_scale_trans.inverted())
             cell = 72 * box.height / (layout.branches + len(layout.rows)) * 0.66

@@ -128,7 +128,8 @@ def _by_branch(data: PoolData) -> list[Row]:
     groups: dict[str, list[UnitRecord]] = defaultdict(list)
     for unit in sorted(data.of_kind("branch"), key=lambda unit: unit.index):
         first = unit.index // size * size
-        groups[str(first) if size == 1 else f"{first} to {first + size - 1}"].append(unit)
+        last = min(first + size, data.spec.pool.count) - 1
+        groups[str(first) if first == last else f"{first} to {last}"].append(unit)
     return _rows(data, groups)
 
 
