@@ -24,7 +24,7 @@ def draw(data: PoolData) -> Figure:
     axes = figure.subplots(1, 3, sharey=True)
     for axis, scale in zip(axes, data.scales(), strict=True):
         _draw(axis, data, scale)
-    axes[0].set_ylabel("mean return")
+    axes[0].set_ylabel(data.score_name, parse_math=False)
     style.whole_ticks(axes[0])
     figure.legend(  # below, since curves rise in some pools and fall in others
         *axes[0].get_legend_handles_labels(),
@@ -46,10 +46,10 @@ def _draw(axis: Axes, data: PoolData, scale: Scale) -> None:
     halves: list[float] = []
     for iteration in data.merges:
         record = data.reevaluation(iteration)
-        if record is not None and record.evaluation is not None:
+        if record is not None and record.score is not None:
             ends.append(scale.ends[iteration])
-            scores.append(record.evaluation.score)
-            halves.append(half_width(record.evaluation))
+            scores.append(record.score)
+            halves.append(half_width(record))
     bounds: list[float] = []
     if ends:
         low = [score - half for score, half in zip(scores, halves, strict=True)]
@@ -60,15 +60,15 @@ def _draw(axis: Axes, data: PoolData, scale: Scale) -> None:
         axis.plot(ends, scores, label=label, **style.champion_line(len(ends)))
     _fallbacks(axis, data, scale)
     closing = data.closing
-    if closing is not None and closing.evaluation is not None:
+    if closing is not None and closing.score is not None:
         axis.errorbar(
             scale.units[closing.unit],
-            closing.evaluation.score,
-            yerr=half_width(closing.evaluation),
-            label=f"closing evaluation: {closing.evaluation.score:.4g}",
+            closing.score,
+            yerr=half_width(closing),
+            label=f"closing evaluation: {closing.score:.4g}",
             **style.CLOSING,
         )
-    style.limit_to(axis, [*shown, *bounds])
+    style.limit_to(axis, [*shown, *bounds], lowest_is_best=data.lowest_is_best)
     style.few_ticks(axis)
     axis.set_xlabel(scale.label)
     axis.grid(alpha=0.3)
@@ -92,7 +92,8 @@ def _cloud(
 
 
 def measured(unit: UnitRecord) -> float | None:
-    """Mean return of a unit's evaluation, else of its training; ``None`` if it has neither."""
+    """Score of a unit, or the mean return of its training if it is not evaluated; ``None`` if it
+    has neither."""
     if unit.score is not None:
         return unit.score
     trained = unit.training if unit.status == "done" and unit.evaluation is None else None

@@ -65,6 +65,11 @@ class Comparison:
                     f"--compare: {_root(first)} trains {first.spec.task.id}, "
                     f"{_root(data)} {data.spec.task.id}: returns of different tasks"
                 )
+            if data.score_name != first.score_name:
+                raise UsageError(
+                    f"--compare: {_root(first)} selects by {first.score_name}, "
+                    f"{_root(data)} by {data.score_name}"
+                )
             groups.setdefault(tables.sha256(_configuration(data)), []).append(data)
         for same in groups.values():
             same.sort(key=lambda data: data.spec.pool.seed)
@@ -91,6 +96,7 @@ class Comparison:
         closings = any(data.closing for data in self.pools)
         widths = [3, 3, 3, 1.3] if closings else [1, 1, 1]
         axes = figure.subplots(1, len(widths), sharey=True, width_ratios=widths)
+        first = self.pools[0]
         totals = [data.most for data in self.pools]
         most = max(steps for steps, _ in totals), max(seconds for _, seconds in totals)
         for place, axis in enumerate(axes[:3]):
@@ -100,7 +106,7 @@ class Comparison:
             axis.grid(alpha=0.3)
             style.few_ticks(axis)
         style.whole_ticks(axes[0])
-        axes[0].set_ylabel("mean return, evaluated again")
+        axes[0].set_ylabel(f"{first.score_name}, evaluated again", parse_math=False)
         if closings:
             _draw_closings(axes[3], self.groups)
         figure.legend(

@@ -7,7 +7,6 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from poolrl.records.records import Evaluation
 from poolrl.report.figures import style
 from poolrl.report.figures.pool_data import PoolData
 
@@ -18,7 +17,8 @@ if TYPE_CHECKING:
 MOST = 24
 """Panels of a figure; names come from records, which may hold any number of them."""
 
-Values = Callable[[Evaluation], Sequence[float]]
+Values = Callable[[Any], Sequence[float]]
+"""From an evaluation, its episodes' values that are known."""
 
 
 def draw(data: PoolData) -> Figure:
@@ -59,18 +59,19 @@ def draw(data: PoolData) -> Figure:
     return figure
 
 
-def info_of(evaluation: Evaluation) -> Mapping[str, Any]:
+def info_of(evaluation: Any) -> Mapping[str, Any]:
     """The values of ``info`` of an evaluation, by name; none where its record has none."""
     infos: Mapping[str, Any] = getattr(evaluation, "infos", {})
     return infos
 
 
-def _lengths(evaluation: Evaluation) -> Sequence[float]:
-    return evaluation.lengths
+def _lengths(evaluation: Any) -> Sequence[float]:
+    lengths: Sequence[float] = evaluation.lengths
+    return lengths
 
 
 def _info(name: str) -> Values:
-    def values(evaluation: Evaluation) -> Sequence[float]:
+    def values(evaluation: Any) -> Sequence[float]:
         info = info_of(evaluation).get(name)
         given = () if info is None else info.values
         return [value for value in given if value is not None and math.isfinite(value)]

@@ -6,9 +6,8 @@ import math
 import statistics
 from typing import TYPE_CHECKING
 
-from poolrl.records.records import standard_error
 from poolrl.report.figures import style
-from poolrl.report.figures.pool_data import PoolData, t_half_width
+from poolrl.report.figures.pool_data import PoolData, mean_half_width
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,7 +45,7 @@ def draw(data: PoolData) -> Figure:
     left.axhline(0, color="black", lw=0.8, ls="--")
     left.plot(iterations, differences, **style.BRANCHES | {"ms": 7, "color": "#5c666f"})
     mean = statistics.fmean(differences)
-    half = t_half_width(standard_error(differences), len(differences))
+    half = mean_half_width(differences)
     left.axhspan(mean - half, mean + half, color=style.ORANGE, alpha=0.3, lw=0)
     left.axhline(
         mean,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import statistics
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from poolrl.files import printable
 from poolrl.formatting import count
 from poolrl.monitoring.history import History, working_seconds
 from poolrl.pool.merge_rules import mean_weights, succeeded
-from poolrl.records.records import Champion, Evaluation, MergeRecord, UnitRecord
+from poolrl.records.records import Champion, MergeRecord, UnitRecord
 from poolrl.records.work_units import KindName, Unit
 
 STAYED = ("parent kept", "no branch succeeded", "mean not finite", "update failed")
@@ -86,6 +87,19 @@ class PoolData:
         if merge.rule == "update":
             return "shared experience"
         return "best of branches and candidates" if merge.candidates else "best branch"
+
+    @property
+    def score_name(self) -> str:
+        """What units are selected by, in words: the mean return, or what else the specification
+        names."""
+        name = str(getattr(self.spec.selection, "score", "return"))
+        words = "mean return" if name == "return" else printable(name, 60)
+        return words if not self.lowest_is_best else f"{words} (lowest is best)"
+
+    @property
+    def lowest_is_best(self) -> bool:
+        """Whether the lowest score is the best, if the specification knows of that."""
+        return str(getattr(self.spec.selection, "direction", "max")) == "min"
 
     def of_kind(self, kind: KindName) -> list[UnitRecord]:
         """Units of a kind, in the order of iterations and indices."""
@@ -192,20 +206,21 @@ class PoolData:
         return closing if scored and closing and closing.iteration in self.merges else None
 
 
-def half_width(evaluation: Evaluation) -> float:
-    """Half the 95 % interval of the mean return, by Student's t; 0 for a single episode."""
-    return t_half_width(evaluation.standard_error, len(evaluation.returns))
+def half_width(unit: UnitRecord) -> float:
+    """Half the 95 % interval of a unit's score over its episodes, by Student's t; 0 for a single
+    episode, and without an evaluation."""
+    if unit.evaluation is None:
+        return 0.0
+    values = getattr(unit.evaluation, "selection_values", unit.evaluation.returns)
+    return mean_half_width([value for value in values if value is not None])
 
 
-def t_half_width(standard_error: float, number: int) -> float:
-    """Half the 95 % interval of a mean.
-
-    Args:
-        standard_error: of it.
-        number: of values.
-    """
+def mean_half_width(values: Sequence[float]) -> float:
+    """Half the 95 % interval of the mean of values, by Student's t; 0 for a single one."""
     from scipy.special import stdtrit
 
-    if number < 2 or not math.isfinite(standard_error):
+    n = len(values)
+    if n < 2:
         return 0.0
-    return float(stdtrit(number - 1, 0.5 + CONFIDENCE / 2)) * standard_error
+    quantile = float(stdtrit(n - 1, 0.5 + CONFIDENCE / 2))
+    return quantile * statistics.stdev(values) / math.sqrt(n)

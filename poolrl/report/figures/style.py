@@ -34,6 +34,9 @@ CANDIDATES: dict[str, Any] = {"color": PURPLE, "ls": "", "marker": "x", "ms": 3.
 FALLBACK: dict[str, Any] = {"color": VERMILLION, "ls": "--", "lw": 1.1, "zorder": 3}
 CLOSING: dict[str, Any] = {"color": GREEN, "marker": "*", "ms": 11, "ls": "", "zorder": 5}
 
+OUTSIDE = 0.005
+"""Share of the worst scores that may be outside of a figure."""
+
 RASTER_FROM = 2_000
 """Points from which a cloud is an image within a .pdf or .svg, which would be slow to open."""
 
@@ -91,22 +94,26 @@ def legend(axis: Axes, **options: Any) -> None:
         axis.legend(fontsize="small", framealpha=0.9, **options)
 
 
-def limit_to(axis: Axes, values: Sequence[float], low_quantile: float = 0.005) -> None:
-    """Limit the vertical axis to values, all but the lowest, so that one collapsed branch does not
+def limit_to(axis: Axes, values: Sequence[float], *, lowest_is_best: bool) -> None:
+    """Limit the vertical axis to all but the worst values, so that one collapsed branch does not
     press all others into a line.
 
     Args:
         axis: of the figure.
         values: finite.
-        low_quantile: share of the lowest ones that may be left out.
+        lowest_is_best: whether the worst ones are the highest.
     """
     import numpy as np
 
     if not len(values):
         return
-    low, high = float(np.quantile(values, low_quantile)), max(values)
+    low, high = min(values), max(values)
+    if lowest_is_best:
+        high = float(np.quantile(values, 1 - OUTSIDE))
+    else:
+        low = float(np.quantile(values, OUTSIDE))
     if high > low:
-        axis.set_ylim(low - 0.05 * (high - low), high + 0.08 * (high - low))
+        axis.set_ylim(low - 0.06 * (high - low), high + 0.06 * (high - low))
 
 
 def few_ticks(axis: Axes) -> None:

@@ -8,9 +8,9 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from poolrl.records.records import UnitRecord, standard_error
+from poolrl.records.records import UnitRecord
 from poolrl.report.figures import style
-from poolrl.report.figures.pool_data import STAYED, PoolData, t_half_width
+from poolrl.report.figures.pool_data import STAYED, PoolData, mean_half_width
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -204,7 +204,7 @@ def _draw_gains(axis: Axes, rows: Sequence[Row]) -> None:
     axis.axvline(0, color="black", lw=0.8, ls="--")
     for y, row in enumerate(rows):
         if row.gains:
-            half = t_half_width(standard_error(row.gains), len(row.gains))
+            half = mean_half_width(row.gains)
             axis.errorbar(
                 *(statistics.fmean(row.gains), y),
                 xerr=half,
