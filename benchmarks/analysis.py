@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from run_data import RunData
 from timing import Timing
 
-F64 = NDArray[np.float64]
+from poolrl.report.bootstrap import Interval, on_common_grid, resampled_means
 
-RESAMPLES = 10_000
+F64 = NDArray[np.float64]
 
 
 class Outcome(NamedTuple):
@@ -43,14 +43,6 @@ def time_to_target(seconds: F64, position: int | None) -> Outcome:
     return Outcome(float(seconds[-1 if position is None else position]), position is not None)
 
 
-class Interval(NamedTuple):
-    """An estimate with its 95 % bootstrap interval."""
-
-    value: float
-    low: float
-    high: float
-
-
 def geometric_interval(values: Sequence[float], generator: np.random.Generator) -> Interval:
     """Geometric mean, with an interval over seeds."""
     return ratio_interval(values, [1.0], generator)
@@ -70,7 +62,7 @@ def ratio_interval(
     a, b = np.log(np.asarray(ours, np.float64)), np.log(np.asarray(theirs, np.float64))
     # The mean over all pairs is the difference of the means.
     value = a.mean() - b.mean()
-    draws = [generator.choice(each, (RESAMPLES, len(each))).mean(axis=1) for each in (a, b)]
+    draws = [resampled_means(each, generator) for each in (a, b)]
     low, high = np.percentile(draws[0] - draws[1], [2.5, 97.5])
     return Interval(float(np.exp(value)), float(np.exp(low)), float(np.exp(high)))
 
@@ -106,6 +98,5 @@ def median_curve(curves: Sequence[tuple[F64, F64]], points: int) -> tuple[F64, F
         curves: x and y of each run.
         points: of the result.
     """
-    start, end = max(x[0] for x, _ in curves), min(x[-1] for x, _ in curves)
-    grid = np.linspace(start, max(start, end), points)
-    return grid, np.median(np.array([np.interp(grid, x, y) for x, y in curves]), axis=0)
+    grid, values = on_common_grid(curves, points)
+    return grid, np.median(values, axis=0)

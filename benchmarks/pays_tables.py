@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import report
 from analysis import (
-    Interval,
     final_score,
     geometric_interval,
     own_cost,
@@ -17,6 +16,8 @@ from analysis import (
 from arms import ONE_CORE, Arm, Comparison
 from plans import Plan
 from timing import LAYOUTS, Layout
+
+from poolrl.report.bootstrap import Interval
 
 CORES = (1, 2, 10, 20)
 UNKNOWN = "–"

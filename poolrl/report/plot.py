@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from poolrl.config.scoring import SelectionSpec
-from poolrl.errors import PoolrlError, UsageError, one_line
+from poolrl.errors import UsageError
 from poolrl.files import printable
 from poolrl.formatting import count
 from poolrl.monitoring.history import History
+from poolrl.report.drawing import drawing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +35,7 @@ def plot_history(history: History, output: Path) -> None:
     """
     if not output.suffix:
         raise UsageError(f"{output}: name a .png, .pdf or .svg file")
-    with _drawing():
+    with drawing():
         figure = _figure(history)
         try:
             figure.savefig(output, dpi=110)
@@ -54,37 +51,9 @@ def plot_bytes(history: History) -> bytes:
         PoolrlError: as ``plot_history``.
     """
     buffer = BytesIO()
-    with _drawing():
+    with drawing():
         _figure(history).savefig(buffer, dpi=110, format="png")
     return buffer.getvalue()
-
-
-@contextmanager
-def _drawing() -> Iterator[None]:
-    """Draw without a window and without matplotlib's messages, and convert what it raises into one
-    line.
-
-    Raises:
-        PoolrlError: it raised something else than this package's errors.
-    """
-    # matplotlib cannot even be imported with a backend that it does not know, such as a notebook's
-    # elsewhere, and none is used here.
-    backend = os.environ.pop("MPLBACKEND", None)
-    # It has a message for every letter that a font lacks, and every key of an old matplotlibrc.
-    logger = logging.getLogger("matplotlib")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            yield
-    except PoolrlError:
-        raise
-    except Exception as error:
-        raise PoolrlError(f"cannot draw: {printable(one_line(error), 300)}") from error
-    finally:
-        logger.setLevel(level)
-        if backend is not None:
-            os.environ["MPLBACKEND"] = backend
 
 
 def _figure(history: History) -> Any:

@@ -20,7 +20,7 @@ from tests.networks.test_contract import ACTIONS, SIZE
 SPEC = MLPSpec(actor=(8, 6), critic=(7,), distribution="gaussian", activation="elu")
 
 
-@given(rows=st.integers(1, 5000), size=st.integers(1, 600))
+@given(rows=st.integers(1, 500), size=st.integers(1, 600))
 def test_parts_cover_all_rows_in_order(rows: int, size: int) -> None:
     parts = parts_of(rows, size)
     assert np.concatenate([np.arange(rows)[part] for part in parts]).tolist() == list(range(rows))

@@ -1,0 +1,123 @@
+"""Files of figures: their formats, and writing them whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from poolrl.errors import UsageError
+from poolrl.report.drawing import drawing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FORMATS = ("png", "svg", "pdf")
+RESOLUTION = 110
+"""Of .png files, in dots an inch."""
+
+
+def file_format(output: Path, given: str | None) -> str:
+    """Return the format of a file: that of its suffix.
+
+    Args:
+        output: a .png, .svg or .pdf file.
+        given: the format that the user named; ``None`` for none.
+
+    Raises:
+        UsageError: the suffix is another one, or not that of the given format.
+    """
+    own = output.suffix[1:].lower()
+    if own not in FORMATS:
+        raise UsageError(f"-o {output}: name a .png, .svg or .pdf file")
+    if given is not None and given != own:
+        raise UsageError(f"--format {given}: -o {output} is a .{own} file")
+    if output.is_dir():
+        raise UsageError(f"-o {output}: is a folder")
+    return own
+
+
+def write_figures(
+    names: Sequence[str], draw: Callable[[], Sequence[Figure]], output: Path, given: str | None
+) -> list[Path]:
+    """Draw figures, then write them into one file, or one each into a folder.
+
+    Args:
+        names: of the figures, which are those of files in a folder.
+        draw: draws them; called once the output is known to be a sensible one.
+        output: one .png or .svg file for one figure, one .pdf file for any number; else a folder,
+            which is made if it is missing.
+        given: the format that the user named; by default that of the suffix, .png in a folder.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        UsageError: the output does not suit, or cannot be written.
+        PoolrlError: a figure cannot be drawn.
+    """
+    in_folder = len(names) > 1 and not output.suffix
+    form = (given or FORMATS[0]) if in_folder else file_format(output, given)
+    if len(names) > 1 and not in_folder and form != "pdf":
+        raise UsageError(f"-o {output}: all figures go into a folder, or into one .pdf file")
+    with drawing():
+        figures = draw()
+        if in_folder:
+            pictures = {
+                output / f"{name}.{form}": picture([figure], form)
+                for name, figure in zip(names, figures, strict=True)
+            }
+        else:
+            pictures = {output: picture(figures, form)}
+    try:
+        if in_folder:
+            output.mkdir(exist_ok=True)
+        _write(pictures)
+    except OSError as error:
+        raise UsageError(f"-o {output}: cannot write the plot: {error}") from error
+    return list(pictures)
+
+
+def picture(figures: Sequence[Figure], form: str) -> bytes:
+    """Return figures as the content of one file.
+
+    Args:
+        figures: several as pages of a .pdf; else one.
+        form: of ``FORMATS``.
+    """
+    import matplotlib
+
+    buffer = BytesIO()
+    # Text stays text in .svg, and equal figures give equal files.
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "poolrl"}):
+        if form == "pdf":
+            from matplotlib.backends.backend_pdf import PdfPages
+
+            with PdfPages(buffer, metadata={"CreationDate": None}) as pages:
+                for figure in figures:
+                    figure.savefig(pages, format="pdf", dpi=2 * RESOLUTION)
+        else:
+            (figure,) = figures
+            metadata = {"Date": None} if form == "svg" else None
+            dots = RESOLUTION if form == "png" else 2 * RESOLUTION
+            figure.savefig(buffer, format=form, dpi=dots, metadata=metadata)
+    return buffer.getvalue()
+
+
+def _write(pictures: Mapping[Path, bytes]) -> None:
+    """Write files, all of them beside their places first, so that none is half there."""
+    temporary: dict[Path, Path] = {}
+    try:
+        for path, content in pictures.items():
+            # A link stays one: the file that it names is replaced.
+            place = Path(os.path.realpath(path))
+            beside = place.with_name(f".{place.name}.{os.getpid()}.tmp")
+            temporary[place] = beside
+            beside.write_bytes(content)
+        for place, beside in temporary.items():
+            os.replace(beside, place)
+    finally:
+        for beside in temporary.values():
+            beside.unlink(missing_ok=True)
