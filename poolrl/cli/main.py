@@ -21,6 +21,7 @@ COMMANDS = {
     "cancel": "Cancel the cluster's jobs of a pool.",
     "history": "Print a pool's records as a table.",
     "plot": "Draw a pool's history.",
+    "log": "Log a pool to TensorBoard.",
     "verify": "Check a pool's files against its rules, and compute some units again.",
     "prune": "Free the disk of what a pool no longer needs.",
     "doctor": "Try whether a file system can hold a pool.",
