@@ -7,7 +7,8 @@ from importlib import import_module
 
 import click
 
-from poolrl import __version__, output, threads
+from poolrl import output, threads
+from poolrl._version import __version__
 from poolrl.errors import PoolrlError, Stopped
 from poolrl.files import printable
 

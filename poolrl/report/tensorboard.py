@@ -14,13 +14,13 @@ import os
 import struct
 import sys
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from poolrl.errors import UsageError
+from poolrl.extras import require
 from poolrl.monitoring.history import History
 from poolrl.pool.directory import Pool
 from poolrl.report.scalars import Position, Scalars, position, scalars
@@ -55,11 +55,7 @@ def require_tensorboard() -> None:
     Raises:
         UsageError: it is not; names the extra.
     """
-    if find_spec("tensorboardX") is None:
-        raise UsageError(
-            "--tensorboard needs tensorboardX, which is not installed: pip install "
-            "'poolrl[tensorboard]' (in a clone, pip install -c constraints.txt -e '.[tensorboard]')"
-        )
+    require("tensorboardX", "tensorboard", "--tensorboard needs tensorboardX")
 
 
 class EventLog:

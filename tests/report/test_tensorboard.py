@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from poolrl import extras
 from poolrl.config.run_options import RunOptions
 from poolrl.errors import UsageError
 from poolrl.monitoring.history import History
 from poolrl.pool.directory import Pool, make_pool, open_pool
-from poolrl.report import tensorboard
 from poolrl.report.scalars import Position, position, scalars
 from poolrl.report.tensorboard import EventLog
 from tests.conftest import tiny_spec
@@ -227,7 +227,7 @@ def test_commands(finished: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     followed = in_process("log", root, "--tensorboard", "events", "--follow", cwd=tmp_path)
     assert followed.returncode == 0  # the pool has ended
     assert read(accumulate(tmp_path / "events")) == expected(whole(finished))
-    monkeypatch.setattr(tensorboard, "find_spec", lambda name: None)
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
     for command in (
         ("log", root, "--tensorboard", "other"),
         ("run", "--pool-directory", "pool", "--tensorboard"),
