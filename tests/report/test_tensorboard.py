@@ -9,6 +9,8 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -18,7 +20,8 @@ from poolrl.config.run_options import RunOptions
 from poolrl.errors import UsageError
 from poolrl.monitoring.history import History
 from poolrl.pool.directory import Pool, make_pool, open_pool
-from poolrl.report.scalars import Position, position, scalars
+from poolrl.records.records import Evaluation
+from poolrl.report.scalars import Position, _success_rate, position, scalars
 from poolrl.report.tensorboard import EventLog
 from tests.conftest import tiny_spec
 from tests.helpers.command_line import in_process
@@ -216,6 +219,17 @@ def test_every_merge_rule_has_scalars(rule: str, memory_folder: Path) -> None:
         at = history.merges[start].iteration
         after = [s for s in scalars(history, Position(at, True)) if s.iteration > at]
         assert after == [s for s in scalars(history, Position()) if s.iteration > at]
+
+
+@pytest.mark.parametrize(
+    ("values", "rate"), [((True, 0, 1.0, None), 2 / 3), ((None, None), None), (None, None)]
+)
+def test_the_success_rate_is_of_episodes_that_say_so(
+    values: tuple[float | None, ...] | None, rate: float | None
+) -> None:
+    infos = {} if values is None else {"is_success": SimpleNamespace(values=values)}
+    evaluation = cast(Evaluation, SimpleNamespace(infos=infos))
+    assert _success_rate(evaluation) == rate
 
 
 def test_commands(finished: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
