@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from poolrl.agent import Agent
+from poolrl.algorithms.rollout_metrics import action_metrics, episode_metrics, length_metrics
 from poolrl.algorithms.train_state import TrainState
 from poolrl.algorithms.types import MakeTask, Training, mean_metrics
 from poolrl.config.schema import PPO, Reinforce
 from poolrl.rollouts.rollout import Rollout, collect
-from poolrl.rollouts.sampler import Budget, Episodes, Sampler
+from poolrl.rollouts.sampler import Budget, Sampler
 from poolrl.seeding import Purpose, Streams
 
 HP = TypeVar("HP", PPO, Reinforce)
@@ -55,6 +57,7 @@ def train_on_policy(
     """
     state = TrainState(agent, normalize_values=normalize_values, microbatch_size=microbatch_size)
     returns: list[float] = []
+    lengths: list[NDArray[np.int64]] = []
     metrics: list[dict[str, float]] = []
     steps = 0
     # An overflow ends as a divergence, which is raised as an error of its own.
@@ -68,8 +71,10 @@ def train_on_policy(
             rollout = collect(sampler, state.policy, action_generator, segment_steps)
             update_metrics = update(state, rollout, hp, streams.generator(Purpose.SHUFFLE, number))
             state.update_normalizer(rollout.observation[rollout.valid])
+            update_metrics |= action_metrics(state.policy, rollout)
             metrics.append(update_metrics | episode_metrics(rollout.episodes))
             returns += rollout.episodes.returns.tolist()
+            lengths.append(rollout.episodes.lengths)
             steps += int(rollout.valid.sum())
     trained = state.to_agent(
         learner=learner,
@@ -77,17 +82,10 @@ def train_on_policy(
         episodes=len(returns),
         updates=len(metrics),
     )
-    return Training(trained, returns, steps, len(metrics), mean_metrics(metrics))
-
-
-def episode_metrics(episodes: Episodes) -> dict[str, float]:
-    """Mean return and length of episodes, under Stable-Baselines3's log keys; empty without any."""
-    if not len(episodes.returns):
-        return {}
-    return {
-        "rollout/ep_rew_mean": float(episodes.returns.mean()),
-        "rollout/ep_len_mean": float(episodes.lengths.mean()),
-    }
+    means = mean_metrics(metrics)
+    if lengths:  # exact, over the updates
+        means |= length_metrics(np.concatenate(lengths))
+    return Training(trained, returns, steps, len(metrics), means)
 
 
 def _samplers(

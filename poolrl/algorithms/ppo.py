@@ -14,6 +14,7 @@ from poolrl.algorithms.advantages import (
 )
 from poolrl.algorithms.learning_signals import learning_signals, penalty_gradients
 from poolrl.algorithms.on_policy import train_on_policy
+from poolrl.algorithms.rollout_metrics import width_metrics
 from poolrl.algorithms.schedules import adapted, scheduled
 from poolrl.algorithms.train_state import TrainState
 from poolrl.algorithms.types import MakeTask, Training
@@ -145,7 +146,6 @@ def update(
     policy_loss, mean_value_loss, approx_kl, clip_fraction, *by_name = np.mean(
         metrics, axis=0
     ).tolist()
-    std = distribution.spread(parameters)
     loss = policy_loss + hp.value_coefficient * mean_value_loss + entropy_coefficient * entropy_loss
     penalty_metrics = dict(zip(hp.penalties, by_name, strict=True))
     loss += sum(hp.penalties[name] * mean for name, mean in penalty_metrics.items())
@@ -161,7 +161,7 @@ def update(
         "train/explained_variance": signals.explained_variance,
     }
     logged |= {f"train/penalty_{name}": mean for name, mean in penalty_metrics.items()}
-    return logged if std is None else logged | {"train/std": std}
+    return logged | width_metrics(distribution, parameters)
 
 
 def _learning_rate(state: TrainState, hp: PPO) -> float:

@@ -8,6 +8,7 @@ from poolrl.agent import Agent
 from poolrl.algorithms.advantages import centered_rewards, discounted_returns
 from poolrl.algorithms.learning_signals import learning_signals, penalty_gradients
 from poolrl.algorithms.on_policy import train_on_policy
+from poolrl.algorithms.rollout_metrics import finite, width_metrics
 from poolrl.algorithms.train_state import TrainState
 from poolrl.algorithms.types import MakeTask, Training
 from poolrl.algorithms.unit_steps import unit_steps
@@ -100,4 +101,5 @@ def update(
         "train/value_loss": value_loss,
         "train/entropy_loss": -float(distribution.entropy(parameters).mean()),
         "train/explained_variance": signals.explained_variance,
+        **finite(width_metrics(distribution, parameters)),
     }

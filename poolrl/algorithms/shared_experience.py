@@ -14,7 +14,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from poolrl.agent import Agent
-from poolrl.algorithms.on_policy import episode_metrics
+from poolrl.algorithms.rollout_metrics import action_metrics, episode_metrics
 from poolrl.algorithms.train_state import TrainState
 from poolrl.algorithms.training import MODULES
 from poolrl.algorithms.types import MakeTask, Training
@@ -91,6 +91,7 @@ def update(
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         metrics: dict[str, float] = learn(state, rollout, hp, streams.generator(Purpose.SHUFFLE))
         state.update_normalizer(rollout.observation[rollout.valid])
+        metrics |= action_metrics(state.policy, rollout)
     returns = rollout.episodes.returns.tolist()
     trained = state.to_agent(
         learner=str(type(hp).__struct_config__.tag),

@@ -14,7 +14,11 @@ MakeTask = Callable[[int], Task]
 that is lower."""
 
 
-LATER_METRICS = {f"train/{name}" for name in ("loss", "clip_range", "learning_rate", "std")}
+LATER_METRICS = {
+    *(f"train/{n}" for n in ("loss", "clip_range", "learning_rate", "std", "concentration")),
+    *(f"rollout/action_{end}" for end in ("min", "q25", "median", "q75", "max")),
+    *(f"rollout/ep_len_{end}" for end in ("min", "q25", "median", "q75", "max")),
+}
 """Names of metrics that earlier versions did not record."""
 
 

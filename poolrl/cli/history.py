@@ -20,13 +20,40 @@ from poolrl.cli.options import pool_argument
     help="json is one array, jsonl one object a line.",
 )
 @click.option(
+    "--columns",
+    metavar="GLOB[,GLOB…]",
+    help="Columns in this order, as in iteration,index,score,'info.*','train/*'; list names them.",
+)
+@click.option("--kind", metavar="KIND[,KIND…]", default="", help="Units of these kinds: branch, …")
+@click.option(
+    "--iterations",
+    metavar="RANGE",
+    default="",
+    help="Iterations 10, 10:20 (both included), 10:, :20, last or last:5.",
+)
+@click.option(
+    "--status", metavar="STATUS[,STATUS…]", default="", help="Units done, failed or abandoned."
+)
+@click.option("--champions", is_flag=True, help="Units whose agent the merge named champion.")
+@click.option(
     "--evolved", is_flag=True, help="Where evolving hyper-parameters ended, as a configuration."
 )
-def command(pool: Path, style: str, evolved: bool) -> None:
+def command(
+    pool: Path,
+    style: str,
+    columns: str | None,
+    kind: str,
+    iterations: str,
+    status: str,
+    champions: bool,
+    evolved: bool,
+) -> None:
     """Print one row a unit and iteration, from a pool's records, to standard output."""
     from poolrl.monitoring.history import History
+    from poolrl.monitoring.history_columns import RowFilter
     from poolrl.pool.directory import open_pool
 
+    rows = RowFilter.parse(kinds=kind, statuses=status, iterations=iterations, champions=champions)
     history = History(open_pool(pool))
     history.refresh()
     if evolved:
@@ -34,14 +61,21 @@ def command(pool: Path, style: str, evolved: bool) -> None:
 
         click.echo(evolved_configuration(history))
         return
-    table = history.table()
+    if columns == "list":
+        for name, what in history.descriptions().items():
+            click.echo(f"{name:<28} {what}")
+        return
+    patterns = None if columns is None else [each.strip() for each in columns.split(",")]
+    table = history.table(patterns, rows)
     if style == "csv":
         click.echo(table.to_csv(index=False), nl=False)
     elif style in ("json", "jsonl"):
         # 15: without it, ten decimals.
         array = table.to_json(orient="records", lines=style == "jsonl", double_precision=15)
         click.echo(array.rstrip("\n"), nl=style == "json" or not table.empty)
-    elif table.empty:
+    elif not history.units:
         click.echo(f"{pool}: no record yet")
+    elif table.empty:
+        click.echo(f"{pool}: no such record")
     else:
         click.echo(table.to_string(index=False, na_rep="", float_format=lambda x: f"{x:.6g}"))

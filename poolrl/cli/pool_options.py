@@ -72,7 +72,7 @@ def pool_options(command: F) -> F:
                 shell_complete=completion.agents,
                 help="Start from this agent.",
             ),
-            run_options("target_return", "time_budget", "keep", *WHEN_TO_GIVE_UP),
+            run_options("target_return", "target_score", "time_budget", "keep", *WHEN_TO_GIVE_UP),
             click.option(
                 "--set",
                 "overrides",

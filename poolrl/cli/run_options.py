@@ -48,6 +48,7 @@ def _settings(name: str, bounded: bool) -> dict[str, Any]:
     metadata = _HINTS[name].__metadata__
     (option,) = (each for each in metadata if isinstance(each, Option))
     kind: Any = {
+        "number": float,
         "return": TargetReturn(),
         "duration": Duration(),
         "retention rule": RetentionRuleType(),

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     shell_complete=completion.pools,
     help="The pool to work on.",
 )
-@run_options("iterations", "target_return")
+@run_options("iterations", "target_return", "target_score")
 @click.option("--deadline", type=float, help="Unix time after which no new unit is begun.")
 @run_option("keep")
 @run_option("threads")
@@ -89,7 +89,7 @@ def command(
     if prefer is None:
         prefer = environment.branch
     run = replace(run, threads=task_threads(pool.spec, run, environment))
-    stop_criteria = StopCriteria(run.iterations, run.target_return, deadline)
+    stop_criteria = StopCriteria.of(run, pool.spec.selection, deadline)
     try:
         last = Worker(pool, stop_criteria, run=run, prefer=prefer, interrupts=interrupts).run()
     except Stopped as stopped:

@@ -67,7 +67,7 @@ class Option(NamedTuple):
         help: the line of ``--help``.
     """
 
-    kind: Literal["integer", "return", "duration", "retention rule", "flag"]
+    kind: Literal["integer", "number", "return", "duration", "retention rule", "flag"]
     help: str
 
 
@@ -100,6 +100,12 @@ class RunOptions(Section, frozen=True):
     """End with the iteration in which the parent's evaluation, an unbiased measurement of the last
     champion, reaches this return; that iteration's champion is the result. On the
     command line, `threshold` is the `reward_threshold` that the task is registered with."""
+    target_score: Annotated[
+        float | None,
+        Option("number", "End once the champion reaches this selection.score."),
+    ] = None
+    """The same for the score that units are selected by, `selection.score`, if that is not the
+    return: at or above it, or at or below it with `selection.direction = "min"`."""
     time_budget: Annotated[Positive | None, Option("duration", "End after 90s, 10m, 2h.")] = None
     """End after this many seconds."""
     branch_timeout: Annotated[

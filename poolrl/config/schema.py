@@ -21,6 +21,7 @@ from msgspec import Meta
 from poolrl.config.branches import BranchValues, Evolve, check_evolving, refused_key, starts
 from poolrl.config.merging import MergeSpec, check_merge
 from poolrl.config.networks import MLPSpec, NetworkSpec, RecurrentSpec
+from poolrl.config.scoring import EvaluationSpec, SelectionSpec
 from poolrl.config.types import (
     Count,
     Episodes,
@@ -279,23 +280,6 @@ class RandomSearch(Section, frozen=True, tag_field="name", tag="climb"):
 Learner = PPO | Reinforce | RandomSearch
 
 
-class EvaluationSpec(Section, frozen=True):
-    """How units are scored."""
-
-    deterministic: bool = True
-    """Evaluate deterministic actions instead of samples."""
-
-
-class SelectionSpec(Section, frozen=True):
-    """How a merge names the champion."""
-
-    keep_parent: bool = False
-    """Keep the champion if no branch scores higher on the same evaluation seeds. Off by default: on
-    the swimmer, a champion with a lucky score stalled the pool until ``patience`` ran out."""
-    patience: Natural = 3
-    """Consecutive iterations that the parent may be kept before the best branch is taken anyway."""
-
-
 class Spec(Section, frozen=True):
     """Everything that affects a pool's results."""
 
@@ -331,9 +315,14 @@ class Spec(Section, frozen=True):
         return starts(self.branches, self.learner)
 
     def to_table(self) -> dict[str, Any]:
-        """Plain data as in ``pool.toml``, without a `[merge]` that says nothing, so that such a
-        pool is what earlier versions made."""
+        """Plain data as in ``pool.toml``, without a `[merge]`, `[evaluation.info]` or kind of
+        score that says nothing, so that such a pool is what earlier versions made."""
         table: dict[str, Any] = msgspec.to_builtins(self)
+        if not self.evaluation.info:
+            del table["evaluation"]["info"]
+        for name, default in (("score", "return"), ("direction", "max")):
+            if table["selection"][name] == default:
+                del table["selection"][name]
         if self.merge.is_default:
             del table["merge"]
         return table

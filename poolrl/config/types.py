@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -22,6 +23,18 @@ Sizes = Annotated[
 ]
 Text = Annotated[str, Meta(max_length=4000, pattern=r"\A[^\x00-\x1f\x7f-\x9f\ud800-\udfff]*\Z")]
 """A single line without control characters or surrogates, so that it can be printed and encoded."""
+
+
+_INFO_KEY = r"\A[^\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]{1,200}\Z"
+InfoKey = Annotated[str, Meta(pattern=_INFO_KEY)]
+"""Name of a value of a task's `info`; those of nested tables are joined by `/`."""
+Aggregate = Literal["last", "sum", "mean", "max"]
+"""How the values of an episode's steps become one value of the episode."""
+
+
+def is_info_key(name: str) -> bool:
+    """Whether a text may be an ``InfoKey``."""
+    return re.fullmatch(_INFO_KEY, name) is not None
 
 
 class Section(Struct, frozen=True, forbid_unknown_fields=True):

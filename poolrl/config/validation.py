@@ -63,7 +63,7 @@ def _with_key(path: str, table: Any, kind: Any) -> str:
     if not dots:
         return path
     for part in before.split("."):
-        kind = {field.name: field.type for field in msgspec.structs.fields(kind)}[part]
+        kind = _plain({field.name: field.type for field in msgspec.structs.fields(kind)}[part])
     element = get_args(kind)[1]
     for key, value in _lookup(table, before).items():
         try:
@@ -110,12 +110,19 @@ def _known_values(kind: Any, path: str, table: Any) -> list[str]:
     """The values that a literal, or the tag of a union, may have at a path within ``kind``."""
     for part in path.split("."):
         choices = get_args(kind)
+        if get_origin(kind) is dict:  # a table of values with arbitrary keys
+            return [str(value) for value in get_args(choices[1])]
         if choices and part == choices[0].__struct_config__.tag_field:
             return [str(cls.__struct_config__.tag) for cls in choices]
         fields = msgspec.structs.fields(_member(kind, table))
-        kind = {field.name: field.type for field in fields}[part]
+        kind = _plain({field.name: field.type for field in fields}[part])
         table = table.get(part, {}) if isinstance(table, Mapping) else {}
     return [str(value) for value in get_args(kind)]
+
+
+def _plain(kind: Any) -> Any:
+    """A type without what ``Annotated`` says of it."""
+    return kind.__origin__ if hasattr(kind, "__metadata__") else kind
 
 
 def _member(kind: Any, table: Any) -> Any:

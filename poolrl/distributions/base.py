@@ -91,3 +91,12 @@ class Distribution(ABC):
             parameters: (n, num_parameters).
         """
         return None
+
+    def concentration(self, parameters: F32) -> float | None:
+        """Mean concentration α + β of beta distributions, over rows and dimensions; ``None`` for
+        other distributions.
+
+        Args:
+            parameters: (n, num_parameters).
+        """
+        return None

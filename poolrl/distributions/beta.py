@@ -110,6 +110,11 @@ class Beta(Distribution):
         total -= log_gamma_remainder(_sum_of_halves(old), _sum_of_halves(change)).sum(axis=1)
         return total
 
+    def concentration(self, parameters: F32) -> float:
+        # Some of the rows are enough.
+        rows = parameters[:: 1 + len(parameters) // 4096]
+        return float(_sum_of_halves(self._exponents(rows)).mean(dtype=np.float64)) + 2
+
     def _exponents(self, parameters: F32) -> F32:
         """α − 1 and β − 1, shape (n, 2·size)."""
         return (

@@ -57,9 +57,8 @@ def run_array_worker(
     environment = detect()
     log.info("worker on %s: %s", _describe(environment), root)
     pool, run, _ = make_or_open_pool(config_file, root, overrides, from_agent, trust=trust)
-    stop_criteria = StopCriteria(
-        run.iterations, run.target_return, start + run.time_budget if run.time_budget else None
-    )
+    deadline = start + run.time_budget if run.time_budget else None
+    stop_criteria = StopCriteria.of(run, pool.spec.selection, deadline)
     run = replace(run, threads=task_threads(pool.spec, run, environment))
     requeue = SlurmRequeue(pool.store)
     worker = Worker(pool, stop_criteria, run=run, prefer=environment.branch, interrupts=interrupts)

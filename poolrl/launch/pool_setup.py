@@ -206,6 +206,8 @@ def _with_hashes(
         spec = replace(spec, task=replace(spec.task, model_sha256=fingerprint))
         use = disk_use(spec, computation.initial_agent())  # the network suits the task
         computation.check_merge()
+        if existing is None:
+            computation.check_selection()
         if first is None:
             return spec, use
         try:

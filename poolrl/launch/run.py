@@ -72,7 +72,7 @@ def run_pool(
     layout = core_layout(pool.spec, cores, run.workers, run.threads)
     run = replace(run, threads=layout.threads)
     deadline = time.time() + run.time_budget if run.time_budget else None
-    stop_criteria = StopCriteria(run.iterations, run.target_return, deadline)
+    stop_criteria = StopCriteria.of(run, pool.spec.selection, deadline)
     history = History(pool)
     history.refresh()
     start = time.monotonic()

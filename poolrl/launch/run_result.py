@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from poolrl.errors import PoolrlError
-from poolrl.formatting import count, duration
+from poolrl.formatting import duration
 from poolrl.monitoring.history import History
 from poolrl.pool.stop_criteria import StopCriteria
 from poolrl.report.plot import plot_bytes
+from poolrl.report.result_line import result_line
 
 
 def write_result(
@@ -38,11 +39,7 @@ def write_result(
         f"{duration(history.seconds_with_one_core_per_branch())}"
     )
     if closing.evaluation is not None:
-        evaluation = closing.evaluation
-        yield (
-            f"result: mean return {evaluation.score:.2f} ± {evaluation.standard_error:.2f} "
-            f"(standard error) over {count(len(evaluation.returns), 'episode')} on reserved seeds"
-        )
+        yield result_line(closing.evaluation)
     else:
         yield f"result: none, the closing evaluation failed: {closing.reason}"
     if last.rule == "no branch succeeded":

@@ -24,8 +24,8 @@ from poolrl.launch.requeue import AT_LIMIT
 from poolrl.output import results
 from poolrl.pool.directory import Pool, make_pool
 from poolrl.pool.stop_criteria import is_last
-from poolrl.records.records import Submission
 from poolrl.records.work_units import Unit
+from poolrl.records.worker_records import Submission
 from poolrl.storage.layout import Layout
 from poolrl.storage.submissions import job_name, save_submission
 
@@ -206,7 +206,7 @@ def _is_over(pool: Pool) -> bool:
     """Whether the pool has its last merge and its closing evaluation."""
     deposit_store = pool.deposit_store()
     newest = deposit_store.newest_merge()
-    if newest is None or not is_last(newest, pool.run):
+    if newest is None or not is_last(newest, pool.run, pool.spec.selection):
         return False
     return deposit_store.deposit(Unit(newest.iteration, "closing", 0)) is not None
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from poolrl.monitoring.status_types import ClockOffset, WorkerStatus
 from poolrl.pool.timeouts import HEARTBEAT_CHECK_SECONDS, HEARTBEAT_SECONDS
 from poolrl.records.codec import NewerSchema, Unreadable, decode
-from poolrl.records.records import Heartbeat
+from poolrl.records.worker_records import Heartbeat
 from poolrl.storage.layout import Layout
 from poolrl.storage.store import Store
 

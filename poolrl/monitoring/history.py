@@ -6,6 +6,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from poolrl.monitoring.history_columns import (
+    RowFilter,
+    chosen,
+    described,
+    of_merge,
+    of_unit,
+    ordered,
+)
 from poolrl.pool.directory import Pool
 from poolrl.records.codec import NewerSchema, Unreadable
 from poolrl.records.records import MergeRecord, UnitRecord
@@ -92,10 +100,12 @@ class History:
         closings = [unit for unit in self.units if unit.kind == "closing"]
         return closings[-1] if closings else None
 
-    def table(self) -> pd.DataFrame:
+    def table(
+        self, columns: Sequence[str] | None = None, rows: RowFilter | None = None
+    ) -> pd.DataFrame:
         """Return a table with one row per unit and iteration.
 
-        Columns: iteration, kind, index, status, score, standard_error, training_return,
+        Columns by default: iteration, kind, index, status, score, standard_error, training_return,
         environment_steps, total_environment_steps (of the pool, up to and including this
         iteration), champion (whether the merge selected this agent), finished (Unix time), elapsed
         (working time, see ``working_seconds``), wall and CPU seconds of training, evaluation,
@@ -103,20 +113,73 @@ class History:
         worker, host; of a pool with `merge.fallback` also rule (of the iteration's merge) and
         best_ever_iteration, best_ever_score (of the best-ever champion after it); of one whose
         hyper-parameters evolve, also line_ and the name of each (its value after the merge).
+
+        Args:
+            columns: names or globs of columns, of all that ``all_columns`` returns; ``None`` for
+                those by default. A pool without records has the default ones only.
+            rows: which units; ``None`` for all.
+
+        Raises:
+            UsageError: a name or a glob matches no column.
         """
         import pandas as pd
 
-        champions = {(m.iteration, m.champion.sha256) for m in self.merges}
-        totals = {m.iteration: m.environment_steps for m in self.merges}
-        lines = {
-            m.iteration: {f"line_{name}": value for name, value in m.line_values.items()}
-            for m in self.merges
+        found = self._rows(rows or RowFilter(), complete=columns is not None)
+        names = self.default_columns
+        if columns is not None:
+            # Those of all units: which columns there are does not depend on the rows.
+            known = self.all_columns() if self.units else names
+            names = chosen(known, columns)
+        return pd.DataFrame(found, columns=names)
+
+    @property
+    def default_columns(self) -> list[str]:
+        """Names of the columns that the table has by default."""
+        spec = self.pool.spec
+        columns = [*COLUMNS, *spec.branches, "worker", "host"]
+        columns += FALLBACK_COLUMNS if spec.merge.fallback is not None else ()
+        return columns + [f"line_{name}" for name in spec.evolving]
+
+    def all_columns(self) -> list[str]:
+        """Names of all columns that the records of this pool have."""
+        names: set[str] = set()
+        shapes: set[tuple[Any, ...]] = set()
+        for unit in self.units:
+            # Records of few shapes: the names of one of each are enough.
+            infos = unit.evaluation.infos if unit.evaluation else {}
+            metrics = unit.training.metrics if unit.training else {}
+            shape = (*infos, 0, *metrics, 0, *unit.hyperparameters, 0, *unit.seconds)
+            if shape not in shapes:
+                shapes.add(shape)
+                names |= of_unit(unit).keys()
+        return ordered(self.default_columns, names)
+
+    def descriptions(self) -> dict[str, str]:
+        """What each column of ``all_columns`` is, with its unit."""
+        aggregates = {
+            name: info.aggregate
+            for unit in self.units
+            if unit.evaluation
+            for name, info in unit.evaluation.infos.items()
         }
+        return {name: described(name, aggregates) for name in self.all_columns()}
+
+    def _rows(self, rows: RowFilter, *, complete: bool) -> list[dict[str, Any]]:
+        """The rows of the table, with all columns or those that it has by default."""
+        champions = {(m.iteration, m.champion.sha256) for m in self.merges}
+        merges = {m.iteration: m for m in self.merges}
+        newest = self.units[-1].iteration if self.units else 0
         differing = list(self.pool.spec.branches)
-        rows = []
+        has_fallback = self.pool.spec.merge.fallback is not None
+        found = []
         for unit, elapsed in zip(self.units, working_seconds(self.units), strict=True):
+            merged = merges.get(unit.iteration)
+            champion = unit.agent is not None and (unit.iteration, unit.agent.sha256) in champions
+            if not rows.has(unit, newest=newest, champion=champion):
+                continue
             evaluation, training = unit.evaluation, unit.training
-            row: dict[str, Any] = {
+            row: dict[str, Any] = of_unit(unit) | of_merge(merged) if complete else {}
+            row |= {
                 "iteration": unit.iteration,
                 "kind": unit.kind,
                 "index": unit.index,
@@ -125,9 +188,8 @@ class History:
                 "standard_error": evaluation.standard_error if evaluation else None,
                 "training_return": training.mean_return if training else None,
                 "environment_steps": unit.environment_steps,
-                "total_environment_steps": totals.get(unit.iteration),
-                "champion": bool(unit.agent)
-                and (unit.iteration, unit.agent.sha256 if unit.agent else "") in champions,
+                "total_environment_steps": merged.environment_steps if merged else None,
+                "champion": champion,
                 "finished": unit.finished,
                 "elapsed": elapsed,
             }
@@ -140,16 +202,12 @@ class History:
             row["pool_cpu"] = sum(seconds.cpu for seconds in overhead)
             row |= {name: unit.hyperparameters.get(name) for name in differing}
             row |= {"worker": unit.worker.id[:8], "host": unit.worker.host}
-            rows.append(row)
-        columns = [*COLUMNS, *differing, "worker", "host"]
-        if self.pool.spec.merge.fallback is not None:
-            columns += [*FALLBACK_COLUMNS]
-            bests = {merged.iteration: _fallback_columns(merged) for merged in self.merges}
-            rows = [row | bests.get(row["iteration"], {}) for row in rows]
-        if evolving := self.pool.spec.evolving:
-            columns += [f"line_{name}" for name in evolving]
-            rows = [row | lines.get(row["iteration"], {}) for row in rows]
-        return pd.DataFrame(rows, columns=columns)
+            if has_fallback and merged is not None:
+                row |= _fallback_columns(merged)
+            if merged is not None:
+                row |= {f"line_{name}": value for name, value in merged.line_values.items()}
+            found.append(row)
+        return found
 
     def fallbacks(self) -> list[tuple[int, int]]:
         """Return the iterations whose merge went back to the best-ever champion, each with the
@@ -230,4 +288,5 @@ def working_seconds(units: Sequence[UnitRecord]) -> list[float]:
         if new < end:
             times += [new, end]
             worked += [worked[-1], worked[-1] + end - new]
-    return [float(np.interp(end, times, worked)) for _, end in spans]
+    elapsed: list[float] = np.interp([end for _, end in spans], times, worked).tolist()
+    return elapsed

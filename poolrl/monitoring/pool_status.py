@@ -78,6 +78,8 @@ class StatusReader:
             merged=merged,
             iteration=current.iteration,
             iterations=pool.run.iterations,
+            score_name=pool.spec.selection.score,
+            score_direction=pool.spec.selection.direction,
             champion=_champion(newest) if newest else None,
             best_ever=_best_ever(newest, pool.spec.merge.fallback),
             environment_steps=newest.environment_steps if newest else 0,
@@ -113,7 +115,7 @@ class StatusReader:
         if closing is None:
             return False
         run = self._pool.run
-        if is_last(newest, run):
+        if is_last(newest, run, self._pool.spec.selection):
             return True
         return run.time_budget is not None and not any(
             worker.state != "silent" and worker.iteration > newest.iteration for worker in workers
@@ -126,7 +128,9 @@ class StatusReader:
         branches = self._pool.spec.pool.count
         if newest is None:
             units = units_of(0, branches)
-        elif finished or (closing is None and is_last(newest, self._pool.run)):
+        elif finished or (
+            closing is None and is_last(newest, self._pool.run, self._pool.spec.selection)
+        ):
             units = [Unit(newest.iteration, "closing", 0)]
         else:
             units = units_of(newest.iteration + 1, branches)

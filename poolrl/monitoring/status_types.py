@@ -9,7 +9,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from poolrl.records.records import AgentRef, Evaluation
+from poolrl.records.evaluation import Evaluation
+from poolrl.records.records import AgentRef
 
 UnitState = Literal["free", "working", "silent", "deposited", "failed", "abandoned"]
 PoolState = Literal["new", "running", "stopped", "finished"]
@@ -189,6 +190,8 @@ class Status(Struct, frozen=True, kw_only=True):
         merged: last merged iteration.
         iteration: current iteration; the last one of a finished pool.
         iterations: iteration after which the pool ends.
+        score_name, score_direction: `selection.score` and `selection.direction`: what scores of
+            units and champions are, and whether the highest (``max``) is the best.
         champion: of the last merge.
         best_ever: of a pool with `merge.fallback`.
         environment_steps: of all merged iterations.
@@ -214,6 +217,8 @@ class Status(Struct, frozen=True, kw_only=True):
     merged: int | None
     iteration: int
     iterations: int
+    score_name: str
+    score_direction: str
     champion: ChampionStatus | None
     best_ever: BestEverStatus | None
     environment_steps: int

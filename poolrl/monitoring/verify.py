@@ -19,14 +19,8 @@ from poolrl.pool.evolution import branch_values
 from poolrl.pool.merge_rules import NothingToSelect, merge, sources_of
 from poolrl.records.codec import NewerSchema, R, Unreadable, decode, encode
 from poolrl.records.consistency import Discrepancy, compare
-from poolrl.records.records import (
-    AgentRef,
-    Champion,
-    Evaluation,
-    MergeRecord,
-    SourcesRecord,
-    UnitRecord,
-)
+from poolrl.records.evaluation import Evaluation
+from poolrl.records.records import AgentRef, Champion, MergeRecord, SourcesRecord, UnitRecord
 from poolrl.records.work_units import KINDS, Unit, second_stage_of, units_of
 from poolrl.storage.store import UnusableFile
 
@@ -185,6 +179,8 @@ class _Verification:
             evaluation.returns,
             evaluation.lengths,
             deterministic=self.pool.spec.evaluation.deterministic,
+            info=evaluation.infos,
+            by=self.pool.spec.selection.score,
         )
         self.result.discrepancies += compare(
             path, {"evaluation": evaluation}, {"evaluation": expected}, "by the rules"

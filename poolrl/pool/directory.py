@@ -21,7 +21,7 @@ from poolrl.config.validation import convert
 from poolrl.doctor.examination import check_briefly
 from poolrl.errors import IncompatiblePool, UsageError
 from poolrl.provenance import versions
-from poolrl.records.records import Word
+from poolrl.records.types import Word
 from poolrl.records.work_units import Unit
 from poolrl.storage.deposits import DepositStore
 from poolrl.storage.layout import Layout
@@ -189,7 +189,7 @@ def make_pool(
             unit = Unit(0, "initial", 0)
             store.publish(layout.iteration(0).agent(unit, spec.initial_agent_sha256), initial_agent)
         file = {
-            "schema": SCHEMA if "merge" in specification or spec.evolving else 1,
+            "schema": SCHEMA if _needs_newest_schema(spec) else 1,
             "spec": specification,
             "made_with": versions(),
         }
@@ -199,6 +199,13 @@ def make_pool(
     if pool.run != run:
         store.replace(layout.run, _to_toml(run))
     return replace(pool, run=run)
+
+
+def _needs_newest_schema(spec: Spec) -> bool:
+    """Whether a specification has keys that versions which read schema 1 alone do not know."""
+    selects_otherwise = (spec.selection.score, spec.selection.direction) != ("return", "max")
+    has_new = spec.evolving or spec.evaluation.info
+    return bool(not spec.merge.is_default or has_new or selects_otherwise)
 
 
 def _last_run(store: Store) -> RunOptions:

@@ -10,19 +10,18 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from poolrl.config.merging import MergeSpec
-from poolrl.config.schema import SelectionSpec
+from poolrl.config.scoring import SelectionSpec
 from poolrl.pool.evolution import mean_values, values_of
+from poolrl.records.evaluation import Difference, paired_difference
 from poolrl.records.records import (
     AgentRef,
     BestEver,
     Champion,
-    Difference,
     MergedDeposit,
     MergeRecord,
     MergeRuleName,
     SourcesRecord,
     UnitRecord,
-    paired_difference,
 )
 from poolrl.records.work_units import second_stage_of, units_of
 
@@ -49,7 +48,9 @@ def merge(
     Deposits that failed, or have a score that is not finite, never win, nor are they part of a
     mean. By the rule ``best`` the branch with the highest score wins, the lowest index among equal
     scores; candidates compete with branches, and of equal scores a branch is before a candidate,
-    and a candidate before the parent. By the rule ``update`` the agent of the update wins.
+    and a candidate before the parent. Where scores are no returns, or the lowest one is the best,
+    ``selection`` says so, and the return decides between equal ones first. By the rule ``update``
+    the agent of the update wins.
 
     Args:
         previous: merge of the previous iteration; ``None`` for iteration 0.
@@ -69,11 +70,11 @@ def merge(
     rule = rule or MergeSpec()
     deposits = sorted(deposits, key=lambda record: (record.kind, record.index))
     parent = next((r for r in deposits if r.kind == "parent" and _succeeded(r)), None)
-    ranked = succeeded([r for r in deposits if r.kind != "parent"], rule)
+    ranked = succeeded([r for r in deposits if r.kind != "parent"], rule, selection)
     update = next((r for r in deposits if r.kind == "update"), None)
     best_ever: BestEver | UnsetType = UNSET
     if rule.fallback is not None:
-        best_ever = _best_ever(previous, ranked, parent, rule)
+        best_ever = _best_ever(previous, ranked, parent, rule, selection)
     if (
         previous is not None
         and best_ever is not UNSET
@@ -100,6 +101,7 @@ def merge(
         rule=choice.rule,
         deposits=tuple(_listed(record) for record in deposits),
         parent_score=parent.score if parent else None,
+        parent_return=_return(deposits) if selection.score != "return" else UNSET,
         parent_kept=choice.parent_kept,
         failed_iterations=choice.failed_iterations,
         to_parent=choice.to_parent,
@@ -160,8 +162,8 @@ def _choose(
     beaten = (
         parent is None
         or not rule.evaluates_branches
-        or _score(best) > _score(parent)
-        or (bool(rule.candidates) and _score(best) == _score(parent))
+        or _merit(best, selection) > _merit(parent, selection)
+        or (bool(rule.candidates) and _merit(best, selection) == _merit(parent, selection))
     )
     if selection.keep_parent and not beaten and previous.parent_kept < selection.patience:
         return _Choice(
@@ -217,14 +219,19 @@ def _line_values(
     return previous.line_values or dict(evolving)
 
 
-def succeeded(deposits: Sequence[UnitRecord], rule: MergeSpec) -> list[UnitRecord]:
-    """The deposits that a merge may choose from, the best one first; of equal ones, and without
-    scores, branches before candidates, in the order of their indices."""
+def succeeded(
+    deposits: Sequence[UnitRecord], rule: MergeSpec, selection: SelectionSpec
+) -> list[UnitRecord]:
+    """The deposits that a merge may choose from, the best one first; of equal scores the one with
+    the higher return, of equal ones, and without scores, branches before candidates, in the order
+    of their indices."""
     chosen = [record for record in deposits if _succeeded(record, rule)]
-    return sorted(
-        chosen,
-        key=lambda record: (-(record.score or 0.0), record.kind == "candidate", record.index),
-    )
+
+    def order(record: UnitRecord) -> tuple[float, float, bool, int]:
+        score, mean_return = _merit(record, selection)
+        return -score, -mean_return, record.kind == "candidate", record.index
+
+    return sorted(chosen, key=order)
 
 
 def mean_weights(ranked: Sequence[UnitRecord], rule: MergeSpec) -> dict[int, float]:
@@ -248,6 +255,7 @@ def _best_ever(
     ranked: Sequence[UnitRecord],
     parent: UnitRecord | None,
     rule: MergeSpec,
+    selection: SelectionSpec,
 ) -> BestEver:
     """The best-ever champion by the scores that champions were selected by, and the number of
     iterations without a better one.
@@ -268,7 +276,8 @@ def _best_ever(
     else:
         new, values = (_champion(ranked[0]) if ranked else None), UNSET  # known with the choice
     assert known.champion.score is not None  # it was selected by it
-    if new is not None and new.score is not None and new.score > known.champion.score:
+    sign, best = selection.sign, known.champion.score
+    if new is not None and new.score is not None and sign * new.score > sign * best:
         return BestEver(champion=new, iterations_since=0, hyperparameters=values)
     return replace(known, iterations_since=known.iterations_since + 1)
 
@@ -281,9 +290,18 @@ def _succeeded(record: UnitRecord, rule: MergeSpec | None = None) -> bool:
     return record.score is not None and math.isfinite(record.score)
 
 
-def _score(record: UnitRecord) -> float:
-    assert record.score is not None
-    return record.score
+def _merit(record: UnitRecord, selection: SelectionSpec) -> tuple[float, float]:
+    """Score, so that higher is better, and mean return of a deposit; 0 of one without."""
+    mean_return = record.evaluation.score if record.evaluation else 0.0
+    return selection.sign * (record.score or 0.0), mean_return
+
+
+def _return(deposits: Sequence[UnitRecord]) -> float | UnsetType:
+    """Mean return of the parent, if it was evaluated."""
+    for record in deposits:
+        if record.kind == "parent" and record.evaluation is not None:
+            return record.evaluation.score
+    return UNSET
 
 
 def _champion(record: UnitRecord) -> Champion:

@@ -9,7 +9,8 @@ import msgspec
 from msgspec import Struct
 
 from poolrl.records import consistency
-from poolrl.records.records import SCHEMA, MergeRecord, Record, SourcesRecord, UnitRecord
+from poolrl.records.records import SCHEMA, MergeRecord, SourcesRecord, UnitRecord
+from poolrl.records.types import Record
 
 R = TypeVar("R", bound=Record)
 

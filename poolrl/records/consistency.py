@@ -15,7 +15,8 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from poolrl.records.records import AgentRef, Evaluation, MergeRecord, SourcesRecord, UnitRecord
+from poolrl.records.evaluation import Evaluation, SelectionScore
+from poolrl.records.records import AgentRef, MergeRecord, SourcesRecord, UnitRecord
 from poolrl.records.work_units import AGENT_PATH, HASH_LENGTH, KINDS, Unit
 
 
@@ -138,6 +139,11 @@ def _of_evaluation(evaluation: Evaluation) -> str | None:
         stated = getattr(evaluation, name)
         if not math.isclose(stated, true, rel_tol=1e-9, abs_tol=1e-9 * size):
             return f"its {name} is {stated!r}, but that of its returns {true!r}"
+    if (selection := evaluation.selection) is not UNSET:
+        expected = SelectionScore.of(selection.by, evaluation.infos)
+        if selection != expected:
+            own, theirs = selection.score, expected.score
+            return f"its selection's score is {own!r}, but that of its values {theirs!r}"
     return None
 
 

@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 import math
-import statistics
-from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Literal
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, UnsetType
 
+from poolrl.records.evaluation import Difference, Evaluation
+from poolrl.records.types import (
+    Duration,
+    Index,
+    Iteration,
+    Natural,
+    NoneOrSha256,
+    Number,
+    Positive,
+    Record,
+    Sha256,
+    Word,
+)
 from poolrl.records.work_units import KindName, Unit
 
-SCHEMA = 1
-"""Version of the formats of records; readers refuse newer ones. Keys that only pools of a newer
-schema of ``pool.toml`` have need no newer one here: who reads them has opened the pool."""
+SCHEMA = 2
+"""Newest version of the formats of records; readers refuse newer ones. A record is of the lowest
+that has its keys, so that earlier versions of poolrl read what they can: 2 has ``evaluation.info``.
+Keys that only pools of a newer schema of ``pool.toml`` have need no newer one here: who reads them
+has opened the pool."""
 
-
-# A record may have been written by anyone: numbers are bounded so that no sum overflows, and words
-# contain neither control characters nor line breaks.
-Natural = Annotated[int, Meta(ge=0, le=2**53)]
-Index = Annotated[int, Meta(ge=0, le=999_999)]
-Iteration = Annotated[int, Meta(ge=0, le=999_999_999)]
-Duration = Annotated[float, Meta(ge=0, le=1e12)]
-Sha256 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
-NoneOrSha256 = Annotated[str, Meta(pattern=r"\A([0-9a-f]{64})?\Z")]
-Word = Annotated[str, Meta(max_length=1000, pattern=r"\A[^\x00-\x1f\x7f-\x9f\u2028\u2029]*\Z")]
-Number = Annotated[float, Meta(ge=-1e300, le=1e300)]
-Positive = Annotated[float, Meta(gt=0, le=1e300)]
-
-
-class Record(Struct, frozen=True, forbid_unknown_fields=True):
-    """Base of all structures; unknown keys are refused."""
+FIRST_SCHEMA = 1
 
 
 class AgentRef(Record, frozen=True):
@@ -45,47 +43,6 @@ class Seconds(Record, frozen=True):
 
     wall: Duration = 0.0
     cpu: Duration = 0.0
-
-
-class Evaluation(Record, frozen=True):
-    """Undiscounted returns of episodes without updates.
-
-    Attributes:
-        deterministic: whether actions were the mode of their distribution, or samples.
-        returns: of each episode, in the order of the seeds, so that differences are paired.
-        lengths: control steps of each episode.
-        score: mean return.
-        standard_error: of the mean; 0 for a single episode.
-    """
-
-    deterministic: bool
-    returns: tuple[Number, ...]
-    lengths: tuple[Natural, ...]
-    score: float
-    standard_error: float
-
-    def __post_init__(self) -> None:
-        if not self.returns or len(self.returns) != len(self.lengths):
-            raise ValueError("an evaluation has a return and a length of each of its episodes")
-
-    @classmethod
-    def of(
-        cls, returns: Sequence[float], lengths: Sequence[int], *, deterministic: bool
-    ) -> Evaluation:
-        """Compute score and standard error from the returns.
-
-        Args:
-            returns: of each episode.
-            lengths: control steps of each episode.
-            deterministic: as the attribute.
-        """
-        return cls(
-            deterministic=deterministic,
-            returns=tuple(returns),
-            lengths=tuple(lengths),
-            score=statistics.fmean(returns),
-            standard_error=standard_error(returns),
-        )
 
 
 class TrainingRecord(Record, frozen=True):
@@ -122,7 +79,7 @@ class UnitRecord(Record, frozen=True, kw_only=True):
     workers that tried.
     """
 
-    schema: int = SCHEMA
+    schema: int = FIRST_SCHEMA
     spec_sha256: Sha256
     iteration: Iteration
     kind: KindName
@@ -154,8 +111,10 @@ class UnitRecord(Record, frozen=True, kw_only=True):
 
     @property
     def score(self) -> float | None:
-        """Mean return; ``None`` unless the unit is done."""
-        return self.evaluation.score if self.status == "done" and self.evaluation else None
+        """By which units are selected: the mean return, unless the pool selects by another score;
+        ``None`` unless the unit is done, and has one."""
+        done = self.status == "done" and self.evaluation is not None
+        return self.evaluation.selection_score if done and self.evaluation else None
 
     @property
     def content_sha256(self) -> str:
@@ -190,7 +149,7 @@ class UnitRecord(Record, frozen=True, kw_only=True):
 class Attempt(Record, frozen=True, kw_only=True):
     """A failure that does not follow from the specification: out of memory, a bug that raises."""
 
-    schema: int = SCHEMA
+    schema: int = FIRST_SCHEMA
     iteration: int
     kind: KindName
     index: int
@@ -225,13 +184,6 @@ class Champion(Record, frozen=True):
     index: Index
 
 
-class Difference(Record, frozen=True):
-    """Mean of paired differences of returns on the same seeds, with its standard error."""
-
-    mean: float
-    standard_error: float
-
-
 class MergedDeposit(Record, frozen=True):
     """A deposit as a merge lists it; ``sha256`` is that of its agent or rollout."""
 
@@ -262,7 +214,7 @@ class SourcesRecord(Record, frozen=True, kw_only=True):
     After a timeout workers may see different deposits; the first record fixes them. It is a
     function of the deposits alone."""
 
-    schema: int = SCHEMA
+    schema: int = FIRST_SCHEMA
     spec_sha256: Sha256
     iteration: Iteration
     parent_sha256: Sha256
@@ -282,7 +234,7 @@ class SourcesRecord(Record, frozen=True, kw_only=True):
 class MergeRecord(Record, frozen=True, kw_only=True):
     """The decision of an iteration: its champion, and the deposits that it was chosen from."""
 
-    schema: int = SCHEMA
+    schema: int = FIRST_SCHEMA
     spec_sha256: Sha256
     iteration: Iteration
     champion: Champion
@@ -291,6 +243,8 @@ class MergeRecord(Record, frozen=True, kw_only=True):
     parent_score: Number | None = None
     """Score of the previous champion on the seeds of this iteration: an unbiased second measurement
     of the previous merge's choice."""
+    parent_return: Number | UnsetType = UNSET
+    """Its mean return, where units are selected by another score; left out elsewhere."""
     parent_kept: Natural = 0
     """For how many iterations in a row the parent has been kept, this one included."""
     failed_iterations: Natural = 0
@@ -325,57 +279,3 @@ class MergeRecord(Record, frozen=True, kw_only=True):
         """The agent that a unit starts from after this merge: the closing evaluation from the
         result, units of the next iteration from the champion."""
         return self.result if kind == "closing" else self.champion
-
-
-class Heartbeat(Record, frozen=True, kw_only=True):
-    """State that a worker reports every few seconds, for the status; no decision depends on it.
-
-    Attributes:
-        state: ``working`` on a unit, ``merging``, ``waiting`` for others, ``starting``.
-        doing: stem of the unit that it computes, as in ``branch-003``; empty if there is none.
-        since: Unix time at which the state began.
-        beat: Unix time of this heartbeat.
-        started: Unix time at which the worker started.
-    """
-
-    schema: int = SCHEMA
-    worker: WorkerInfo
-    state: Literal["starting", "working", "merging", "waiting"]
-    iteration: int = -1
-    doing: str = ""
-    since: float
-    beat: float
-    started: float
-
-
-class Submission(Record, frozen=True, kw_only=True):
-    """Arrays that were submitted to a cluster for a pool, one after another.
-
-    Attributes:
-        jobs: their ids, in the order in which they run.
-        tasks: number of tasks of each array.
-        submitted: Unix time.
-        host: that submitted them.
-    """
-
-    schema: int = SCHEMA
-    jobs: Annotated[
-        tuple[Annotated[str, Meta(pattern=r"\A[1-9][0-9]{0,9}\Z")], ...],
-        Meta(min_length=1, max_length=1000),
-    ]
-    tasks: Natural
-    submitted: Duration
-    host: Word
-
-
-def paired_difference(a: Evaluation, b: Evaluation) -> Difference:
-    """The difference a − b over episodes on the same seeds."""
-    differences = [x - y for x, y in zip(a.returns, b.returns, strict=True)]
-    return Difference(
-        mean=statistics.fmean(differences), standard_error=standard_error(differences)
-    )
-
-
-def standard_error(values: Sequence[float]) -> float:
-    """Standard error of the mean; 0 for a single value."""
-    return statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else 0.0

@@ -11,6 +11,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from poolrl.config.scoring import SelectionSpec
 from poolrl.errors import PoolrlError, UsageError, one_line
 from poolrl.files import printable
 from poolrl.formatting import count
@@ -97,7 +98,10 @@ def _figure(history: History) -> Any:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    table = history.table()
+    table, selection = history.table(), history.pool.spec.selection
+    if selection.score != "return":
+        chosen = history.table(["selection_score", "selection_score.se"])
+        table["score"], table["standard_error"] = chosen.iloc[:, 0], chosen.iloc[:, 1]
     table["hours"] = table["elapsed"] / 3600
     minutes = table["hours"].max() < 2
     table["time"] = table["elapsed"] / (60 if minutes else 3600)
@@ -115,9 +119,9 @@ def _figure(history: History) -> Any:
         ),
         strict=True,
     ):
-        _draw(axis, table, x, label)
-        _draw_fallbacks(axis, table, x, history.fallbacks())
-    axes[0].set_ylabel("mean return")
+        _draw(axis, table, x, label, selection.direction)
+        _draw_fallbacks(axis, table, x, history.fallbacks(), selection.direction)
+    axes[0].set_ylabel(_score_label(selection), parse_math=False)
     axes[0].legend(loc="lower right", fontsize="small", framealpha=0.9)
     spec = history.pool.spec
     figure.suptitle(
@@ -130,7 +134,12 @@ def _figure(history: History) -> Any:
     return figure
 
 
-def _draw(axis: Any, table: pd.DataFrame, x: str, label: str) -> None:
+def _score_label(selection: SelectionSpec) -> str:
+    name = "mean return" if selection.score == "return" else printable(selection.score, 60)
+    return name if selection.direction == "max" else f"{name} (lowest is best)"
+
+
+def _draw(axis: Any, table: pd.DataFrame, x: str, label: str, direction: str) -> None:
     branches = table[table["kind"] == "branch"]
     axis.plot(branches[x], branches["score"], ".", color=BRANCH, ms=3, label="branches", zorder=1)
     candidates = table[table["kind"] == "candidate"]
@@ -175,11 +184,14 @@ def _draw(axis: Any, table: pd.DataFrame, x: str, label: str) -> None:
             fmt="*",
             ms=10,
             color=CLOSING,
-            label=f"closing evaluation: {score:.1f}",
+            label=f"closing evaluation: {score:{'.1f' if abs(score) >= 10 else '.3g'}}",
             zorder=4,
         )
-    low = branches["score"].quantile(0.005) if len(branches) else 0.0
-    high = table["score"].max()
+    # The worst branches may be far off.
+    worst = 0.005 if direction == "max" else 0.995
+    bounds = [branches["score"].quantile(worst) if len(branches) else 0.0]
+    bounds.append(table["score"].agg(direction))
+    low, high = sorted(bounds)
     if high > low:
         axis.set_ylim(low - 0.05 * (high - low), high + 0.08 * (high - low))
     axis.set_xlabel(label)
@@ -187,9 +199,9 @@ def _draw(axis: Any, table: pd.DataFrame, x: str, label: str) -> None:
 
 
 def _draw_fallbacks(
-    axis: Any, table: pd.DataFrame, x: str, fallbacks: Sequence[tuple[int, int]]
+    axis: Any, table: pd.DataFrame, x: str, fallbacks: Sequence[tuple[int, int]], direction: str
 ) -> None:
-    """Draw a line from each iteration that went back to the best-ever champion, at the highest
+    """Draw a line from each iteration that went back to the best-ever champion, at the best
     score that it left, to the iteration that had selected that one, at the score it had there.
 
     Args:
@@ -197,15 +209,16 @@ def _draw_fallbacks(
         table: of the history.
         x: column of the horizontal axis.
         fallbacks: of ``History.fallbacks``.
+        direction: ``max`` or ``min``, which scores are the best.
     """
     units = table[table["kind"] != "closing"]
     end = units.groupby("iteration")[x].max()
-    highest = units[units["kind"] != "parent"].groupby("iteration")["score"].max()
+    best = units[units["kind"] != "parent"].groupby("iteration")["score"].agg(direction)
     for number, (start, target) in enumerate(fallbacks):
-        score = highest[target]
+        score = best[target]
         axis.plot(
             [end[start], end[target]],
-            [highest.fillna(score).get(start, score), score],
+            [best.fillna(score).get(start, score), score],
             color=FALLBACK,
             lw=1.0,
             ls="--",

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from msgspec import UNSET
 
 from poolrl.config.schema import PPO
 from poolrl.monitoring.history import History
-from poolrl.records.records import Evaluation, MergeRecord, TrainingRecord, UnitRecord
+from poolrl.records.evaluation import Evaluation
+from poolrl.records.records import MergeRecord, TrainingRecord, UnitRecord
 
 SUCCESS = "is_success"
 """Value of a task's ``info`` that says whether an episode succeeded."""
@@ -74,7 +77,7 @@ def scalars(history: History, after: Position) -> Iterator[Scalars]:
     for merge in history.merges:
         if merge.iteration > after.iteration:
             merged = _merged(merge, units[merge.iteration])
-            if before is not None and (values := _reevaluation(merge, merged)):
+            if before is not None and (values := _reevaluation(merged)):
                 yield Scalars(before.iteration, before.training_steps, before.finished, values)
             values = {"pool/iteration": float(merge.iteration)}
             if merge.champion.score is not None:
@@ -97,26 +100,27 @@ def _merged(merge: MergeRecord, units: Iterable[UnitRecord]) -> list[UnitRecord]
     return [unit for unit in units if (unit.kind, unit.index, unit.content_sha256) in listed]
 
 
-def _reevaluation(merge: MergeRecord, merged: Iterable[UnitRecord]) -> dict[str, float]:
+def _reevaluation(merged: Iterable[UnitRecord]) -> dict[str, float]:
     """Scalars of the parent, which is the champion of the iteration before on other seeds."""
-    if merge.parent_score is None:
-        return {}
-    values = {"eval/mean_reward": merge.parent_score}
+    values: dict[str, float] = {}
     for unit in merged:
-        if unit.kind == "parent" and unit.evaluation is not None:
-            values["eval/mean_ep_length"] = statistics.fmean(unit.evaluation.lengths)
-            rate = _success_rate(unit.evaluation)
-            if rate is not None:
-                values["eval/success_rate"] = rate
+        evaluation = unit.evaluation
+        if unit.kind != "parent" or evaluation is None:
+            continue
+        values["eval/mean_reward"] = evaluation.score
+        values["eval/mean_ep_length"] = statistics.fmean(evaluation.lengths)
+        if evaluation.selection is not UNSET and evaluation.selection_score is not None:
+            values["eval/selection_score"] = evaluation.selection_score
+        if (rate := _success_rate(evaluation)) is not None:
+            values["eval/success_rate"] = rate
     return values
 
 
 def _success_rate(evaluation: Evaluation) -> float | None:
     """Mean of ``is_success`` over the episodes that have it."""
-    infos: Mapping[str, Any] = getattr(evaluation, "infos", {})  # older records have none
-    if SUCCESS not in infos:
+    if SUCCESS not in evaluation.infos:
         return None
-    values = [value for value in infos[SUCCESS].values if value is not None]
+    values = [value for value in evaluation.infos[SUCCESS].values if value is not None]
     return statistics.fmean(values) if values else None
 
 

@@ -13,6 +13,7 @@ from rich.text import Text
 from poolrl.files import printable
 from poolrl.formatting import count, duration
 from poolrl.monitoring.status_types import Status, UnitStatus
+from poolrl.report.result_line import result_line
 
 MAX_UNITS_LISTED = 24
 """Number of units up to which all are listed; of more, only unusual ones are."""
@@ -88,7 +89,7 @@ def _head(status: Status) -> Text:
         score = "none" if champion.score is None else f"{champion.score:.2f}"
         head.append(
             f"\niteration {status.iteration} of {status.iterations}; champion of iteration "
-            f"{champion.iteration}: score {score}{previous}"
+            f"{champion.iteration}: score {score}{previous}{_score_name(status)}"
         )
     else:
         head.append(f"\niteration {status.iteration} of {status.iterations}; no champion yet")
@@ -112,12 +113,16 @@ def _head(status: Status) -> Text:
         if evaluation is None:
             head.append(f"\nresult: none: {_printable(status.result.reason)}")
         else:
-            head.append(
-                f"\nresult: mean return {evaluation.score:.2f} ± {evaluation.standard_error:.2f} "
-                f"(standard error) over {count(len(evaluation.returns), 'episode')} on reserved "
-                "seeds"
-            )
+            head.append(f"\n{result_line(evaluation)}")
     return head
+
+
+def _score_name(status: Status) -> str:
+    """What scores are, where they are no mean returns or the lowest is the best."""
+    if (status.score_name, status.score_direction) == ("return", "max"):
+        return ""
+    lowest = ", the lowest is the best" if status.score_direction == "min" else ""
+    return f"; scores are {_printable(status.score_name)}{lowest}"
 
 
 def _counts(status: Status) -> Text:

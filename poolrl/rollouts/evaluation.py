@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import numpy as np
 from msgspec import Struct
@@ -14,6 +15,7 @@ from poolrl import tasks
 from poolrl.agent import Agent
 from poolrl.config.schema import World
 from poolrl.errors import Divergence, UsageError
+from poolrl.rollouts.episode_infos import EpisodeInfos
 from poolrl.rollouts.sampler import Actor, Budget, Episodes, Sampler
 from poolrl.seeding import Purpose, Streams
 from poolrl.spaces import SpaceSpec
@@ -30,6 +32,7 @@ def evaluate(
     task: Task,
     resets: Sequence[np.random.Generator],
     generator: np.random.Generator | None = None,
+    infos: EpisodeInfos | None = None,
 ) -> Episodes:
     """Run whole episodes without learning.
 
@@ -38,13 +41,15 @@ def evaluate(
         task: steps its simulations; at least one.
         resets: one generator per episode, for its initial state.
         generator: source of action noise for all episodes; ``None`` for deterministic actions.
+        infos: of this task; collects the values of its ``info``.
 
     Raises:
         Divergence: a return is not finite, or a simulation became unstable.
     """
-    sampler = Sampler(task, iter(resets), Budget(episodes=len(resets)))
-    for _ in sampler.steps(policy, generator):
-        pass
+    sampler = Sampler(task, iter(resets), Budget(episodes=len(resets)), infos)
+    with infos.watching() if infos is not None else nullcontext():
+        for _ in sampler.steps(policy, generator):
+            pass
     episodes = sampler.pop_episodes()
     if not np.isfinite(episodes.returns).all():
         raise Divergence("a return is not finite")

@@ -42,7 +42,7 @@ def to_bytes(rollout: Rollout) -> bytes:
         arrays[NOISE] = rollout.noise
     tensors = {name: array[rollout.valid] for name, array in arrays.items()}
     tensors[VALID] = rollout.valid
-    tensors[RETURNS], tensors[LENGTHS] = rollout.episodes
+    tensors[RETURNS], tensors[LENGTHS] = rollout.episodes.returns, rollout.episodes.lengths
     contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
     return save_tensors(contiguous, metadata=METADATA)
 

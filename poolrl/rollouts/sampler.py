@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import NamedTuple, Protocol
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from poolrl.errors import Divergence
 from poolrl.networks.base import State
 from poolrl.networks.policy import PolicyOutput
+from poolrl.rollouts.episode_infos import EpisodeInfos
 from poolrl.tasks.base import Task, call_optional
 
 F64 = NDArray[np.float64]
@@ -69,10 +70,13 @@ class Episodes(NamedTuple):
     Attributes:
         returns: (episodes,), undiscounted sums of rewards.
         lengths: (episodes,), control steps.
+        infos: values of the task's ``info`` by name, of each episode; empty where none are
+            collected.
     """
 
     returns: F64
     lengths: NDArray[np.int64]
+    infos: tuple[Mapping[str, float], ...] = ()
 
 
 class Sampler:
@@ -85,14 +89,22 @@ class Sampler:
         task: steps its simulations.
         resets: generators of the episodes' initial states, in order of the episodes.
         budget: number of episodes or steps.
+        infos: collects the values of the task's ``info``; ``None`` for none.
 
     Attributes:
         steps_taken: control steps so far, of all episodes.
         episodes_started: episodes started so far.
     """
 
-    def __init__(self, task: Task, resets: Iterator[np.random.Generator], budget: Budget) -> None:
+    def __init__(
+        self,
+        task: Task,
+        resets: Iterator[np.random.Generator],
+        budget: Budget,
+        infos: EpisodeInfos | None = None,
+    ) -> None:
         self._task = task
+        self._infos = infos
         self._resets = resets
         self._budget = budget
         self._state: State = ()
@@ -101,7 +113,7 @@ class Sampler:
         self._episode_start = np.ones(n, np.bool_)
         self._return = np.zeros(n)
         self._length = np.zeros(n, np.int64)
-        self._completed: dict[int, tuple[float, int]] = {}
+        self._completed: dict[int, tuple[float, int, Mapping[str, float]]] = {}
         self.episodes_started = 0
         self.steps_taken = 0
         self._observation: F64
@@ -141,6 +153,8 @@ class Sampler:
             ended = terminated | truncated
             self._observation, self._state, self._episode_start = after, output.state, ended
             (ended_ids,) = np.nonzero(ended & valid)
+            if self._infos is not None:  # before episodes start anew
+                self._infos.after_step(self._valid_ids, ended_ids)
             if len(ended_ids):
                 self._end_episodes(ended_ids)
             yield Transition(observation, output, reward, terminated, truncated, after, valid)
@@ -152,18 +166,22 @@ class Sampler:
 
     def pop_episodes(self) -> Episodes:
         """Return the episodes that have ended since the last call, and forget them."""
-        completed = sorted(self._completed.items())
+        completed = [values for _, values in sorted(self._completed.items())]
         self._completed.clear()
-        returns = np.array([value for _, (value, _) in completed])
-        return Episodes(returns, np.array([length for _, (_, length) in completed], np.int64))
+        return Episodes(
+            np.array([total for total, _, _ in completed]),
+            np.array([length for _, length, _ in completed], np.int64),
+            tuple(info for _, _, info in completed) if self._infos is not None else (),
+        )
 
     def _end_episodes(self, ids: NDArray[np.intp]) -> None:
         """Record the episodes that have ended in these simulations, and start the next ones."""
         if call_optional(self._task, "diverged")[ids].any():
             raise Divergence("the simulation became unstable")
-        columns = (self._episode, self._return, self._length)
-        for number, total, length in zip(*(c[ids].tolist() for c in columns), strict=True):
-            self._completed[number] = total, length
+        columns = (ids, self._episode[ids], self._return[ids], self._length[ids])
+        for i, number, total, length in zip(*(c.tolist() for c in columns), strict=True):
+            info = self._infos.take(i) if self._infos is not None else {}
+            self._completed[number] = total, length, info
         self._episode[ids] = -1
         self._start_episodes(ids)
 
@@ -180,6 +198,8 @@ class Sampler:
             self._task.reset(ids, list(islice(self._resets, len(ids))))
             self._return[ids] = 0
             self._length[ids] = 0
+            if self._infos is not None:
+                self._infos.start(ids)
         self._observation = self._task.observe()
         self._valid = self._episode >= 0
         self._num_valid = int(np.count_nonzero(self._valid))

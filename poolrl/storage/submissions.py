@@ -7,7 +7,7 @@ import os
 import re
 
 from poolrl.records.codec import NewerSchema, Unreadable, decode, encode
-from poolrl.records.records import Submission
+from poolrl.records.worker_records import Submission
 from poolrl.storage.layout import Layout
 from poolrl.storage.store import Store, UnusableFile
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
+from poolrl.config.types import Aggregate
 from poolrl.spaces import ActionSpace
 
 Ids = NDArray[np.intp]
@@ -52,8 +54,11 @@ class Task(ABC):
         max_episode_steps: time limit in control steps; ``step`` truncates there.
         observation_space: of one simulation: a box of one dimension, float32 or float64.
         action_space: of one simulation: a box of one dimension, ``Discrete`` or ``MultiDiscrete``.
+        info_aggregates: name of a value of ``info`` -> how the value of an episode comes from
+            those of its steps; docs/records.md says what happens to names that are not in it.
     """
 
+    info_aggregates: Mapping[str, Aggregate] = MappingProxyType({})
     num_simulations: int
     max_episode_steps: int
     observation_space: Box
@@ -90,8 +95,14 @@ class Task(ABC):
         """
 
     def info(self) -> Info:
-        """Return the ``info`` of Gymnasium's ``step`` for the last step. Training does not use it,
-        so it may be expensive."""
+        """Return the ``info`` of Gymnasium's ``step`` for the last step. Training does not use it;
+        evaluations call it after every step, for the values of each episode in the records."""
+        return {}
+
+    def reward_terms(self) -> Info:
+        """Return those values of ``info`` that are cheap to have after every step, as new arrays.
+        Of poolrl's own tasks, evaluations call ``info`` only where an episode ends, if these are
+        all whose values they aggregate over steps."""
         return {}
 
     def reset_info(self) -> Info:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 import msgspec
@@ -227,6 +227,9 @@ class _Checker:
                     f"truncated must become true at step max_episode_steps = {LIMIT}, and not "
                     f"before: it is {bool(result.truncated[wrong][0])} at step {k + 1}"
                 )
+            info = call_optional(task, "info")
+            if not isinstance(info, Mapping):
+                self.refuse(f"info() must return a dictionary: {_described(info)}")
             self.check_results_are_new(steps, copies, result)
             steps.append(result)
             copies.append(StepResult._make(values.copy() for values in result))

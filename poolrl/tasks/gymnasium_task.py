@@ -38,6 +38,11 @@ class GymnasiumTask(Task):
     Observations of several dimensions, and dictionaries and tuples of them, are flattened as by
     ``gymnasium.spaces.flatten``; choices in them become one-hot. Actions of several dimensions are
     flattened too. An episode's generator gives the seed that its environment is reset with.
+
+    Attributes:
+        own_action_space: of the environment.
+        step_infos: the ``info`` of each environment's last step, as it was returned; empty before
+            the first one.
     """
 
     def __init__(
@@ -84,6 +89,9 @@ class GymnasiumTask(Task):
             raise
         self._observation = np.zeros((num_simulations, self.observation_space.shape[0]))
         self._diverged = np.zeros(num_simulations, np.bool_)
+        self.step_infos: list[Mapping[Any, Any]] = [{}] * num_simulations
+        # An environment may declare what a task of poolrl's own would.
+        self.info_aggregates = getattr(first.unwrapped, "info_aggregates", self.info_aggregates)
 
     def reset(self, ids: Ids, generators: Sequence[np.random.Generator]) -> None:
         self._diverged[ids] = False
@@ -117,6 +125,7 @@ class GymnasiumTask(Task):
             values = self._values.of_step(returned)
             reward[i] = values.reward
             terminated[i], truncated[i] = values.terminated, values.truncated
+            self.step_infos[i] = values.info
             self._store(i, values.observation)
         return StepResult(self.observe(), reward, terminated, truncated)
 

@@ -25,12 +25,14 @@ class StepValues(NamedTuple):
         observation: (flat size,).
         reward: a number.
         terminated, truncated: flags.
+        info: as returned.
     """
 
     observation: Flat
     reward: float
     terminated: bool
     truncated: bool
+    info: Mapping[Any, Any]
 
 
 class ExactValues:
@@ -81,7 +83,7 @@ class ExactValues:
             truncated = self._flag(truncated, "truncated")
         if type(info) is not dict and not _is_info(info):
             self._refuse("step().info", "must be a dictionary", info)
-        return StepValues(self._flat(observation, "step()"), reward, terminated, truncated)
+        return StepValues(self._flat(observation, "step()"), reward, terminated, truncated, info)
 
     def refuse_step(self, got: str) -> NoReturn:
         """Refuse a result of ``step`` that has not five values.
@@ -185,8 +187,9 @@ class LenientValues(ExactValues):
         return self._flat(returned[0], "reset()")
 
     def of_step(self, returned: Any) -> StepValues:
-        observation, reward, terminated, truncated, _ = returned
-        return StepValues(self._flat(observation, "step()"), reward, terminated, truncated)
+        observation, reward, terminated, truncated, info = returned
+        info = info if _is_info(info) else {}
+        return StepValues(self._flat(observation, "step()"), reward, terminated, truncated, info)
 
     def _flat(self, value: Any, method: str) -> Flat:
         flat: Any = spaces.flatten(self._space, value)

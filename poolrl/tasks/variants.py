@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,7 @@ def own_actions(task: Task) -> OwnActions | None:
 
 
 def without_variants(task: Task) -> Task:
-    """Return a task without its wrappers."""
+    """Return the task that wrappers wrap; of a task without any, itself."""
     while isinstance(task, TaskWrapper):
         task = task.task
     return task
@@ -64,6 +65,30 @@ def wrap_innermost(task: Task, wrap: Callable[[Task], Task]) -> Task:
         return wrap(task)
     task.task = wrap_innermost(task.task, wrap)
     return task
+
+
+StepWatcher = Callable[[Ids | None, NDArray[np.bool_]], None]
+"""Called with the simulations that made a control step (``None``: all) and, (num_simulations,), in
+which of them the episode ended."""
+
+
+@contextmanager
+def watched(task: Task, watcher: StepWatcher) -> Iterator[bool]:
+    """Have a function called after every control step within actions that are repeated.
+
+    Yields:
+        Whether it is called; a task whose actions are not repeated leaves that to the caller.
+    """
+    while isinstance(task, TaskWrapper) and not isinstance(task, ActionRepeat):
+        task = task.task
+    if not isinstance(task, ActionRepeat):
+        yield False
+        return
+    task.watcher = watcher
+    try:
+        yield True
+    finally:
+        task.watcher = None
 
 
 class TaskWrapper(Task):
@@ -124,7 +149,12 @@ class ActionRepeat(TaskWrapper):
     Args:
         task: the inner task.
         count: control steps per action.
+
+    Attributes:
+        watcher: called after every control step of the inner task; ``None`` for nothing.
     """
+
+    watcher: StepWatcher | None = None
 
     def __init__(self, task: Task, count: int) -> None:
         super().__init__(task)
@@ -133,6 +163,8 @@ class ActionRepeat(TaskWrapper):
 
     def step(self, action: NDArray[Any], ids: Ids | None = None) -> StepResult:
         total = self.task.step(action, ids)
+        if self.watcher is not None:
+            self.watcher(ids, total.terminated | total.truncated)
         for _ in range(self._count - 1):
             active = ~(total.terminated | total.truncated)
             if ids is not None:
@@ -142,6 +174,8 @@ class ActionRepeat(TaskWrapper):
                 break
             all_active = ids is None and len(rows) == self.num_simulations
             result = self.task.step(action, None if all_active else rows)
+            if self.watcher is not None:
+                self.watcher(None if all_active else rows, result.terminated | result.truncated)
             total = StepResult(
                 np.where(active[:, None], result.observation, total.observation),
                 np.where(active, total.reward + result.reward, total.reward),

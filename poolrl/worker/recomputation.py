@@ -98,6 +98,8 @@ class Recomputer:
             metrics = computed["training"]["metrics"]
             for name in LATER_METRICS - record.training.metrics.keys():
                 metrics.pop(name, None)
+        if record.evaluation is not None and not record.evaluation.infos and computed["evaluation"]:
+            computed["evaluation"].pop("info", None)  # which earlier versions did not record
         found = list(compare(path, _recorded(record), computed, "computed here"))
         others = [
             f"{name} {there} ({here} here)"
@@ -131,7 +133,7 @@ class Recomputer:
             if deposit.kind == "branch"
             and (record := records.get(Unit(merged.iteration, "branch", deposit.index))) is not None
         ]
-        weights = mean_weights(succeeded(listed, rule), rule)
+        weights = mean_weights(succeeded(listed, rule, self._pool.spec.selection), rule)
         by_index = {record.index: record for record in listed}
         try:
             branches = [self._branch(by_index[index], previous) for index in weights]

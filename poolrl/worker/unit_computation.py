@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
@@ -16,7 +14,7 @@ from msgspec.structs import replace
 from poolrl import tasks
 from poolrl.agent import Agent, AgentMetadata
 from poolrl.algorithms.averaging import check_averages, check_finite, check_no_nan, mean_agent
-from poolrl.algorithms.on_policy import episode_metrics
+from poolrl.algorithms.rollout_metrics import episode_metrics
 from poolrl.algorithms.shared_experience import play, update
 from poolrl.algorithms.training import initial_agent, train
 from poolrl.algorithms.types import Training
@@ -27,17 +25,19 @@ from poolrl.networks import permissions
 from poolrl.parallel import use_threads
 from poolrl.pool.directory import Pool
 from poolrl.pool.evolution import branch_values
-from poolrl.records.records import Evaluation, TrainingRecord
+from poolrl.records.evaluation import Evaluation
+from poolrl.records.records import TrainingRecord
 from poolrl.records.work_units import KINDS, Unit
-from poolrl.rollouts.evaluation import evaluate
+from poolrl.rollouts.episode_infos import EpisodeInfos, declared_aggregates
 from poolrl.rollouts.rollout import Rollout
 from poolrl.rollouts.rollout_file import check_finite as check_rollout
 from poolrl.rollouts.sampler import Budget
-from poolrl.seeding import Purpose, Streams
+from poolrl.seeding import Streams
 from poolrl.spaces import SpaceSpec
 from poolrl.tasks import Task
 from poolrl.tasks.check import try_task
 from poolrl.worker.phase_timer import PhaseTimer
+from poolrl.worker.unit_results import evaluation_of, training_record
 
 
 class Result(NamedTuple):
@@ -105,11 +105,13 @@ class UnitComputation:
         self._timer = timer or PhaseTimer()
         self._threads = threads
         self._tasks: dict[int, Task] = {}
+        self._notes: set[str] = set()  # that were said
         self._task = self.make_task(1)
         try:
             self._action_space = _action_space(self._task, pool)
             self.model_sha256 = tasks.fingerprint(self._task, spec.task)
             try_task(self._task, spec.task)
+            declared_aggregates(self._task)
         except BaseException:
             self.close()
             raise
@@ -140,6 +142,26 @@ class UnitComputation:
     def _initial_agent(self) -> Agent:  # once, since a user's own network is tried each time
         streams = Streams(self._spec.pool.seed, Unit(0, "initial", 0).training_key)
         return initial_agent(self._spec, self._task, streams, self._action_space)
+
+    def check_selection(self) -> None:
+        """Check that the task has what units are selected by.
+
+        Raises:
+            UsageError: its info has no such value after a step; names the key.
+        """
+        name = self._spec.selection.info_name
+        if name is None:
+            return
+        infos = EpisodeInfos(self._task, self._spec.evaluation.info)
+        with tasks.blamed(self._spec.task):
+            known = infos.names_after_a_step()
+        if name not in known:
+            has = f"has {', '.join(known)}" if known else "has none"
+            reason = "; ".join([has, *infos.notes])
+            raise UsageError(
+                f"selection.score: no value {name!r} in the info of {self._spec.task.id} after a "
+                f"step, which {reason}"
+            )
 
     def check_merge(self) -> None:
         """Check that the agents of this pool can be merged by its rule.
@@ -230,7 +252,7 @@ class UnitComputation:
                 hyperparameters = flatten(msgspec.to_builtins(values))
                 with self._timer.phase("training"), self._blamed():
                     trained, rollout = self._train(unit, agent, values, sources)
-                agent, training = trained.agent, _training_record(trained)
+                agent, training = trained.agent, training_record(trained)
             if unit.kind == "candidate":
                 step = spec.merge.candidates[unit.index]
                 weights = [1 / len(sources.agents)] * len(sources.agents)
@@ -304,22 +326,10 @@ class UnitComputation:
         return Agent(agent.arrays, metadata)
 
     def _evaluate(self, unit: Unit, agent: Agent) -> Evaluation:
-        spec = self._spec
         reserved = KINDS[unit.kind].reserved_seeds
-        episodes = spec.pool.closing_episodes if reserved else spec.pool.evaluate_episodes
-        streams = Streams(spec.pool.seed, unit.evaluation_key)
-        deterministic = spec.evaluation.deterministic
-        episodes_run = evaluate(
-            agent.policy,
-            self.make_task(episodes),
-            streams.generators(Purpose.EVALUATE_RESET, 0, episodes),
-            None if deterministic else streams.generator(Purpose.EVALUATE_ACTION),
-        )
-        return Evaluation.of(
-            episodes_run.returns.tolist(),
-            episodes_run.lengths.tolist(),
-            deterministic=deterministic,
-        )
+        pool = self._spec.pool
+        task = self.make_task(pool.closing_episodes if reserved else pool.evaluate_episodes)
+        return evaluation_of(self._spec, unit, agent, task, self._notes)
 
 
 def _action_space(task: Task, pool: Pool | None) -> SpaceSpec:
@@ -338,24 +348,6 @@ def _action_space(task: Task, pool: Pool | None) -> SpaceSpec:
     except PoolrlError:  # who needs the champion says what is wrong with it
         return space
     return recorded if recorded.is_earlier_form_of(space) else space
-
-
-def _training_record(trained: Training) -> TrainingRecord:
-    """The record of a training.
-
-    Raises:
-        Divergence: a metric is not finite, which JSON cannot hold.
-    """
-    for name, value in trained.metrics.items():
-        if not math.isfinite(value):
-            raise Divergence(f"{name} is not finite")
-    return TrainingRecord(
-        episodes=len(trained.returns),
-        environment_steps=trained.environment_steps,
-        updates=trained.updates,
-        mean_return=statistics.fmean(trained.returns) if trained.returns else None,
-        metrics=trained.metrics,
-    )
 
 
 def budget(spec: Spec) -> Budget:

@@ -18,7 +18,15 @@ from poolrl.job_environment import detect
 from poolrl.pool.directory import Pool
 from poolrl.pool.retention import remove_expired, remove_late_agents
 from poolrl.provenance import differences, versions
-from poolrl.records.records import AgentRef, Attempt, MergeRecord, UnitRecord, WorkerInfo
+from poolrl.records.records import (
+    FIRST_SCHEMA,
+    SCHEMA,
+    AgentRef,
+    Attempt,
+    MergeRecord,
+    UnitRecord,
+    WorkerInfo,
+)
 from poolrl.records.work_units import KINDS, KindName, Unit
 from poolrl.rollouts.rollout_file import to_bytes
 from poolrl.worker.mean_merge import MissingAgent
@@ -237,7 +245,9 @@ class UnitRunner:
                 rollout_sha256 = self._deposit_store.publish_rollout(unit, data)
         elif not result.failure and start is not None:
             reference = AgentRef(path=start.path, sha256=start.sha256)
+        has_info = result.evaluation is not None and bool(result.evaluation.infos)
         record = UnitRecord(
+            schema=SCHEMA if has_info else FIRST_SCHEMA,
             spec_sha256=self._pool.spec_sha256,
             iteration=unit.iteration,
             kind=unit.kind,

@@ -16,7 +16,8 @@ from poolrl.errors import PoolrlError, Stopped, TooLong
 from poolrl.interrupts import InterruptHandler
 from poolrl.pool.timeouts import HEARTBEAT_CHECK_SECONDS, HEARTBEAT_SECONDS
 from poolrl.records.codec import encode
-from poolrl.records.records import Heartbeat, WorkerInfo
+from poolrl.records.records import WorkerInfo
+from poolrl.records.worker_records import Heartbeat
 from poolrl.storage.layout import IterationLayout, Layout
 from poolrl.storage.store import Store
 

@@ -53,7 +53,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("run --task Half", ["plain,HalfCheetah-v5"]),
         ("run --task ./", ["file,./"]),
         ("run --set run.video", ["plain,run.video_every="]),
-        ("run --set selection.", ["plain,selection.keep_parent=", "plain,selection.patience="]),
+        ("run --set selection.p", ["plain,selection.patience="]),
         ("run --set learner.clip_range=", [""]),
         ("tasks Hopp", ["plain,Hopper-v5"]),
         ("status ", ["plain,pools/one", "plain,pools/two"]),

@@ -29,6 +29,8 @@ KEYS = {
         "iterations",
         "champion",
         "best_ever",
+        "score_name",
+        "score_direction",
         "environment_steps",
         "speed",
         "seconds_left",

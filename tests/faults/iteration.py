@@ -121,7 +121,8 @@ class Iteration:
     # Records
 
     def _belongs(self, name: str, record: Table, kind: str, index: int) -> None:
-        own = {"schema": 1, "kind": kind, "index": index, "iteration": self.number}
+        own = {"kind": kind, "index": index, "iteration": self.number}
+        own["schema"] = 2 if "info" in (record.get("evaluation") or {}) else 1
         for key, value in own.items():
             if record[key] != value:
                 self.broken(name, f"{key} is {record[key]}")
@@ -178,6 +179,8 @@ class Iteration:
         episodes = self.spec["pool"]["closing_episodes" if reserved else "evaluate_episodes"]
         if not len(returns) == len(lengths) == episodes:
             self.broken(name, f"{len(returns)} returns, {len(lengths)} lengths of {episodes}")
+        for fault in rules.faults_of_info(record, episodes, self.spec["selection"]):
+            self.broken(name, fault)
         if not all(isinstance(x, (int, float)) and math.isfinite(x) for x in returns):
             self.broken(name, "returns that are not finite")
         if evaluation["score"] != rules.mean(returns):

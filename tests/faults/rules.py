@@ -67,7 +67,9 @@ def decide_champion(previous: Table | None, deposits: dict[Key, Table], spec: Ta
     if rule["rule"] in ("mean", "update"):
         decide_made = decide_mean if rule["rule"] == "mean" else decide_update
         said = decide_made(previous, deposits, spec["selection"])
-        return said if rule.get("fallback") is None else measured_later(previous, said, rule)
+        if rule.get("fallback") is None:
+            return said
+        return measured_later(previous, said, rule, spec["selection"])
     said = choose(previous, deposits, spec["selection"], bool(rule.get("candidates")))
     most = rule.get("fallback")
     if most is None:
@@ -76,7 +78,7 @@ def decide_champion(previous: Table | None, deposits: dict[Key, Table], spec: Ta
         return said | {"best_ever": {"champion": said["champion"], "iterations_since": 0}}
     best = previous["best_ever"]
     won = said["rule"] in ("best branch", "best candidate")
-    if won and said["champion"]["score"] > best["champion"]["score"]:
+    if won and is_better(said["champion"], best["champion"], spec["selection"]):
         return said | {"best_ever": {"champion": said["champion"], "iterations_since": 0}}
     return said | fall_back(best | {"iterations_since": best["iterations_since"] + 1}, most)
 
@@ -117,7 +119,7 @@ def decide_update(previous: Table | None, deposits: dict[Key, Table], selection:
     return said | new | {"champion": as_champion(made)}
 
 
-def measured_later(previous: Table | None, said: Table, rule: Table) -> Table:
+def measured_later(previous: Table | None, said: Table, rule: Table, selection: Table) -> Table:
     """The same with a fallback, where a champion is measured by the next iteration's parent."""
     if previous is None:
         return said | {"best_ever": {"champion": said["champion"], "iterations_since": 0}}
@@ -126,7 +128,7 @@ def measured_later(previous: Table | None, said: Table, rule: Table) -> Table:
     values = {k: v for k, v in previous.items() if k == "hyperparameters"}
     if old["sha256"] == best["champion"]["sha256"]:
         return said | {"best_ever": best}
-    if old["score"] is not None and old["score"] > best["champion"]["score"]:
+    if old["score"] is not None and is_better(old, best["champion"], selection):
         return said | {"best_ever": {"champion": old, "iterations_since": 0} | values}
     best = best | {"iterations_since": best["iterations_since"] + 1}
     return said | fall_back(best, rule["fallback"])
@@ -153,12 +155,13 @@ def choose(
         score = score_of(record)
         if score is None or record["agent"] is None:
             continue
-        if best is None or score > score_of(best):
+        if best is None or merit(record, selection) > merit(best, selection):
             best, second = record, best
-        elif second is None or score > score_of(second):
+        elif second is None or merit(record, selection) > merit(second, selection):
             second = record
     trained = [r["training"] for k, r in deposits.items() if k[0] == "branch" and r["training"]]
     parent = deposits.get(("parent", 0))
+    measured = parent["evaluation"]["score"] if parent and parent["evaluation"] else None
     if parent is not None and score_of(parent) is None:
         parent = None
     parent_score = score_of(parent) if parent else None
@@ -178,6 +181,8 @@ def choose(
         "training_steps": (previous["training_steps"] if previous else 0)
         + sum(training["environment_steps"] for training in trained),
     }
+    if selection.get("score", "return") != "return" and measured is not None:
+        said["parent_return"] = measured
     if previous is None:
         return said | {"rule": "initial", "to_parent": None, "to_runner_up": None}
     if best is None:
@@ -189,9 +194,10 @@ def choose(
         }
     if best["kind"] == "candidate":
         said["rule"] = "best candidate"
-    if not selection["keep_parent"] or parent_score is None or score_of(best) > parent_score:
+    if not selection["keep_parent"] or parent is None:
         return said
-    if ties and score_of(best) == parent_score:
+    own, theirs = merit(best, selection), merit(parent, selection)
+    if own > theirs or (ties and own == theirs):
         return said
     if kept >= selection["patience"]:
         return said | {"rule": "patience"}
@@ -240,7 +246,51 @@ def score_of(record: Table) -> Any:
     evaluation = record["evaluation"]
     if record["status"] != "done" or not evaluation:
         return None
-    return evaluation["score"] if math.isfinite(evaluation["score"]) else None
+    score = evaluation.get("selection", evaluation)["score"]
+    return score if score is not None and math.isfinite(score) else None
+
+
+def merit(record: Table, selection: Table) -> tuple[float, float]:
+    """Of a record with a score: the higher one wins."""
+    sign = -1 if selection.get("direction") == "min" else 1
+    return sign * score_of(record), record["evaluation"]["score"]
+
+
+def is_better(champion: Table, other: Table, selection: Table) -> bool:
+    """Whether a champion was selected by a better score than another one."""
+    if selection.get("direction") == "min":
+        champion, other = other, champion
+    return bool(champion["score"] > other["score"])
+
+
+def values_of(record: Table) -> list[float | None]:
+    """By episode, what the score is the mean of."""
+    evaluation: Table = record["evaluation"]
+    if "selection" not in evaluation:
+        returns: list[float | None] = evaluation["returns"]
+        return returns
+    name = evaluation["selection"]["by"].removeprefix("info.")
+    values: list[float | None] = evaluation["info"][name]["values"]
+    return values
+
+
+def faults_of_info(record: Table, episodes: int, selection: Table) -> list[str]:
+    """What is wrong with the values of info in a record, and with the score that is one of them."""
+    evaluation = record["evaluation"]
+    faults = [
+        f"{len(info['values'])} values of info of {episodes}"
+        for info in evaluation.get("info", {}).values()
+        if len(info["values"]) != episodes
+    ]
+    by = evaluation["selection"]["by"] if "selection" in evaluation else "return"
+    if by != selection.get("score", "return"):
+        faults.append(f"is selected by {by}")
+    elif (score := score_of(record)) is not None:
+        values = values_of(record)
+        known = [value for value in values if value is not None]
+        if len(known) < len(values) or not close(score, mean(known)):
+            faults.append(f"selected by {score}, not by the mean of its values")
+    return faults
 
 
 def as_champion(record: Table) -> Table:
@@ -254,8 +304,10 @@ def as_champion(record: Table) -> Table:
 def difference(a: Table | None, b: Table | None) -> Table | None:
     if a is None or b is None:
         return None
-    pairs = zip(a["evaluation"]["returns"], b["evaluation"]["returns"], strict=True)
-    differences = [x - y for x, y in pairs]
+    pairs = list(zip(values_of(a), values_of(b), strict=True))
+    differences = [x - y for x, y in pairs if x is not None and y is not None]
+    if len(differences) < len(pairs):
+        return None
     return {"mean": mean(differences), "standard_error": standard_error(differences)}
 
 

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from poolrl.config.schema import SelectionSpec
 from poolrl.pool.merge_rules import merge
-from poolrl.records.records import AgentRef, Evaluation, MergeRecord, UnitRecord, WorkerInfo
+from poolrl.records.evaluation import Evaluation
+from poolrl.records.records import AgentRef, MergeRecord, UnitRecord, WorkerInfo
 from poolrl.records.work_units import KindName, Unit
 
 WORKER = WorkerInfo(id="w", host="h", pid=1, versions={})

@@ -10,8 +10,9 @@ from typing import Any
 
 from poolrl.pool.directory import Pool
 from poolrl.records.codec import encode
-from poolrl.records.records import Heartbeat, WorkerInfo
+from poolrl.records.records import WorkerInfo
 from poolrl.records.work_units import Unit
+from poolrl.records.worker_records import Heartbeat
 
 
 def claim(pool: Pool, unit: Unit, host: str, pid: int, seconds: float) -> None:

@@ -12,7 +12,7 @@ from poolrl.launch.requeue import AT_LIMIT, SlurmRequeue
 from poolrl.launch.submit import Request, script
 from poolrl.pool.directory import Pool
 from poolrl.pool.stop_criteria import StopCriteria
-from poolrl.records.records import Submission
+from poolrl.records.worker_records import Submission
 from poolrl.storage.submissions import job_name, save_submission, submissions
 from poolrl.worker.loop import Worker
 from tests.launch.fakes import Fakes

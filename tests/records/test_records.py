@@ -10,13 +10,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from poolrl.records.codec import NewerSchema, Unreadable, decode, encode
-from poolrl.records.records import (
-    Evaluation,
-    MergeRecord,
-    UnitRecord,
-    paired_difference,
-    standard_error,
-)
+from poolrl.records.evaluation import Evaluation, InfoRecord, paired_difference, standard_error
+from poolrl.records.records import MergeRecord, UnitRecord
 from tests.helpers.deposits import choose, deposit, first
 
 
@@ -37,12 +32,26 @@ def test_other_kinds_newer_schemas_and_nan_are_unreadable() -> None:
     data = encode(deposit("branch", 0, [1.0]))
     with pytest.raises(Unreadable):
         decode(data, MergeRecord)
-    with pytest.raises(NewerSchema, match="schema 2 is newer"):
-        decode(encode(replace(deposit("branch", 0, [1.0]), schema=2)), UnitRecord)
+    with pytest.raises(NewerSchema, match="schema 3 is newer"):
+        decode(encode(replace(deposit("branch", 0, [1.0]), schema=3)), UnitRecord)
     with pytest.raises(Unreadable):
         decode(data.replace(b'"score":1.0', b'"score":NaN'), UnitRecord)
     with pytest.raises(Unreadable):
         decode(b"[" * 100_000, UnitRecord)
+
+
+def test_info_survives() -> None:
+    info = {"a/b": InfoRecord("max", (1.0, None)), "é": InfoRecord("last", (-0.5, 1e300))}
+    record = deposit("branch", 0, [1.0, 2.0])
+    assert record.evaluation is not None
+    record = replace(record, evaluation=replace(record.evaluation, info=info), schema=2)
+    again = decode(encode(record), UnitRecord)
+    assert again == record
+    assert again.evaluation is not None
+    assert again.evaluation.infos == info
+    for wrong in (b'"values":[1.0]', b'"values":[1.0,1e301]', b'"values":[1.0,"x"]'):
+        with pytest.raises(Unreadable):
+            decode(encode(record).replace(b'"values":[1.0,null]', wrong), UnitRecord)
 
 
 @given(st.binary(max_size=200))

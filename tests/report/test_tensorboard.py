@@ -20,7 +20,7 @@ from poolrl.config.run_options import RunOptions
 from poolrl.errors import UsageError
 from poolrl.monitoring.history import History
 from poolrl.pool.directory import Pool, make_pool, open_pool
-from poolrl.records.records import Evaluation
+from poolrl.records.evaluation import Evaluation
 from poolrl.report.scalars import Position, _success_rate, position, scalars
 from poolrl.report.tensorboard import EventLog
 from tests.conftest import tiny_spec

@@ -129,6 +129,11 @@ class ListObservation(Sound):
         return self.position.tolist()
 
 
+class ListInfo(Sound):
+    def info(self) -> Any:
+        return ["x"]
+
+
 class Nan(Sound):
     def observe(self) -> NDArray[np.float64]:
         return self.position * np.nan
@@ -256,6 +261,7 @@ class KnowsItsIndex(Sound):
         (IgnoresLimit, f"max_episode_steps must be what the constructor was given, {LIMIT}: 9"),
         (DictObservation, "observation_space must be a gymnasium.spaces.Box of one dimension"),
         (WholeObservation, "observation_space must be a gymnasium.spaces.Box of one dimension"),
+        (ListInfo, "info() must return a dictionary: list ['x']"),
         (SquareAction, "action_space must be a Box of one dimension"),
         (LateStart, "action_space must have one dimension, and start at 0"),
         (WideObservation, "observe() must be an array (3, 2) of float64 or float32: (3, 3) of fl"),

@@ -8,7 +8,7 @@ import pytest
 from poolrl import tasks
 from poolrl.config.loading import load
 from poolrl.parallel import thread_count, use_threads
-from poolrl.records.records import Evaluation
+from poolrl.records.evaluation import Evaluation
 from poolrl.records.work_units import Unit
 from poolrl.rollouts.rollout_file import to_bytes
 from poolrl.tasks.mujoco.base import MujocoTask

@@ -39,9 +39,9 @@ def test_a_deposit_of_a_later_version_is_left_alone(tiny_pool: Pool) -> None:
     layout = tiny_pool.layout.iteration(1)
     layout.merge.unlink()
     path = layout.record(Unit(1, "branch", 1))
-    newer = path.read_bytes().replace(b'"schema":1', b'"schema":2,"more":3')
+    newer = path.read_bytes().replace(b'"schema":1', b'"schema":3,"more":3')
     path.write_bytes(newer)
-    with pytest.raises(IncompatiblePool, match="schema 2 is newer"):
+    with pytest.raises(IncompatiblePool, match="schema 3 is newer"):
         work(tiny_pool)
     assert path.read_bytes() == newer
 

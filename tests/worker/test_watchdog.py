@@ -11,8 +11,9 @@ from poolrl.errors import Stopped, TooLong
 from poolrl.interrupts import InterruptHandler
 from poolrl.pool.timeouts import HEARTBEAT_SECONDS
 from poolrl.records.codec import decode
-from poolrl.records.records import Heartbeat, WorkerInfo
+from poolrl.records.records import WorkerInfo
 from poolrl.records.work_units import Unit
+from poolrl.records.worker_records import Heartbeat
 from poolrl.storage.layout import Layout
 from poolrl.storage.memory import MemoryStore
 from poolrl.worker.watchdog import STALL_CHECKS, Watchdog

@@ -154,7 +154,10 @@ class HumanoidStandup(MujocoTask):
         return self._up_reward - self._ctrl_cost - self._impact_cost + 1
 
     def info(self) -> Info:
-        return self.reset_info() | {
+        return self.reset_info() | self.reward_terms()
+
+    def reward_terms(self) -> Info:
+        return {
             "reward_linup": self._up_reward,
             "reward_quadctrl": -self._ctrl_cost,
             "reward_impact": -self._impact_cost,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from poolrl.config.types import Aggregate
 from poolrl.tasks.base import Info
 from poolrl.tasks.mujoco.base import MujocoTask, Part
 
@@ -46,6 +49,9 @@ class InvertedPendulum(MujocoTask):
         return ~self._upright
 
     def info(self) -> Info:
+        return self.reward_terms()
+
+    def reward_terms(self) -> Info:
         return {"reward_survive": self._upright.astype(np.int64)}
 
 
@@ -59,6 +65,9 @@ class InvertedDoublePendulum(MujocoTask):
     """
 
     normal_velocities = True
+    info_aggregates: Mapping[str, Aggregate] = MappingProxyType(
+        {"distance_penalty": "sum", "velocity_penalty": "sum"}
+    )
 
     def __init__(
         self,
@@ -119,6 +128,9 @@ class InvertedDoublePendulum(MujocoTask):
         return self._fallen
 
     def info(self) -> Info:
+        return self.reward_terms()
+
+    def reward_terms(self) -> Info:
         return {
             "reward_survive": self._bonus,
             "distance_penalty": -self._distance_penalty,

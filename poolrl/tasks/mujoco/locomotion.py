@@ -70,9 +70,11 @@ class Locomotion(MujocoTask):
         names = ("x_velocity", "y_velocity")
         return self.reset_info() | {
             **{name: self._velocity[:, axis] for axis, name in enumerate(names[: self.axes])},
-            "reward_forward": self._forward_reward,
-            "reward_ctrl": -self._ctrl_cost,
+            **self.reward_terms(),
         }
+
+    def reward_terms(self) -> Info:
+        return {"reward_forward": self._forward_reward, "reward_ctrl": -self._ctrl_cost}
 
     def reset_info(self) -> Info:
         return planar_info(self) if self.axes == 2 else {"x_position": self.qpos[:, 0].copy()}
@@ -121,8 +123,8 @@ class Balancing(Locomotion):
     def terminated(self) -> NDArray[np.bool_]:
         return ~self._healthy if self._terminate_when_unhealthy else super().terminated()
 
-    def info(self) -> Info:
-        return super().info() | {"reward_survive": self._healthy * self._healthy_reward}
+    def reward_terms(self) -> Info:
+        return super().reward_terms() | {"reward_survive": self._healthy * self._healthy_reward}
 
 
 class PlanarBalancing(Balancing):
@@ -195,8 +197,8 @@ class ContactCostBalancing(Balancing):
         self._contact_cost = self.contact_cost()
         return super().costs(action) + self._contact_cost
 
-    def info(self) -> Info:
-        return super().info() | {"reward_contact": -self._contact_cost}
+    def reward_terms(self) -> Info:
+        return super().reward_terms() | {"reward_contact": -self._contact_cost}
 
 
 def between(low: Any, values: NDArray[np.float64], high: Any) -> NDArray[np.bool_]:

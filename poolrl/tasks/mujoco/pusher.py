@@ -78,6 +78,9 @@ class Pusher(MujocoTask):
         return self._dist_reward + self._ctrl_reward + self._near_reward
 
     def info(self) -> Info:
+        return self.reward_terms()
+
+    def reward_terms(self) -> Info:
         return {
             "reward_dist": self._dist_reward,
             "reward_ctrl": self._ctrl_reward,

@@ -80,4 +80,7 @@ class Reacher(MujocoTask):
         return self._dist_reward + self._ctrl_reward
 
     def info(self) -> Info:
+        return self.reward_terms()
+
+    def reward_terms(self) -> Info:
         return {"reward_dist": self._dist_reward, "reward_ctrl": self._ctrl_reward}
