@@ -147,10 +147,12 @@ def _training(records: Sequence[TrainingRecord], *, with_lengths: bool) -> dict[
     """
     values: dict[str, list[float]] = defaultdict(list)
     for record in records:
+        own = dict(record.metrics)
+        # Of all episodes, where the learner's figures are means over its updates.
         if record.mean_return is not None:
-            values["rollout/ep_rew_mean"].append(record.mean_return)
+            own["rollout/ep_rew_mean"] = record.mean_return
         if with_lengths and record.episodes:
-            values["rollout/ep_len_mean"].append(record.environment_steps / record.episodes)
-        for name, value in record.metrics.items():
-            values[name if "/" in name else f"train/{name}"].append(value)
+            own["rollout/ep_len_mean"] = record.environment_steps / record.episodes
+        for name, value in own.items():
+            values[name].append(value)
     return {name: statistics.fmean(each) for name, each in values.items()}

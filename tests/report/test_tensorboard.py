@@ -102,6 +102,17 @@ def test_each_iteration_has_each_value_once(finished: Pool, tmp_path: Path) -> N
     assert [e.value for e in again] == pytest.approx(scores)
     (closing,) = accumulator.Scalars("pool/closing_score")
     assert closing.step == steps[-1]
+    returns = accumulator.Scalars("rollout/ep_rew_mean")
+    winners = {
+        merge.training_steps: unit.training.mean_return
+        for merge in history.merges
+        for unit in history.units
+        if (unit.iteration, unit.kind, unit.index)
+        == (merge.iteration, "branch", merge.champion.index)
+        and merge.champion.iteration == merge.iteration
+        and unit.training is not None
+    }
+    assert {event.step: event.value for event in returns} == pytest.approx(winners)
     # Once more there is nothing to write, and one at a time gives the same bytes.
     before = snapshot(tmp_path)
     assert EventLog(finished, tmp_path).update(history)
