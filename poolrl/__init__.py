@@ -16,8 +16,9 @@ from poolrl._version import __version__
 
 if TYPE_CHECKING:
     from poolrl.agent import Agent
+    from poolrl.api import Pool, evaluate, train
 
-__all__ = ["Agent", "__version__", "load"]
+__all__ = ["Agent", "Pool", "__version__", "evaluate", "load", "train"]
 
 
 def load(path: Any, *, network: str | None = None, trust: bool = False) -> Agent:
@@ -49,4 +50,8 @@ def __getattr__(name: str) -> Any:
         from poolrl.agent import Agent
 
         return Agent
+    if name in ("Pool", "evaluate", "train"):
+        from poolrl import api
+
+        return getattr(api, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

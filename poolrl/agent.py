@@ -29,6 +29,7 @@ from poolrl.config.networks import MLPSpec, ModuleSpec, NetworkSpec
 from poolrl.config.schema import Randomization, World
 from poolrl.config.types import Natural, Text
 from poolrl.errors import UsageError
+from poolrl.extras import require
 from poolrl.networks.base import State
 from poolrl.networks.parameters import (
     LEARNER_PREFIX,
@@ -254,8 +255,10 @@ class Agent:
         with a memory takes and returns its state.
 
         Raises:
-            UsageError: the arrays do not match the network in the metadata.
+            UsageError: the arrays do not match the network in the metadata, or torch is not
+                installed.
         """
+        require("torch", "torch", "module() needs torch")
         from poolrl.networks.torch_module import policy_module
 
         self.check()

@@ -45,14 +45,19 @@ def differences(made_with: Mapping[str, str]) -> dict[str, tuple[str, str]]:
 
     Args:
         made_with: ``versions()`` of that machine. A name that it lacks, as in a pool of an older
-            poolrl, does not count; a variable of ``SETTINGS`` does.
+            poolrl, does not count; a variable of ``SETTINGS`` does. Nor does a package that is not
+            installed here: what needs it cannot run.
 
     Returns:
         Name -> (there, here) of what differs.
     """
     here = versions()
     known = [*made_with, *(name for name in SETTINGS if name in here and name not in made_with)]
-    names = [name for name in known if made_with.get(name) != here.get(name)]
+    names = [
+        name
+        for name in known
+        if made_with.get(name) != here.get(name) and (name in here or name not in PACKAGES)
+    ]
     return {name: (made_with.get(name, "none"), here.get(name, "none")) for name in names}
 
 

@@ -6,7 +6,6 @@
 #   sbatch --array=0-9 scripts/run_pool.sh --pool-directory /shared/swimmer [...]
 # where each task is one worker, the first one makes the pool, and whoever comes when it has ended
 # leaves at once. Options of sbatch before the script's name outdo the lines below.
-#   TORCH_INDEX    the index that torch comes from; see the README
 #   POOLRL_PYTHON  a Python that has poolrl, to be used as it is instead of .venv
 #   POOLRL_HOME    this project's folder, for jobs that are submitted from elsewhere
 #

@@ -6,7 +6,8 @@
 # Ten may call this at once: one works under a lock, the others wait. A marker is written last, so
 # that a set-up that was cut off is done again, and one whose requirements changed too.
 #   PYTHON       the interpreter to make it from (default: python3.11, else python3)
-#   TORCH_INDEX  an index to take torch from, for example the CPU builds of pytorch.org
+#   TORCH_INDEX  an index to take torch from, where the tests are set up, for example the CPU builds
+#                of pytorch.org
 set_up() {
     local extra=$1 wanted
     is_set_up "$extra" && return
@@ -52,8 +53,8 @@ install() {
     cd "$PROJECT"
     local pip=("$venv/bin/python" -P -m pip install --quiet --disable-pip-version-check
         --constraint constraints.txt)
-    # torch first and alone, since its index holds little else.
-    "${pip[@]}" ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} "$(grep '^torch==' constraints.txt)"
+    # The tests alone need torch. First and alone, since its index holds little else.
+    [ -z "$extra" ] || "${pip[@]}" ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} "$(grep '^torch==' constraints.txt)"
     "${pip[@]}" --editable ".${extra:+[$extra]}"
     printf '%s\n' "$wanted" >"$marker.new"
     mv "$marker.new" "$marker"

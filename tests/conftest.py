@@ -7,6 +7,7 @@ import os
 import signal
 import tempfile
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 
 from poolrl import threads
 
@@ -37,6 +38,40 @@ TINY = {
 """A pool without torch and without physics, of a few milliseconds an iteration."""
 
 
+TORCH_MODULES = [
+    "algorithms/test_gradients.py",
+    "algorithms/test_ppo_options.py",
+    "algorithms/test_stable_baselines.py",
+    "cli/test_own_network.py",
+    "distributions/test_distributions.py",
+    "distributions/test_factory.py",
+    "distributions/test_options.py",
+    "launch/test_disk_use.py",
+    "networks/test_contract.py",
+    "networks/test_microbatches.py",
+    "networks/test_module_trial.py",
+    "networks/test_numpy_and_torch.py",
+    "networks/test_policy.py",
+    "networks/test_recurrent_agent.py",
+    "networks/test_senses.py",
+    "rollouts/test_rollout_file.py",
+    "worker/test_every_network.py",
+    "worker/test_killed_networks.py",
+    "worker/test_shared_experience.py",
+]
+"""Modules of tests that import torch, some by way of others. Single tests that need it have the
+marker ``torch``."""
+
+HAS_TORCH = find_spec("torch") is not None
+
+collect_ignore = [] if HAS_TORCH else TORCH_MODULES
+
+
+def pytest_report_header() -> str | None:
+    left_out = ", ".join(TORCH_MODULES)
+    return None if HAS_TORCH else f"torch is not installed; left out: {left_out}"
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="also run what takes long")
 
@@ -55,6 +90,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if item.get_closest_marker("full"):
                 item.add_marker(skip)
+    if not HAS_TORCH:
+        without = pytest.mark.skip(reason="needs torch, which is not installed")
+        for item in items:
+            if item.get_closest_marker("torch"):
+                item.add_marker(without)
 
 
 def tiny_spec(**overrides: object) -> Spec:

@@ -15,7 +15,6 @@ import gymnasium
 import msgspec
 import numpy as np
 import pytest
-import torch
 from msgspec.structs import replace
 
 import poolrl
@@ -231,7 +230,10 @@ def test_half_bounded_actions_keep_their_bounds() -> None:
     assert SpaceSpec.of(unbounded).low is None
 
 
+@pytest.mark.torch
 def test_the_torch_module_is_the_agent(agent: Agent) -> None:
+    import torch
+
     observation = np.random.default_rng(0).normal(size=(6, 8))
     with torch.no_grad():
         parameters, value = agent.module()(torch.from_numpy(observation))

@@ -27,6 +27,7 @@ def library(path: str, kernel: str | None = "Haswell", api: str = "blas") -> dic
     return {"filepath": path, "user_api": api} | ({"architecture": kernel} if kernel else {})
 
 
+@pytest.mark.torch
 def test_the_kernel_is_that_of_numpys_blas() -> None:
     code = "from poolrl.provenance import versions; print(versions().get('blas_kernel'))"
     printed = [

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from poolrl.cli import completion
 from poolrl.cli.options import network_option, own_task_options, trust_option
 from poolrl.formatting import count
 from poolrl.interrupts import stoppable
@@ -14,7 +15,7 @@ from poolrl.output import json_text, results
 
 
 @click.command()
-@click.argument("agent_or_pool", type=click.Path(path_type=Path))
+@click.argument("agent_or_pool", type=click.Path(path_type=Path), shell_complete=completion.agents)
 @click.option("--episodes", type=click.IntRange(min=1), default=100, show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--stochastic", is_flag=True, help="Sample actions instead of playing their mean.")

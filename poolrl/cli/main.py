@@ -7,7 +7,8 @@ from importlib import import_module
 
 import click
 
-from poolrl import __version__, output, threads
+from poolrl import output, threads
+from poolrl._version import __version__
 from poolrl.errors import PoolrlError, Stopped
 from poolrl.files import printable
 
@@ -21,6 +22,7 @@ COMMANDS = {
     "cancel": "Cancel the cluster's jobs of a pool.",
     "history": "Print a pool's records as a table.",
     "plot": "Draw a pool's history.",
+    "log": "Log a pool to TensorBoard.",
     "verify": "Check a pool's files against its rules, and compute some units again.",
     "prune": "Free the disk of what a pool no longer needs.",
     "doctor": "Try whether a file system can hold a pool.",

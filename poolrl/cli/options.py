@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import click
 
+from poolrl.cli import completion
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -102,7 +104,7 @@ class RetentionRuleType(click.ParamType[str]):
 DIRECTORY = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
 
-pool_argument = click.argument("pool", type=DIRECTORY)
+pool_argument = click.argument("pool", type=DIRECTORY, shell_complete=completion.pools)
 
 moved_option = click.option(
     "--task-arg",
@@ -130,7 +132,11 @@ def own_task_options(command: F) -> F:
             "--task-arg", "arguments", type=Argument(), multiple=True, help="Other than its own."
         ),
         click.option(
-            "--task", "task_id", metavar="ID", help="The agent's task, if it is a user's own."
+            "--task",
+            "task_id",
+            metavar="ID",
+            shell_complete=completion.tasks,
+            help="The agent's task, if it is a user's own.",
         ),
     ):
         command = option(command)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import click
 
+from poolrl.cli import completion
 from poolrl.cli.options import DIRECTORY, FILE, Argument, F, Values, network_option, trust_option
 from poolrl.cli.run_options import FIELDS, WHEN_TO_GIVE_UP, run_option, run_options
 
@@ -38,10 +39,15 @@ def pool_options(command: F) -> F:
             click.option(
                 "--pool-directory",
                 type=DIRECTORY,
+                shell_complete=completion.pools,
                 help="Where the pool is, or shall be.  [default: pools/NAME]",
             ),
             click.option(
-                "--task", "task_id", metavar="ID", help="Of `poolrl tasks`, or FILE.py:CLASS."
+                "--task",
+                "task_id",
+                metavar="ID",
+                shell_complete=completion.tasks,
+                help="Of `poolrl tasks`, or FILE.py:CLASS.",
             ),
             click.option(
                 "--task-arg",
@@ -60,10 +66,20 @@ def pool_options(command: F) -> F:
             click.option(
                 "--learning-rate", type=Values(), help="One value, or one a branch in turn."
             ),
-            click.option("--from-agent", type=FILE, help="Start from this agent."),
+            click.option(
+                "--from-agent",
+                type=FILE,
+                shell_complete=completion.agents,
+                help="Start from this agent.",
+            ),
             run_options("target_return", "target_score", "time_budget", "keep", *WHEN_TO_GIVE_UP),
             click.option(
-                "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Any key, as a.b=c."
+                "--set",
+                "overrides",
+                multiple=True,
+                metavar="KEY=VALUE",
+                shell_complete=completion.keys,
+                help="Any key, as a.b=c.",
             ),
             trust_option,
         ]

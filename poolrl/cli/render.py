@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from poolrl.cli import completion
 from poolrl.cli.options import FILE, network_option, own_task_options, trust_option
 from poolrl.errors import Stopped
 from poolrl.interrupts import InterruptHandler, stoppable
@@ -65,7 +66,7 @@ class FrameRate(click.ParamType[Fraction]):
 
 
 @click.command()
-@click.argument("agent_or_pool", type=click.Path(path_type=Path))
+@click.argument("agent_or_pool", type=click.Path(path_type=Path), shell_complete=completion.agents)
 @click.option("-o", "--output", type=FILE, help="A .mp4, .gif or .webp file.")
 @click.option("--episodes", type=click.IntRange(1, 100), default=1, show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)

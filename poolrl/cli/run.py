@@ -16,6 +16,7 @@ from poolrl.cli.run_options import run_option
 @run_option("workers")
 @run_option("threads")
 @run_option("video_every")
+@run_option("tensorboard")
 @click.option(
     "--one-worker",
     is_flag=True,
@@ -32,6 +33,11 @@ def command(one_worker: bool, **options: Any) -> None:
     if one_worker and options["video_every"]:
         raise click.UsageError(
             "--one-worker makes no videos; `poolrl render POOL --follow` does, from outside"
+        )
+    if one_worker and options["tensorboard"]:
+        raise click.UsageError(
+            "--one-worker logs nothing; `poolrl log POOL --tensorboard DIR --follow` does, from "
+            "outside"
         )
     output.may_fail()
     config, root, keys, from_agent, trust = settings_of(options)

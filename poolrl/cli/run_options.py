@@ -26,7 +26,11 @@ def run_option(name: str, *, bounded: bool = True) -> Callable[[F], F]:
         bounded: whether click refuses an integer below the field's minimum. Without it the
             validation of the configuration does, and names the key.
     """
-    return click.option(f"--{name.replace('_', '-')}", **_settings(name, bounded))
+    option = f"--{name.replace('_', '-')}"
+    settings = _settings(name, bounded)
+    if settings["type"] is bool:  # None where it is not given: as the configuration says
+        return click.option(f"{option}/{option.replace('--', '--no-')}", default=None, **settings)
+    return click.option(option, **settings)
 
 
 def run_options(*names: str) -> Callable[[F], F]:
@@ -48,6 +52,7 @@ def _settings(name: str, bounded: bool) -> dict[str, Any]:
         "return": TargetReturn(),
         "duration": Duration(),
         "retention rule": RetentionRuleType(),
+        "flag": bool,
     }
     minima = [each.ge for each in metadata if isinstance(each, Meta) and each.ge is not None]
     kind["integer"] = click.IntRange(min=int(minima[0])) if bounded and minima else int

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from poolrl.cli import completion
 from poolrl.interrupts import stoppable
 from poolrl.output import json_text, results
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("task_id", metavar="[ID]", required=False)
+@click.argument("task_id", metavar="[ID]", required=False, shell_complete=completion.tasks)
 @click.option("--all", "everything", is_flag=True, help="Those too that are adapted.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @stoppable()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from poolrl import output
+from poolrl.cli import completion
 from poolrl.cli.options import DIRECTORY, moved_option, network_option, trust_option
 from poolrl.cli.run_options import WHEN_TO_GIVE_UP, run_option, run_options
 
@@ -18,7 +19,13 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--pool-directory", type=DIRECTORY, required=True, help="The pool to work on.")
+@click.option(
+    "--pool-directory",
+    type=DIRECTORY,
+    required=True,
+    shell_complete=completion.pools,
+    help="The pool to work on.",
+)
 @run_options("iterations", "target_return", "target_score")
 @click.option("--deadline", type=float, help="Unix time after which no new unit is begun.")
 @run_option("keep")

@@ -67,7 +67,7 @@ class Option(NamedTuple):
         help: the line of ``--help``.
     """
 
-    kind: Literal["integer", "number", "return", "duration", "retention rule"]
+    kind: Literal["integer", "number", "return", "duration", "retention rule", "flag"]
     help: str
 
 
@@ -139,6 +139,11 @@ class RunOptions(Section, frozen=True):
     """Iterations between videos of the champion, which one process of low priority of `poolrl run`
     writes into the pool's folder `videos`; 0 for none. Where it falls behind it goes on with the
     newest one."""
+    tensorboard: Annotated[
+        bool, Option("flag", "Log to TensorBoard, in the pool's folder tensorboard.")
+    ] = False
+    """Whether `poolrl run` logs to TensorBoard, into the pool's folder `tensorboard`; `poolrl log
+    POOL --tensorboard DIR` does so from outside."""
 
     def __post_init__(self) -> None:
         try:

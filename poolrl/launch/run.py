@@ -17,13 +17,16 @@ from poolrl.formatting import count
 from poolrl.interrupts import InterruptHandler
 from poolrl.launch.cores import advice, core_layout
 from poolrl.launch.local import LocalWorkers, usable_cores
-from poolrl.launch.pool_setup import make_or_open_pool, user_arguments
+from poolrl.launch.pool_setup import user_arguments, validate
 from poolrl.launch.run_result import write_result
+from poolrl.launch.tensorboard import RunEvents
 from poolrl.launch.videos import VideoProcess
 from poolrl.monitoring.history import History
+from poolrl.pool.directory import make_pool
 from poolrl.pool.stop_criteria import StopCriteria
 from poolrl.report.console import make_console
 from poolrl.report.progress import RunProgress
+from poolrl.report.tensorboard import require_tensorboard
 
 POLL_SECONDS = 0.25
 """Interval at which a run checks its workers and reads what they have deposited."""
@@ -59,9 +62,12 @@ def run_pool(
     interrupts = InterruptHandler()
     interrupts.install()
     with interrupts.interruptible():
-        pool, run, disk_line = make_or_open_pool(
-            config_file, root, overrides, from_agent, trust=trust
-        )
+        valid = validate(config_file, root, overrides, from_agent, trust=trust)
+        run = valid.run
+        if run.tensorboard:
+            require_tensorboard()  # before anything is written
+        pool = make_pool(root, valid.spec, run, valid.first_agent)
+        events = RunEvents(pool) if run.tensorboard else None
     cores = usable_cores()
     layout = core_layout(pool.spec, cores, run.workers, run.threads)
     run = replace(run, threads=layout.threads)
@@ -77,7 +83,7 @@ def run_pool(
         highlight=False,
         soft_wrap=True,
     )
-    lines = [] if history.merges else [advice(pool.spec, cores), disk_line]
+    lines = [] if history.merges else [advice(pool.spec, cores), valid.disk_line]
     for line in filter(None, lines):
         console.print(line, highlight=False, soft_wrap=True)
     own = user_arguments(pool.spec, overrides)
@@ -100,14 +106,18 @@ def run_pool(
                 before = len(history.units) + len(history.merges)
                 history.refresh()
                 progress.update()
-                if (warning := videos.warning()) is not None:
-                    console.print(warning, highlight=False, soft_wrap=True)
+                for warning in (videos.warning(), events and events.update(history)):
+                    if warning:
+                        console.print(warning, highlight=False, soft_wrap=True)
                 if len(history.units) + len(history.merges) > before:
                     last_progress = time.monotonic()
                 elif time.monotonic() - last_progress > run.stall_timeout + GRACE_SECONDS:
                     raise Stopped(3, f"{root}: stalled: nothing new for {run.stall_timeout:g} s")
         history.refresh()
         _conclude(history, stop_criteria, workers, console, time.monotonic() - start)
+        if events is not None:
+            line = events.finish(history, interrupts.sleep)
+            console.print(line, highlight=False, soft_wrap=True)
         if videos.running:
             line = f"videos:  {pool.layout.videos}; the last one may still be in the making"
             console.print(line, highlight=False, soft_wrap=True)
@@ -124,6 +134,8 @@ def run_pool(
         workers.stop()
         raise
     finally:
+        if events is not None:
+            events.close()
         videos.stop()
 
 

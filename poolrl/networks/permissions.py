@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from poolrl.config.networks import ModuleSpec, NetworkSpec
 from poolrl.errors import UsageError
+from poolrl.extras import require
 from poolrl.process_state import PROCESS_STATE
 from poolrl.trusted_code import PermittedCode, TrustedCode, absolute, is_same_code
 
@@ -23,6 +24,18 @@ def _base_classes() -> tuple[type, ...]:
 
 USER_NETWORKS = TrustedCode(_KEY, base_classes=_base_classes, base_name="torch.nn.Module")
 """The users' networks that this process may run."""
+
+
+def require_torch(what: str) -> None:
+    """Check that torch is installed.
+
+    Args:
+        what: needs it.
+
+    Raises:
+        UsageError: it is not; names the extra.
+    """
+    require("torch", "torch", f"{what} needs torch")
 
 
 def same(named: str, network: NetworkSpec) -> bool:
@@ -50,7 +63,8 @@ def permit(network: NetworkSpec, named: str | None = None, *, trust: bool = Fals
         The network, with the SHA-256 of the user's file.
 
     Raises:
-        UsageError: the command line named another network or none, or the code cannot be loaded.
+        UsageError: the command line named another network or none, the code cannot be loaded, or
+            torch is not installed.
         IncompatiblePool: the file has another SHA-256 than the network says; none of it was run.
     """
     if not isinstance(network, ModuleSpec):
@@ -64,6 +78,7 @@ def permit(network: NetworkSpec, named: str | None = None, *, trust: bool = Fals
             f"network.source: {network.source} runs a user's code, and so must be named on the "
             f"command line: add --network {network.source}, or --trust"
         )
+    require_torch("a user's own network")
     digest = USER_NETWORKS.permit(network.source, named, network.source_sha256)
     return replace(network, source_sha256=digest)
 

@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poolrl.errors import PoolrlError, UsageError, one_line
+from poolrl.extras import require
 
 if TYPE_CHECKING:
     import av
@@ -86,11 +86,7 @@ def require_encoder() -> None:
     Raises:
         UsageError: it is not; names the extra.
     """
-    if find_spec("av") is None:
-        raise UsageError(
-            "videos need PyAV, which is not installed: pip install 'poolrl[video]' (in a clone, "
-            "pip install -c constraints.txt -e '.[video]')"
-        )
+    require("av", "video", "videos need PyAV")
 
 
 def write_video(images: Iterable[Image], fps: Fraction, path: Path) -> None:

@@ -154,6 +154,11 @@ class Layout:
         return self.videos / f"iteration-{iteration:06d}.mp4"
 
     @property
+    def tensorboard(self) -> Path:
+        """Folder of the event file for TensorBoard."""
+        return self.root / "tensorboard"
+
+    @property
     def plot(self) -> Path:
         """Plot of a finished run."""
         return self.root / "history.png"

@@ -248,6 +248,8 @@ CASES: dict[str, tuple[tuple[str, ...], int, list[str]]] = {
 @pytest.mark.parametrize("name", CASES)
 def test_bad_input(directory: Path, name: str) -> None:
     arguments, code, words = CASES[name]
+    if "--network" in arguments:
+        pytest.importorskip("torch")
     before = snapshot(directory)
     said = in_process(*arguments, cwd=directory)
     assert said.returncode == code, said.stderr

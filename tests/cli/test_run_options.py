@@ -20,10 +20,11 @@ def options_of(command: click.Command) -> set[str]:
 def test_every_field_is_an_option() -> None:
     fields = set(RunOptions.__struct_fields__)
     assert fields <= options_of(run.command)
-    # A submission has --tasks and --cpus-per-task instead, and no launcher that makes videos.
-    assert fields - options_of(submit.command) == {"workers", "threads", "video_every"}
+    # A submission has --tasks and --cpus-per-task instead, and no launcher beside workers.
+    beside = {"video_every", "tensorboard"}
+    assert fields - options_of(submit.command) == {"workers", "threads", *beside}
     # A worker has a deadline instead of a budget, and is one.
-    assert fields - options_of(worker.command) == {"workers", "time_budget", "video_every"}
+    assert fields - options_of(worker.command) == {"workers", "time_budget", *beside}
 
 
 @pytest.mark.parametrize(

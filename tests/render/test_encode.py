@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from poolrl import extras
 from poolrl.errors import UsageError
 from poolrl.render import encode
 from poolrl.render.encode import output_format, write_video
@@ -84,6 +85,6 @@ def test_a_name_that_is_no_videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         output_format(tmp_path / "swim.avi")
     with pytest.raises(UsageError, match="no such directory"):
         output_format(tmp_path / "none" / "swim.mp4")
-    monkeypatch.setattr(encode, "find_spec", lambda name: None)
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install 'poolrl\[video\]'"):
         output_format(tmp_path / "swim.mp4")

@@ -369,6 +369,7 @@ class Counting(nn.Module):
 """
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("key", ["merge.candidates=[1,2]", "merge.rule=mean"])
 def test_a_network_with_arrays_that_have_no_mean_is_refused(tmp_path: Path, key: str) -> None:
     (tmp_path / "net.py").write_text(USERS)

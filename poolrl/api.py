@@ -1,0 +1,329 @@
+"""What the commands do, as functions: ``poolrl.Pool``, ``poolrl.train``, ``poolrl.evaluate``."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from poolrl.agent import Agent
+from poolrl.config.run_options import RunOptions
+from poolrl.config.tables import flatten
+from poolrl.errors import IncompatiblePool, PoolrlError, UsageError
+from poolrl.import_path import python_command
+from poolrl.monitoring.history import History
+from poolrl.pool.directory import open_pool
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from poolrl.config.schema import World
+    from poolrl.monitoring.status_types import Status
+    from poolrl.rollouts.evaluation import Summary
+
+ERRORS: dict[int, type[PoolrlError]] = {2: UsageError, 4: IncompatiblePool}
+"""Exit code of a run -> what is raised; ``PoolrlError`` for others."""
+
+
+class Pool:
+    """A pool's directory. Its files are read anew by each call, and no method changes them.
+
+    Attributes:
+        path: of the directory.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """
+        Args:
+            path: of the directory.
+
+        Raises:
+            poolrl.errors.UsageError: it is no pool.
+            poolrl.errors.IncompatiblePool: the pool is damaged, or of a newer version.
+        """
+        self.path = Path(path)
+        open_pool(self.path)
+
+    def __repr__(self) -> str:
+        return f"poolrl.Pool({str(self.path)!r})"
+
+    def history(self) -> pd.DataFrame:
+        """One row a unit and iteration, as `poolrl history`; docs/python.md has the columns."""
+        return self._history().table()
+
+    def status(self) -> Status:
+        """What the pool is at, as `poolrl status --json`."""
+        from poolrl.monitoring.pool_status import StatusReader
+
+        return StatusReader(open_pool(self.path)).read()
+
+    def champion(self, iteration: int | None = None) -> Agent:
+        """The agent that the pool would have ended with after an iteration.
+
+        Args:
+            iteration: a merged one; ``None`` for the newest.
+
+        Raises:
+            poolrl.errors.UsageError: there is no such iteration, or no champion yet.
+            poolrl.errors.IncompatiblePool: the champion's file is damaged.
+        """
+        from poolrl.render.agents import shown_agents
+
+        (shown,) = shown_agents(self.path, None if iteration is None else str(iteration))
+        return shown.agent
+
+    def evaluate(self, **options: Any) -> Summary:
+        """Measure the newest champion; the options are those of ``poolrl.evaluate``."""
+        return evaluate(self.champion(), **options)
+
+    def plot(self, output: str | os.PathLike[str]) -> Path:
+        """Draw the pool's history, as `poolrl plot`.
+
+        Args:
+            output: a .png, .pdf or .svg file.
+
+        Returns:
+            Its path.
+
+        Raises:
+            poolrl.errors.PoolrlError: there is nothing to draw, or the file cannot be written.
+        """
+        from poolrl.report.plot import plot_history
+
+        plot_history(self._history(), Path(output))
+        return Path(output)
+
+    def video(
+        self,
+        output: str | os.PathLike[str],
+        *,
+        iterations: str = "last",
+        episodes: int = 1,
+        seed: int = 0,
+        stochastic: bool = False,
+        size: tuple[int, int] | None = None,
+        fps: float | None = None,
+        quality: Literal["fast", "full"] = "fast",
+        camera: str | None = None,
+        side_by_side: bool = False,
+        task: str | None = None,
+        network: str | None = None,
+        trust: bool = False,
+    ) -> Path:
+        """Make a video of champions, as `poolrl render`.
+
+        Args:
+            output: a .mp4, .gif or .webp file.
+            iterations: whose champions are shown, as in "0,10,last".
+            episodes: of each.
+            seed: of the episodes, which are those of ``evaluate`` with the same two arguments.
+            stochastic: sample actions.
+            size: width and height of a panel in pixels.
+            fps: frames a second; by default one a control step.
+            quality: "fast" leaves out shadows, reflections and smoothed edges.
+            camera: name of one of the model's.
+            side_by_side: show iterations, or else episodes, in panels.
+            task, network, trust: as of ``poolrl.evaluate``.
+
+        Returns:
+            The path of the file.
+
+        Raises:
+            poolrl.errors.UsageError: an argument is wrong, the extra `video` is missing, or nothing
+                can draw here.
+        """
+        from poolrl import tasks
+        from poolrl.networks import permissions
+        from poolrl.render.agents import shown_agents
+        from poolrl.render.encode import output_format
+        from poolrl.render.recording import record
+        from poolrl.render.video import VideoOptions, make_video
+
+        output = Path(output)
+        output_format(output)
+        shown = shown_agents(self.path, iterations)
+        recordings = []
+        for each in shown:
+            world = _permitted(each.agent, task, network, trust=trust)
+            with tasks.blamed(world), permissions.blamed(each.agent.metadata.network):
+                recordings.append(
+                    record(each.agent, world, episodes, seed, deterministic=not stochastic)
+                )
+        rate = None if fps is None else Fraction(fps).limit_denominator(100_000)
+        looks = VideoOptions(size, rate, quality, camera, side_by_side, task)
+        make_video(shown, recordings, output, looks)
+        return output
+
+    def log(self, folder: str | os.PathLike[str]) -> Path:
+        """Write what is new for TensorBoard, as `poolrl log --tensorboard`.
+
+        Args:
+            folder: of the event file.
+
+        Raises:
+            poolrl.errors.UsageError: the extra `tensorboard` is missing, or the folder holds event
+                files of something else.
+            poolrl.errors.PoolrlError: another process writes there.
+        """
+        from poolrl.report.tensorboard import EventLog
+
+        history = self._history()
+        events = EventLog(history.pool, Path(folder))
+        try:
+            if not events.update(history):
+                raise PoolrlError(f"{folder}: another process writes there")
+        finally:
+            events.close()
+        return Path(folder)
+
+    def _history(self) -> History:
+        history = History(open_pool(self.path))
+        history.refresh()
+        return history
+
+
+def evaluate(
+    agent: Agent | Pool | str | os.PathLike[str],
+    *,
+    episodes: int = 100,
+    seed: int = 0,
+    stochastic: bool = False,
+    simulations: int = 64,
+    task: str | None = None,
+    network: str | None = None,
+    trust: bool = False,
+) -> Summary:
+    """Measure an agent on the task that it was trained for, as `poolrl evaluate`.
+
+    Args:
+        agent: an agent, its file, or a pool, which means its newest champion.
+        episodes: number of them.
+        seed: of the episodes.
+        stochastic: sample actions instead of playing their mode.
+        simulations: the most side by side.
+        task: ``FILE.py:CLASS``, to let the agent's task run if it is this user's own.
+        network: the same of its network.
+        trust: let a user's own code run, whatever it is.
+
+    Returns:
+        Statistics of the undiscounted returns: mean, 95 % interval, standard deviation, extremes,
+        and the mean length in control steps.
+
+    Raises:
+        poolrl.errors.UsageError: there is no agent, or its code was not permitted.
+    """
+    from poolrl import tasks
+    from poolrl.networks import permissions
+    from poolrl.render.agents import shown_agents
+    from poolrl.rollouts.evaluation import evaluate_agent
+
+    if isinstance(agent, Pool):
+        agent = agent.path
+    if not isinstance(agent, Agent):
+        (shown,) = shown_agents(Path(agent))
+        agent = shown.agent
+    if episodes < 1 or simulations < 1 or seed < 0:
+        raise UsageError(
+            f"expected episodes >= 1, simulations >= 1 and seed >= 0, got episodes={episodes}, "
+            f"simulations={simulations}, seed={seed}"
+        )
+    world = _permitted(agent, task, network, trust=trust)
+    with tasks.blamed(world), permissions.blamed(agent.metadata.network):
+        return evaluate_agent(
+            agent, world, episodes, seed, deterministic=not stochastic, simulations=simulations
+        )
+
+
+def train(
+    pool_directory: str | os.PathLike[str],
+    config: str | os.PathLike[str] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    task: str | None = None,
+    network: str | None = None,
+    from_agent: str | os.PathLike[str] | None = None,
+    trust: bool = False,
+    quiet: bool = False,
+    **options: Any,
+) -> Pool:
+    """Train until the pool has ended, as `poolrl run`: by a process of its own with local workers.
+
+    A pool that is there goes on. An interrupt (Ctrl-C, or a notebook's stop button) ends the run,
+    and the same call goes on from there.
+
+    Args:
+        pool_directory: where the pool is, or shall be.
+        config: a TOML file; without one, the pool's own, or the defaults.
+        settings: keys of a configuration, dotted ("learner.clip_range") or nested.
+        task: an id, or a user's own ``FILE.py:CLASS``.
+        network: a user's own ``FILE.py:CLASS``.
+        from_agent: an agent file to start from.
+        trust: let a user's own code run that is not named here.
+        quiet: print nothing.
+        **options: of the run, by the names of ``[run]``: iterations, workers, tensorboard, ….
+
+    Returns:
+        The pool.
+
+    Raises:
+        poolrl.errors.UsageError: an input is wrong; nothing has been changed.
+        poolrl.errors.IncompatiblePool: the directory holds a pool of another specification.
+        poolrl.errors.PoolrlError: the run failed; ``exit_code`` is its own.
+    """
+    for name in options:
+        if name not in RunOptions.__struct_fields__:
+            known = ", ".join(RunOptions.__struct_fields__)
+            raise TypeError(f"train: no option {name!r} of a run; there are {known}")
+    arguments = ["run", "--pool-directory", os.fspath(pool_directory)]
+    if config is not None:
+        arguments.insert(1, os.fspath(config))
+    keys = flatten(settings or {}) | {f"run.{name}": value for name, value in options.items()}
+    for key, value in keys.items():
+        arguments += ["--set", f"{key}={json.dumps(value)}"]
+    for name, text in (("task", task), ("network", network), ("from-agent", from_agent)):
+        arguments += [] if text is None else [f"--{name}", os.fspath(text)]
+    _run([*arguments, *(["--trust"] if trust else [])], quiet=quiet)
+    return Pool(pool_directory)
+
+
+def _run(arguments: list[str], *, quiet: bool) -> None:
+    """Run a command in a process, so that its signals, threads and output are its own.
+
+    Raises:
+        PoolrlError: it failed, with the last line that it printed.
+    """
+    last = ""
+    with subprocess.Popen(
+        [*python_command("poolrl"), *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,  # an interrupt reaches it once, from here
+    ) as process:
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                last = line.rstrip("\n") or last
+                if not quiet:
+                    print(line, end="", flush=True)
+        except BaseException:
+            process.send_signal(signal.SIGINT)
+            process.wait()
+            raise
+    if process.returncode:
+        error = ERRORS.get(process.returncode, PoolrlError)(last.removeprefix("poolrl: "))
+        error.exit_code = process.returncode
+        raise error
+
+
+def _permitted(agent: Agent, task: str | None, network: str | None, *, trust: bool) -> World:
+    from poolrl.cli.agents import permitted_world
+
+    return permitted_world(agent, task, {}, network, trust=trust)
