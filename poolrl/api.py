@@ -81,22 +81,33 @@ class Pool:
         """Measure the newest champion; the options are those of ``poolrl.evaluate``."""
         return evaluate(self.champion(), **options)
 
-    def plot(self, output: str | os.PathLike[str]) -> Path:
+    def plot(self, output: str | os.PathLike[str], figure: str | None = None) -> Path:
         """Draw the pool's history, as `poolrl plot`.
 
         Args:
-            output: a .png, .pdf or .svg file.
+            output: a .png, .pdf or .svg file; for all figures a .pdf file, or a folder.
+            figure: one of docs/figures.md, or "all"; by default scores against iteration, steps and
+                time.
 
         Returns:
             Its path.
 
         Raises:
+            poolrl.errors.UsageError: there is no such figure, or the output does not suit.
             poolrl.errors.PoolrlError: there is nothing to draw, or the file cannot be written.
         """
+        from poolrl.report.figures.output import write_figures
+        from poolrl.report.figures.registry import draw_figures, names_of
         from poolrl.report.plot import plot_history
 
-        plot_history(self._history(), Path(output))
-        return Path(output)
+        output = Path(output)
+        if figure is None:
+            plot_history(self._history(), output)
+        else:
+            names = names_of(figure)
+            history = self._history()
+            write_figures(names, lambda: draw_figures(history, names), output, None)
+        return output
 
     def video(
         self,

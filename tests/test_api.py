@@ -49,6 +49,7 @@ def test_a_pool_reads_what_the_commands_print(pool: poolrl.Pool, tmp_path: Path)
     assert pool.champion().to_bytes() == pool.champion(2).to_bytes() == last
     assert pool.champion(0).to_bytes() == champion_file(pool.path, 0).read_bytes()
     assert pool.plot(tmp_path / "plot.svg").read_bytes().startswith(b"<?xml")
+    assert pool.plot(tmp_path / "time.pdf", "time").read_bytes().startswith(b"%PDF")
     assert list(pool.log(tmp_path / "events").glob("*tfevents*"))
     assert snapshot(pool.path) == before
     with pytest.raises(UsageError, match="iterations 0 to 2"):
