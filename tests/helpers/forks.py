@@ -81,7 +81,7 @@ def serve_with_kills(root: Path, iterations: int, workers: int, kills: int, seed
     end = root / f"iterations/{iterations:06d}/closing-000.json"
     killed = 0
     while killed < kills:
-        time.sleep(generator.uniform(0.0, 0.06))
+        time.sleep(generator.uniform(0.0, 0.03))
         if end.exists():
             break
         place = generator.randrange(workers)

@@ -160,6 +160,6 @@ def test_a_collapsed_policy_is_not_chosen_and_has_no_weight_by_rank() -> None:
     merged = merge(first(), branches, branches=4, selection=SelectionSpec(), **given)
     assert (merged.rule, merged.champion.index) == ("best branch", 2)
     rank, uniform = (MergeSpec(rule="mean", weights=name) for name in ("rank", "uniform"))
-    assert mean_weights(succeeded(branches, rank), rank).keys() == {0, 2}
-    assert mean_weights(succeeded(branches, uniform), uniform)[1] == 0.25
+    assert mean_weights(succeeded(branches, rank, SelectionSpec()), rank).keys() == {0, 2}
+    assert mean_weights(succeeded(branches, uniform, SelectionSpec()), uniform)[1] == 0.25
     assert sources_of(branches, parent_sha256=sha256("parent"), **given).done == [0, 1, 2, 3]
