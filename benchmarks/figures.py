@@ -23,8 +23,8 @@ import numpy as np
 
 from poolrl.config.loading import load
 from poolrl.config.run_options import RunOptions
-from poolrl.monitoring.history import History
-from poolrl.pool.directory import Pool, make_pool, open_pool
+from poolrl.monitoring.history import History, read_history
+from poolrl.pool.directory import Pool, make_pool
 from poolrl.pool.merge_rules import merge
 from poolrl.records.codec import encode
 from poolrl.records.evaluation import Evaluation
@@ -162,9 +162,7 @@ def main(figures: tuple[str, ...], iterations: int, branches: int, rounds: int) 
         synthetic_pool(place / "pool", iterations, branches)
 
         def read() -> History:
-            history = History(open_pool(place / "pool"))
-            history.refresh()
-            return history
+            return read_history(place / "pool")
 
         rows = [("reading the records", *_seconds(read, rounds))]
         history = read()

@@ -22,18 +22,15 @@ import numpy as np
 from numpy.typing import NDArray
 from plans import arms_of, chosen, command, execute, read_plan, runs
 
-from poolrl.monitoring.history import History
-from poolrl.pool.directory import open_pool
+from poolrl.monitoring.history import History, read_history
 
 F64 = NDArray[np.float64]
 POINTS = 100
 """Points of the common axis that curves are interpolated at."""
 
 
-def curve(folder: Path) -> tuple[F64, F64, F64]:
-    """Training steps of all branches, champions' scores, and seconds of one core, by iteration."""
-    history = History(open_pool(folder))
-    history.refresh()
+def training_of(history: History) -> tuple[dict[int, int], dict[int, float]]:
+    """Steps of all branches, and seconds of one core, by iteration in which there was training."""
     steps: dict[int, int] = {}
     seconds: dict[int, float] = {}
     for unit in history.units:
@@ -41,6 +38,13 @@ def curve(folder: Path) -> tuple[F64, F64, F64]:
             steps[unit.iteration] = steps.get(unit.iteration, 0) + unit.training.environment_steps
             spent = unit.seconds.get("training")
             seconds[unit.iteration] = seconds.get(unit.iteration, 0.0) + (spent.cpu if spent else 0)
+    return steps, seconds
+
+
+def curve(folder: Path) -> tuple[F64, F64, F64]:
+    """Training steps of all branches, champions' scores, and seconds of one core, by iteration."""
+    history = read_history(folder)
+    steps, seconds = training_of(history)
     merges = [m for m in history.merges if m.iteration in steps and m.champion.score is not None]
     order = [m.iteration for m in merges]
     x = np.cumsum([steps[i] for i in order])

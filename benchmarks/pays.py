@@ -36,9 +36,11 @@ from arms import comparisons
 from pays_pictures import draw
 from pays_tables import body
 from plans import Plan, Run, chosen, command, execute, read_plan
-from run_data import RunData, data_path, read_history, read_runs, run_data, write_run
+from run_data import RunData, data_path, read_runs, run_data, write_run
 from scoring import Scores, counting, score_run
 from timing import read_timings, time_layouts
+
+from poolrl.monitoring.history import read_history
 
 DATA = Path("results/benchmarks/pays")
 

@@ -29,8 +29,8 @@ import click
 
 from poolrl.config.loading import load
 from poolrl.config.run_options import RunOptions
-from poolrl.monitoring.history import WORK, History
-from poolrl.pool.directory import Pool, make_pool, open_pool
+from poolrl.monitoring.history import WORK, History, read_history
+from poolrl.pool.directory import Pool, make_pool
 from poolrl.records.records import Seconds
 
 FREE = {
@@ -66,9 +66,7 @@ def run(pool: Pool, workers: int, iterations: int) -> History:
     for process in processes:
         if process.wait():
             raise SystemExit(f"a worker ended with exit code {process.returncode}")
-    history = History(open_pool(pool.layout.root))
-    history.refresh()
-    return history
+    return read_history(pool.layout.root)
 
 
 def spent(history: History) -> dict[str, Seconds]:

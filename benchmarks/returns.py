@@ -23,11 +23,10 @@ from typing import Any
 import click
 import numpy as np
 from check_gymnasium import evaluate
-from learning_curves import interval
+from learning_curves import interval, training_of
 from plans import read_plan, runs
 
-from poolrl.monitoring.history import History
-from poolrl.pool.directory import open_pool
+from poolrl.monitoring.history import read_history
 
 DATA = Path(__file__).resolve().parent.parent / "results" / "benchmarks" / "returns"
 SEEDS = range(1_000_000, 1_000_100)
@@ -35,12 +34,8 @@ SEEDS = range(1_000_000, 1_000_100)
 
 def champions(folder: Path) -> list[tuple[int, float, Path]]:
     """Of each iteration: training steps and seconds of one core of training so far, champion."""
-    history = History(open_pool(folder))
-    history.refresh()
-    seconds: dict[int, float] = {}
-    for unit in history.units:
-        if unit.training is not None and (spent := unit.seconds.get("training")) is not None:
-            seconds[unit.iteration] = seconds.get(unit.iteration, 0.0) + spent.cpu
+    history = read_history(folder)
+    _, seconds = training_of(history)
     found, total = [], 0.0
     for merge in history.merges:
         total += seconds.get(merge.iteration, 0.0)

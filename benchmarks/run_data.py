@@ -15,7 +15,7 @@ import msgspec
 
 from poolrl.launch.cores import simulations
 from poolrl.monitoring.history import WORK, History
-from poolrl.pool.directory import Pool, open_pool
+from poolrl.pool.directory import Pool
 from poolrl.provenance import versions
 from poolrl.records.records import Seconds, UnitRecord
 from poolrl.records.work_units import HASH_LENGTH
@@ -118,13 +118,6 @@ class RunData(msgspec.Struct, frozen=True):
             for phase, (_, cpu) in units.seconds.items()
             if (phase == "training" if self.single else phase != "waiting")
         )
-
-
-def read_history(folder: Path) -> History:
-    """The records of a pool."""
-    history = History(open_pool(folder))
-    history.refresh()
-    return history
 
 
 def run_data(

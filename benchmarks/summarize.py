@@ -16,8 +16,7 @@ from pathlib import Path
 
 import click
 
-from poolrl.monitoring.history import History
-from poolrl.pool.directory import open_pool
+from poolrl.monitoring.history import History, read_history
 
 HEAD = ["pool", "branches", "iterations", "M steps", "minutes", "with a core a branch, min"]
 HEAD += ["target reached: iteration", "M steps", "minutes", "with a core a branch, min"]
@@ -62,11 +61,7 @@ def main(
     pools: tuple[Path, ...], target: float, at_minutes: float | None, at_steps: float | None
 ) -> None:
     """Print a table of pools."""
-    histories = []
-    for path in pools:
-        history = History(open_pool(path))
-        history.refresh()
-        histories.append(history)
+    histories = [read_history(path) for path in pools]
     click.echo(report.table(HEAD, [row(history, target) for history in histories]))
     for history in histories:
         table = history.table()

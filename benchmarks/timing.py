@@ -19,10 +19,11 @@ from typing import NamedTuple
 import click
 import msgspec
 from plans import Plan, Run, command, config_of, execute, keys_of, runs
-from run_data import Units, overhead, overlaps, read_history, units_by_kind
+from run_data import Units, overhead, overlaps, units_by_kind
 
 from poolrl.config.loading import load
 from poolrl.launch.cores import simulations
+from poolrl.monitoring.history import read_history
 from poolrl.records.work_units import HASH_LENGTH
 
 WARM_UP = 1

@@ -16,7 +16,7 @@ from poolrl.config.run_options import RunOptions
 from poolrl.config.tables import flatten
 from poolrl.errors import IncompatiblePool, PoolrlError, UsageError
 from poolrl.import_path import python_command
-from poolrl.monitoring.history import History
+from poolrl.monitoring.history import History, read_history
 from poolrl.pool.directory import open_pool
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ ERRORS: dict[int, type[PoolrlError]] = {2: UsageError, 4: IncompatiblePool}
 
 
 class Pool:
-    """A pool's directory. Its files are read anew by each call, and no method changes them.
+    """A pool's directory. Each call reads its files, and no method changes them.
 
     Attributes:
         path: of the directory.
@@ -193,9 +193,7 @@ class Pool:
         return Path(folder)
 
     def _history(self) -> History:
-        history = History(open_pool(self.path))
-        history.refresh()
-        return history
+        return read_history(self.path)
 
 
 def evaluate(

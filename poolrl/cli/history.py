@@ -49,13 +49,11 @@ def command(
     evolved: bool,
 ) -> None:
     """Print one row a unit and iteration, from a pool's records, to standard output."""
-    from poolrl.monitoring.history import History
+    from poolrl.monitoring.history import read_history
     from poolrl.monitoring.history_columns import RowFilter
-    from poolrl.pool.directory import open_pool
 
     rows = RowFilter.parse(kinds=kind, statuses=status, iterations=iterations, champions=champions)
-    history = History(open_pool(pool))
-    history.refresh()
+    history = read_history(pool)
     if evolved:
         from poolrl.report.evolved import evolved_configuration
 

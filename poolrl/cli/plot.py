@@ -63,12 +63,9 @@ def command(
 
 
 def _history(pool: Path) -> History:
-    from poolrl.monitoring.history import History
-    from poolrl.pool.directory import open_pool
+    from poolrl.monitoring.history import read_history
 
-    history = History(open_pool(pool))
-    history.refresh()
-    return history
+    return read_history(pool)
 
 
 def _draw_figures(pool: Path, output: Path, figure: str, form: str | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from poolrl.monitoring.history_columns import (
@@ -14,7 +15,7 @@ from poolrl.monitoring.history_columns import (
     of_unit,
     ordered,
 )
-from poolrl.pool.directory import Pool
+from poolrl.pool.directory import Pool, open_pool
 from poolrl.records.codec import NewerSchema, Unreadable
 from poolrl.records.records import MergeRecord, UnitRecord
 from poolrl.records.work_units import KINDS, KindName, Unit, second_stage_of, units_of
@@ -266,6 +267,21 @@ def seconds_before(deposit_store: DepositStore, unit: Unit) -> float:
 def _fallback_columns(merged: MergeRecord) -> dict[str, Any]:
     best = merged.result
     return dict(zip(FALLBACK_COLUMNS, (merged.rule, best.iteration, best.score), strict=True))
+
+
+def read_history(root: Path) -> History:
+    """Read the records of a pool.
+
+    Args:
+        root: the pool's directory.
+
+    Raises:
+        UsageError: it is no pool.
+        IncompatiblePool: the pool is damaged, or of a newer version.
+    """
+    history = History(open_pool(root))
+    history.refresh()
+    return history
 
 
 def working_seconds(units: Sequence[UnitRecord]) -> list[float]:
