@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from poolrl.agent import Agent
+from poolrl.algorithms.rollout_metrics import QUANTILES
 from poolrl.tasks.base import Task
 
 MakeTask = Callable[[int], Task]
@@ -16,8 +17,7 @@ that is lower."""
 
 LATER_METRICS = {
     *(f"train/{n}" for n in ("loss", "clip_range", "learning_rate", "std", "concentration")),
-    *(f"rollout/action_{end}" for end in ("min", "q25", "median", "q75", "max")),
-    *(f"rollout/ep_len_{end}" for end in ("min", "q25", "median", "q75", "max")),
+    *(f"rollout/{name}_{end}" for name in ("action", "ep_len") for end in QUANTILES),
 }
 """Names of metrics that earlier versions did not record."""
 
