@@ -85,3 +85,13 @@ def patch_evaluate(monkeypatch: pytest.MonkeyPatch, diverges: Callable[[Unit], b
         return real(self, unit, agent)
 
     monkeypatch.setattr(UnitComputation, "_evaluate", evaluate)
+
+
+def with_a_late_branch(root: Path, monkeypatch: pytest.MonkeyPatch, **keys: object) -> Scene:
+    """A pool whose third branch another worker holds, and nobody computes a copy of."""
+    scene = Scene(root / "nowhere", **keys)
+    scene.holder(Unit(1, "branch", 2))
+    monkeypatch.setattr(
+        "poolrl.worker.stragglers.StragglerDetector.stragglers", lambda self, snapshot: []
+    )
+    return scene

@@ -99,7 +99,12 @@ def busy(root: Path) -> bool:
 
 
 def workers_of(root: Path) -> list[int]:
-    """Process ids of the workers on a pool, from the output of `ps`."""
+    """Process ids of the workers on a pool."""
+    return processes_with(f"worker --pool-directory {root} ")
+
+
+def processes_with(words: str) -> list[int]:
+    """Ids of the processes with these words in their command line, from the output of `ps`."""
     listing = subprocess.run(
         ["ps", "-A", "-ww", "-o", "pid=,stat=,args="], capture_output=True, text=True, check=True
     )
@@ -107,5 +112,5 @@ def workers_of(root: Path) -> list[int]:
     return [
         int(pid)
         for pid, state, arguments in lines
-        if f"worker --pool-directory {root} " in arguments and not state.startswith("Z")
+        if words in arguments and not state.startswith("Z")
     ]

@@ -17,7 +17,7 @@ from poolrl.pool.directory import make_pool
 from tests.conftest import tiny_spec
 from tests.helpers.command_line import in_process, poolrl, settings
 from tests.helpers.pools import snapshot
-from tests.helpers.processes import LONG
+from tests.helpers.processes import LONG, processes_with
 from tests.helpers.waiting import TIMEOUT_SECONDS, until
 
 RUN = ("run", "--pool-directory", "pool", "--workers", "1")
@@ -25,15 +25,7 @@ RUN = ("run", "--pool-directory", "pool", "--workers", "1")
 
 def followers_of(root: Path) -> list[int]:
     """Ids of the processes that make videos of a pool."""
-    listing = subprocess.run(
-        ["ps", "-A", "-ww", "-o", "pid=,stat=,args="], capture_output=True, text=True, check=True
-    )
-    lines = (line.split(None, 2) for line in listing.stdout.splitlines())
-    return [
-        int(pid)
-        for pid, state, arguments in lines
-        if f"render {root} --follow" in arguments and not state.startswith("Z")
-    ]
+    return processes_with(f"render {root} --follow")
 
 
 def test_a_run_leaves_videos_which_nothing_else_touches(tmp_path: Path, draws: None) -> None:

@@ -31,7 +31,7 @@ from tests.conftest import tiny_spec
 from tests.faults.checker import check
 from tests.helpers.command_line import in_process, poolrl
 from tests.helpers.deposits import deposit, first, sha256
-from tests.helpers.memory_pool import Scene, patch_compute, patch_evaluate
+from tests.helpers.memory_pool import Scene, patch_compute, patch_evaluate, with_a_late_branch
 
 CANDIDATES = {"selection__keep_parent": False, "merge__candidates": [1, 2, 4]}
 PPO = {
@@ -173,20 +173,10 @@ def test_one_that_is_not_finite_has_failed(tmp_path: Path, monkeypatch: pytest.M
 # Timeouts, damage, other workers
 
 
-def with_a_late_branch(root: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
-    """A pool whose third branch another worker holds, and nobody computes a copy of."""
-    scene = Scene(root / "nowhere", **CANDIDATES)
-    scene.holder(Unit(1, "branch", 2))
-    monkeypatch.setattr(
-        "poolrl.worker.stragglers.StragglerDetector.stragglers", lambda self, snapshot: []
-    )
-    return scene
-
-
 def test_what_is_late_is_no_part_of_candidates(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scene = with_a_late_branch(tmp_path, monkeypatch)
+    scene = with_a_late_branch(tmp_path, monkeypatch, **CANDIDATES)
     last = scene.work(1, run=RunOptions(branch_timeout=5.0, min_deposits=2))
     assert last.timing_dependent
     assert [(d.kind, d.index) for d in last.deposits] == [
@@ -205,7 +195,7 @@ def test_sources_decide_though_a_branch_came_after_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A branch is deposited between the sources and the merge: nobody uses it."""
-    scene = with_a_late_branch(tmp_path, monkeypatch)
+    scene = with_a_late_branch(tmp_path, monkeypatch, **CANDIDATES)
     other = Scene(tmp_path / "nowhere", **CANDIDATES)
     other.work(1)
 

@@ -1,4 +1,4 @@
-"""Every merge rule gives the same champions, whoever works, with whatever threads, and who dies."""
+"""Every merge rule gives the same champions with any workers and threads, and after kills."""
 
 from __future__ import annotations
 

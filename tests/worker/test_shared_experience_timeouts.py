@@ -14,19 +14,8 @@ from poolrl.pool.timeouts import STRAGGLER_FACTOR
 from poolrl.records.records import Seconds
 from poolrl.records.work_units import KindName, Unit
 from poolrl.storage.deposits import DepositStore
-from tests.helpers.memory_pool import Scene, patch_compute
+from tests.helpers.memory_pool import Scene, patch_compute, with_a_late_branch
 from tests.helpers.shared_experience import MADE, UPDATE, champions, scenes
-
-
-def with_a_late_branch(root: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
-    """A pool whose third branch another worker holds, and nobody computes a copy of."""
-    scene = Scene(root / "nowhere", **UPDATE)
-    scene.holder(Unit(1, "branch", 2))
-    monkeypatch.setattr(
-        "poolrl.worker.stragglers.StragglerDetector.stragglers", lambda self, snapshot: []
-    )
-    return scene
-
 
 LATE = RunOptions(branch_timeout=5.0, min_deposits=2)
 
@@ -34,7 +23,7 @@ LATE = RunOptions(branch_timeout=5.0, min_deposits=2)
 def test_what_is_late_is_no_part_of_the_update(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scene = with_a_late_branch(tmp_path, monkeypatch)
+    scene = with_a_late_branch(tmp_path, monkeypatch, **UPDATE)
     last = scene.work(1, run=LATE)
     assert (last.rule, last.timing_dependent) == ("update", True)
     assert [(d.kind, d.index) for d in last.deposits] == [
@@ -58,7 +47,7 @@ def test_sources_decide_though_a_branch_came_after_them(
     """A branch is deposited between the sources and the update: nobody uses it."""
     other = Scene(tmp_path / "nowhere", **UPDATE)
     other.work(1)
-    scene = with_a_late_branch(tmp_path, monkeypatch)
+    scene = with_a_late_branch(tmp_path, monkeypatch, **UPDATE)
 
     def arrive(unit: Unit) -> None:
         if unit == MADE and scene.deposits.record(Unit(1, "branch", 2)) is None:
