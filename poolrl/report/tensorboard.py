@@ -142,7 +142,7 @@ class EventLog:
             if cursor is None:
                 cursor = self._read_cursor(history)
                 size = os.fstat(descriptor).st_size
-                if size < cursor.length:  # somebody else has shortened it
+                if size < cursor.length:  # another program has shortened it
                     cursor = _Cursor(path.name)
                 if size > cursor.length:
                     os.ftruncate(descriptor, cursor.length)
@@ -173,7 +173,7 @@ class _Events:
     """Records of an event file, framed as TensorFlow frames them.
 
     Not by tensorboardX's own writers: its queue loses the newest values in a kill, and its
-    ``RecordWriter`` begins a file anew.
+    ``RecordWriter`` truncates the file that it opens.
     """
 
     def __init__(self) -> None:

@@ -153,7 +153,7 @@ class Sampler:
             ended = terminated | truncated
             self._observation, self._state, self._episode_start = after, output.state, ended
             (ended_ids,) = np.nonzero(ended & valid)
-            if self._infos is not None:  # before episodes start anew
+            if self._infos is not None:  # before the next episodes start
                 self._infos.after_step(self._valid_ids, ended_ids)
             if len(ended_ids):
                 self._end_episodes(ended_ids)

@@ -107,7 +107,7 @@ def _rows(data: PoolData, groups: Mapping[str, Sequence[UnitRecord]]) -> list[Ro
     """A row for each group of branches."""
     iterations = _iterations(data)
     weights = {number: data.makers(number) for number in iterations}
-    # Whoever is made of several branches is another winner than each of them.
+    # What is made of several branches is another winner than each of them.
     if data.spec.merge.rule == "best":
         weights = {n: own if len(own) == 1 else {} for n, own in weights.items()}
     won = sum(sum(own.values()) for own in weights.values())
