@@ -221,19 +221,21 @@ def evaluate(
 
     Returns:
         Statistics of the undiscounted returns: mean, 95 % interval, standard deviation, extremes,
-        and the mean length in control steps.
+        the mean length in control steps, and means of the values of the task's ``info``.
 
     Raises:
         poolrl.errors.UsageError: there is no agent, or its code was not permitted.
     """
     from poolrl import tasks
     from poolrl.networks import permissions
-    from poolrl.render.agents import shown_agents
+    from poolrl.render.agents import info_aggregates, shown_agents
     from poolrl.rollouts.evaluation import evaluate_agent
 
     if isinstance(agent, Pool):
         agent = agent.path
+    aggregates = None
     if not isinstance(agent, Agent):
+        aggregates = info_aggregates(Path(agent))
         (shown,) = shown_agents(Path(agent))
         agent = shown.agent
     if episodes < 1 or simulations < 1 or seed < 0:
@@ -244,7 +246,13 @@ def evaluate(
     world = _permitted(agent, task, network, trust=trust)
     with tasks.blamed(world), permissions.blamed(agent.metadata.network):
         return evaluate_agent(
-            agent, world, episodes, seed, deterministic=not stochastic, simulations=simulations
+            agent,
+            world,
+            episodes,
+            seed,
+            deterministic=not stochastic,
+            simulations=simulations,
+            aggregates=aggregates,
         )
 
 

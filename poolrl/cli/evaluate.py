@@ -46,7 +46,7 @@ def command(
     from poolrl import tasks
     from poolrl.cli.agents import permitted_world
     from poolrl.networks import permissions
-    from poolrl.render.agents import shown_agents
+    from poolrl.render.agents import info_aggregates, shown_agents
     from poolrl.rollouts.evaluation import evaluate_agent
 
     (shown,) = shown_agents(agent_or_pool)
@@ -54,7 +54,13 @@ def command(
     world = permitted_world(agent, task_id, dict(arguments), network, trust=trust)
     with tasks.blamed(world), permissions.blamed(agent.metadata.network):
         summary = evaluate_agent(
-            agent, world, episodes, seed, deterministic=not stochastic, simulations=simulations
+            agent,
+            world,
+            episodes,
+            seed,
+            deterministic=not stochastic,
+            simulations=simulations,
+            aggregates=info_aggregates(agent_or_pool),
         )
     if as_json:
         click.echo(json_text(msgspec.json.encode(summary)), file=results())
@@ -68,3 +74,6 @@ def command(
         f"{actions} actions",
         file=results(),
     )
+    if summary.info:
+        means = (f"{name} {each.mean:.4g}" for name, each in summary.info.items())
+        click.echo(f"means of its info: {', '.join(means)}", file=results())

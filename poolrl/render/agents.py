@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from poolrl.agent import Agent
+from poolrl.config.types import Aggregate
 from poolrl.errors import IncompatiblePool, UsageError
 from poolrl.pool.directory import Pool, open_pool
 from poolrl.records.records import Champion
@@ -20,6 +21,18 @@ class ShownAgent(NamedTuple):
 
     agent: Agent
     iteration: int | None = None
+
+
+def info_aggregates(path: Path) -> Mapping[str, Aggregate]:
+    """Aggregates of the task's ``info`` that a pool names; none of an agent file.
+
+    Args:
+        path: an agent file, or a pool.
+
+    Raises:
+        IncompatiblePool: the pool is damaged.
+    """
+    return open_pool(path).spec.evaluation.info if os.path.isdir(path) else {}
 
 
 def shown_agents(path: Path, iterations: str | None = None) -> list[ShownAgent]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import statistics
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 
 import numpy as np
@@ -14,8 +15,9 @@ from scipy.special import stdtrit
 from poolrl import tasks
 from poolrl.agent import Agent
 from poolrl.config.schema import World
+from poolrl.config.types import Aggregate
 from poolrl.errors import Divergence, UsageError
-from poolrl.rollouts.episode_infos import EpisodeInfos
+from poolrl.rollouts.episode_infos import EpisodeInfos, InfoValues
 from poolrl.rollouts.sampler import Actor, Budget, Episodes, Sampler
 from poolrl.seeding import Purpose, Streams
 from poolrl.spaces import SpaceSpec
@@ -58,6 +60,22 @@ def evaluate(
     return episodes
 
 
+class InfoSummary(Struct, frozen=True):
+    """Statistics of one name in the task's ``info``.
+
+    Attributes:
+        aggregate: how an episode's value comes from its steps.
+        mean: of the episodes that have a finite value.
+        standard_error: of the mean; 0 for a single episode.
+        episodes: number of those episodes.
+    """
+
+    aggregate: Aggregate
+    mean: float
+    standard_error: float
+    episodes: int
+
+
 class Summary(Struct, frozen=True):
     """Statistics of the undiscounted returns of an evaluation.
 
@@ -69,6 +87,7 @@ class Summary(Struct, frozen=True):
         episodes: number of episodes.
         mean_length: control steps per episode.
         deterministic: whether actions were deterministic, or sampled.
+        info: values of the task's ``info`` by name, in alphabetical order.
     """
 
     mean: float
@@ -80,10 +99,15 @@ class Summary(Struct, frozen=True):
     episodes: int
     mean_length: float
     deterministic: bool
+    info: dict[str, InfoSummary] = {}
 
 
 def summarize(
-    returns: NDArray[np.float64], lengths: NDArray[np.int64], *, deterministic: bool
+    returns: NDArray[np.float64],
+    lengths: NDArray[np.int64],
+    *,
+    deterministic: bool,
+    infos: Mapping[str, InfoValues] | None = None,
 ) -> Summary:
     """Compute the statistics of an evaluation.
 
@@ -91,7 +115,9 @@ def summarize(
         returns: (episodes,), undiscounted.
         lengths: (episodes,), control steps.
         deterministic: whether actions were deterministic, or sampled.
+        infos: values of the task's ``info`` by name.
     """
+    info = {name: _info_summary(*values) for name, values in (infos or {}).items()}
     n = len(returns)
     std = float(returns.std(ddof=1)) if n > 1 else 0.0
     half = float(stdtrit(n - 1, 0.975)) * std / math.sqrt(n) if n > 1 else 0.0
@@ -106,7 +132,17 @@ def summarize(
         episodes=n,
         mean_length=float(lengths.mean()),
         deterministic=deterministic,
+        info={name: known for name, known in info.items() if known is not None},
     )
+
+
+def _info_summary(aggregate: Aggregate, values: Sequence[float | None]) -> InfoSummary | None:
+    known = [value for value in values if value is not None]
+    if not known:
+        return None
+    n = len(known)
+    error = statistics.stdev(known) / math.sqrt(n) if n > 1 else 0.0
+    return InfoSummary(aggregate, statistics.fmean(known), error, n)
 
 
 def evaluate_agent(
@@ -117,6 +153,7 @@ def evaluate_agent(
     *,
     deterministic: bool,
     simulations: int = 64,
+    aggregates: Mapping[str, Aggregate] | None = None,
 ) -> Summary:
     """Evaluate an agent outside a pool.
 
@@ -127,15 +164,33 @@ def evaluate_agent(
         seed: of initial states and action noise; no pool uses these streams.
         deterministic: use deterministic actions, or samples.
         simulations: maximum number of parallel simulations.
+        aggregates: of values of the task's ``info``, by name, before the task's own.
 
     Raises:
         UsageError: the world's task is unknown, or its spaces are not the agent's.
         Divergence: a return is not finite, or a simulation became unstable.
     """
+    infos: list[EpisodeInfos] = []
+
+    def collected(task: Task) -> EpisodeInfos:
+        infos.append(EpisodeInfos(task, aggregates))
+        return infos[0]
+
     results = run_episodes(
-        agent, world, episodes, seed, deterministic=deterministic, simulations=simulations
+        agent,
+        world,
+        episodes,
+        seed,
+        deterministic=deterministic,
+        simulations=simulations,
+        collect=collected,
     )
-    return summarize(results.returns, results.lengths, deterministic=deterministic)
+    return summarize(
+        results.returns,
+        results.lengths,
+        deterministic=deterministic,
+        infos=infos[0].table(results.infos),
+    )
 
 
 def run_episodes(
@@ -147,6 +202,7 @@ def run_episodes(
     deterministic: bool,
     simulations: int = 64,
     wrap: Callable[[Task], Task] | None = None,
+    collect: Callable[[Task], EpisodeInfos] | None = None,
 ) -> Episodes:
     """Run the episodes of ``evaluate_agent``.
 
@@ -154,6 +210,7 @@ def run_episodes(
         agent, world, episodes, seed, deterministic, simulations: as for ``evaluate_agent``.
         wrap: is given the task without variants, and returns what takes its place, such as a
             wrapper that observes the episodes.
+        collect: is given the task, and returns what collects the values of its ``info``.
 
     Raises:
         UsageError, Divergence: as ``evaluate_agent``.
@@ -167,6 +224,7 @@ def run_episodes(
             task if wrap is None else wrap_innermost(task, wrap),
             streams.generators(Purpose.EVALUATE_RESET, 0, episodes),
             None if deterministic else streams.generator(Purpose.EVALUATE_ACTION),
+            None if collect is None else collect(task),
         )
 
 

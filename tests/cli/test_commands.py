@@ -101,7 +101,7 @@ def test_evaluate_a_pool_and_its_agent(place: Path) -> None:
     keys = ["mean", "std", "ci95_low", "ci95_high", "min", "max", "episodes", "mean_length"]
     whole = in_process("evaluate", "pool", "--episodes", "50", "--json", cwd=place)
     summary = json.loads(whole.stdout)
-    assert list(summary) == [*keys, "deterministic"]
+    assert list(summary) == [*keys, "deterministic", "info"]
     assert summary["episodes"] == 50
     assert summary["deterministic"] is True
     assert summary["ci95_low"] < summary["mean"] < summary["ci95_high"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -372,3 +373,19 @@ def parse(words: list[str]) -> list[tuple[str, Any]]:
 def test_wrong_scores_are_usage_errors() -> None:
     with pytest.raises(UsageError, match=r"selection\.score: expected return, or info\.<name>"):
         SelectionSpec(score="steps")
+
+
+def test_evaluate_says_how_often_a_champion_succeeds(tmp_path: Path) -> None:
+    named = {"evaluation__info": {"success": "max"}}
+    trained(tmp_path / "pool", 6, **BY_SUCCESS, **named)
+    shown = in_process(
+        *("evaluate", tmp_path / "pool", "--trust", "--episodes", "40", "--json"), cwd=tmp_path
+    )
+    info = json.loads(shown.stdout)["info"]
+    assert info["success"]["aggregate"] == "max"
+    assert info["success"]["episodes"] == 40
+    assert info["success"]["mean"] > 0.5
+    words = in_process(
+        "evaluate", tmp_path / "pool", "--trust", "--episodes", "40", cwd=tmp_path
+    ).stdout
+    assert f"success {info['success']['mean']:.4g}" in words
