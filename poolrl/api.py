@@ -79,7 +79,7 @@ class Pool:
 
     def evaluate(self, **options: Any) -> Summary:
         """Measure the newest champion; the options are those of ``poolrl.evaluate``."""
-        return evaluate(self.champion(), **options)
+        return evaluate(self, **options)
 
     def plot(self, output: str | os.PathLike[str], figure: str | None = None) -> Path:
         """Draw the pool's history, as `poolrl plot`.
