@@ -102,10 +102,12 @@ class EpisodeInfos:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Collect within also the steps of actions that the task repeats."""
+        """Collect within, also the steps of actions that the task repeats."""
         with watched(self._task, self._after_repeated) as self._repeats:
             yield
         self._repeats = False
+        if self._source is not None:
+            self._source.finish()
 
     def start(self, ids: Ids) -> None:
         """Start new episodes in these simulations."""
@@ -143,7 +145,8 @@ class EpisodeInfos:
             self._ended.update(zip(last.tolist(), episodes, strict=True))
 
     def take(self, simulation: int) -> dict[str, float]:
-        """Return the values of the episode that has ended in a simulation, by name."""
+        """Return the values of the episode that has ended in a simulation, by name; complete once
+        ``watching`` is left."""
         return self._ended.pop(simulation, {})
 
     def table(self, episodes: Sequence[Mapping[str, float]]) -> dict[str, InfoValues]:

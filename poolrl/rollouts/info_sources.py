@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poolrl.config.types import Aggregate, is_info_key
-from poolrl.tasks.base import Ids, Info, Task, call_optional
+from poolrl.tasks.base import Ids, Task, call_optional
 from poolrl.tasks.gymnasium_task import GymnasiumTask
 
 F64 = NDArray[np.float64]
@@ -37,8 +37,13 @@ class InfoSource(Protocol):
             last: those of them in which the episode has ended.
 
         Returns:
-            The values by name of each episode that has ended, in the order of ``last``.
+            The values by name of each episode that has ended, in the order of ``last``; filled at
+            the latest by ``finish``.
         """
+        ...
+
+    def finish(self) -> None:
+        """Called after the last step."""
         ...
 
 
@@ -91,6 +96,9 @@ class BatchInfos:
                     episode[name] = value / count if self._names[name] == "mean" else value
         return episodes
 
+    def finish(self) -> None:
+        pass
+
     def _accumulate(self, name: str, values: NDArray[Any], rows: Ids | slice) -> None:
         """Add the values of a step, (num_simulations,), in some simulations."""
         if name not in self._totals:
@@ -124,6 +132,9 @@ class BatchInfos:
 class CheapInfos:
     """Values of a task of poolrl's own, whose ``info`` is needed where an episode ends alone.
 
+    What is added up is kept for up to ``CHUNK`` steps: the tables that ``add`` returns are filled
+    then, or by ``finish``.
+
     Args:
         task: its ``reward_terms`` are summed.
         names: of all values of ``info``, with their aggregates.
@@ -139,29 +150,61 @@ class CheapInfos:
         self._totals = np.zeros((len(totals), task.num_simulations))
         for row, total in zip(self._totals, totals.values(), strict=True):
             row[...] = total
-        self._terms: list[Info] = []
+        self._terms: list[NDArray[Any]] = []  # those of a step, one after another
+        self._steps = 0
+        self._events: list[tuple[int, Ids, list[dict[str, float]] | None]] = []
 
     def start(self, ids: Ids) -> None:
-        self._totals[:, ids] = 0
+        if self._summed:
+            self._events.append((self._steps, ids, None))
 
     def add(self, ids: Ids | None, last: Ids) -> list[dict[str, float]]:
         # Simulations without an episode are never read: all rows may be added.
-        if self._summed:
-            self._terms.append(self._task.reward_terms())
-        if not len(last) and len(self._terms) < CHUNK:
-            return []
-        if self._terms:
-            steps = [[terms[name] for name in self._summed] for terms in self._terms]
-            self._totals += np.add.reduce(np.array(steps), axis=0)
-            self._terms.clear()
-        if not len(last):
-            return []
-        names = self._summed + self._lasts
-        info = self._task.info() if self._lasts else {}
-        columns = [*self._totals[:, last].tolist(), *(info[n][last].tolist() for n in self._lasts)]
+        episodes = self._final_values(last) if len(last) else []
+        if not self._summed:
+            return episodes
+        terms = self._task.reward_terms()
+        self._terms.extend([terms[name] for name in self._summed])
+        self._steps += 1
+        if episodes:
+            self._events.append((self._steps, last, episodes))
+        if self._steps == CHUNK:
+            self.finish()
+        return episodes
+
+    def _final_values(self, last: Ids) -> list[dict[str, float]]:
+        if not self._lasts:
+            return [{} for _ in last]
+        info = self._task.info()
+        columns = [info[name][last].tolist() for name in self._lasts]
         return [
-            dict(zip(names, map(float, row), strict=True)) for row in zip(*columns, strict=True)
+            dict(zip(self._lasts, map(float, row), strict=True))
+            for row in zip(*columns, strict=True)
         ]
+
+    def finish(self) -> None:
+        """Fill the tables of all episodes that have ended."""
+        if not self._terms:
+            for _, ids, _ in self._events:
+                self._totals[:, ids] = 0
+            self._events.clear()
+            return
+        steps = np.concatenate(self._terms).reshape(self._steps, *self._totals.shape)
+        done = 0
+        for position, ids, episodes in self._events:
+            if position > done:
+                self._totals += np.add.reduce(steps[done:position], axis=0)
+                done = position
+            if episodes is None:
+                self._totals[:, ids] = 0
+                continue
+            for episode, sums in zip(episodes, self._totals[:, ids].T.tolist(), strict=True):
+                episode.update(zip(self._summed, sums, strict=True))
+        if done < self._steps:
+            self._totals += np.add.reduce(steps[done:], axis=0)
+        self._steps = 0
+        self._terms.clear()
+        self._events.clear()
 
 
 class EnvironmentInfos:
@@ -188,6 +231,9 @@ class EnvironmentInfos:
             for name, (total, count) in self._totals[i].items():
                 final[name] = total / count if self._aggregate(name) == "mean" else total
         return list(finals.values())
+
+    def finish(self) -> None:
+        pass
 
     def _one(
         self,
