@@ -6,7 +6,7 @@
 
 `measure` evaluates, of each run and each number of steps that the plan gives a published return of,
 the last champion of no more steps: 100 deterministic episodes of plain Gymnasium, on seeds that no
-pool uses, as ``check_gymnasium.py`` does. What it finds stands in
+pool uses, as ``check_gymnasium.py`` does. What it finds is in
 results/benchmarks/returns/TASK-SEED.json, which `show` reads, and is not measured again.
 """
 

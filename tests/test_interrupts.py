@@ -41,7 +41,7 @@ def interrupts() -> Iterator[InterruptHandler]:
 
 
 def ignore(number: int, frame: object) -> None:
-    """A handler of somebody else."""
+    """A handler of another library."""
 
 
 @pytest.mark.parametrize("number", SIGNALS)

@@ -1,6 +1,6 @@
 """Values for a shell's tab completion: tasks, keys of a configuration, pools, agents.
 
-A shell calls the command anew for each tab, so nothing heavy is imported here.
+A shell calls the command again for each tab, so nothing heavy is imported here.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from poolrl.files import printable
 
 COMMANDS = {
     "run": "Train with a pool of local workers, or go on with one.",
-    "worker": "Work on a pool that somebody made.",
+    "worker": "Work on a pool that exists.",
     "evaluate": "Measure an agent, or a pool's champion.",
     "render": "Make a video of an agent, or of a pool's champions.",
     "status": "Say what a pool is at, and why it waits.",

@@ -1,4 +1,4 @@
-"""A picture that cannot be drawn: the result is told, and the failure is one line."""
+"""A picture that cannot be drawn: the result is printed, and the failure is one line."""
 
 from __future__ import annotations
 

@@ -192,7 +192,7 @@ def test_an_update_waits_for_a_branch_that_another_worker_samples_again(
 
 
 def test_a_rollout_of_another_task_ends_the_worker_in_one_line(tmp_path: Path) -> None:
-    """Its record fits, as somebody may have written both."""
+    """Its record fits, as another program may have written both."""
     scene = Scene(tmp_path / "nowhere", **UPDATE)
     other = Scene(tmp_path / "other", **UPDATE | {"task__id": "CartPole-v1"})
     other.work(1, run=RunOptions(keep="all"))

@@ -23,7 +23,7 @@ TEXT = """\
 What `tests/faults/nfs/run.sh` saw: three kernels of their own (user-mode Linux {kernel}), one an
 NFS 4.2 server (knfsd, ext4, `sync`), two its clients ({mount}), on one machine with two cores. One
 worker at a time on each client, of a pool of four branches with leases of {lease:g} s. For
-{seconds:g} s workers are killed (SIGKILL) at random instants and started anew; then client 2 is
+{seconds:g} s workers are killed (SIGKILL) at random instants and started again; then client 2 is
 killed as a machine, in the midst of a unit, and client 1 goes on alone.
 
 | | |
