@@ -17,7 +17,8 @@ from poolrl.config.schema import Randomization
 from poolrl.errors import UsageError
 from poolrl.parallel import thread_count
 from poolrl.spaces import without_vast
-from poolrl.tasks.base import Ids, StepResult, Task
+from poolrl.tasks.base import ActuatorState, Ids, StepResult, Task
+from poolrl.tasks.mujoco.actuator_probe import ActuatorProbe
 from poolrl.tasks.mujoco.callbacks import silence_warnings, stop_clock
 from poolrl.tasks.mujoco.model import load_model, without_control_range, without_idle_stages
 from poolrl.tasks.mujoco.randomize import Randomizer
@@ -46,8 +47,9 @@ class MujocoTask(Task):
     simulations is in ``qpos`` (num_simulations, nq), ``qvel`` (num_simulations, nv), ``state``
     (both side by side) and ``ctrl`` (num_simulations, nu); other fields are bound by
     ``batch.bind``. As with ``mj_step``, derived fields are one substep behind the state after a
-    step. The batch's own model disables stages that have no effect: a subclass that changes contact
-    types of its geoms by ``batch.expand`` must clear ``opt.disableflags`` there too.
+    step, unless ``current`` is set. The batch's own model disables stages that have no effect: a
+    subclass that changes contact types of its geoms by ``batch.expand`` must clear
+    ``opt.disableflags`` there too.
 
     A step computes the observation, the reward and the terminations in this order, so that each
     may use intermediate results of the ones before it.
@@ -72,11 +74,13 @@ class MujocoTask(Task):
         self,
         num_simulations: int,
         *,
-        xml_file: str,
+        xml_file: str = "",
         frame_skip: int,
         max_episode_steps: int,
         reset_noise_scale: float = 0.0,
         external_forces: bool = False,
+        current: bool = False,
+        model: mujoco.MjModel | None = None,
     ) -> None:
         if not 1 <= frame_skip <= MAX_SUBSTEPS:
             raise UsageError(
@@ -85,14 +89,18 @@ class MujocoTask(Task):
         self.num_simulations = num_simulations
         self.max_episode_steps = max_episode_steps
         self.frame_skip = frame_skip
-        self.model = load_model(xml_file)
-        # get_data returns derived fields only from a persistent batch.
+        self.model = load_model(xml_file) if model is None else model
+        # get_data returns derived fields only from a persistent batch, which also continues from
+        # the stages that were computed after a step.
+        persistent = external_forces or current
         reduced = without_idle_stages(self.model)
-        if not external_forces:
+        if not persistent:
             _refuse_sleep(reduced)
         self.batch = Batch(
-            reduced, num_simulations, thread_count(num_simulations), persistent=external_forces
+            reduced, num_simulations, thread_count(num_simulations), persistent=persistent
         )
+        stages = mujoco.mjtStage
+        self.__stage_after = int(stages.mjSTAGE_ACC if current else stages.mjSTAGE_NONE)
         self.qpos: NDArray[np.float64] = self.batch.bind("qpos")
         self.qvel: NDArray[np.float64] = self.batch.bind("qvel")
         self.ctrl: NDArray[np.float64] = self.batch.bind("ctrl")
@@ -110,6 +118,8 @@ class MujocoTask(Task):
         self.__sensed_forces = self.batch.bind("cfrc_ext") if external_forces else self.cfrc_ext
         self._reset_noise_scale = reset_noise_scale
         self.__randomizer: Randomizer | None = None
+        self.__probe: ActuatorProbe | None = None
+        self.__probe_is_old = False
         self.__elapsed = np.zeros(num_simulations, np.int64)
         self.action_space = control_space(self.model)
         self.__parts = self.observed()
@@ -168,7 +178,7 @@ class MujocoTask(Task):
 
     def advance(self, ids: Ids | None) -> None:
         """Simulate one control step of the simulations ``ids`` (``None``: all)."""
-        self.batch.step(ids, self.frame_skip)
+        self.batch.step(ids, self.frame_skip, self.__stage_after)
 
     def before_step(self) -> None:
         """Store the parts of the state before a step that the reward needs."""
@@ -189,6 +199,7 @@ class MujocoTask(Task):
         states = [self.draw_state(generator) for generator in generators]
         if self.__randomizer is not None:  # last, so that initial states are those without it
             self.__randomizer.draw(ids, generators)
+            self.__probe_is_old = True
         self.set_state(ids, np.array([q for q, _ in states]), np.array([v for _, v in states]))
 
     def set_state(self, ids: Ids, qpos: NDArray[np.float64], qvel: NDArray[np.float64]) -> None:
@@ -255,6 +266,17 @@ class MujocoTask(Task):
     @cached_property
     def __scratch(self) -> Any:
         return mujoco.MjData(self.model)
+
+    def actuator_state(self) -> ActuatorState | None:
+        """As for ``Task``; takes about as long as a substep. A subclass that itself expands
+        fields of the batch's model that have an effect on actuators overrides it."""
+        if self.__probe is None:  # most tasks never need one
+            self.__probe = ActuatorProbe(self.batch, self.batch.nthread)
+            self.__probe_is_old = self.__randomizer is not None
+        if self.__probe_is_old and self.__randomizer is not None:
+            self.__probe.copy_values(self.__randomizer)
+            self.__probe_is_old = False
+        return self.__probe.state()
 
     def diverged(self) -> NDArray[np.bool_]:
         unstable: NDArray[np.bool_] = np.logical_or.reduce(self.__unstable, axis=1)
