@@ -1,6 +1,6 @@
 """Tasks: batches of simulations, created by id."""
 
-from poolrl.tasks.base import StepResult, Task
+from poolrl.tasks.base import ActuatorState, StepResult, Task
 from poolrl.tasks.closing import close, closing
 from poolrl.tasks.factory import fingerprint, make
 from poolrl.tasks.model_paths import (
@@ -16,6 +16,7 @@ from poolrl.tasks.vector import TaskVectorEnv, make_vec
 from poolrl.trusted_code import absolute
 
 __all__ = [
+    "ActuatorState",
     "StepResult",
     "Task",
     "TaskVectorEnv",

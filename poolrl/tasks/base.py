@@ -37,6 +37,26 @@ class StepResult(NamedTuple):
     truncated: NDArray[np.bool_]
 
 
+class ActuatorState(NamedTuple):
+    """State of the actuators of a batch, each (num_simulations, actuators), float64, new.
+
+    Attributes:
+        length: of the actuators' transmissions (MuJoCo's ``actuator_length``): in m for tendons and
+            slides, in rad for hinges, times the gear.
+        velocity: time derivatives of the lengths.
+        force: scalar forces of the actuators (``actuator_force``), in N, or N m for hinges;
+            negative where a muscle pulls. That of an actuator without an activation follows from
+            the control that was applied last.
+        activity: activations (``act``), of muscles in [0, 1]; NaN of actuators that have none, such
+            as motors, which must not be taken for muscles at rest.
+    """
+
+    length: NDArray[np.float64]
+    velocity: NDArray[np.float64]
+    force: NDArray[np.float64]
+    activity: NDArray[np.float64]
+
+
 class Task(ABC):
     """A batch of independent episodes of one world.
 
@@ -117,6 +137,11 @@ class Task(ABC):
         """Return the named parts of the observations: name -> mask, (observation size,)."""
         return {}
 
+    def actuator_state(self) -> ActuatorState | None:
+        """Return the state of the actuators at the current state, all arrays new; ``None`` if
+        unknown. It changes nothing of the episodes."""
+        return None
+
     def diverged(self) -> NDArray[np.bool_]:
         """Return which simulations became unstable since their last reset, (num_simulations,)."""
         return np.zeros(self.num_simulations, dtype=np.bool_)
@@ -127,7 +152,8 @@ class Task(ABC):
 
 
 def call_optional(
-    task: Task, name: Literal["info", "reset_info", "velocities", "diverged", "close"]
+    task: Task,
+    name: Literal["info", "reset_info", "velocities", "actuator_state", "diverged", "close"],
 ) -> Any:
     """Call an optional method of a task; that of ``Task`` where an attribute has its name, as
     ``self.velocities = np.zeros(…)`` in a user's constructor.

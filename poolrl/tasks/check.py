@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from poolrl.config.schema import World
 from poolrl.errors import PoolrlError, UsageError, one_line
 from poolrl.spaces import VAST, without_vast
-from poolrl.tasks.base import StepResult, Task, call_optional
+from poolrl.tasks.base import ActuatorState, StepResult, Task, call_optional
 from poolrl.tasks.closing import closing
 from poolrl.tasks.factory import make
 from poolrl.tasks.permissions import blamed
@@ -241,11 +241,27 @@ class _Checker:
         diverged = call_optional(task, "diverged")
         if np.shape(diverged) != (SIMULATIONS,) or np.asarray(diverged).dtype != np.bool_:
             self.refuse(f"diverged() must return {SIMULATIONS} bools: {_described(diverged)}")
+        self.check_actuator_state(call_optional(task, "actuator_state"))
         mask = call_optional(task, "velocities")
         size = self.task.observation_space.shape
         if mask is not None and (np.shape(mask) != size or np.asarray(mask).dtype != np.bool_):
             self.refuse(f"velocities() must return an array of bools {size}: {_described(mask)}")
         return copies
+
+    def check_actuator_state(self, state: Any) -> None:
+        """Check what ``actuator_state`` returned; its values may be NaN."""
+        if state is None:
+            return
+        fields = ActuatorState._fields
+        if not isinstance(state, tuple) or len(state) != len(fields):
+            self.refuse(f"actuator_state() must return an ActuatorState: {_described(state)}")
+        shape = (SIMULATIONS, *np.shape(state[0])[1:2])
+        for field, values in zip(fields, state, strict=True):
+            if np.shape(values) != shape or len(shape) != 2 or values.dtype != np.float64:
+                self.refuse(
+                    f"actuator_state().{field} must be an array ({SIMULATIONS}, actuators) of "
+                    f"float64: {_described(values)}"
+                )
 
     def check_results_are_new(
         self, steps: list[StepResult], copies: list[StepResult], result: StepResult

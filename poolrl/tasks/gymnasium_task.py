@@ -23,7 +23,8 @@ from poolrl.errors import UsageError, one_line
 from poolrl.own_actions import ActionConverter, OwnActions
 from poolrl.process_state import PROCESS_STATE
 from poolrl.spaces import ActionSpace, without_vast
-from poolrl.tasks.base import Ids, StepResult, Task
+from poolrl.tasks.base import ActuatorState, Ids, StepResult, Task
+from poolrl.tasks.gymnasium_actuators import EnvironmentActuators
 from poolrl.tasks.gymnasium_ids import KEEP_STATE, arguments
 from poolrl.tasks.gymnasium_values import ExactValues, LenientValues
 from poolrl.tasks.registry import no_time_limit, unknown_argument
@@ -89,6 +90,7 @@ class GymnasiumTask(Task):
             raise
         self._observation = np.zeros((num_simulations, self.observation_space.shape[0]))
         self._diverged = np.zeros(num_simulations, np.bool_)
+        self._actuators = EnvironmentActuators()
         self.step_infos: list[Mapping[Any, Any]] = [{}] * num_simulations
         # An environment may declare what a task of poolrl's own would.
         self.info_aggregates = getattr(first.unwrapped, "info_aggregates", self.info_aggregates)
@@ -131,6 +133,11 @@ class GymnasiumTask(Task):
 
     def diverged(self) -> NDArray[np.bool_]:
         return self._diverged.copy()
+
+    def actuator_state(self) -> ActuatorState | None:
+        """As for ``Task``: of environments with a model of MuJoCo's, Gymnasium's, MyoSuite's,
+        dm_control's or whatever keeps ``model`` and ``data`` as they do."""
+        return self._actuators.state(self._environments)
 
     def close(self) -> None:
         """Close all environments, also where one of them fails.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from poolrl.config.schema import World
 from poolrl.errors import UsageError
 from poolrl.own_actions import OwnActions
-from poolrl.tasks.base import Ids, Info, StepResult, Task, call_optional
+from poolrl.tasks.base import ActuatorState, Ids, Info, StepResult, Task, call_optional
 from poolrl.tasks.gymnasium_task import GymnasiumTask
 
 
@@ -125,6 +125,10 @@ class TaskWrapper(Task):
 
     def velocities(self) -> NDArray[np.bool_] | None:
         result: NDArray[np.bool_] | None = call_optional(self.task, "velocities")
+        return result
+
+    def actuator_state(self) -> ActuatorState | None:
+        result: ActuatorState | None = call_optional(self.task, "actuator_state")
         return result
 
     def senses(self) -> dict[str, NDArray[np.bool_]]:

@@ -25,6 +25,7 @@ NAMES = [
     "info",
     "reset_info",
     "velocities",
+    "actuator_state",
     "diverged",
     "model",
     "environment",

@@ -56,7 +56,8 @@ class Randomizer:
     ) -> None:
         self._batch = batch
         # Sorted, since a pool's file does not keep the order of tables.
-        self._draws = [_Draw(model, batch, name, fields[name]) for name in sorted(fields)]
+        self._names = sorted(fields)
+        self._draws = [_Draw(model, batch, name, fields[name]) for name in self._names]
         self._mass = self._inertia = None
         self._masses, self._inertias = model.body_mass.copy(), model.body_inertia.copy()
         if "body_mass" in fields and "body_inertia" not in fields:
@@ -74,6 +75,15 @@ class Randomizer:
             self._inertia[ids] = self._inertias * ratio[:, :, None]
         if self._constants:
             self._batch.set_const(ids)
+
+    def copy_to(self, batch: Batch) -> None:
+        """Copy the current values of the simulations to another batch of the same model and as
+        many simulations."""
+        names = self._names if self._inertia is None else [*self._names, "body_inertia"]
+        for name in names:
+            batch.expand(name)[...] = self._batch.expand(name)
+        if self._constants:
+            batch.set_const()
 
 
 class _Draw:
