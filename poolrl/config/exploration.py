@@ -110,6 +110,11 @@ class DEPSpec(Section, frozen=True, tag_field="name", tag="dep"):
         check_window(self.tau, self.time_dist, self.buffer_size)
 
 
+class PureExploration(Section, frozen=True, tag_field="name", tag=LEARNER):
+    """A learner that does not learn: it acts by `[exploration]` alone, DEP if that is left out, and
+    makes no update. The policy stays as it is."""
+
+
 NoiseSpec = WhiteSpec | UniformSpec | PinkSpec | OrnsteinUhlenbeckSpec
 Exploration = NoExploration | WhiteSpec | UniformSpec | PinkSpec | OrnsteinUhlenbeckSpec | DEPSpec
 
