@@ -40,7 +40,6 @@ def train(
     actor = ExploringActor(
         *(agent.policy, exploration, task, sampler, streams),
         extrema=extrema_of(agent.arrays),
-        training_steps=agent.metadata.environment_steps,
         alone=True,
     )
     efforts = [

@@ -95,7 +95,7 @@ class DEPSpec(Section, frozen=True, tag_field="name", tag="dep"):
     draw for each simulation. `pure`: always. While the policy acts, DEP goes on learning. With
     `learner.name = "dep"` it is `pure`."""
     prefill_steps: Natural = 0
-    """Control steps of the agent's own line in which DEP alone acts at first, in all modes."""
+    """Control steps of the pool's training in which DEP alone acts at first, in all modes."""
     intervention_length: Count = 5
     """Control steps that DEP acts for."""
     intervention_probability: Fraction = 4e-4

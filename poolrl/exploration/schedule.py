@@ -63,7 +63,7 @@ class Schedule:
 
         Args:
             ids: simulations that make a step.
-            steps: control steps of training before it, of the agent's own line.
+            steps: control steps of the pool's training before it.
         """
         acts, senses = (np.zeros(len(self._left), np.bool_) for _ in range(2))
         spec = self._spec

@@ -179,7 +179,6 @@ def run_episodes(
             return ExploringActor(
                 *(agent.policy, exploration, played, sampler, streams),
                 extrema=extrema_of(agent.arrays),
-                training_steps=agent.metadata.environment_steps,
                 alone=agent.metadata.learner == LEARNER,
             )
 

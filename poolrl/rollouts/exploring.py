@@ -70,7 +70,7 @@ class ExploringActor:
         sampler: of that task, which calls ``act``.
         streams: of the unit; each episode explores by one of its own.
         extrema: of ``poolrl.networks.parameters.extrema_of``.
-        training_steps: of the agent's own line before the sampler's first.
+        training_steps: control steps of the pool's training before the sampler's first.
         alone: without the policy, which is never asked: in place of its actions noise has the
             middle of the range to add to.
 

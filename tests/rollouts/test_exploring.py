@@ -178,7 +178,7 @@ def test_dep_sees_nothing_in_episodes_without_it() -> None:
     np.testing.assert_array_equal(found[1], np.tile(policy.action, (len(found[1]), 1)))
 
 
-def test_prefill_is_of_the_agents_line() -> None:
+def test_prefill_counts_the_steps_before() -> None:
     exploration = DEPSpec(mode="prefill", prefill_steps=20, tau=5, time_dist=2)
     policy = Constant([0.5, 0.0, 3.0])
     sampled(exploration, 1, 5, policy, training_steps=15)
