@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from poolrl.config.schema import World
 from poolrl.errors import UsageError
+from poolrl.extras import MissingExtra
 from poolrl.process_state import PROCESS_STATE
 from poolrl.spaces import ActionSpace, without_vast
 from poolrl.tasks.base import Task
@@ -81,6 +82,10 @@ def entries(*, everything: bool = False) -> list[Entry]:
     for task_id, (_, limit) in REGISTRY.items():
         try:
             task = make(task_id, 1)
+        except MissingExtra as error:
+            missing = f"poolrl[{error.extra}]"
+            found.append(Entry(task_id, "native", max_episode_steps=limit, missing=missing))
+            continue
         except UsageError:  # its model must be passed as an argument
             found.append(Entry(task_id, "native", max_episode_steps=limit))
             continue

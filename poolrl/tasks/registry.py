@@ -30,6 +30,12 @@ REGISTRY: dict[str, tuple[str, int]] = {
     "Quadruped-v0": ("poolrl.tasks.mujoco.quadruped:Quadruped", 800),
     "QuadrupedStep-v0": ("poolrl.tasks.mujoco.quadruped:QuadrupedStep", 800),
     "AnymalC-v0": ("poolrl.tasks.mujoco.quadruped:AnymalC", 800),
+    "MuscleElbowReach-v0": ("poolrl.tasks.muscles.reach:ElbowReach", 100),
+    "MuscleFingerReach-v0": ("poolrl.tasks.muscles.reach:FingerReach", 100),
+    "MuscleArmReach-v0": ("poolrl.tasks.muscles.reach:ArmReach", 150),
+    "MuscleReach-v0": ("poolrl.tasks.muscles.reach:OwnReach", 300),
+    "MuscleLegsStand-v0": ("poolrl.tasks.muscles.legs:LegsStand", 1000),
+    "MuscleLegsWalk-v0": ("poolrl.tasks.muscles.legs:LegsWalk", 1000),
     "Plateau-v0": ("poolrl.tasks.identity:Plateau", 10),
     "Switches-v0": ("poolrl.tasks.identity:Switches", 10),
 }

@@ -11,9 +11,12 @@ from pathlib import Path
 import pytest
 
 from poolrl.tasks.registry import REGISTRY
+from tests.helpers.muscles import BODIES, needs_bodies
 from tests.helpers.waiting import TIMEOUT_SECONDS
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+
+NEED_A_MODEL = ("AnymalC-v0", "MuscleReach-v0")
 
 SMALL = {
     "pool.count": 2,
@@ -28,7 +31,8 @@ SMALL = {
 }
 
 IDS = [
-    *(task_id for task_id in REGISTRY if task_id != "AnymalC-v0"),  # which needs a model's path
+    *(task_id for task_id in REGISTRY if task_id not in (*BODIES, *NEED_A_MODEL)),
+    *(pytest.param(task_id, marks=needs_bodies) for task_id in BODIES),
     "CartPole-v1",
     f"{EXAMPLES}/pendulum.py:Pendulum",
     f"{EXAMPLES}/reach.py:Reach",

@@ -15,6 +15,7 @@ from poolrl.errors import UsageError
 from poolrl.tasks.base import StepResult, Task
 from poolrl.tasks.check import LIMIT, check, sample_action
 from poolrl.tasks.registry import REGISTRY
+from tests.helpers.muscles import BODIES, needs_bodies, own_model
 from tests.tasks.mujoco.anymal import scene, write_scene
 
 
@@ -50,11 +51,19 @@ def test_a_sound_task_passes() -> None:
 
 
 def model_arguments(task_id: str, folder: Path) -> dict[str, str]:
-    """The arguments that a native task needs: of AnymalC-v0, a model."""
+    """The arguments that a native task needs: of AnymalC-v0 and MuscleReach-v0, a model."""
+    if task_id == "MuscleReach-v0":
+        return own_model(folder)
     return {"xml_file": write_scene(folder)} if task_id == "AnymalC-v0" else {}
 
 
-@pytest.mark.parametrize("task_id", REGISTRY)
+NATIVE = [
+    pytest.param(task_id, marks=needs_bodies) if task_id in BODIES else task_id
+    for task_id in REGISTRY
+]
+
+
+@pytest.mark.parametrize("task_id", NATIVE)
 def test_native_tasks_pass(task_id: str, tmp_path: Path) -> None:
     kwargs = model_arguments(task_id, tmp_path)
     check(lambda n, limit: tasks.make(task_id, n, max_episode_steps=limit, kwargs=kwargs), task_id)
@@ -78,7 +87,7 @@ def test_variants_pass(variant: dict[str, Any]) -> None:
     check(make, "Hopper-v5")
 
 
-@pytest.mark.parametrize("task_id", REGISTRY)
+@pytest.mark.parametrize("task_id", NATIVE)
 def test_time_limits_count_the_steps_of_each_simulation(task_id: str, tmp_path: Path) -> None:
     kwargs = model_arguments(task_id, tmp_path)
     task = tasks.make(task_id, 3, max_episode_steps=3, kwargs=kwargs)

@@ -47,8 +47,9 @@ class MujocoTask(Task):
     simulations is in ``qpos`` (num_simulations, nq), ``qvel`` (num_simulations, nv), ``state``
     (both side by side) and ``ctrl`` (num_simulations, nu); other fields are bound by
     ``batch.bind``. As with ``mj_step``, derived fields are one substep behind the state after a
-    step. The batch's own model disables stages that have no effect: a subclass that changes contact
-    types of its geoms by ``batch.expand`` must clear ``opt.disableflags`` there too.
+    step, unless ``current`` is set. The batch's own model disables stages that have no effect: a
+    subclass that changes contact types of its geoms by ``batch.expand`` must clear
+    ``opt.disableflags`` there too.
 
     A step computes the observation, the reward and the terminations in this order, so that each
     may use intermediate results of the ones before it.
@@ -73,11 +74,13 @@ class MujocoTask(Task):
         self,
         num_simulations: int,
         *,
-        xml_file: str,
+        xml_file: str = "",
         frame_skip: int,
         max_episode_steps: int,
         reset_noise_scale: float = 0.0,
         external_forces: bool = False,
+        current: bool = False,
+        model: mujoco.MjModel | None = None,
     ) -> None:
         if not 1 <= frame_skip <= MAX_SUBSTEPS:
             raise UsageError(
@@ -86,14 +89,18 @@ class MujocoTask(Task):
         self.num_simulations = num_simulations
         self.max_episode_steps = max_episode_steps
         self.frame_skip = frame_skip
-        self.model = load_model(xml_file)
-        # get_data returns derived fields only from a persistent batch.
+        self.model = load_model(xml_file) if model is None else model
+        # get_data returns derived fields only from a persistent batch, which also continues from
+        # the stages that were computed after a step.
+        persistent = external_forces or current
         reduced = without_idle_stages(self.model)
-        if not external_forces:
+        if not persistent:
             _refuse_sleep(reduced)
         self.batch = Batch(
-            reduced, num_simulations, thread_count(num_simulations), persistent=external_forces
+            reduced, num_simulations, thread_count(num_simulations), persistent=persistent
         )
+        stages = mujoco.mjtStage
+        self.__stage_after = int(stages.mjSTAGE_ACC if current else stages.mjSTAGE_NONE)
         self.qpos: NDArray[np.float64] = self.batch.bind("qpos")
         self.qvel: NDArray[np.float64] = self.batch.bind("qvel")
         self.ctrl: NDArray[np.float64] = self.batch.bind("ctrl")
@@ -171,7 +178,7 @@ class MujocoTask(Task):
 
     def advance(self, ids: Ids | None) -> None:
         """Simulate one control step of the simulations ``ids`` (``None``: all)."""
-        self.batch.step(ids, self.frame_skip)
+        self.batch.step(ids, self.frame_skip, self.__stage_after)
 
     def before_step(self) -> None:
         """Store the parts of the state before a step that the reward needs."""

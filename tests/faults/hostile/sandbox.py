@@ -16,6 +16,7 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -226,6 +227,8 @@ def prepare() -> Watch:
         import_module(name)
     for task_id in REGISTRY:
         task_class(task_id)
+    if find_spec("myo_sim") is not None:
+        import_module("myo_sim.build.compose")
     LocalWorkers.start = refuse_to_start  # type: ignore[method-assign]
     os.environ["PATH"] = os.devnull  # so that no cluster's commands are found
     return Watch()
