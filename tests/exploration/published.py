@@ -11,10 +11,8 @@ closed loop would not do: any two versions that round differently drift apart.
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,39 +33,9 @@ SETS = {
 environments, and so it is no reference; nor is q_norm_selector = "max", which does not run there.
 """
 
-PUBLISHED_DEFAULTS = {
-    "kappa": 100.0,
-    "tau": 20,
-    "bias_rate": 0.00002,
-    "time_dist": 5,
-    "normalization": "independent",
-    "s4avg": 2,
-    "buffer_size": 200,
-    "regularization": 32,
-    "with_learning": True,
-    "q_norm_selector": "l2",
-}
 WARM_UP, STEPS, SIMULATIONS = 100, 200, 2
 """Before the steps that are recorded, extrema settle: a sensor at a new minimum is −1 for several
 steps, a row of C is then 0, and the published normalisation overflows float32."""
-
-
-def published_controller(path: Path, num_actuators: int, parameters: dict[str, Any]) -> Any:
-    """The published controller, from the path of its file."""
-    import torch
-    from gymnasium.spaces import Box
-
-    spec = importlib.util.spec_from_file_location("published_dep", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    torch.set_num_threads(1)
-    controller = module.DEP.__new__(module.DEP)
-    controller.params = PUBLISHED_DEFAULTS | parameters
-    space = Box(-1.0, 1.0, (num_actuators,))
-    controller.initialize(space, space)
-    return controller
 
 
 def recorded_sensors() -> NDArray[np.float32]:
@@ -89,6 +57,9 @@ def recorded_sensors() -> NDArray[np.float32]:
 
 
 def main(path: Path) -> None:
+    sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
+    from dep import published_controller
+
     sensors = recorded_sensors()
     found = {"sensors": sensors}
     for name, parameters in SETS.items():
