@@ -110,3 +110,23 @@ def test_damaged_extrema_are_refused(name: str, array: Any, message: str) -> Non
     damaged = Agent({**agent.arrays, f"{EXPLORATION_PREFIX}{name}": array}, agent.metadata)
     with pytest.raises(UsageError, match=f"tensor exploration/{name} {message}"):
         Agent.from_bytes(damaged.to_bytes())
+
+
+def test_effort_of_muscles() -> None:
+    pytest.importorskip("myo_sim", reason="needs poolrl[muscles]")
+    muscles = {"task__id": "MuscleElbowReach-v0", "exploration__preset": "myosuite"}
+    with explored(spec_of(**muscles, task__max_episode_steps=80)) as (_, training):
+        assert 0.01 < training.metrics["rollout/effort"] < 1
+        extrema = extrema_of(training.agent.arrays)
+    assert (extrema["length_max"] - extrema["length_min"] > 0).all()
+    with explored(spec_of()) as (_, training):  # motors, without an activity
+        assert "rollout/effort" not in training.metrics
+
+
+def test_the_quadruped_of_dm_control() -> None:
+    pytest.importorskip("dm_control", reason="needs poolrl[dm]")
+    spec = spec_of(task__id="dm_control/quadruped-walk-v0", task__max_episode_steps=30)
+    with explored(spec, 1) as (_, training):
+        extrema = extrema_of(training.agent.arrays)
+    assert extrema["length_min"].shape == (12,)
+    assert (extrema["length_min"] < extrema["length_max"]).all()
