@@ -15,7 +15,7 @@ DEP = "learner.name=dep"
 
 SMALL = (
     *("--iterate-episodes", "2", "--evaluate-episodes", "1", "--pool-count", "2"),
-    *("--iterations", "1", "--workers", "1", "--set", "pool.closing_episodes=1"),
+    *("--iterations", "1", "--one-worker", "--set", "pool.closing_episodes=1"),
     *("--set", "task.max_episode_steps=12"),
 )
 
