@@ -268,7 +268,7 @@ class MujocoTask(Task):
         return mujoco.MjData(self.model)
 
     def actuator_state(self) -> ActuatorState | None:
-        """As for ``Task``; costs about two thirds of a substep. A subclass that itself expands
+        """As for ``Task``; takes about as long as a substep. A subclass that itself expands
         fields of the batch's model that have an effect on actuators overrides it."""
         if self.__probe is None:  # most tasks never need one
             self.__probe = ActuatorProbe(self.batch, self.batch.nthread)

@@ -14,7 +14,13 @@ from poolrl.errors import UsageError
 from poolrl.tasks.base import ActuatorState, Ids, Info
 from poolrl.tasks.mujoco.actuator_probe import activities, last_activations
 from poolrl.tasks.mujoco.base import MujocoTask, Part, sum_of_squares
-from poolrl.tasks.muscles.excitation import Fatigue, add_noise, excitations, lowest_action
+from poolrl.tasks.muscles.excitation import (
+    FATIGUE_RATES,
+    Fatigue,
+    add_noise,
+    excitations,
+    lowest_action,
+)
 from poolrl.tasks.muscles.models import require_muscles, with_scaled_forces
 from poolrl.tasks.muscles.postures import Postures
 
@@ -38,8 +44,7 @@ class MuscleTask(MujocoTask):
         force_scale: factor of the muscles' peak active forces, as in sarcopenia (MyoSuite: 0.5).
         noise: standard deviations of actuator noise, in proportion to the excitation and constant.
         fatigue: whether muscles tire, as ``Fatigue`` describes it.
-        fatigue_rates: F and R in 1/s, and the factor of the recovery at rest; the defaults are
-            those of a general joint (Frey-Law et al. 2012, Looft et al. 2018).
+        fatigue_rates: F and R in 1/s, and the factor r of the recovery at rest.
         initial_fatigue: fatigued share of all muscles at the start of an episode.
         reset_noise_scale: largest deviation of the initial joint positions, in rad or m.
 
@@ -54,13 +59,13 @@ class MuscleTask(MujocoTask):
         model: mujoco.MjModel,
         frame_skip: int,
         max_episode_steps: int,
-        excitation: str,
-        force_scale: float,
-        noise: tuple[float, float],
-        fatigue: bool,
-        fatigue_rates: tuple[float, float, float],
-        initial_fatigue: float,
-        reset_noise_scale: float,
+        excitation: str = "direct",
+        force_scale: float = 1.0,
+        noise: tuple[float, float] = (0.0, 0.0),
+        fatigue: bool = False,
+        fatigue_rates: tuple[float, float, float] = FATIGUE_RATES,
+        initial_fatigue: float = 0.0,
+        reset_noise_scale: float = 0.0,
     ) -> None:
         require_muscles(model)
         _require("excitation noise", "noise", min(noise) >= 0 and np.isfinite(noise).all())

@@ -19,6 +19,11 @@ REST = 0.01
 sigmoid is never 0."""
 
 
+FATIGUE_RATES = (0.0097, 0.00091, 15.0)
+"""F and R of a general joint in 1/s (Frey-Law, Looft and Heitsman 2012), and the factor of the
+recovery at rest (Looft et al. 2018)."""
+
+
 def lowest_action(excitation: str) -> float:
     """Return the lower bound of actions of a map; the upper one is 1.
 
@@ -42,7 +47,7 @@ def excitations(action: NDArray[Any], excitation: str) -> NDArray[np.float64]:
     if excitation == "sigmoid":
         result: NDArray[np.float64] = 1.0 / (1.0 + np.exp(-5.0 * (action - 0.5)))
         return result
-    clipped: NDArray[np.float64] = np.clip(action, 0.0, 1.0)
+    clipped: NDArray[np.float64] = np.minimum(np.maximum(action, 0.0), 1.0)
     return clipped
 
 

@@ -15,13 +15,14 @@ from poolrl.errors import UsageError
 from poolrl.tasks.base import Ids, Info
 from poolrl.tasks.mujoco.base import Part, norm
 from poolrl.tasks.muscles.base import MuscleTask
+from poolrl.tasks.muscles.excitation import FATIGUE_RATES
 from poolrl.tasks.muscles.models import load_body
 
 VELOCITY_TOLERANCE = 0.5
 """Largest error of the velocity of a success, in m/s; MyoSuite's."""
 
-_HIP_AMPLITUDE = 0.8
-"""Of the hips' flexion in a walk, in rad."""
+_HIP_AMPLITUDES = np.array([-0.8, 0.8])
+"""Of the flexion of the left and the right hip in a walk, in rad."""
 
 _FALL_COST = 100.0
 _ROTATION_WEIGHT, _JOINT_WEIGHT = 10.0, 5.0
@@ -96,7 +97,8 @@ class Legs(MuscleTask):
         model = load_body(self.body, level=True)
         self._steps = np.zeros(num_simulations)
         self._start_y = np.zeros(num_simulations)
-        self._terms: Info = {name: np.zeros(num_simulations) for name in _TERMS}
+        self._error = np.zeros((num_simulations, 2))
+        self._terms: Info = {}
         self._fallen = np.zeros(num_simulations, np.bool_)
         super().__init__(num_simulations, model=model, **options)
         # The standing posture that later versions of myo-sim have as a keyframe.
@@ -113,41 +115,42 @@ class Legs(MuscleTask):
         others = [f"hip_{axis}_{side}" for axis in ("adduction", "rotation") for side in "lr"]
         self._flexion = np.array(flexion)
         self._hips = np.array([address[model.joint(name).id] for name in others])
-        self._body_velocity, self._heights = np.zeros((n, 2)), np.zeros((n, 3))
-        self._ankles = np.zeros((n, 6))
-        self._phase = np.zeros((n, 2))
+        self._body_velocity, self._phase = np.zeros((2, n, 2))
+        self._from_pelvis = np.zeros((n, 2, 3))
         parts: list[Part] = [
             (self.qpos[:, 2:], False),
             (self.qvel, True),
             *muscles,
             (self._body_velocity, True),
             (self._torso, False),
-            (self._heights, False),
-            (self._ankles, False),
+            *((ankle[:, 2:], False) for ankle in self._ankles),
+            (self._centre[:, 2:], False),
+            (self._from_pelvis.reshape(n, 6), False),
         ]
         return [*parts, (self._phase, False)] if self._hip_weight else parts
 
     def _bind_bodies(self) -> None:
         model, batch = self.model, self.batch
         root = int(model.jnt_bodyid[model.joint("root").id])
-        self._mass = model.body_mass / model.body_mass.sum()
-        self._cvel = batch.bind("cvel")[:, :, 3:5]
+        # The velocity in the direction of -x and -y is a mean over bodies.
+        self._weights = -model.body_mass / model.body_mass.sum()
+        self._velocities = batch.bind("cvel")[:, :, 3:5].transpose(0, 2, 1)
         self._centre: NDArray[np.float64] = batch.bind("subtree_com")[:, root]
         self._torso: NDArray[np.float64] = batch.bind("xquat")[:, model.body("torso").id]
         positions = batch.bind("xpos")
         self._pelvis = positions[:, model.body("pelvis").id]
-        self._ankle = [positions[:, model.body(f"talus_{side}").id] for side in "lr"]
+        self._ankles = [positions[:, model.body(f"talus_{side}").id] for side in "lr"]
 
     def refresh(self) -> None:
         super().refresh()
-        for axis in range(2):  # row by row, so that bits do not depend on how many there are
-            self._body_velocity[:, axis] = -np.vecdot(self._cvel[:, :, axis], self._mass)
-        for side, ankle in enumerate(self._ankle):
-            self._heights[:, side] = ankle[:, 2]
-            np.subtract(ankle, self._pelvis, out=self._ankles[:, 3 * side : 3 * side + 3])
-        self._heights[:, 2] = self._centre[:, 2]
-        phase = (2 * np.pi / self._hip_period) * (self._steps % self._hip_period)
-        self._phase[:, 0], self._phase[:, 1] = np.cos(phase), np.sin(phase)
+        # Row by row, so that bits do not depend on how many there are.
+        np.vecdot(self._velocities, self._weights, out=self._body_velocity)
+        for side, ankle in enumerate(self._ankles):
+            np.subtract(ankle, self._pelvis, out=self._from_pelvis[:, side])
+        if self._hip_weight:
+            phase = (2 * np.pi / self._hip_period) * (self._steps % self._hip_period)
+            np.cos(phase, out=self._phase[:, 0])
+            np.sin(phase, out=self._phase[:, 1])
 
     def draw_state(
         self, generator: np.random.Generator
@@ -169,46 +172,46 @@ class Legs(MuscleTask):
             self._steps[ids] += 1
 
     def reward(self, action: NDArray[Any]) -> NDArray[np.float64]:
-        w, x, y, z = self.qpos[:, 3:7].T
+        root = self.qpos[:, 3:7]
         # Of the axis that faces -y at reset, the share along x.
-        sideways = np.abs(2.0 * (x * y - w * z))
-        self._fallen = (self._centre[:, 2] < self._min_height) | (sideways > self._max_rotation)
-        error = self._target_velocity - self._body_velocity
-        velocity = np.exp(-np.square(error))
-        wanted = _HIP_AMPLITUDE * self._phase[:, :1] * np.array([-1.0, 1.0])
+        sideways = np.abs(root[:, 1] * root[:, 2] - root[:, 0] * root[:, 3])
+        self._fallen = (self._centre[:, 2] < self._min_height) | (2 * sideways > self._max_rotation)
+        self._error = self._target_velocity - self._body_velocity
         off = np.abs(self.qpos[:, self._hips])
-        self._terms = {
-            "vel_reward": velocity[:, 0] + velocity[:, 1],
-            "cyclic_hip": norm(wanted - self.qpos[:, self._flexion]),
-            "ref_rot": np.exp(-5.0 * norm(self.qpos[:, 3:7] - self._rest_quaternion)),
-            "joint_angle_rew": np.exp(-1.25 * (off[:, 0] + off[:, 1] + off[:, 2] + off[:, 3])),
-            "fallen": self._fallen.astype(np.float64),
-            "success": (~self._fallen & (norm(error) < VELOCITY_TOLERANCE)).astype(np.float64),
+        terms = self._terms = {
+            "vel_reward": np.add.reduce(np.exp(-np.square(self._error)), axis=1),
+            "cyclic_hip": self._cyclic_hip(),
+            "ref_rot": np.exp(-5.0 * norm(root - self._rest_quaternion)),
+            "joint_angle_rew": np.exp(-1.25 * np.add.reduce(off, axis=1)),
         }
-        terms = self._terms
         reward: NDArray[np.float64] = (
             5.0 * terms["vel_reward"]
             - self._hip_weight * terms["cyclic_hip"]
             + _ROTATION_WEIGHT * terms["ref_rot"]
             + _JOINT_WEIGHT * terms["joint_angle_rew"]
-            - _FALL_COST * terms["fallen"]
+            - _FALL_COST * self._fallen
         )
         return reward - self._effort_weight * self.effort() if self._effort_weight else reward
+
+    def _cyclic_hip(self) -> NDArray[np.float64]:
+        if not self._hip_weight:
+            return np.zeros(self.num_simulations)
+        return norm(_HIP_AMPLITUDES * self._phase[:, :1] - self.qpos[:, self._flexion])
 
     def terminated(self) -> NDArray[np.bool_]:
         return self._fallen
 
     def reward_terms(self) -> Info:
+        success = ~self._fallen & (norm(self._error) < VELOCITY_TOLERANCE)
         return {
             **self._terms,
+            "fallen": self._fallen.astype(np.float64),
+            "success": success.astype(np.float64),
             "velocity": self._body_velocity[:, 1].copy(),
             "height": self._centre[:, 2].copy(),
             "distance": self._start_y - self.qpos[:, 1],
             **super().reward_terms(),
         }
-
-
-_TERMS = ("vel_reward", "cyclic_hip", "ref_rot", "joint_angle_rew", "fallen", "success")
 
 
 class LegsWalk(Legs):
@@ -234,7 +237,7 @@ class LegsWalk(Legs):
         force_scale: float = 1.0,
         noise: tuple[float, float] = (0.0, 0.0),
         fatigue: bool = False,
-        fatigue_rates: tuple[float, float, float] = (0.0097, 0.00091, 15.0),
+        fatigue_rates: tuple[float, float, float] = FATIGUE_RATES,
         initial_fatigue: float = 0.0,
     ) -> None:
         super().__init__(
@@ -278,7 +281,7 @@ class LegsStand(Legs):
         force_scale: float = 1.0,
         noise: tuple[float, float] = (0.0, 0.0),
         fatigue: bool = False,
-        fatigue_rates: tuple[float, float, float] = (0.0097, 0.00091, 15.0),
+        fatigue_rates: tuple[float, float, float] = FATIGUE_RATES,
         initial_fatigue: float = 0.0,
     ) -> None:
         super().__init__(

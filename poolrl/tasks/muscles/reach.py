@@ -15,6 +15,7 @@ from poolrl.errors import UsageError
 from poolrl.tasks.base import Ids, Info
 from poolrl.tasks.mujoco.base import Part, norm
 from poolrl.tasks.muscles.base import MuscleTask
+from poolrl.tasks.muscles.excitation import FATIGUE_RATES
 from poolrl.tasks.muscles.models import TARGET, load_body, load_own, point
 
 REWARDS = ("dense", "sparse")
@@ -63,10 +64,10 @@ class Reach(MuscleTask):
         *,
         model: mujoco.MjModel,
         tip: str,
-        tolerance: float,
-        reward: str,
-        effort_weight: float,
-        random_start: bool,
+        tolerance: float = 0.04,
+        reward: str = "dense",
+        effort_weight: float = 0.0,
+        random_start: bool = False,
         **options: Any,
     ) -> None:
         if reward not in REWARDS:
@@ -161,7 +162,7 @@ class BodyReach(Reach):
         force_scale: float = 1.0,
         noise: tuple[float, float] = (0.0, 0.0),
         fatigue: bool = False,
-        fatigue_rates: tuple[float, float, float] = (0.0097, 0.00091, 15.0),
+        fatigue_rates: tuple[float, float, float] = FATIGUE_RATES,
         initial_fatigue: float = 0.0,
     ) -> None:
         super().__init__(
@@ -241,7 +242,7 @@ class OwnReach(Reach):
         force_scale: float = 1.0,
         noise: tuple[float, float] = (0.0, 0.0),
         fatigue: bool = False,
-        fatigue_rates: tuple[float, float, float] = (0.0097, 0.00091, 15.0),
+        fatigue_rates: tuple[float, float, float] = FATIGUE_RATES,
         initial_fatigue: float = 0.0,
     ) -> None:
         model = load_own(xml_file)

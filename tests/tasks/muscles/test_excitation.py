@@ -13,11 +13,9 @@ from hypothesis import strategies as st
 
 from poolrl import tasks
 from poolrl.errors import UsageError
-from poolrl.tasks.muscles.excitation import MAPS, Fatigue, excitations
+from poolrl.tasks.muscles.excitation import FATIGUE_RATES, MAPS, Fatigue, excitations
 from poolrl.tasks.muscles.models import load_own, peak_forces
 from tests.helpers.muscles import actions, own_model, started
-
-RATES = (0.0097, 0.00091, 15.0)
 
 
 def test_maps_are_what_they_say(tmp_path: Path) -> None:
@@ -118,7 +116,7 @@ def scalar_fatigue(
 ) -> tuple[float, float, float]:
     """The equations of 3CC-r for one muscle, written out."""
     active, resting, fatigued = shares
-    f, r, factor = RATES
+    f, r, factor = FATIGUE_RATES
     recovery = (factor * r if target <= 0.01 else r) * fatigued
     stiffness = 0.5 + 1.5 * active
     if active < target:
@@ -137,7 +135,7 @@ def scalar_fatigue(
 
 def test_fatigue_follows_the_scalar_equations() -> None:
     tau = np.array([[0.01, 0.04], [0.02, 0.06]])
-    fatigue = Fatigue(3, tau, 0.01, RATES)
+    fatigue = Fatigue(3, tau, 0.01, FATIGUE_RATES)
     fatigue.reset(np.arange(3), 0.2)
     single = [[(0.0, 0.8, 0.2)] * 2 for _ in range(3)]
     random = np.random.default_rng(0)
@@ -156,12 +154,14 @@ def test_fatigue_follows_the_scalar_equations() -> None:
 
 
 def test_a_muscle_that_is_held_active_tires_and_rest_restores_it() -> None:
-    fatigue = Fatigue(1, np.array([[0.01, 0.04]]), 0.02, RATES)
+    fatigue = Fatigue(1, np.array([[0.01, 0.04]]), 0.02, FATIGUE_RATES)
     ids = np.arange(1)
     held = [fatigue.step(np.ones((1, 1)), ids)[0, 0] for _ in range(20_000)]
     assert held[50] == pytest.approx(1, abs=0.05)
     # In the long run F·M_A = R·M_F, without rest.
-    assert held[-1] == pytest.approx(RATES[1] / (RATES[0] + RATES[1]), abs=0.05)
+    assert held[-1] == pytest.approx(
+        FATIGUE_RATES[1] / (FATIGUE_RATES[0] + FATIGUE_RATES[1]), abs=0.05
+    )
     before = fatigue.fatigued[0, 0]
     for _ in range(5000):
         fatigue.step(np.zeros((1, 1)), ids)
