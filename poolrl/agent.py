@@ -32,10 +32,12 @@ from poolrl.errors import UsageError
 from poolrl.extras import require
 from poolrl.networks.base import State
 from poolrl.networks.parameters import (
+    EXPLORATION_PREFIX,
     LEARNER_PREFIX,
     actor_columns,
     check_arrays,
     expected_shapes,
+    exploration_shapes,
     has_normalized_values,
 )
 from poolrl.networks.policy import Policy
@@ -148,8 +150,8 @@ class Agent:
     """A policy with the state that further training needs; immutable.
 
     Attributes:
-        arrays: named tensors, sorted by name: networks, normaliser, the optimiser's state under
-            ``optimizer/``, and the learner's under ``learner/``.
+        arrays: named tensors, sorted by name: networks, normaliser, and under ``optimizer/``,
+            ``learner/`` and ``exploration/`` the state of each.
         metadata: spaces, world, architecture and counts.
     """
 
@@ -228,8 +230,8 @@ class Agent:
 
     @property
     def policy_arrays(self) -> dict[str, NDArray[Any]]:
-        """The arrays of networks and normaliser, without the optimiser's and the learner's."""
-        own = (OPTIMIZER_PREFIX, LEARNER_PREFIX)
+        """The arrays of networks and normaliser alone."""
+        own = (OPTIMIZER_PREFIX, LEARNER_PREFIX, EXPLORATION_PREFIX)
         return {n: a for n, a in self.arrays.items() if not n.startswith(own)}
 
     @property
@@ -288,6 +290,7 @@ class Agent:
         shapes |= {name: () for name in self.learner_state if name in LEARNER_STATE}
         if metadata.network.std == "schedule":
             shapes[STD] = ()
+        shapes |= exploration_shapes(self.arrays, metadata.action_space.shape)
         check_arrays(self.arrays, shapes, metadata.network)
         for name, array in self.arrays.items():
             if name not in shapes:

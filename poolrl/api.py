@@ -117,6 +117,7 @@ class Pool:
         episodes: int = 1,
         seed: int = 0,
         stochastic: bool = False,
+        exploration: bool = False,
         size: tuple[int, int] | None = None,
         fps: float | None = None,
         quality: Literal["fast", "full"] = "fast",
@@ -134,6 +135,7 @@ class Pool:
             episodes: of each.
             seed: of the episodes, which are those of ``evaluate`` with the same two arguments.
             stochastic: sample actions.
+            exploration: let exploration act as the pool's training does.
             size: width and height of a panel in pixels.
             fps: frames a second; by default one a control step.
             quality: "fast" leaves out shadows, reflections and smoothed edges.
@@ -150,10 +152,11 @@ class Pool:
         """
         from poolrl import tasks
         from poolrl.networks import permissions
-        from poolrl.render.agents import shown_agents
+        from poolrl.render.agents import exploration_of, shown_agents
         from poolrl.render.encode import output_format
         from poolrl.render.recording import record
         from poolrl.render.video import VideoOptions, make_video
+        from poolrl.rollouts.evaluation import NO_EXPLORATION
 
         output = Path(output)
         output_format(output)
@@ -163,7 +166,11 @@ class Pool:
             world = _permitted(each.agent, task, network, trust=trust)
             with tasks.blamed(world), permissions.blamed(each.agent.metadata.network):
                 recordings.append(
-                    record(each.agent, world, episodes, seed, deterministic=not stochastic)
+                    record(
+                        *(each.agent, world, episodes, seed),
+                        deterministic=not stochastic,
+                        exploration=exploration_of(each) if exploration else NO_EXPLORATION,
+                    )
                 )
         rate = None if fps is None else Fraction(fps).limit_denominator(100_000)
         looks = VideoOptions(size, rate, quality, camera, side_by_side, task)

@@ -31,6 +31,7 @@ class Purpose(IntEnum):
     EVALUATE_RESET = 4  # initial state of evaluation episode number `episode`
     EVALUATE_ACTION = 5  # action noise of a stochastic evaluation
     EVOLVE = 6  # the value of evolving hyper-parameter number `episode` on a branch
+    EXPLORE = 7  # exploration in training episode number `episode`
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ def test_numbers_of_purposes_are_part_of_the_format() -> None:
         "EVALUATE_RESET": 4,
         "EVALUATE_ACTION": 5,
         "EVOLVE": 6,
+        "EXPLORE": 7,
     }
 
 

@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 
 from poolrl.agent import OPTIMIZER_PREFIX, Agent
 from poolrl.errors import Divergence, UsageError
-from poolrl.networks.parameters import LEARNER_PREFIX, has_normalized_values, is_parameter
+from poolrl.exploration.sensors import EXTREMA
+from poolrl.networks.parameters import (
+    EXPLORATION_PREFIX,
+    LEARNER_PREFIX,
+    has_normalized_values,
+    is_parameter,
+)
 from poolrl.networks.value_normalizer import PREFIX as VALUE_PREFIX
 from poolrl.networks.value_normalizer import ValueNormalizer
 
@@ -42,9 +48,10 @@ def mean_agent(
     That is so for the weights and biases of networks. What else is in an agent is not extrapolated:
     standard deviations that do not depend on the observation, statistics of observations, values
     and rewards, and Adam's moments are weighted means (statistics of all samples together would
-    fit no network), adaptive learning rates weighted geometric means, and counts of steps,
-    episodes and updates are the largest. The heads of critics that predict normalised values are
-    first converted to the mean statistics, in which their values are the same.
+    fit no network), adaptive learning rates weighted geometric means, extrema that exploration has
+    seen those of all together, and counts of steps, episodes and updates are the largest. The heads
+    of critics that predict normalised values are first converted to the mean statistics, in which
+    their values are the same.
 
     Args:
         start: agent that all were trained from.
@@ -167,6 +174,9 @@ def _means(
             means[name] = first
         elif name.startswith(OPTIMIZER_PREFIX) and name.endswith("/step"):
             means[name] = np.maximum.reduce([array for _, array in held])
+        elif name.startswith(EXPLORATION_PREFIX):
+            extremum = EXTREMA[name.removeprefix(EXPLORATION_PREFIX)]
+            means[name] = extremum.reduce([array for _, array in held])
         elif name == LEARNING_RATE:
             logarithm = sum(weight / total * np.log(array) for weight, array in held)
             means[name] = np.asarray(np.exp(logarithm), first.dtype)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from poolrl.agent import STD, Agent, AgentMetadata
 from poolrl.algorithms.types import MakeTask, Training
+from poolrl.config.exploration import Exploration, NoExploration, PureExploration
 from poolrl.config.networks import ModuleSpec, NetworkSpec
 from poolrl.config.schema import PPO, Learner, RandomSearch, Reinforce, Spec, check_sequences
 from poolrl.distributions.factory import default_distribution, make_distribution
@@ -31,7 +32,10 @@ MODULES: dict[type, str] = {
     PPO: "poolrl.algorithms.ppo",
     Reinforce: "poolrl.algorithms.reinforce",
     RandomSearch: "poolrl.algorithms.random_search",
+    PureExploration: "poolrl.algorithms.pure_exploration",
 }
+
+NO_EXPLORATION = NoExploration()
 
 
 def prepare(hp: Learner) -> None:
@@ -40,7 +44,12 @@ def prepare(hp: Learner) -> None:
 
 
 def train(
-    agent: Agent, make_task: MakeTask, budget: Budget, hp: Learner, streams: Streams
+    agent: Agent,
+    make_task: MakeTask,
+    budget: Budget,
+    hp: Learner,
+    streams: Streams,
+    exploration: Exploration = NO_EXPLORATION,
 ) -> Training:
     """Train an agent for a budget; the result depends on the arguments alone.
 
@@ -50,12 +59,14 @@ def train(
         budget: number of episodes or steps.
         hp: the learner and its hyper-parameters on this branch.
         streams: random streams of this branch.
+        exploration: for the learners that ``config.exploration.check_exploration`` allows it.
 
     Raises:
         Divergence: training met NaN or infinity.
     """
+    given = (exploration,) if isinstance(hp, PureExploration) else ()
     training: Training = import_module(MODULES[type(hp)]).train(
-        agent, make_task, budget, hp, streams
+        agent, make_task, budget, hp, streams, *given
     )
     return training
 

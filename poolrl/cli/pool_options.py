@@ -57,6 +57,11 @@ def pool_options(command: F) -> F:
                 help="Of the task's own.",
             ),
             network_option,
+            click.option(
+                "--learner",
+                metavar="NAME",
+                help="ppo, reinforce, or dep, which explores without learning.  [default: ppo]",
+            ),
             click.option("--pool-count", type=int, help="Branches an iteration."),
             click.option("--iterate-episodes", type=int, help="Training episodes of a branch."),
             click.option("--iterate-steps", type=int, help="Training steps of a branch, instead."),
@@ -111,6 +116,7 @@ def _name(task_id: str) -> str:
 
 OPTION_KEYS = {
     "task_id": "task.id",
+    "learner": "learner.name",
     "pool_count": "pool.count",
     "iterate_episodes": "pool.iterate_episodes",
     "iterate_steps": "pool.iterate_steps",

@@ -71,6 +71,9 @@ class FrameRate(click.ParamType[Fraction]):
 @click.option("--episodes", type=click.IntRange(1, 100), default=1, show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--stochastic", is_flag=True, help="Sample actions instead of playing their mean.")
+@click.option(
+    "--exploration", is_flag=True, help="Of a pool: explore as its training does, by [exploration]."
+)
 @click.option("--size", type=Size(), help="Of each panel.  [default: 480x360]")
 @click.option("--fps", type=FrameRate(), help="Frames a second.  [default: one a control step]")
 @click.option(
@@ -100,8 +103,8 @@ def command(
 ) -> None:
     """Make a video of an agent file, or of the newest champion of a pool.
 
-    The episodes are those of `poolrl evaluate` with the same --episodes and --seed. They are shown
-    in real time, one after another.
+    The episodes are those of `poolrl evaluate` with the same --episodes and --seed, unless
+    --exploration is given. They are shown in real time, one after another.
 
     With --follow, the champion of every tenth iteration becomes a video in the pool's folder, until
     the pool ends; where several are due, the newest one alone.
@@ -203,9 +206,12 @@ def _record(shown: ShownAgent, options: dict[str, Any]) -> Recording:
     from poolrl import tasks
     from poolrl.cli.agents import permitted_world
     from poolrl.networks import permissions
+    from poolrl.render.agents import exploration_of
     from poolrl.render.recording import record
+    from poolrl.rollouts.evaluation import NO_EXPLORATION
 
     agent = shown.agent
+    exploration = exploration_of(shown) if options["exploration"] else NO_EXPLORATION
     world = permitted_world(
         agent,
         options["task_id"],
@@ -217,4 +223,5 @@ def _record(shown: ShownAgent, options: dict[str, Any]) -> Recording:
         return record(
             *(agent, world, options["episodes"], options["seed"]),
             deterministic=not options["stochastic"],
+            exploration=exploration,
         )

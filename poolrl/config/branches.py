@@ -94,5 +94,5 @@ def refused_key(name: str, fields: Sequence[str]) -> str:
     if name in own.union(*(kind.__struct_fields__ for kind in KINDS)):
         return f"branches.{name}: changes the agent's tensors, which all branches must share"
     close = difflib.get_close_matches(name, fields, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(fields)}"
+    hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(fields) or 'none'}"
     return f"branches.{name}: not a hyper-parameter of the learner; {hint}"

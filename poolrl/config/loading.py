@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from poolrl.config import networks
+from poolrl.config import exploration, networks
 from poolrl.config.networks import NetworkSpec
 from poolrl.config.new_pools import add_missing
 from poolrl.config.run_options import RunOptions
@@ -55,7 +55,7 @@ def load(
     """Load a configuration and apply overrides.
 
     An override of a hyper-parameter applies to every branch, in place of its ``[branches]`` values.
-    A network that overrides name does not inherit the options of another one.
+    A network or an exploration that overrides name does not inherit the options of another one.
     Keys that are left out, and that mean something else in pools without them, are set by
     ``new_pools.add_missing``.
 
@@ -78,8 +78,8 @@ def load(
 def load_over(spec: Spec, run: RunOptions, overrides: Mapping[str, Any]) -> tuple[Spec, RunOptions]:
     """Apply overrides to the configuration of an existing pool.
 
-    The hash of the model is cleared, to be computed again. Another task, network or learner does
-    not inherit the options of the old one.
+    The hash of the model is cleared, to be computed again. Another task, network, learner or
+    exploration does not inherit the options of the old one.
 
     Args:
         spec, run: of the pool.
@@ -94,6 +94,7 @@ def load_over(spec: Spec, run: RunOptions, overrides: Mapping[str, Any]) -> tupl
         table["task"] = {}
     if overrides.get("learner.name", table["learner"]["name"]) != table["learner"]["name"]:
         table["learner"], table["branches"] = {}, {}
+        table.pop("exploration")
     return _resolve(table, overrides, "", spec, None)
 
 
@@ -113,6 +114,11 @@ def _resolve(
         own = network.get("name", "mlp")
         if overrides.get("network.name", own) != own:
             table["network"] = {}
+    exploring = table.get("exploration")
+    if isinstance(exploring, dict):
+        own = exploring.get("name")
+        if "exploration.preset" in overrides or overrides.get("exploration.name", own) != own:
+            table["exploration"] = {}
     for key, value in overrides.items():
         assign(table, key, value)
     try:
@@ -121,6 +127,7 @@ def _resolve(
         if isinstance(learner, dict):
             learner.setdefault("name", "ppo")
         networks.complete(table.setdefault("network", {}))
+        exploration.complete(table)
         add_missing(table, existing, first_network)
         return convert(table, Spec, source), run
     except RecursionError:

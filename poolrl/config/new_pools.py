@@ -8,12 +8,12 @@ command that made a pool goes on with it.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 from msgspec import Struct
 
 from poolrl.config.networks import KINDS, NetworkSpec
-from poolrl.config.schema import PPO, RandomSearch, Reinforce, Spec, TaskSpec
+from poolrl.config.schema import Learner, Spec, TaskSpec
 
 NEW_POOL_DEFAULTS: dict[str, Any] = {
     "task.exact_spaces": True,
@@ -27,7 +27,7 @@ NEW_POOL_DEFAULTS: dict[str, Any] = {
 _SECTIONS: dict[str, type[Struct]] = {"task": TaskSpec}
 _KINDS: dict[str, dict[str, type[Struct]]] = {
     "network": {str(kind.__struct_config__.tag): kind for kind in KINDS},
-    "learner": {str(kind.__struct_config__.tag): kind for kind in (PPO, Reinforce, RandomSearch)},
+    "learner": {str(kind.__struct_config__.tag): kind for kind in get_args(Learner)},
 }
 
 

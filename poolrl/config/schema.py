@@ -3,8 +3,9 @@
 ``Spec`` contains everything that affects a pool's results; it is hashed and frozen in the pool.
 What each run may choose is in ``run_options.RunOptions``. Both are sections of one TOML file:
 
-    [pool] [task] [network] [learner] [evaluation] [selection] [merge] [branches]    -> Spec
-    [run]                                                                           -> RunOptions
+    [pool] [task] [network] [learner] [exploration] [evaluation] [selection] [merge] [branches]
+                -> Spec
+    [run]       -> RunOptions
 
 The default of a field is what a pool without it means. Where new pools mean something else, the
 field's text says so, and ``config.new_pools`` has the value.
@@ -19,12 +20,18 @@ import msgspec
 from msgspec import Meta
 
 from poolrl.config.branches import BranchValues, Evolve, check_evolving, refused_key, starts
+from poolrl.config.exploration import (
+    Exploration,
+    NoExploration,
+    PureExploration,
+    check_exploration,
+)
 from poolrl.config.merging import MergeSpec, check_merge
 from poolrl.config.networks import MLPSpec, NetworkSpec, RecurrentSpec
+from poolrl.config.pools import PoolSpec
 from poolrl.config.scoring import EvaluationSpec, SelectionSpec
 from poolrl.config.types import (
     Count,
-    Episodes,
     Fraction,
     Natural,
     NonNegative,
@@ -36,29 +43,6 @@ from poolrl.config.validation import convert
 from poolrl.errors import UsageError
 
 Schedule = Literal["constant", "linear", "exponential"]
-
-
-class PoolSpec(Section, frozen=True):
-    """Size, seed and budgets of the pool and its iterations."""
-
-    count: Annotated[int, Meta(ge=1, le=100_000)] = 10
-    """Branches per iteration."""
-    seed: Natural = 0
-    """Seed of all random streams of the pool."""
-    iterate_episodes: Episodes = 10
-    """Episodes that a branch trains for."""
-    iterate_steps: Natural = 0
-    """Control steps that a branch trains for instead of episodes, if not 0: no episode starts once
-    they are taken, and episodes in progress run to their end. For tasks with episodes of twenty
-    steps at first and a thousand later."""
-    evaluate_episodes: Episodes = 10
-    """Episodes of the evaluation, without updates, of each branch and of the parent."""
-    closing_episodes: Episodes = 100
-    """Episodes of the closing evaluation, on seeds that nothing else uses."""
-    max_attempts: Count = 3
-    """Attempts that may fail on their workers' side before a unit is abandoned."""
-    lease_duration: Positive = 30.0
-    """Seconds without progress of its lease after which a unit may be taken over."""
 
 
 class Randomization(Section, frozen=True):
@@ -277,7 +261,7 @@ class RandomSearch(Section, frozen=True, tag_field="name", tag="climb"):
     """Standard deviation of the step."""
 
 
-Learner = PPO | Reinforce | RandomSearch
+Learner = PPO | Reinforce | RandomSearch | PureExploration
 
 
 class Spec(Section, frozen=True):
@@ -287,6 +271,7 @@ class Spec(Section, frozen=True):
     task: TaskSpec = TaskSpec()
     network: NetworkSpec = MLPSpec()
     learner: Learner = PPO()
+    exploration: Exploration = NoExploration()
     evaluation: EvaluationSpec = EvaluationSpec()
     selection: SelectionSpec = SelectionSpec()
     merge: MergeSpec = MergeSpec()
@@ -298,10 +283,12 @@ class Spec(Section, frozen=True):
 
     def __post_init__(self) -> None:
         _check_network(self.network, self.learner)
+        learner = str(type(self.learner).__struct_config__.tag)
+        check_exploration(self.exploration, learner)
         check_merge(
             self.merge,
             keep_parent=self.selection.keep_parent,
-            learner=str(type(self.learner).__struct_config__.tag),
+            learner=learner,
             branches=self.branches,
         )
         lengths = [len(v) for v in self.branches.values() if not isinstance(v, Evolve)]
@@ -315,8 +302,9 @@ class Spec(Section, frozen=True):
         return starts(self.branches, self.learner)
 
     def to_table(self) -> dict[str, Any]:
-        """Plain data as in ``pool.toml``, without a `[merge]`, `[evaluation.info]` or kind of
-        score that says nothing, so that such a pool is what earlier versions made."""
+        """Plain data as in ``pool.toml``, without an `[exploration]`, `[merge]`,
+        `[evaluation.info]` or kind of score that says nothing, so that such a pool is what earlier
+        versions made."""
         table: dict[str, Any] = msgspec.to_builtins(self)
         if not self.evaluation.info:
             del table["evaluation"]["info"]
@@ -325,6 +313,8 @@ class Spec(Section, frozen=True):
                 del table["selection"][name]
         if self.merge.is_default:
             del table["merge"]
+        if self.exploration == NoExploration():
+            del table["exploration"]
         return table
 
     def hyperparameters(self, branch: int, evolved: Mapping[str, float] | None = None) -> Learner:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from poolrl.config.networks import MLPSpec, ModuleSpec, NetworkSpec, RecurrentSpec
 from poolrl.distributions.factory import make_distribution
 from poolrl.errors import UsageError
+from poolrl.exploration.sensors import EXTREMA
 from poolrl.networks.cells import GATES
 from poolrl.networks.value_normalizer import PREFIX as VALUE_PREFIX
 from poolrl.spaces import ActionSpace
@@ -26,6 +27,9 @@ CONSTANT_PREFIX = "constant/"
 
 LEARNER_PREFIX = "learner/"
 """Of the names of a learner's running state: float64 arrays of shape ()."""
+
+EXPLORATION_PREFIX = "exploration/"
+"""Prefix of the names of what exploration has seen: extrema of the state of actuators."""
 
 
 def expected_shapes(
@@ -124,9 +128,28 @@ def has_normalized_values(arrays: Mapping[str, NDArray[Any]]) -> bool:
     return any(name.startswith(VALUE_PREFIX) for name in arrays)
 
 
+def extrema_of(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float64]]:
+    """Extrema of lengths and forces of actuators that exploration has seen, (actuators,) by the
+    names of ``poolrl.exploration.sensors.EXTREMA``; empty in agents that have seen none."""
+    start = len(EXPLORATION_PREFIX)
+    return {n[start:]: array for n, array in arrays.items() if n.startswith(EXPLORATION_PREFIX)}
+
+
+def exploration_shapes(
+    arrays: Mapping[str, NDArray[Any]], shape: tuple[int, ...]
+) -> dict[str, tuple[int, ...]]:
+    """Shapes of these extrema, by the names of arrays, of those that an agent has.
+
+    Args:
+        arrays: of the agent.
+        shape: of an action.
+    """
+    return {f"{EXPLORATION_PREFIX}{name}": shape for name in extrema_of(arrays) if name in EXTREMA}
+
+
 def is_statistic(name: str) -> bool:
     """Whether an array holds running statistics or state, which no gradient changes."""
-    return name.startswith(("normalizer.", VALUE_PREFIX, LEARNER_PREFIX))
+    return name.startswith(("normalizer.", VALUE_PREFIX, LEARNER_PREFIX, EXPLORATION_PREFIX))
 
 
 def is_parameter(name: str) -> bool:

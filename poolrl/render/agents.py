@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from poolrl.agent import Agent
+from poolrl.config.exploration import Exploration, NoExploration
 from poolrl.config.types import Aggregate
 from poolrl.errors import IncompatiblePool, UsageError
 from poolrl.pool.directory import Pool, open_pool
@@ -17,10 +18,17 @@ from poolrl.storage.deposits import DepositStore
 
 
 class ShownAgent(NamedTuple):
-    """An agent, and the iteration of which it is the champion; ``None`` for a file's."""
+    """An agent.
+
+    Attributes:
+        agent: of a file or a pool.
+        iteration: of which it is the champion; ``None`` for a file's.
+        exploration: of its pool; ``None`` for a file's, which does not say.
+    """
 
     agent: Agent
     iteration: int | None = None
+    exploration: Exploration | None = None
 
 
 def info_aggregates(path: Path) -> Mapping[str, Aggregate]:
@@ -75,9 +83,25 @@ def champion(pool: Pool, store: DepositStore, iteration: int) -> ShownAgent:
     named: Champion = store.merge(iteration).result
     data, path = store.champion(named), pool.layout.resolve(named.path)
     try:
-        return ShownAgent(Agent.from_bytes(data, str(path)), iteration)
+        agent = Agent.from_bytes(data, str(path))
     except UsageError as error:
         raise IncompatiblePool(str(error)) from error
+    return ShownAgent(agent, iteration, pool.spec.exploration)
+
+
+def exploration_of(shown: ShownAgent) -> Exploration:
+    """How the training of an agent's pool explores.
+
+    Raises:
+        UsageError: it does not, or the agent is a file's.
+    """
+    if shown.exploration is None:
+        raise UsageError(
+            "--exploration: an agent file does not say how its pool explores; name the pool"
+        )
+    if isinstance(shown.exploration, NoExploration):
+        raise UsageError("--exploration: training in this pool does not explore")
+    return shown.exploration
 
 
 def _numbers(text: str, newest: int, path: Path) -> Sequence[int]:

@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poolrl.agent import Agent
+from poolrl.config.exploration import Exploration
 from poolrl.config.schema import World
 from poolrl.errors import UsageError
 from poolrl.render.clips import Array, Clip, ReplayedClip, SimulatedClip
-from poolrl.rollouts.evaluation import run_episodes
+from poolrl.rollouts.evaluation import NO_EXPLORATION, run_episodes
 from poolrl.tasks.base import Ids, StepResult, Task
 from poolrl.tasks.gymnasium_ids import arguments
 from poolrl.tasks.gymnasium_task import GymnasiumTask
@@ -48,7 +49,13 @@ class Recording(NamedTuple):
 
 
 def record(
-    agent: Agent, world: World, episodes: int, seed: int, *, deterministic: bool
+    agent: Agent,
+    world: World,
+    episodes: int,
+    seed: int,
+    *,
+    deterministic: bool,
+    exploration: Exploration = NO_EXPLORATION,
 ) -> Recording:
     """Play episodes.
 
@@ -58,9 +65,11 @@ def record(
         episodes: number of episodes.
         seed: of initial states and action noise, as for ``evaluate_agent``.
         deterministic: use deterministic actions, or samples.
+        exploration: acts as in training.
 
     Raises:
-        UsageError: the task cannot be drawn, is unknown, or its spaces are not the agent's.
+        UsageError: the task cannot be drawn or explored, is unknown, or its spaces are not the
+            agent's.
         Divergence: a return is not finite, or a simulation became unstable.
     """
     recorders: list[_Recorder] = []
@@ -69,7 +78,12 @@ def record(
         recorders.append(_recorder(task, world, seed))
         return recorders[0]
 
-    results = run_episodes(agent, world, episodes, seed, deterministic=deterministic, wrap=wrap)
+    results = run_episodes(
+        *(agent, world, episodes, seed),
+        deterministic=deterministic,
+        wrap=wrap,
+        exploration=exploration,
+    )
     (recorder,) = recorders
     return Recording(
         [recorder.clip(episode) for episode in range(episodes)],

@@ -14,16 +14,21 @@ from scipy.special import stdtrit
 
 from poolrl import tasks
 from poolrl.agent import Agent
+from poolrl.config.exploration import LEARNER, Exploration, NoExploration
 from poolrl.config.schema import World
 from poolrl.config.types import Aggregate
 from poolrl.errors import Divergence, UsageError
+from poolrl.networks.parameters import extrema_of
 from poolrl.rollouts.episode_infos import EpisodeInfos, InfoValues
+from poolrl.rollouts.exploring import ExploringActor, check_explorable
 from poolrl.rollouts.sampler import Actor, Budget, Episodes, Sampler
 from poolrl.seeding import Purpose, Streams
 from poolrl.spaces import SpaceSpec
 from poolrl.tasks import Task
 from poolrl.tasks.check import try_task
 from poolrl.tasks.variants import own_actions, wrap_innermost
+
+NO_EXPLORATION = NoExploration()
 
 LARGEST_RETURN = 1e300
 """Bound of the absolute return of an episode, so that sums of returns stay finite."""
@@ -35,6 +40,7 @@ def evaluate(
     resets: Sequence[np.random.Generator],
     generator: np.random.Generator | None = None,
     infos: EpisodeInfos | None = None,
+    explore: Callable[[Sampler], Actor] | None = None,
 ) -> Episodes:
     """Run whole episodes without learning.
 
@@ -44,13 +50,15 @@ def evaluate(
         resets: one generator per episode, for its initial state.
         generator: source of action noise for all episodes; ``None`` for deterministic actions.
         infos: of this task; collects the values of its ``info``.
+        explore: makes what acts instead of the policy, where training is to be shown.
 
     Raises:
         Divergence: a return is not finite, or a simulation became unstable.
     """
     sampler = Sampler(task, iter(resets), Budget(episodes=len(resets)), infos)
+    actor = policy if explore is None else explore(sampler)
     with infos.watching() if infos is not None else nullcontext():
-        for _ in sampler.steps(policy, generator):
+        for _ in sampler.steps(actor, generator):
             pass
     episodes = sampler.pop_episodes()
     if not np.isfinite(episodes.returns).all():
@@ -203,6 +211,7 @@ def run_episodes(
     simulations: int = 64,
     wrap: Callable[[Task], Task] | None = None,
     collect: Callable[[Task], EpisodeInfos] | None = None,
+    exploration: Exploration = NO_EXPLORATION,
 ) -> Episodes:
     """Run the episodes of ``evaluate_agent``.
 
@@ -211,6 +220,7 @@ def run_episodes(
         wrap: is given the task without variants, and returns what takes its place, such as a
             wrapper that observes the episodes.
         collect: is given the task, and returns what collects the values of its ``info``.
+        exploration: acts as in training; that of ``evaluate_agent`` is none.
 
     Raises:
         UsageError, Divergence: as ``evaluate_agent``.
@@ -219,12 +229,23 @@ def run_episodes(
         _refuse_other_spaces(agent, task)
         try_task(task, world)
         streams = Streams(seed)
+        check_explorable(exploration, task, world.id)
+        played = task if wrap is None else wrap_innermost(task, wrap)
+
+        def explore(sampler: Sampler) -> Actor:
+            return ExploringActor(
+                *(agent.policy, exploration, played, sampler, streams),
+                extrema=extrema_of(agent.arrays),
+                alone=agent.metadata.learner == LEARNER,
+            )
+
         return evaluate(
             agent.policy,
-            task if wrap is None else wrap_innermost(task, wrap),
+            played,
             streams.generators(Purpose.EVALUATE_RESET, 0, episodes),
             None if deterministic else streams.generator(Purpose.EVALUATE_ACTION),
             None if collect is None else collect(task),
+            explore=explore if exploration != NO_EXPLORATION else None,
         )
 
 

@@ -123,6 +123,11 @@ class Sampler:
         self._start_episodes(np.arange(n))
 
     @property
+    def episodes(self) -> NDArray[np.intp]:
+        """(n,): number of the episode that each simulation runs, a copy; −1 for none."""
+        return self._episode.copy()
+
+    @property
     def done(self) -> bool:
         """Whether every episode of the budget has ended."""
         return self._num_valid == 0

@@ -29,6 +29,7 @@ from poolrl.records.evaluation import Evaluation
 from poolrl.records.records import TrainingRecord
 from poolrl.records.work_units import KINDS, Unit
 from poolrl.rollouts.episode_infos import EpisodeInfos, declared_aggregates
+from poolrl.rollouts.exploring import check_explorable
 from poolrl.rollouts.rollout import Rollout
 from poolrl.rollouts.rollout_file import check_finite as check_rollout
 from poolrl.rollouts.sampler import Budget
@@ -111,6 +112,7 @@ class UnitComputation:
             self._action_space = _action_space(self._task, pool)
             self.model_sha256 = tasks.fingerprint(self._task, spec.task)
             try_task(self._task, spec.task)
+            check_explorable(spec.exploration, self._task, spec.task.id)
             declared_aggregates(self._task)
         except BaseException:
             self.close()
@@ -294,7 +296,10 @@ class UnitComputation:
         spec = self._spec
         streams = Streams(spec.pool.seed, unit.training_key)
         if not spec.merge.shares_experience:
-            return train(agent, self.make_task, budget(spec), values, streams), None
+            return (
+                train(agent, self.make_task, budget(spec), values, streams, spec.exploration),
+                None,
+            )
         assert isinstance(values, PPO | Reinforce)
         if unit.kind == "update":
             minibatches = spec.merge.minibatches

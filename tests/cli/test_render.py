@@ -171,3 +171,35 @@ def write_own(folder: Path, source: str) -> str:
     agent = Agent(like.arrays, like.metadata.in_world(world))
     (folder / "own.safetensors").write_bytes(agent.to_bytes())
     return "own.safetensors"
+
+
+def test_exploration_as_in_training(place: Path, draws: None) -> None:
+    run = ("--pool-directory", "explored", "--iterations", "1", "--workers", "1")
+    keys = ("--learner", "dep", "--set", "exploration.name=uniform", "--task", "Swimmer-v5")
+    small = ("--pool-count", "1", "--iterate-episodes", "1", "--evaluate-episodes", "1")
+    small += ("--set", "pool.closing_episodes=1", "--set", "task.max_episode_steps=5")
+    said = in_process("run", *run, *keys, *small, cwd=place)
+    assert said.returncode == 0, said.stderr
+    drawn = ("render", "explored", "--size", "32x24", "-o")
+    still = in_process(*drawn, "still.webp", cwd=place)
+    moved = in_process(*drawn, "moved.webp", "--exploration", cwd=place)
+    assert (still.returncode, moved.returncode) == (0, 0), moved.stderr
+    assert still.stdout.splitlines()[0] != moved.stdout.splitlines()[0]
+    again = in_process(*drawn, "again.webp", "--exploration", cwd=place)
+    assert again.stdout.splitlines()[0] == moved.stdout.splitlines()[0]
+    assert (place / "again.webp").read_bytes() == (place / "moved.webp").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("pool", "--exploration: training in this pool does not explore"),
+        ("agent.safetensors", "--exploration: an agent file does not say how its pool explores"),
+    ],
+)
+def test_exploration_where_there_is_none(place: Path, what: str, message: str) -> None:
+    said = in_process("render", what, "-o", "none.webp", "--exploration", cwd=place)
+    assert said.returncode == 2
+    assert message in said.stderr
+    assert said.stderr.count("\n") == 1
+    assert not (place / "none.webp").exists()

@@ -249,7 +249,9 @@ class Iteration:
         file = f"{stem}-{sha256[:16]}.safetensors"
         what = "rollout" if stem.startswith("rollout") else "agent"
         if file not in self.names:
-            won = self.merge is not None and self.merge["champion"]["sha256"] == sha256
+            # By its path: branches that only explore may deposit the same bytes.
+            path = f"{self.where}/{file}"
+            won = self.merge is not None and self.merge["champion"]["path"] == path
             age = self.pool.newest - self.number
             if self.merge is None or won or age < self.pool.kept_losers:
                 self.broken(name, f"its {what} is missing: {file}")

@@ -276,6 +276,24 @@ EVOLVING = {
 }
 """Keys of a pool whose merges carry values on, and go back to those of the best-ever champion."""
 
+# Branches explore, with a controller whose state no file keeps
+
+
+def explore(root: Path) -> None:
+    make_pool(root, spec(**EXPLORING), RunOptions(iterations=1))
+    work(root, 1)
+
+
+EXPLORING = {
+    "selection__keep_parent": False,
+    "task__id": "InvertedPendulum-v5",
+    "learner__name": "dep",
+    "exploration__tau": 3,
+    "exploration__time_dist": 0,
+    "merge__rule": "mean",
+}
+"""Keys of a pool whose means take over the extrema that branches have seen."""
+
 # Units fail
 
 
@@ -350,6 +368,7 @@ SITUATIONS = {
     ),
     "averaging": Situation("champions are means of branches", average, empty, iterations=3),
     "evolving": Situation("hyper-parameters evolve", evolve, empty, iterations=3),
+    "exploring": Situation("branches explore", explore, empty),
     "candidates": Situation("candidates are made of branches", compete, empty, iterations=2),
     "second worker of candidates": Situation(
         "another worker is there, and candidates", compete_once, make_competing, second_worker=True

@@ -1,4 +1,4 @@
-"""A small pool of each merge rule, for what every rule promises.
+"""A small pool of each merge rule, and one that explores, for what every rule promises.
 
 A new rule is an entry of RULES; the tests of promises run over all of them.
 """
@@ -90,6 +90,12 @@ RULES = {
         frozenset({"best branch", "best candidate"}),
         "evolving",
     ),
+    "exploring": Rule(
+        # Branches keep the champion's policy, and so their scores are the same.
+        {"learner.name": "dep", "exploration.tau": 4, "merge.candidates": [1, 2]},
+        frozenset({"best branch"}),
+        "exploring",
+    ),
 }
 
 
@@ -97,7 +103,11 @@ def spec_of(rule: str, **keys: object) -> Spec:
     """The specification of a rule's pool; keywords have ``__`` for the dots of further keys."""
     given = {key.replace("__", "."): value for key, value in keys.items()}
     model = {"task.model_sha256": _model_sha256()}
-    return load(None, COMMON | RULES[rule].keys | given | model)[0]
+    own = RULES[rule].keys
+    common = COMMON
+    if "learner.name" in own:  # without the options of another one
+        common = {key: value for key, value in COMMON.items() if not key.startswith("learner.")}
+    return load(None, common | own | given | model)[0]
 
 
 @cache

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from poolrl.config.exploration import NoExploration
 from poolrl.config.run_options import RunOptions
 from poolrl.errors import IncompatiblePool, UsageError
 from poolrl.pool.directory import make_pool, open_pool
@@ -39,7 +40,8 @@ def test_iterations_in_the_order_that_they_are_named(root: Path) -> None:
     shown = shown_agents(root, "last, 0,2")
     assert [each.iteration for each in shown] == [3, 0, 2]
     store = open_pool(root).deposit_store()
-    for agent, iteration in shown:
+    for agent, iteration, exploration in shown:
+        assert exploration == NoExploration()
         assert agent.to_bytes() == store.champion(store.merge(iteration or 0).result)
 
 
