@@ -22,6 +22,9 @@ mujoco.set_mju_user_warning(lambda _message: None)
 
 Image = NDArray[np.uint8]
 
+FAR, NEAR = 12.0, 5.0
+"""A camera that follows a body from more than ``FAR`` of its radii comes as near as ``NEAR``."""
+
 
 class Scene:
     """Draws states of one model.
@@ -113,6 +116,11 @@ class Camera:
         self._root = root_body(model)
         data = mujoco.MjData(model)
         mujoco.mj_kinematics(model, data)
+        mujoco.mj_comPos(model, data)
+        center, radius = data.subtree_com[self._root], _radius(model, data, self._root)
+        if self._camera.distance > FAR * radius:  # where a room is, most of the model
+            self._camera.lookat[:] = center
+            self._camera.distance = NEAR * radius
         self._offset = self._camera.lookat - data.xpos[self._root]
 
     def at(self, data: mujoco.MjData) -> Any:
@@ -142,6 +150,16 @@ def root_body(model: mujoco.MjModel) -> int:
     if not len(roots):
         return 0
     return int(roots[np.argmax(model.body_subtreemass[roots])])
+
+
+def _radius(model: mujoco.MjModel, data: mujoco.MjData, root: int) -> float:
+    """Radius in m of a ball around the centre of mass of a body that bears others, which holds all
+    of their geoms; infinite for the world, or without geoms."""
+    (own,) = np.nonzero((model.body_rootid[model.geom_bodyid] == root) & (model.geom_rbound > 0))
+    if root == 0 or not len(own):
+        return np.inf
+    distances = np.linalg.norm(data.geom_xpos[own] - data.subtree_com[root], axis=1)
+    return float((distances + model.geom_rbound[own]).max())
 
 
 def extend_floors(model: mujoco.MjModel, places: NDArray[np.float64]) -> bool:

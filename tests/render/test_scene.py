@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from poolrl.errors import UsageError
-from poolrl.render.scene import Camera, extend_floors, root_body
+from poolrl.render.scene import NEAR, Camera, extend_floors, root_body
 
 MODEL = """\
 <mujoco>
@@ -74,3 +74,19 @@ def test_cameras_of_the_model() -> None:
         assert (camera.type, camera.fixedcamid) == (mujoco.mjtCamera.mjCAMERA_FIXED, number)
     with pytest.raises(UsageError, match="--camera nose"):
         Camera(own, "nose")
+
+
+def test_the_camera_that_follows_comes_near_to_a_small_body_in_a_large_scene() -> None:
+    body = '<body pos="1 0 1"><freejoint/><geom name="own" type="capsule" size=".1 .4"/></body>'
+    room = '<geom type="box" size="20 .1 5" pos="0 20 0"/>'
+    near, far = (
+        mujoco.MjModel.from_xml_string(f"<mujoco><worldbody>{inside}</worldbody></mujoco>")
+        for inside in (body + room, body)
+    )
+    for model, distance in ((near, NEAR * 0.5), (far, 1.5 * far.stat.extent)):
+        data = mujoco.MjData(model)
+        data.qpos[:3] = (3, 2, 1)
+        mujoco.mj_kinematics(model, data)
+        camera = Camera(model, None).at(data)
+        assert camera.distance == pytest.approx(distance)
+        assert camera.lookat == pytest.approx([3, 2, 1])
