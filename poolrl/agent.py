@@ -25,7 +25,7 @@ from safetensors.numpy import save as save_tensors
 
 from poolrl import files
 from poolrl.config import networks, tables
-from poolrl.config.networks import MLPSpec, ModuleSpec, NetworkSpec
+from poolrl.config.networks import MLPSpec, ModuleSpec, NetworkSpec, QMLPSpec
 from poolrl.config.schema import Randomization, World
 from poolrl.config.types import Natural, Text
 from poolrl.errors import UsageError
@@ -264,6 +264,8 @@ class Agent:
         self.check()
         if isinstance(self.metadata.network, ModuleSpec):
             raise UsageError("agent: its network is a user's own module already")
+        if isinstance(self.metadata.network, QMLPSpec):
+            raise UsageError("agent: a critic of actions has no value for module() to return")
         return policy_module(self.policy_arrays, self.metadata.network)
 
     def check(self) -> None:

@@ -15,11 +15,15 @@ from numpy.typing import NDArray
 
 from poolrl.agent import STD, Agent, AgentMetadata
 from poolrl.algorithms.types import MakeTask, Training
-from poolrl.config.networks import ModuleSpec, NetworkSpec
+from poolrl.config.networks import ModuleSpec, NetworkSpec, QMLPSpec
 from poolrl.config.schema import PPO, Learner, RandomSearch, Reinforce, Spec, check_sequences
 from poolrl.distributions.factory import default_distribution, make_distribution
 from poolrl.errors import UsageError
-from poolrl.networks.parameters import initial_arrays, initial_normalizer
+from poolrl.networks.parameters import (
+    initial_action_values,
+    initial_arrays,
+    initial_normalizer,
+)
 from poolrl.networks.value_normalizer import initial_statistics
 from poolrl.rollouts.sampler import Budget
 from poolrl.seeding import Purpose, Streams
@@ -79,10 +83,12 @@ def initial_agent(
     network = spec.network
     actions = action_space or SpaceSpec.of_actions(task.action_space)
     if network.distribution == "auto":
-        network = replace(network, distribution=default_distribution(actions.space()))
+        network = replace(network, distribution=default_distribution(actions.space(), network))
     network = replace(network, critic_columns=_columns(network, task))
     if isinstance(network, ModuleSpec):
         network, arrays = _trial(network, size, actions.space(), generator)
+    elif isinstance(network, QMLPSpec):
+        arrays = initial_action_values(network, size, actions.space(), generator)
     else:
         arrays = initial_arrays(network, size, actions.space(), generator)
     _check_learner(spec.learner, network, arrays)

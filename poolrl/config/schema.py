@@ -20,7 +20,7 @@ from msgspec import Meta
 
 from poolrl.config.branches import BranchValues, Evolve, check_evolving, refused_key, starts
 from poolrl.config.merging import MergeSpec, check_merge
-from poolrl.config.networks import MLPSpec, NetworkSpec, RecurrentSpec
+from poolrl.config.networks import MLPSpec, NetworkSpec, QMLPSpec, RecurrentSpec
 from poolrl.config.scoring import EvaluationSpec, SelectionSpec
 from poolrl.config.types import (
     Count,
@@ -360,6 +360,9 @@ def _check_network(network: NetworkSpec, learner: Learner) -> None:
     Raises:
         UsageError: names the key.
     """
+    if isinstance(network, QMLPSpec):
+        name = type(learner).__struct_config__.tag
+        raise UsageError(f"network.name: q_mlp is for learner.name = mpo, not for {name}")
     if isinstance(learner, Reinforce) and learner.policy_step == "unit":
         linear = isinstance(network, MLPSpec) and not network.actor and not network.shared
         if not linear:
