@@ -15,7 +15,12 @@ from numpy.typing import NDArray
 
 from poolrl.agent import OPTIMIZER_PREFIX, Agent
 from poolrl.errors import Divergence, UsageError
-from poolrl.networks.parameters import LEARNER_PREFIX, has_normalized_values, is_parameter
+from poolrl.networks.parameters import (
+    DUAL_PREFIX,
+    LEARNER_PREFIX,
+    has_normalized_values,
+    is_parameter,
+)
 from poolrl.networks.value_normalizer import PREFIX as VALUE_PREFIX
 from poolrl.networks.value_normalizer import ValueNormalizer
 
@@ -26,6 +31,9 @@ FREE_PARAMETERS = "actor.free"
 
 LEARNING_RATE = f"{LEARNER_PREFIX}learning_rate"
 """A learning rate that adapts, whose mean is geometric."""
+
+EXTREMES = {f"{LEARNER_PREFIX}reward_min": np.minimum, f"{LEARNER_PREFIX}reward_max": np.maximum}
+"""Smallest and largest rewards, of which all branches' are one."""
 
 
 def mean_agent(
@@ -40,11 +48,12 @@ def mean_agent(
     """Return θ + s·Σ wᵢ·(θᵢ − θ) + β·(θ − θ'), with θ of the start.
 
     That is so for the weights and biases of networks. What else is in an agent is not extrapolated:
-    standard deviations that do not depend on the observation, statistics of observations, values
-    and rewards, and Adam's moments are weighted means (statistics of all samples together would
-    fit no network), adaptive learning rates weighted geometric means, and counts of steps,
-    episodes and updates are the largest. The heads of critics that predict normalised values are
-    first converted to the mean statistics, in which their values are the same.
+    standard deviations that do not depend on the observation, dual variables, statistics of
+    observations, values and rewards, and Adam's moments are weighted means (statistics of all
+    samples together would fit no network), adaptive learning rates weighted geometric means,
+    extremes of rewards those of all, and counts of steps, episodes and updates are the largest. The
+    heads of critics that predict normalised values are first converted to the mean statistics, in
+    which their values are the same.
 
     Args:
         start: agent that all were trained from.
@@ -139,7 +148,8 @@ def check_averages(agent: Agent, *, normalized_values: bool) -> None:
 
 
 def _is_extrapolated(name: str) -> bool:
-    return is_parameter(name) and not name.startswith(OPTIMIZER_PREFIX) and name != FREE_PARAMETERS
+    not_weights = (OPTIMIZER_PREFIX, DUAL_PREFIX, FREE_PARAMETERS)
+    return is_parameter(name) and not name.startswith(not_weights)
 
 
 def _part(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
@@ -167,6 +177,8 @@ def _means(
             means[name] = first
         elif name.startswith(OPTIMIZER_PREFIX) and name.endswith("/step"):
             means[name] = np.maximum.reduce([array for _, array in held])
+        elif name in EXTREMES:
+            means[name] = EXTREMES[name].reduce([array for _, array in held])
         elif name == LEARNING_RATE:
             logarithm = sum(weight / total * np.log(array) for weight, array in held)
             means[name] = np.asarray(np.exp(logarithm), first.dtype)

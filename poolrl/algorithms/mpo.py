@@ -24,10 +24,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logsumexp
 
+from poolrl.agent import Agent
 from poolrl.algorithms.actor_critic import ActorCritic
+from poolrl.algorithms.energy_cost import batch_effort
+from poolrl.algorithms.off_policy import OffPolicyState, train_off_policy
+from poolrl.algorithms.types import MakeTask, Training, mean_metrics
 from poolrl.config.mpo import MPO
 from poolrl.distributions.tanh_mean_gaussian import TanhMeanGaussian
 from poolrl.networks.parameters import DUAL_PREFIX
+from poolrl.rollouts.replay import Replay
+from poolrl.rollouts.sampler import Budget
+from poolrl.seeding import Streams
 
 F32 = NDArray[np.float32]
 
@@ -77,6 +84,54 @@ class ValueRange(NamedTuple):
 
     low: float
     high: float
+
+
+def train(agent: Agent, make_task: MakeTask, budget: Budget, hp: MPO, streams: Streams) -> Training:
+    """Train with MPO; arguments and errors as for ``poolrl.algorithms.training.train``."""
+    return train_off_policy(
+        agent, make_task, budget, hp, streams, learner="mpo", update=update_on_replay
+    )
+
+
+def update_on_replay(
+    state: OffPolicyState, replay: Replay, hp: MPO, generator: np.random.Generator
+) -> dict[str, float]:
+    """Make updates on ``hp.batches`` batches of a replay.
+
+    Args:
+        state: updated in place.
+        replay: of transitions.
+        hp: hyper-parameters.
+        generator: draws the transitions, and the samples of the target policy.
+
+    Returns:
+        Averages over the batches.
+    """
+    bounds = None
+    if hp.normalize_returns:
+        low, high = (reward / (1 - hp.discount) for reward in state.reward_range)
+        bounds = ValueRange(low, high)
+    metrics = []
+    for _ in range(hp.batches):
+        rows = replay.draw(hp.batch_size, generator)
+        drawn = replay.transitions(rows, hp.return_steps, hp.discount)
+        batch = Batch(
+            state.policy.normalized(drawn.observation),
+            drawn.sample,
+            drawn.reward,
+            drawn.discount,
+            state.policy.normalized(drawn.next_observation),
+        )
+        if hp.muscles:
+            cost = state.energy.weight * batch_effort(drawn.next_observation, hp.muscles)
+            batch = batch._replace(reward=batch.reward - np.float32(cost))
+        shape = hp.action_samples, 2 * hp.batch_size, drawn.sample.shape[1]
+        noise = generator.standard_normal(shape, np.float32)
+        metrics.append(update(state.networks, state.distribution, batch, noise, hp, bounds))
+    means = mean_metrics(metrics)
+    if hp.muscles:
+        means["train/energy_weight"] = state.energy.weight
+    return means
 
 
 def update(

@@ -10,11 +10,13 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
+from gymnasium.spaces import Box
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from poolrl.agent import STD, Agent, AgentMetadata
 from poolrl.algorithms.types import MakeTask, Training
+from poolrl.config.mpo import MPO
 from poolrl.config.networks import ModuleSpec, NetworkSpec, QMLPSpec
 from poolrl.config.schema import PPO, Learner, RandomSearch, Reinforce, Spec, check_sequences
 from poolrl.distributions.factory import default_distribution, make_distribution
@@ -34,6 +36,7 @@ from poolrl.tasks.variants import own_actions, time_limit
 MODULES: dict[type, str] = {
     PPO: "poolrl.algorithms.ppo",
     Reinforce: "poolrl.algorithms.reinforce",
+    MPO: "poolrl.algorithms.mpo",
     RandomSearch: "poolrl.algorithms.random_search",
 }
 
@@ -82,6 +85,11 @@ def initial_agent(
     generator = streams.generator(Purpose.INITIALISE)
     network = spec.network
     actions = action_space or SpaceSpec.of_actions(task.action_space)
+    if isinstance(network, QMLPSpec) and not _is_bounded_box(actions.space()):
+        text = " ".join(str(actions.space()).split())
+        raise UsageError(
+            f"learner.name: mpo is for continuous actions within bounds, not for {text}"
+        )
     if network.distribution == "auto":
         network = replace(network, distribution=default_distribution(actions.space(), network))
     network = replace(network, critic_columns=_columns(network, task))
@@ -107,6 +115,10 @@ def initial_agent(
         network=network,
     ).in_world(world)
     return Agent(arrays, metadata)
+
+
+def _is_bounded_box(space: ActionSpace) -> bool:
+    return isinstance(space, Box) and space.is_bounded()
 
 
 def _columns(network: NetworkSpec, task: Task) -> tuple[int, ...]:
@@ -139,6 +151,10 @@ def _check_learner(
     Raises:
         UsageError: names the key.
     """
+    if isinstance(learner, MPO):
+        size = len(arrays["actor.0.weight"].T)
+        if learner.muscles > size:
+            raise UsageError(f"learner.muscles: {learner.muscles}, but {size} values are observed")
     takes_unit_steps = isinstance(learner, Reinforce) and learner.policy_step == "unit"
     if takes_unit_steps and "actor.free" in arrays:
         raise UsageError(

@@ -57,6 +57,9 @@ def pool_options(command: F) -> F:
                 help="Of the task's own.",
             ),
             network_option,
+            click.option(
+                "--learner", metavar="NAME", help="ppo, reinforce or mpo.  [default: ppo]"
+            ),
             click.option("--pool-count", type=int, help="Branches an iteration."),
             click.option("--iterate-episodes", type=int, help="Training episodes of a branch."),
             click.option("--iterate-steps", type=int, help="Training steps of a branch, instead."),
@@ -72,7 +75,8 @@ def pool_options(command: F) -> F:
                 shell_complete=completion.agents,
                 help="Start from this agent.",
             ),
-            run_options("target_return", "target_score", "time_budget", "keep", *WHEN_TO_GIVE_UP),
+            run_options("target_return", "target_score", "time_budget", "keep", "replay_folder"),
+            run_options(*WHEN_TO_GIVE_UP),
             click.option(
                 "--set",
                 "overrides",
@@ -111,6 +115,7 @@ def _name(task_id: str) -> str:
 
 OPTION_KEYS = {
     "task_id": "task.id",
+    "learner": "learner.name",
     "pool_count": "pool.count",
     "iterate_episodes": "pool.iterate_episodes",
     "iterate_steps": "pool.iterate_steps",

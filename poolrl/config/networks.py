@@ -153,17 +153,27 @@ ARCHITECTURES = {"simple": (64, 64), "deeper": (64, 64, 64, 32), "wider": (1024,
 """Widths of hidden layers by name."""
 
 
-def complete(network: Any) -> None:
+def default_name(learner: Any) -> str:
+    """The name of the network that a learner trains where none is named.
+
+    Args:
+        learner: its name.
+    """
+    return "q_mlp" if learner == "mpo" else "mlp"
+
+
+def complete(network: Any, learner: Any = None) -> None:
     """Name the network of a table that names none, replace names of architectures by their widths,
     and let the critic follow a shared trunk where it is left out.
 
     Args:
         network: of a configuration, a pool or an agent; changed in place. What is not a table is
             left as it is, to be refused where it is converted.
+        learner: name of the learner that trains it, which decides the network's.
     """
     if not isinstance(network, dict):
         return
-    network.setdefault("name", "mlp")
+    network.setdefault("name", default_name(learner))
     for key in ("actor", "critic"):
         if isinstance(network.get(key), str) and network[key] in ARCHITECTURES:
             network[key] = list(ARCHITECTURES[network[key]])

@@ -12,6 +12,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from poolrl.config.mpo import MPO
 from poolrl.config.networks import KINDS, NetworkSpec
 from poolrl.config.schema import PPO, RandomSearch, Reinforce, Spec, TaskSpec
 
@@ -27,7 +28,9 @@ NEW_POOL_DEFAULTS: dict[str, Any] = {
 _SECTIONS: dict[str, type[Struct]] = {"task": TaskSpec}
 _KINDS: dict[str, dict[str, type[Struct]]] = {
     "network": {str(kind.__struct_config__.tag): kind for kind in KINDS},
-    "learner": {str(kind.__struct_config__.tag): kind for kind in (PPO, Reinforce, RandomSearch)},
+    "learner": {
+        str(kind.__struct_config__.tag): kind for kind in (PPO, Reinforce, MPO, RandomSearch)
+    },
 }
 
 

@@ -20,11 +20,12 @@ from msgspec import Meta
 
 from poolrl.config.branches import BranchValues, Evolve, check_evolving, refused_key, starts
 from poolrl.config.merging import MergeSpec, check_merge
+from poolrl.config.mpo import MPO
 from poolrl.config.networks import MLPSpec, NetworkSpec, QMLPSpec, RecurrentSpec
+from poolrl.config.pool import PoolSpec
 from poolrl.config.scoring import EvaluationSpec, SelectionSpec
 from poolrl.config.types import (
     Count,
-    Episodes,
     Fraction,
     Natural,
     NonNegative,
@@ -36,29 +37,6 @@ from poolrl.config.validation import convert
 from poolrl.errors import UsageError
 
 Schedule = Literal["constant", "linear", "exponential"]
-
-
-class PoolSpec(Section, frozen=True):
-    """Size, seed and budgets of the pool and its iterations."""
-
-    count: Annotated[int, Meta(ge=1, le=100_000)] = 10
-    """Branches per iteration."""
-    seed: Natural = 0
-    """Seed of all random streams of the pool."""
-    iterate_episodes: Episodes = 10
-    """Episodes that a branch trains for."""
-    iterate_steps: Natural = 0
-    """Control steps that a branch trains for instead of episodes, if not 0: no episode starts once
-    they are taken, and episodes in progress run to their end. For tasks with episodes of twenty
-    steps at first and a thousand later."""
-    evaluate_episodes: Episodes = 10
-    """Episodes of the evaluation, without updates, of each branch and of the parent."""
-    closing_episodes: Episodes = 100
-    """Episodes of the closing evaluation, on seeds that nothing else uses."""
-    max_attempts: Count = 3
-    """Attempts that may fail on their workers' side before a unit is abandoned."""
-    lease_duration: Positive = 30.0
-    """Seconds without progress of its lease after which a unit may be taken over."""
 
 
 class Randomization(Section, frozen=True):
@@ -277,7 +255,7 @@ class RandomSearch(Section, frozen=True, tag_field="name", tag="climb"):
     """Standard deviation of the step."""
 
 
-Learner = PPO | Reinforce | RandomSearch
+Learner = PPO | Reinforce | MPO | RandomSearch
 
 
 class Spec(Section, frozen=True):
@@ -340,7 +318,7 @@ class Spec(Section, frozen=True):
         fields = type(self.learner).__struct_fields__
         values = msgspec.to_builtins(self.learner)
         for name, choices in self.branches.items():
-            if name not in fields or name == "normalize_values":
+            if name not in fields or name in ("normalize_values", "normalize_returns"):
                 raise UsageError(refused_key(name, fields))
             if isinstance(choices, Evolve):
                 continue
@@ -360,9 +338,12 @@ def _check_network(network: NetworkSpec, learner: Learner) -> None:
     Raises:
         UsageError: names the key.
     """
-    if isinstance(network, QMLPSpec):
-        name = type(learner).__struct_config__.tag
-        raise UsageError(f"network.name: q_mlp is for learner.name = mpo, not for {name}")
+    if isinstance(network, QMLPSpec) != isinstance(learner, MPO):
+        names = (type(each).__struct_config__.tag for each in (network, learner))
+        raise UsageError(
+            "network.name: q_mlp is the network of learner.name = mpo, and of no other; got {} and "
+            "{}".format(*names)
+        )
     if isinstance(learner, Reinforce) and learner.policy_step == "unit":
         linear = isinstance(network, MLPSpec) and not network.actor and not network.shared
         if not linear:

@@ -7,10 +7,11 @@ from typing import NamedTuple
 import numpy as np
 
 from poolrl.agent import OPTIMIZER_PREFIX, Agent
+from poolrl.config.mpo import MPO
 from poolrl.config.run_options import RetentionRule, RunOptions
 from poolrl.config.schema import PPO, Reinforce, Spec
 from poolrl.formatting import file_size
-from poolrl.networks.parameters import is_parameter
+from poolrl.networks.parameters import TARGET_PREFIX, is_parameter
 
 
 class DiskUse(NamedTuple):
@@ -33,9 +34,9 @@ def disk_use(spec: Spec, agent: Agent) -> DiskUse:
         agent: any one of it.
     """
     arrays = dict(agent.arrays)
-    if isinstance(spec.learner, PPO | Reinforce):  # Adam's moments come with the first update
+    if isinstance(spec.learner, PPO | Reinforce | MPO):  # Adam's moments come with the first update
         for name, array in agent.arrays.items():
-            if is_parameter(name):
+            if is_parameter(name) and not name.startswith(TARGET_PREFIX):
                 prefix = f"{OPTIMIZER_PREFIX}{name}/"
                 arrays |= {f"{prefix}exp_avg": array, f"{prefix}exp_avg_sq": array}
                 arrays[f"{prefix}step"] = np.zeros((), np.float32)

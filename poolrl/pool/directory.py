@@ -14,6 +14,7 @@ import tomli_w
 from poolrl import files
 from poolrl.config import networks, tables
 from poolrl.config.loading import differing_keys
+from poolrl.config.mpo import MPO
 from poolrl.config.run_options import RunOptions
 from poolrl.config.schema import Spec
 from poolrl.config.types import Section
@@ -204,7 +205,7 @@ def make_pool(
 def _needs_newest_schema(spec: Spec) -> bool:
     """Whether a specification has keys that versions which read schema 1 alone do not know."""
     selects_otherwise = (spec.selection.score, spec.selection.direction) != ("return", "max")
-    has_new = spec.evolving or spec.evaluation.info
+    has_new = spec.evolving or spec.evaluation.info or isinstance(spec.learner, MPO)
     return bool(not spec.merge.is_default or has_new or selects_otherwise)
 
 

@@ -64,19 +64,10 @@ class Replay:
         action_size: int,
         folder: Path | None = None,
     ) -> None:
-        if capacity < simulations:
-            raise UsageError(
-                f"learner.replay_size: {capacity:,} transitions are not one for each of "
-                f"{simulations:,} simulations"
-            )
+        check_replay_room(capacity, simulations, observation_size, action_size, folder)
         # One more, for the newest observation, which no action has followed yet.
         self._length = capacity // simulations + 1
         rows = simulations * self._length
-        check_room(
-            rows * row_bytes(observation_size, action_size),
-            folder,
-            f"learner.replay_size: a replay of {capacity:,} transitions",
-        )
         self._observation: F32 = zeros((rows, observation_size), np.float32, folder)
         self._sample: F32 = zeros((rows, action_size), np.float32, folder)
         self._reward: F32 = zeros((rows,), np.float32, folder)
@@ -181,6 +172,22 @@ class Replay:
         after: Rows = rows + 1
         after[after % self._length == 0] -= self._length
         return after
+
+
+def check_replay_room(
+    capacity: int, simulations: int, observation_size: int, action_size: int, folder: Path | None
+) -> None:
+    """Check that there is room for a replay; arguments and errors as for ``Replay``."""
+    if capacity < simulations:
+        raise UsageError(
+            f"learner.replay_size: {capacity:,} transitions are not one for each of "
+            f"{simulations:,} simulations"
+        )
+    check_room(
+        (capacity + simulations) * row_bytes(observation_size, action_size),
+        folder,
+        f"learner.replay_size: a replay of {capacity:,} transitions",
+    )
 
 
 def row_bytes(observation_size: int, action_size: int) -> int:

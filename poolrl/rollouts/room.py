@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,24 @@ from numpy.typing import DTypeLike, NDArray
 
 from poolrl.errors import UsageError
 from poolrl.formatting import file_size
+
+_FOLDER: ContextVar[Path | None] = ContextVar("folder", default=None)
+
+
+@contextmanager
+def use_folder(folder: Path | None) -> Iterator[None]:
+    """Let replays that are made within map their arrays to files in a folder; ``None`` to keep them
+    in memory. A context, since nothing that is learned depends on it."""
+    token = _FOLDER.set(folder)
+    try:
+        yield
+    finally:
+        _FOLDER.reset(token)
+
+
+def chosen_folder() -> Path | None:
+    """The folder of ``use_folder``."""
+    return _FOLDER.get()
 
 
 def available_memory() -> int | None:
@@ -52,7 +73,7 @@ def check_room(size: int, folder: Path | None, what: str) -> None:
         try:
             free, where = shutil.disk_usage(folder).free, f"on the disk of {folder}"
         except OSError as error:
-            raise UsageError(f"{folder}: {error.strerror}") from error
+            raise UsageError(f"run.replay_folder: {folder}: {error.strerror}") from error
     if free is not None and size > free:
         raise UsageError(f"{what} takes {file_size(size)}, but {file_size(free)} {where} are free")
 

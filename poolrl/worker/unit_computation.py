@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -31,6 +32,7 @@ from poolrl.records.work_units import KINDS, Unit
 from poolrl.rollouts.episode_infos import EpisodeInfos, declared_aggregates
 from poolrl.rollouts.rollout import Rollout
 from poolrl.rollouts.rollout_file import check_finite as check_rollout
+from poolrl.rollouts.room import use_folder
 from poolrl.rollouts.sampler import Budget
 from poolrl.seeding import Streams
 from poolrl.spaces import SpaceSpec
@@ -90,6 +92,7 @@ class UnitComputation:
         *,
         pool: Pool | None = None,
         threads: int = 1,
+        replay_folder: str | None = None,
     ) -> None:
         """
         Args:
@@ -97,6 +100,7 @@ class UnitComputation:
             timer: of training and evaluation.
             pool: that exists already, and goes on in the action space that its agents have.
             threads: of ``poolrl.parallel.use_threads``; results do not depend on them.
+            replay_folder: of ``poolrl.rollouts.room.use_folder``; likewise.
 
         Raises:
             UsageError: the task cannot be made, or cannot make a step.
@@ -104,6 +108,7 @@ class UnitComputation:
         self._spec = spec
         self._timer = timer or PhaseTimer()
         self._threads = threads
+        self._replay_folder = Path(replay_folder) if replay_folder is not None else None
         self._tasks: dict[int, Task] = {}
         self._notes: set[str] = set()  # that were said
         self._task = self.make_task(1)
@@ -310,6 +315,7 @@ class UnitComputation:
         network raises."""
         with (
             use_threads(self._threads),
+            use_folder(self._replay_folder),
             tasks.blamed(self._spec.task),
             permissions.blamed(self._spec.network),
         ):

@@ -157,7 +157,7 @@ def test_one_larger_than_memory_is_refused_with_the_number() -> None:
 def test_one_larger_than_the_disk_is_refused_with_the_number(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"takes 3800000.0 GB, but .* on the disk of .* are free"):
         Replay(100_000_000_000_000, 1, 4, 4, tmp_path)
-    with pytest.raises(UsageError, match="No such file"):
+    with pytest.raises(UsageError, match=r"run\.replay_folder: .*No such file"):
         Replay(10, 1, 4, 4, tmp_path / "none")
 
 
