@@ -196,7 +196,7 @@ def test_an_agent_acts_with_its_mean_and_without_torch(tmp_path: Path) -> None:
 
 
 def test_more_muscles_than_observed_values_are_refused() -> None:
-    with pytest.raises(UsageError, match="learner.muscles: 3, but 2 values are observed"):
+    with pytest.raises(UsageError, match=r"learner\.muscles: 3, but 2 values are observed"):
         setting(muscles=3)
 
 
