@@ -18,6 +18,7 @@ An update on a batch of n transitions is
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -33,6 +34,7 @@ from poolrl.config.mpo import MPO
 from poolrl.distributions.tanh_mean_gaussian import TanhMeanGaussian
 from poolrl.networks.parameters import DUAL_PREFIX
 from poolrl.rollouts.replay import Replay
+from poolrl.rollouts.replay_chunk import Chunk
 from poolrl.rollouts.sampler import Budget
 from poolrl.seeding import Streams
 
@@ -86,10 +88,17 @@ class ValueRange(NamedTuple):
     high: float
 
 
-def train(agent: Agent, make_task: MakeTask, budget: Budget, hp: MPO, streams: Streams) -> Training:
+def train(
+    agent: Agent,
+    make_task: MakeTask,
+    budget: Budget,
+    hp: MPO,
+    streams: Streams,
+    window: Sequence[Chunk] = (),
+) -> Training:
     """Train with MPO; arguments and errors as for ``poolrl.algorithms.training.train``."""
     return train_off_policy(
-        agent, make_task, budget, hp, streams, learner="mpo", update=update_on_replay
+        agent, make_task, budget, hp, streams, window, learner="mpo", update=update_on_replay
     )
 
 

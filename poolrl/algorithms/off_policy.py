@@ -1,12 +1,13 @@
 """Training loop of off-policy learners: sample steps into a replay, update on what it has.
 
-The replay is a branch's own, and ends with its training.
+The replay is a branch's own, and ends with its training; or it goes on from what other branches
+have sampled, and what this one samples is passed on.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from poolrl.networks.normalizer import update_normalizer
 from poolrl.networks.parameters import LEARNER_PREFIX, is_statistic
 from poolrl.networks.policy import Policy, PolicyOutput
 from poolrl.rollouts.replay import Replay, check_replay_room
+from poolrl.rollouts.replay_chunk import Chunk
 from poolrl.rollouts.room import chosen_folder
 from poolrl.rollouts.sampler import Actor, Budget, Sampler
 from poolrl.seeding import Purpose, Streams
@@ -147,6 +149,7 @@ def train_off_policy(
     budget: Budget,
     hp: MPO,
     streams: Streams,
+    window: Sequence[Chunk] = (),
     *,
     learner: str,
     update: Update,
@@ -154,7 +157,7 @@ def train_off_policy(
     """Train for a budget of whole episodes, and update after every ``hp.update_interval`` steps.
 
     Args:
-        agent, make_task, budget, hp, streams: see ``poolrl.algorithms.training.train``.
+        agent, make_task, budget, hp, streams, window: see ``poolrl.algorithms.training.train``.
         learner: its name, for the agent's metadata.
         update: the learner's update on the replay.
 
@@ -170,7 +173,7 @@ def train_off_policy(
         space.shape[0] for space in (agent.metadata.observation_space, agent.metadata.action_space)
     )
     capacity = _capacity(budget, hp, simulations, agent)
-    replay = Replay(capacity, simulations, size, actions, chosen_folder())
+    replay = Replay(capacity, simulations, size, actions, chosen_folder(), window)
     uniform = UniformActor(state.distribution, actions)
     interval = math.ceil(hp.update_interval / simulations)
     returns: list[float] = []
@@ -203,7 +206,8 @@ def train_off_policy(
         updates=updates,
     )
     means = mean_metrics(metrics) | length_metrics(np.concatenate(lengths))
-    return Training(trained, returns, sampler.steps_taken, updates, means)
+    sampled = replay.chunk() if hp.replay_window else None
+    return Training(trained, returns, sampler.steps_taken, updates, means, sampled)
 
 
 def check_replay(
@@ -263,7 +267,9 @@ def _sample(
 
 
 def _capacity(budget: Budget, hp: MPO, simulations: int, agent: Agent) -> int:
-    """Transitions that the replay needs room for: no more than the budget can fill."""
+    """Transitions that the replay needs room for: no more than the budget can fill, and where they
+    are shared, all of them."""
     episode = agent.metadata.max_episode_steps + 1  # the last observation takes the room of one
     most = budget.episodes * episode if budget.episodes else 2 * budget.steps + episode
-    return min(hp.replay_size, simulations * most)
+    whole = simulations * most
+    return whole if hp.replay_window else min(hp.replay_size, whole)

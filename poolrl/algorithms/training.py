@@ -5,7 +5,7 @@ A learner owns its loop: some update once per branch, some many times, some with
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -27,6 +27,7 @@ from poolrl.networks.parameters import (
     initial_normalizer,
 )
 from poolrl.networks.value_normalizer import initial_statistics
+from poolrl.rollouts.replay_chunk import Chunk
 from poolrl.rollouts.sampler import Budget
 from poolrl.seeding import Purpose, Streams
 from poolrl.spaces import ActionSpace, SpaceSpec
@@ -47,7 +48,12 @@ def prepare(hp: Learner) -> None:
 
 
 def train(
-    agent: Agent, make_task: MakeTask, budget: Budget, hp: Learner, streams: Streams
+    agent: Agent,
+    make_task: MakeTask,
+    budget: Budget,
+    hp: Learner,
+    streams: Streams,
+    window: Sequence[Chunk] = (),
 ) -> Training:
     """Train an agent for a budget; the result depends on the arguments alone.
 
@@ -57,12 +63,14 @@ def train(
         budget: number of episodes or steps.
         hp: the learner and its hyper-parameters on this branch.
         streams: random streams of this branch.
+        window: transitions of other branches, for a learner that shares its replay.
 
     Raises:
         Divergence: training met NaN or infinity.
     """
+    shared = {"window": window} if isinstance(hp, MPO) else {}
     training: Training = import_module(MODULES[type(hp)]).train(
-        agent, make_task, budget, hp, streams
+        agent, make_task, budget, hp, streams, **shared
     )
     return training
 

@@ -255,6 +255,9 @@ class RandomSearch(Section, frozen=True, tag_field="name", tag="climb"):
     """Standard deviation of the step."""
 
 
+SHARED_BY_ALL = ("normalize_values", "normalize_returns", "replay_window")
+"""Hyper-parameters that cannot differ by branch."""
+
 Learner = PPO | Reinforce | MPO | RandomSearch
 
 
@@ -318,7 +321,7 @@ class Spec(Section, frozen=True):
         fields = type(self.learner).__struct_fields__
         values = msgspec.to_builtins(self.learner)
         for name, choices in self.branches.items():
-            if name not in fields or name in ("normalize_values", "normalize_returns"):
+            if name not in fields or name in SHARED_BY_ALL:
                 raise UsageError(refused_key(name, fields))
             if isinstance(choices, Evolve):
                 continue

@@ -21,6 +21,7 @@ from poolrl.config.types import Section
 from poolrl.config.validation import convert
 from poolrl.doctor.examination import check_briefly
 from poolrl.errors import IncompatiblePool, UsageError
+from poolrl.pool.replay_window import window_size
 from poolrl.provenance import versions
 from poolrl.records.types import Word
 from poolrl.records.work_units import Unit
@@ -71,6 +72,7 @@ class Pool:
             initial_agent_sha256=self.spec.initial_agent_sha256,
             evaluates_branches=self.spec.merge.evaluates_branches,
             shares_experience=self.spec.merge.shares_experience,
+            shares_replay=window_size(self.spec) > 0,
             evolving=tuple(self.spec.evolving),
         )
 

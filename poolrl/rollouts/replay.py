@@ -1,6 +1,7 @@
 """Replay of transitions for off-policy learners (Lin 1992; Mnih et al. 2015).
 
-Every simulation has rows of its own, a ring. A row is an observation, and the action and reward
+Every simulation has rows of its own, a ring. Before them come the rows of chunks that others have
+sampled, which stay as they are. A row is an observation, and the action and reward
 that followed it, if some did: the last observation of an episode has a row without a transition.
 So each observation is stored once, and the next one of a transition is in the next row. Returns of
 several steps are summed up where transitions are sampled.
@@ -8,13 +9,15 @@ several steps are summed up where transitions are sampled.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from poolrl.errors import UsageError
+from poolrl.rollouts.replay_chunk import Chunk
 from poolrl.rollouts.room import check_room, zeros
 
 F32 = NDArray[np.float32]
@@ -47,9 +50,10 @@ class Replay:
         simulations: number of them.
         observation_size, action_size: number of values.
         folder: of a file that the transitions are mapped to; ``None`` to keep them in memory.
+        chunks: that others have sampled, the oldest first.
 
     Attributes:
-        size: number of transitions.
+        size: number of transitions, those of chunks included.
 
     Raises:
         UsageError: it is larger than what is free of the memory or the disk, or has no room for a
@@ -63,21 +67,26 @@ class Replay:
         observation_size: int,
         action_size: int,
         folder: Path | None = None,
+        chunks: Sequence[Chunk] = (),
     ) -> None:
         check_replay_room(capacity, simulations, observation_size, action_size, folder)
         # One more, for the newest observation, which no action has followed yet.
         self._length = capacity // simulations + 1
         rows = simulations * self._length
-        self._observation: F32 = zeros((rows, observation_size), np.float32, folder)
-        self._sample: F32 = zeros((rows, action_size), np.float32, folder)
-        self._reward: F32 = zeros((rows,), np.float32, folder)
-        self._terminated: NDArray[np.bool_] = zeros((rows,), np.bool_, folder)
-        self._has_action: NDArray[np.bool_] = zeros((rows,), np.bool_, folder)
+        self._own = Chunk(
+            zeros((rows, observation_size), np.float32, folder),
+            zeros((rows, action_size), np.float32, folder),
+            zeros((rows,), np.float32, folder),
+            zeros((rows,), np.bool_, folder),
+            zeros((rows,), np.bool_, folder),
+        )
+        self._parts = [*chunks, self._own]
+        self._starts = np.cumsum([0, *(len(chunk.reward) for chunk in chunks)])
         self._start = np.arange(simulations) * self._length
         self._newest = self._start.copy()
         self._filled = np.zeros(simulations, np.intp)
         self._episode_start = np.ones(simulations, np.bool_)
-        self.size = 0
+        self.size = sum(int(np.count_nonzero(chunk.has_action)) for chunk in chunks)
 
     def add(
         self,
@@ -104,9 +113,9 @@ class Replay:
         (ids,) = np.nonzero(valid)
         starting = ids[self._episode_start[ids]]
         self._append(starting, observation[starting])
-        rows = self._newest[ids]
-        self._sample[rows], self._reward[rows] = sample[ids], reward[ids]
-        self._terminated[rows], self._has_action[rows] = terminated[ids], True
+        rows, own = self._newest[ids], self._own
+        own.sample[rows], own.reward[rows] = sample[ids], reward[ids]
+        own.terminated[rows], own.has_action[rows] = terminated[ids], True
         self.size += len(ids)
         self._append(ids, next_observation[ids])
         self._episode_start[ids] = ended[ids]
@@ -123,15 +132,18 @@ class Replay:
         """
         if not self.size:
             raise ValueError("the replay is empty")
-        ends = np.cumsum(self._filled)
+        # The rows of all chunks count as those of one more simulation, the first.
+        first = int(self._starts[-1])
+        filled = np.array([first, *self._filled])
+        start = np.array([0, *(self._start + first)])
+        ends = np.cumsum(filled)
         drawn: list[Rows] = []
         missing = count
         while missing:
             numbers = generator.integers(ends[-1], size=missing)
             simulation = np.searchsorted(ends, numbers, side="right")
-            offset = numbers - (ends - self._filled)[simulation]
-            rows = self._start[simulation] + offset
-            drawn.append(rows[self._has_action[rows]])
+            rows = start[simulation] + numbers - (ends - filled)[simulation]
+            drawn.append(rows[self._values("has_action", rows)])
             missing -= len(drawn[-1])
         return np.concatenate(drawn)
 
@@ -146,24 +158,53 @@ class Replay:
         reward = np.zeros(len(rows), np.float32)
         factor = np.ones(len(rows), np.float32)
         last = rows.copy()
-        (going,) = np.nonzero(self._has_action[rows])
+        (going,) = np.nonzero(self._values("has_action", rows))
         for _ in range(steps):
             at = last[going]
-            reward[going] += factor[going] * self._reward[at]
-            factor[going] *= np.float32(discount) * ~self._terminated[at]
-            last[going] = after = self._after(at)
-            going = going[self._has_action[after]]
-        return Transitions(
-            self._observation[rows], self._sample[rows], reward, factor, self._observation[last]
+            reward[going] += factor[going] * self._values("reward", at)
+            factor[going] *= np.float32(discount) * ~self._values("terminated", at)
+            own = at >= self._starts[-1]
+            after = at + 1
+            after[own] = self._starts[-1] + self._after(at[own] - self._starts[-1])
+            last[going] = after
+            going = going[self._values("has_action", after)]
+        observation, sample = self._values("observation", rows), self._values("sample", rows)
+        return Transitions(observation, sample, reward, factor, self._values("observation", last))
+
+    def chunk(self) -> Chunk:
+        """Copies of the rows that were added, of the simulations one after another."""
+        rows = [
+            start + (np.arange(filled) + newest + 1 - start - filled) % self._length
+            for start, newest, filled in zip(self._start, self._newest, self._filled, strict=True)
+        ]
+        at, own = np.concatenate(rows), self._own
+        return Chunk(
+            own.observation[at],
+            own.sample[at],
+            own.reward[at],
+            own.terminated[at],
+            own.has_action[at],
         )
+
+    def _values(self, name: str, rows: Rows) -> NDArray[Any]:
+        """What rows have of an array of ``Chunk``."""
+        own: NDArray[Any] = getattr(self._own, name)
+        if len(self._parts) == 1:
+            return own[rows]
+        values = np.empty((len(rows), *own.shape[1:]), own.dtype)
+        numbers = np.searchsorted(self._starts, rows, side="right") - 1
+        for number in np.unique(numbers).tolist():
+            (at,) = np.nonzero(numbers == number)
+            values[at] = getattr(self._parts[number], name)[rows[at] - self._starts[number]]
+        return values
 
     def _append(self, ids: NDArray[np.intp], observation: NDArray[np.floating]) -> None:
         """Store observations, (n, observation size), in the next rows of these simulations."""
         first = self._filled[ids] == 0
         rows = np.where(first, self._start[ids], self._after(self._newest[ids]))
-        self._observation[rows] = observation
-        self.size -= int(np.count_nonzero(self._has_action[rows]))
-        self._has_action[rows] = False
+        self._own.observation[rows] = observation
+        self.size -= int(np.count_nonzero(self._own.has_action[rows]))
+        self._own.has_action[rows] = False
         self._newest[ids] = rows
         self._filled[ids] = np.minimum(self._filled[ids] + 1, self._length)
 

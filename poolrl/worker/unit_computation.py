@@ -30,6 +30,7 @@ from poolrl.records.evaluation import Evaluation
 from poolrl.records.records import TrainingRecord
 from poolrl.records.work_units import KINDS, Unit
 from poolrl.rollouts.episode_infos import EpisodeInfos, declared_aggregates
+from poolrl.rollouts.replay_chunk import Chunk
 from poolrl.rollouts.rollout import Rollout
 from poolrl.rollouts.rollout_file import check_finite as check_rollout
 from poolrl.rollouts.room import use_folder
@@ -53,6 +54,7 @@ class Result(NamedTuple):
         evaluation: of a unit that did not diverge, if the merge rule needs it.
         failure: reason of the divergence; empty if there was none.
         rollout: of a branch that only samples experience.
+        transitions: that a branch of a learner with a shared replay has sampled.
     """
 
     agent: Agent | None
@@ -61,18 +63,21 @@ class Result(NamedTuple):
     evaluation: Evaluation | None
     failure: str
     rollout: Rollout | None = None
+    transitions: Chunk | None = None
 
 
 class Sources(NamedTuple):
-    """What a unit of the second stage is made of, in the order of the branches' indices.
+    """What a unit is made of beside the champion, in the order of the branches' indices.
 
     Attributes:
         agents: of branches, for a candidate.
         rollouts: of branches, for an update.
+        window: of the shared replay, for a branch; the oldest chunk first.
     """
 
     agents: Sequence[Agent] = ()
     rollouts: Sequence[Rollout] = ()
+    window: Sequence[Chunk] = ()
 
 
 NO_SOURCES = Sources()
@@ -241,7 +246,7 @@ class UnitComputation:
         Args:
             unit: the unit.
             champion: the agent to start from; ``None`` for the one that the seed draws.
-            sources: what a unit of the second stage is made of.
+            sources: what the unit is made of beside the champion.
             line: values of evolving hyper-parameters of the merge that it starts from.
         """
         spec, kind = self._spec, KINDS[unit.kind]
@@ -249,7 +254,7 @@ class UnitComputation:
         if unit.kind == "initial":
             agent = self._adopted(agent)
         hyperparameters: dict[str, Any] = {}
-        training = rollout = None
+        training = rollout = transitions = None
         try:
             if kind.trains:
                 evolved = branch_values(spec, unit, line or {})
@@ -258,6 +263,7 @@ class UnitComputation:
                 with self._timer.phase("training"), self._blamed():
                     trained, rollout = self._train(unit, agent, values, sources)
                 agent, training = trained.agent, training_record(trained)
+                transitions = trained.transitions
             if unit.kind == "candidate":
                 step = spec.merge.candidates[unit.index]
                 weights = [1 / len(sources.agents)] * len(sources.agents)
@@ -277,7 +283,7 @@ class UnitComputation:
             return Result(None, hyperparameters, training, None, str(error))
         makes_agent = kind.trains or unit.kind in ("initial", "candidate")
         new = agent if makes_agent and rollout is None else None
-        return Result(new, hyperparameters, training, evaluation, "", rollout)
+        return Result(new, hyperparameters, training, evaluation, "", rollout, transitions)
 
     def _train(
         self, unit: Unit, agent: Agent, values: Learner, sources: Sources
@@ -288,7 +294,7 @@ class UnitComputation:
             unit: a branch or an update.
             agent: the champion.
             values: hyper-parameters.
-            sources: of an update.
+            sources: of an update, or the window of a branch.
 
         Returns:
             The training, and the rollout of a branch that only samples experience.
@@ -299,7 +305,8 @@ class UnitComputation:
         spec = self._spec
         streams = Streams(spec.pool.seed, unit.training_key)
         if not spec.merge.shares_experience:
-            return train(agent, self.make_task, budget(spec), values, streams), None
+            window = sources.window
+            return train(agent, self.make_task, budget(spec), values, streams, window), None
         assert isinstance(values, PPO | Reinforce)
         if unit.kind == "update":
             minibatches = spec.merge.minibatches

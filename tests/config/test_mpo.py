@@ -12,7 +12,7 @@ from poolrl.config.networks import QMLPSpec
 from poolrl.config.run_options import RunOptions
 from poolrl.errors import UsageError
 from poolrl.launch.cores import simulations
-from poolrl.launch.disk_use import disk_use
+from poolrl.launch.disk_use import disk_line, disk_use
 from poolrl.pool.directory import make_pool
 from tests.conftest import as_options
 from tests.helpers.agents import new_agent
@@ -44,6 +44,7 @@ def test_its_network_is_the_default(tmp_path: Path, with_widths: bool) -> None:
         ({"learner.epsilon": 0.0}, ["learner.epsilon", "> 0"]),
         ({"learner.minibatch_size": 64}, ["learner.minibatch_size", "batch_size"]),
         ({"branches.normalize_returns": [True]}, ["normalize_returns", "tensors"]),
+        ({"branches.replay_window": [9, 8]}, ["branches.replay_window", "share one window"]),
         ({"branches.epsilon": [0.1, -0.1]}, ["branches.epsilon", "> 0"]),
     ],
 )
@@ -82,6 +83,24 @@ def test_sizes_are_those_of_a_trained_agent() -> None:
     assert simulations(spec) == 10  # those of an evaluation
     few = load(None, MINE | {"pool.evaluate_episodes": 2, "learner.simulations": 3})[0]
     assert simulations(few) == 3
+
+
+def test_the_window_of_a_shared_replay_is_said(tmp_path: Path) -> None:
+    given = MINE | {"learner.replay_window": 1_000_000}
+    agent = new_agent(learner__name="mpo", network__actor=[8], network__critic=[8])
+    line = disk_line(load(None, given)[0], RunOptions(), disk_use(load(None, given)[0], agent))
+    assert line is not None
+    # two numbers observed, two of an action, the reward, and two flags
+    assert line.startswith("about 22.0 MB on disk for the shared replay by learner.replay_window")
+    assert "22 bytes a transition" in line
+    spec = load(None, given | {"merge.rule": "mean"})[0]
+    both = disk_line(spec, RunOptions(), disk_use(spec, agent))
+    assert both is not None
+    assert both.endswith(line)
+    assert "merge.rule = mean" in both
+    assert (
+        disk_line(load(None, MINE)[0], RunOptions(), disk_use(load(None, MINE)[0], agent)) is None
+    )
 
 
 def test_the_command_line_names_it(tmp_path: Path) -> None:

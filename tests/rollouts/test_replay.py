@@ -14,6 +14,7 @@ from numpy.testing import assert_allclose
 
 from poolrl.errors import UsageError
 from poolrl.rollouts.replay import Replay, row_bytes
+from poolrl.rollouts.replay_chunk import Chunk, from_buffer, to_bytes
 
 PUBLISHED = Path(__file__).parents[1] / "algorithms" / "published_mpo" / "mpo.npz"
 
@@ -138,6 +139,64 @@ def test_returns_are_those_of_the_published_buffer(
         assert_allclose(ours, np.swapaxes(theirs, 0, 1).reshape(ours.shape), rtol=2e-6, atol=1e-6)
 
 
+@given(
+    capacity=st.integers(6, 40),
+    steps=st.lists(st.integers(1, 30), min_size=1, max_size=4),
+    return_steps=st.integers(1, 4),
+    seed=st.integers(0, 100),
+)
+@settings(max_examples=30)
+def test_transitions_of_chunks_are_those_of_the_replays_that_they_come_from(
+    capacity: int, steps: list[int], return_steps: int, seed: int
+) -> None:
+    def held(replay: Replay) -> dict[float, tuple[float, ...]]:
+        rows = np.unique(replay.draw(2000, np.random.default_rng(seed)))
+        assert len(rows) == replay.size
+        batch = replay.transitions(rows, return_steps, 0.9)
+        columns = batch.sample[:, 0], batch.reward, batch.discount, batch.next_observation[:, 0]
+        return dict(zip(batch.observation[:, 0], zip(*columns, strict=True), strict=True))
+
+    chunks: list[Chunk] = []
+    expected: dict[float, tuple[float, ...]] = {}
+    for number, count in enumerate(steps):
+        replay = Replay(capacity, 2, 1, 1)
+        fill(replay, 2, count, seed + number)
+        if replay.size:
+            expected |= held(replay)
+            data = to_bytes(replay.chunk())
+            chunks.append(from_buffer(data, 1, 1, "chunk"))
+            assert to_bytes(chunks[-1]) == data
+    joined = Replay(capacity, 2, 1, 1, chunks=chunks)
+    if chunks:
+        assert held(joined) == expected
+    # and with rows of its own beside them
+    fill(joined, 2, 20, seed + 100)
+    alone = Replay(capacity, 2, 1, 1)
+    fill(alone, 2, 20, seed + 100)
+    assert held(joined) == expected | held(alone)
+
+
+def test_a_file_that_is_no_chunk_is_one_line() -> None:
+    replay = Replay(9, 1, 2, 1)
+    step = np.ones((1, 2)), np.ones((1, 1)), np.ones(1)
+    never = np.zeros(1, np.bool_)
+    replay.add(*step, never, never, np.ones((1, 2)), ~never)
+    data = to_bytes(replay.chunk())
+    assert len(from_buffer(data, 2, 1, "c").reward) == 2
+    for damaged, sizes in (
+        (data[:40], (2, 1)),
+        (b"", (2, 1)),
+        (data.replace(b"replay", b"player"), (2, 1)),
+        (data.replace(b"F32", b"I32"), (2, 1)),
+        (data.replace(b'"reward"', b'"rewind"'), (2, 1)),
+        (data[:-3], (2, 1)),
+        (data, (3, 1)),
+        (data, (2, 2)),
+    ):
+        with pytest.raises(UsageError, match=r"\Ac: .*transitions.*\Z"):
+            from_buffer(damaged, *sizes, "c")
+
+
 def test_draws_follow_from_the_generator() -> None:
     replay = Replay(50, 3, 1, 1)
     fill(replay, 3, 40, 2)
@@ -183,5 +242,4 @@ def test_memory_is_bounded_by_the_control_group(monkeypatch: pytest.MonkeyPatch)
 
 def test_the_bytes_of_a_transition_are_those_of_its_arrays() -> None:
     replay = Replay(9, 1, 5, 3)
-    arrays = [a for a in vars(replay).values() if isinstance(a, np.ndarray) and len(a) == 10]
-    assert sum(a.nbytes for a in arrays) == 10 * row_bytes(5, 3)
+    assert sum(array.nbytes for array in replay._own) == 10 * row_bytes(5, 3)
