@@ -54,7 +54,8 @@ def pool_with(
 
     def train(agent: Agent, *given: Any) -> Training:
         training = real(agent, *given)
-        iteration, _, index = given[-1].key
+        streams = given[3]
+        iteration, _, index = streams.key
         if iteration == 2 and index in planted:
             arrays = change(dict(training.agent.arrays))
             training = training._replace(agent=Agent(arrays, training.agent.metadata))
