@@ -25,7 +25,7 @@ from safetensors.numpy import save as save_tensors
 
 from poolrl import files
 from poolrl.config import networks, tables
-from poolrl.config.networks import MLPSpec, ModuleSpec, NetworkSpec
+from poolrl.config.networks import MLPSpec, ModuleSpec, NetworkSpec, QMLPSpec
 from poolrl.config.schema import Randomization, World
 from poolrl.config.types import Natural, Text
 from poolrl.errors import UsageError
@@ -64,7 +64,10 @@ the default, so that the bytes of these agents stay."""
 
 LEARNER_STATE = tuple(
     f"{LEARNER_PREFIX}{name}"
-    for name in ("learning_rate", "std", "return_mean", "return_var", "return_count")
+    for name in (
+        *("learning_rate", "std", "return_mean", "return_var", "return_count", "reward_min"),
+        *("reward_max", "energy_weight", "energy_rate", "energy_success", "energy_score"),
+    )
 )
 """Names of the running state that learners may keep in an agent."""
 
@@ -74,6 +77,7 @@ STD = f"{LEARNER_PREFIX}std"
 _NEVER_NEGATIVE = (
     *("normalizer.var", "normalizer.count", "/step", "/exp_avg_sq"),
     *("/learning_rate", "/std", "/return_var", "/return_count"),
+    *("/energy_weight", "/energy_rate", "/energy_success"),
 )
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -249,16 +253,14 @@ class Agent:
         metadata = self.metadata
         size = metadata.observation_space.shape[0]
         actions = metadata.action_space.space()
-        std = self.arrays.get(STD)
-        return Policy(self.arrays, metadata.network, size, actions, std=std)
+        return Policy(self.arrays, metadata.network, size, actions, std=self.arrays.get(STD))
 
     def module(self) -> PolicyModule | RecurrentPolicyModule:
-        """Actor and critic as a ``torch.nn.Module`` with copies of the arrays; one of a network
-        with a memory takes and returns its state.
+        """A ``torch.nn.Module`` with copies of the arrays; with a memory, it takes and returns it.
 
         Raises:
-            UsageError: the arrays do not match the network in the metadata, or torch is not
-                installed.
+            UsageError: the arrays do not match the network, it is none of poolrl's with a value, or
+                torch is not installed.
         """
         require("torch", "torch", "module() needs torch")
         from poolrl.networks.torch_module import policy_module
@@ -266,6 +268,8 @@ class Agent:
         self.check()
         if isinstance(self.metadata.network, ModuleSpec):
             raise UsageError("agent: its network is a user's own module already")
+        if isinstance(self.metadata.network, QMLPSpec):
+            raise UsageError("agent: a critic of actions has no value for module() to return")
         return policy_module(self.policy_arrays, self.metadata.network)
 
     def check(self) -> None:
@@ -356,8 +360,7 @@ class Agent:
         if batch.ndim not in (1, 2) or batch.shape[-1] not in sizes:
             expected = " or ".join(map(str, sorted(sizes)))
             raise ValueError(f"expected observations of shape (..., {expected}), got {batch.shape}")
-        single = batch.ndim == 1
-        if single:
+        if single := batch.ndim == 1:
             batch = batch[None]
         if seen is not None and batch.shape[1] == len(seen):
             whole = np.zeros((len(batch), size), batch.dtype)

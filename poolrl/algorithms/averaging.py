@@ -17,6 +17,7 @@ from poolrl.agent import OPTIMIZER_PREFIX, Agent
 from poolrl.errors import Divergence, UsageError
 from poolrl.exploration.sensors import EXTREMA
 from poolrl.networks.parameters import (
+    DUAL_PREFIX,
     EXPLORATION_PREFIX,
     LEARNER_PREFIX,
     has_normalized_values,
@@ -33,6 +34,9 @@ FREE_PARAMETERS = "actor.free"
 LEARNING_RATE = f"{LEARNER_PREFIX}learning_rate"
 """A learning rate that adapts, whose mean is geometric."""
 
+EXTREMES = {f"{LEARNER_PREFIX}reward_min": np.minimum, f"{LEARNER_PREFIX}reward_max": np.maximum}
+"""Smallest and largest rewards, of which all branches' are one."""
+
 
 def mean_agent(
     start: Agent,
@@ -46,12 +50,12 @@ def mean_agent(
     """Return θ + s·Σ wᵢ·(θᵢ − θ) + β·(θ − θ'), with θ of the start.
 
     That is so for the weights and biases of networks. What else is in an agent is not extrapolated:
-    standard deviations that do not depend on the observation, statistics of observations, values
-    and rewards, and Adam's moments are weighted means (statistics of all samples together would
-    fit no network), adaptive learning rates weighted geometric means, extrema that exploration has
-    seen those of all together, and counts of steps, episodes and updates are the largest. The heads
-    of critics that predict normalised values are first converted to the mean statistics, in which
-    their values are the same.
+    standard deviations that do not depend on the observation, dual variables, statistics of
+    observations, values and rewards, and Adam's moments are weighted means (statistics of all
+    samples together would fit no network), adaptive learning rates weighted geometric means,
+    extremes of rewards and extrema that exploration has seen those of all, and counts of steps,
+    episodes and updates are the largest. The heads of critics that predict normalised values are
+    first converted to the mean statistics, in which their values are the same.
 
     Args:
         start: agent that all were trained from.
@@ -146,7 +150,8 @@ def check_averages(agent: Agent, *, normalized_values: bool) -> None:
 
 
 def _is_extrapolated(name: str) -> bool:
-    return is_parameter(name) and not name.startswith(OPTIMIZER_PREFIX) and name != FREE_PARAMETERS
+    not_weights = (OPTIMIZER_PREFIX, DUAL_PREFIX, FREE_PARAMETERS)
+    return is_parameter(name) and not name.startswith(not_weights)
 
 
 def _part(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
@@ -177,6 +182,8 @@ def _means(
         elif name.startswith(EXPLORATION_PREFIX):
             extremum = EXTREMA[name.removeprefix(EXPLORATION_PREFIX)]
             means[name] = extremum.reduce([array for _, array in held])
+        elif name in EXTREMES:
+            means[name] = EXTREMES[name].reduce([array for _, array in held])
         elif name == LEARNING_RATE:
             logarithm = sum(weight / total * np.log(array) for weight, array in held)
             means[name] = np.asarray(np.exp(logarithm), first.dtype)

@@ -13,27 +13,32 @@ from poolrl.parallel import in_threads
 
 F32 = NDArray[np.float32]
 
-BETA1, BETA2, EPSILON = np.float32(0.9), np.float32(0.999), np.float32(1e-5)
+BETA1, BETA2 = np.float32(0.9), np.float32(0.999)
+
+EPSILON = 1e-5
 
 _PIECE = 16_384
 """Parameters that are updated at a time, which then stay in the cache of a core."""
 
 
 class Adam:
-    """Adam (Kingma & Ba 2015, algorithm 1), with ε = 1e-5 as Andrychowicz et al. (2021) advise.
+    """Adam (Kingma & Ba 2015, algorithm 1), by default with the ε = 1e-5 that Andrychowicz et al.
+    (2021) advise.
 
     Args:
         parameters: flat vector, updated in place.
         gradient: flat vector of the same size; ``step`` reads and overwrites it.
+        epsilon: added to the root of the running square.
 
     Attributes:
         mean, square: flat vectors, running averages of the gradient and of its square.
         steps: number of updates, for the bias correction.
     """
 
-    def __init__(self, parameters: F32, gradient: F32) -> None:
+    def __init__(self, parameters: F32, gradient: F32, epsilon: float = EPSILON) -> None:
         self._parameters = parameters
         self._gradient = gradient
+        self._epsilon = np.float32(epsilon)
         self.mean = np.zeros_like(parameters)
         self.square = np.zeros_like(parameters)
         self.steps = 0
@@ -75,7 +80,7 @@ class Adam:
         # The step is rate · m/(1 − β₁ᵗ) / (√(v/(1 − β₂ᵗ)) + ε).
         np.sqrt(square, out=buffer)
         buffer *= np.float32(1 / np.sqrt(1 - float(BETA2) ** self.steps))
-        buffer += EPSILON
+        buffer += self._epsilon
         np.divide(mean, buffer, out=buffer)
         buffer *= np.float32(rate / (1 - float(BETA1) ** self.steps))
         self._parameters[part] -= buffer

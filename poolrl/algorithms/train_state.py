@@ -18,7 +18,7 @@ from poolrl.distributions.base import Gradient
 from poolrl.errors import Divergence, UsageError
 from poolrl.networks.base import PARTS, Inputs, part_of
 from poolrl.networks.microbatches import parts_of
-from poolrl.networks.normalizer import update_statistics, update_statistics_in_double
+from poolrl.networks.normalizer import update_normalizer
 from poolrl.networks.parameters import has_normalized_values, is_parameter
 from poolrl.networks.policy import Policy
 from poolrl.networks.value_normalizer import PREFIX as VALUE_PREFIX
@@ -181,13 +181,8 @@ class TrainState:
 
     def update_normalizer(self, observation: NDArray[np.floating]) -> None:
         """Update the running mean and variance from a batch, shape (n, observation size)."""
-        network = self._agent.metadata.network
-        if network.normalize_observations:
-            if network.normalizer_precision == "double":
-                update_statistics_in_double(self.arrays, observation.astype(np.float64, copy=False))
-            else:
-                update_statistics(self.arrays, observation.astype(np.float32, copy=False))
-            self.policy.read_statistics()
+        update_normalizer(self.arrays, self._agent.metadata.network, observation)
+        self.policy.read_statistics()
 
     def update_value_statistics(self, targets: NDArray[np.floating]) -> ValueNormalizer:
         """Update the statistics of the critic's targets, shape (n,), and return the new ones.
@@ -222,18 +217,14 @@ class TrainState:
         arrays = {name: array.copy() for name, array in self.arrays.items()}
         arrays |= {name: array.copy() for name, array in self.running.items()}
         arrays |= state_arrays(self.optimizer, self._slices, self._shapes)
-        for name, array in arrays.items():
-            if not np.isfinite(array).all():
-                raise Divergence(f"training made {name} not finite")
-        old = self._agent.metadata
-        metadata = msgspec.structs.replace(
-            old,
+        return trained_agent(
+            self._agent,
+            arrays,
             learner=learner,
-            environment_steps=old.environment_steps + environment_steps,
-            episodes=old.episodes + episodes,
-            updates=old.updates + updates,
+            environment_steps=environment_steps,
+            episodes=episodes,
+            updates=updates,
         )
-        return Agent(arrays, metadata)
 
     def _rescale_critic(self, scale: float, shift: float) -> None:
         """Change what the critic predicts to scale · value + shift (van Hasselt et al. 2016), with
@@ -259,3 +250,37 @@ class TrainState:
     def _part(self, part: str) -> slice:
         own = [s for name, s in self._slices.items() if part_of(name) == part]
         return slice(own[0].start, own[-1].stop) if own else slice(0, 0)
+
+
+def trained_agent(
+    agent: Agent,
+    arrays: Mapping[str, NDArray[Any]],
+    *,
+    learner: str,
+    environment_steps: int,
+    episodes: int,
+    updates: int,
+) -> Agent:
+    """An agent after training.
+
+    Args:
+        agent: before.
+        arrays: after; not copied.
+        learner: its name, for the metadata.
+        environment_steps, episodes, updates: numbers of this training, added to the agent's.
+
+    Raises:
+        Divergence: a tensor is not finite.
+    """
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise Divergence(f"training made {name} not finite")
+    old = agent.metadata
+    metadata = msgspec.structs.replace(
+        old,
+        learner=learner,
+        environment_steps=old.environment_steps + environment_steps,
+        episodes=old.episodes + episodes,
+        updates=old.updates + updates,
+    )
+    return Agent(arrays, metadata)

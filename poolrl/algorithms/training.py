@@ -5,23 +5,30 @@ A learner owns its loop: some update once per branch, some many times, some with
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
 import numpy as np
+from gymnasium.spaces import Box
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from poolrl.agent import STD, Agent, AgentMetadata
 from poolrl.algorithms.types import MakeTask, Training
 from poolrl.config.exploration import Exploration, NoExploration, PureExploration
-from poolrl.config.networks import ModuleSpec, NetworkSpec
+from poolrl.config.mpo import MPO
+from poolrl.config.networks import ModuleSpec, NetworkSpec, QMLPSpec
 from poolrl.config.schema import PPO, Learner, RandomSearch, Reinforce, Spec, check_sequences
 from poolrl.distributions.factory import default_distribution, make_distribution
 from poolrl.errors import UsageError
-from poolrl.networks.parameters import initial_arrays, initial_normalizer
+from poolrl.networks.parameters import (
+    initial_action_values,
+    initial_arrays,
+    initial_normalizer,
+)
 from poolrl.networks.value_normalizer import initial_statistics
+from poolrl.rollouts.replay_chunk import Chunk
 from poolrl.rollouts.sampler import Budget
 from poolrl.seeding import Purpose, Streams
 from poolrl.spaces import ActionSpace, SpaceSpec
@@ -31,6 +38,7 @@ from poolrl.tasks.variants import own_actions, time_limit
 MODULES: dict[type, str] = {
     PPO: "poolrl.algorithms.ppo",
     Reinforce: "poolrl.algorithms.reinforce",
+    MPO: "poolrl.algorithms.mpo",
     RandomSearch: "poolrl.algorithms.random_search",
     PureExploration: "poolrl.algorithms.pure_exploration",
 }
@@ -50,6 +58,7 @@ def train(
     hp: Learner,
     streams: Streams,
     exploration: Exploration = NO_EXPLORATION,
+    window: Sequence[Chunk] = (),
 ) -> Training:
     """Train an agent for a budget; the result depends on the arguments alone.
 
@@ -60,13 +69,18 @@ def train(
         hp: the learner and its hyper-parameters on this branch.
         streams: random streams of this branch.
         exploration: for the learners that ``config.exploration.check_exploration`` allows it.
+        window: transitions of other branches, for a learner that shares its replay.
 
     Raises:
         Divergence: training met NaN or infinity.
     """
-    given = (exploration,) if isinstance(hp, PureExploration) else ()
+    given: dict[str, Any] = {}
+    if isinstance(hp, PureExploration):
+        given["exploration"] = exploration
+    elif isinstance(hp, MPO):
+        given["window"] = window
     training: Training = import_module(MODULES[type(hp)]).train(
-        agent, make_task, budget, hp, streams, *given
+        agent, make_task, budget, hp, streams, **given
     )
     return training
 
@@ -89,11 +103,18 @@ def initial_agent(
     generator = streams.generator(Purpose.INITIALISE)
     network = spec.network
     actions = action_space or SpaceSpec.of_actions(task.action_space)
+    if isinstance(network, QMLPSpec) and not _is_bounded_box(actions.space()):
+        text = " ".join(str(actions.space()).split())
+        raise UsageError(
+            f"learner.name: mpo is for continuous actions within bounds, not for {text}"
+        )
     if network.distribution == "auto":
-        network = replace(network, distribution=default_distribution(actions.space()))
+        network = replace(network, distribution=default_distribution(actions.space(), network))
     network = replace(network, critic_columns=_columns(network, task))
     if isinstance(network, ModuleSpec):
         network, arrays = _trial(network, size, actions.space(), generator)
+    elif isinstance(network, QMLPSpec):
+        arrays = initial_action_values(network, size, actions.space(), generator)
     else:
         arrays = initial_arrays(network, size, actions.space(), generator)
     _check_learner(spec.learner, network, arrays)
@@ -112,6 +133,10 @@ def initial_agent(
         network=network,
     ).in_world(world)
     return Agent(arrays, metadata)
+
+
+def _is_bounded_box(space: ActionSpace) -> bool:
+    return isinstance(space, Box) and space.is_bounded()
 
 
 def _columns(network: NetworkSpec, task: Task) -> tuple[int, ...]:
@@ -144,6 +169,10 @@ def _check_learner(
     Raises:
         UsageError: names the key.
     """
+    if isinstance(learner, MPO):
+        size = len(arrays["actor.0.weight"].T)
+        if learner.muscles > size:
+            raise UsageError(f"learner.muscles: {learner.muscles}, but {size} values are observed")
     takes_unit_steps = isinstance(learner, Reinforce) and learner.policy_step == "unit"
     if takes_unit_steps and "actor.free" in arrays:
         raise UsageError(

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from poolrl.agent import Agent
 from poolrl.algorithms.rollout_metrics import QUANTILES
+from poolrl.rollouts.replay_chunk import Chunk
 from poolrl.tasks.base import Task
 
 MakeTask = Callable[[int], Task]
@@ -31,6 +32,7 @@ class Training(NamedTuple):
         environment_steps: control steps taken.
         updates: number of updates.
         metrics: averages over the updates, under Stable-Baselines3's log keys.
+        transitions: that were sampled, of a learner that shares them.
     """
 
     agent: Agent
@@ -38,6 +40,7 @@ class Training(NamedTuple):
     environment_steps: int
     updates: int
     metrics: dict[str, float]
+    transitions: Chunk | None = None
 
 
 def mean_metrics(metrics: Sequence[dict[str, float]]) -> dict[str, float]:

@@ -48,12 +48,13 @@ def known_keys() -> list[str]:
     own arguments."""
     import msgspec
 
+    from poolrl.config.mpo import MPO
     from poolrl.config.run_options import RunOptions
     from poolrl.config.schema import PPO, Reinforce, Spec
 
     found = [*_fields(msgspec.inspect.type_info(Spec)), "task.kwargs.", "task.randomize."]
     found += [f"run.{name}" for name in RunOptions.__struct_fields__]
-    for learner in (PPO, Reinforce):
+    for learner in (PPO, Reinforce, MPO):
         found += [f"branches.{name}" for name in learner.__struct_fields__]
     containers = ("task.kwargs", "task.randomize", "branches")
     return [key for key in dict.fromkeys(found) if key not in containers]

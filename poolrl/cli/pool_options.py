@@ -60,7 +60,7 @@ def pool_options(command: F) -> F:
             click.option(
                 "--learner",
                 metavar="NAME",
-                help="ppo, reinforce, or dep, which explores without learning.  [default: ppo]",
+                help="ppo, reinforce, mpo, or dep, which only explores.  [default: ppo]",
             ),
             click.option("--pool-count", type=int, help="Branches an iteration."),
             click.option("--iterate-episodes", type=int, help="Training episodes of a branch."),
@@ -77,7 +77,8 @@ def pool_options(command: F) -> F:
                 shell_complete=completion.agents,
                 help="Start from this agent.",
             ),
-            run_options("target_return", "target_score", "time_budget", "keep", *WHEN_TO_GIVE_UP),
+            run_options("target_return", "target_score", "time_budget", "keep", "replay_folder"),
+            run_options(*WHEN_TO_GIVE_UP),
             click.option(
                 "--set",
                 "overrides",

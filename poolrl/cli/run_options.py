@@ -53,6 +53,7 @@ def _settings(name: str, bounded: bool) -> dict[str, Any]:
         "duration": Duration(),
         "retention rule": RetentionRuleType(),
         "flag": bool,
+        "folder": click.Path(file_okay=False, resolve_path=True),
     }
     minima = [each.ge for each in metadata if isinstance(each, Meta) and each.ge is not None]
     kind["integer"] = click.IntRange(min=int(minima[0])) if bounded and minima else int

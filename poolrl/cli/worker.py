@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 )
 @run_options("iterations", "target_return", "target_score")
 @click.option("--deadline", type=float, help="Unix time after which no new unit is begun.")
-@run_option("keep")
+@run_options("keep", "replay_folder")
 @run_option("threads")
 @run_options(*WHEN_TO_GIVE_UP)
 @click.option("--run-options", "encoded", hidden=True, help="All options of a run, as JSON.")

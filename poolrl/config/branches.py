@@ -90,7 +90,9 @@ def refused_key(name: str, fields: Sequence[str]) -> str:
         name: the key.
         fields: hyper-parameters of the learner.
     """
-    own = {"name", "network", "learner", "normalize_values"}
+    if name == "replay_window" and name in fields:
+        return "branches.replay_window: all branches share one window; set learner.replay_window"
+    own = {"name", "network", "learner", "normalize_values", "normalize_returns"}
     if name in own.union(*(kind.__struct_fields__ for kind in KINDS)):
         return f"branches.{name}: changes the agent's tensors, which all branches must share"
     close = difflib.get_close_matches(name, fields, n=1)

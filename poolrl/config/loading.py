@@ -109,9 +109,11 @@ def _resolve(
         section, _, name = key.partition(".")
         if section == "learner" and isinstance(table.get("branches"), dict):
             table["branches"].pop(name, None)
-    network = table.get("network")
+    network, given = table.get("network"), table.get("learner")
     if isinstance(network, dict):
-        own = network.get("name", "mlp")
+        trained_by = given.get("name") if isinstance(given, dict) else None
+        trained_by = overrides.get("learner.name", trained_by)
+        own = network.get("name", networks.default_name(trained_by))
         if overrides.get("network.name", own) != own:
             table["network"] = {}
     exploring = table.get("exploration")
@@ -124,9 +126,8 @@ def _resolve(
     try:
         run = convert({"run": table.pop("run", {})}, _RunTable, source).run
         learner = table.setdefault("learner", {})
-        if isinstance(learner, dict):
-            learner.setdefault("name", "ppo")
-        networks.complete(table.setdefault("network", {}))
+        trained_by = learner.setdefault("name", "ppo") if isinstance(learner, dict) else None
+        networks.complete(table.setdefault("network", {}), trained_by)
         exploration.complete(table)
         add_missing(table, existing, first_network)
         return convert(table, Spec, source), run

@@ -13,12 +13,20 @@ class _Network(Section, frozen=True, tag_field="name"):
     """What all networks have in common."""
 
     distribution: Literal[
-        "auto", "beta", "gaussian", "squashed_gaussian", "categorical", "discretized"
+        "auto",
+        "beta",
+        "gaussian",
+        "squashed_gaussian",
+        "tanh_mean_gaussian",
+        "categorical",
+        "discretized",
     ] = "auto"
-    """Of actions; auto: beta if they are bounded, else gaussian; categorical if discrete.
-    `squashed_gaussian` (tanh of a normal) and `discretized` (a choice among `bins` values of each
-    dimension) need bounds. Deterministic actions are the mean of beta and gaussian, tanh of the
-    mean of squashed_gaussian, and the most probable value of categorical and discretized."""
+    """Of actions; auto: beta if they are bounded, else gaussian; categorical if discrete; of a
+    `q_mlp` tanh_mean_gaussian. `squashed_gaussian` (tanh of a normal), `tanh_mean_gaussian` (normal
+    with mean tanh m and σ = softplus p within [1e-4, 1], in units of half the range, clipped) and
+    `discretized` (a choice among `bins` values of each dimension) need bounds. Deterministic
+    actions are the mean of beta and of both clipped gaussians, tanh of the mean of
+    squashed_gaussian, and the most probable value of categorical and discretized."""
     std: Literal["free", "network", "schedule"] = "free"
     """Standard deviation of gaussian and squashed_gaussian, in units of half the range of a bounded
     action, before tanh. `free`: learned, the same for all observations. `network`: computed by the
@@ -101,6 +109,21 @@ class RecurrentSpec(_Network, frozen=True, tag="recurrent"):
         _check_trunk(self)
 
 
+class QMLPSpec(_Network, frozen=True, tag="q_mlp"):
+    """Actor and critic of actions, Q(s, a), as perceptrons in NumPy, with target copies of both and
+    the dual variables of `mpo`, which alone trains it."""
+
+    distribution: Literal["auto", "tanh_mean_gaussian"] = "auto"
+    actor: Sizes = (256, 256)
+    """Widths of the hidden layers, as for `mlp`."""
+    critic: Sizes = (256, 256)
+    activation: Literal["tanh", "relu", "elu", "silu"] = "relu"
+
+    def __post_init__(self) -> None:
+        if self.critic_senses:
+            raise ValueError("critic_senses: actor and critic of a q_mlp see the same")
+
+
 class ModuleSpec(_Network, frozen=True, kw_only=True, tag="module"):
     """A user's own `torch.nn.Module`; docs/own_networks.md says what it must do."""
 
@@ -122,25 +145,35 @@ class ModuleSpec(_Network, frozen=True, kw_only=True, tag="module"):
     """Names of what it adds to the loss, times `learner.penalties`."""
 
 
-NetworkSpec = MLPSpec | RecurrentSpec | ModuleSpec
-KINDS = (MLPSpec, RecurrentSpec, ModuleSpec)
+NetworkSpec = MLPSpec | RecurrentSpec | QMLPSpec | ModuleSpec
+KINDS = (MLPSpec, RecurrentSpec, QMLPSpec, ModuleSpec)
 
 
 ARCHITECTURES = {"simple": (64, 64), "deeper": (64, 64, 64, 32), "wider": (1024, 512)}
 """Widths of hidden layers by name."""
 
 
-def complete(network: Any) -> None:
+def default_name(learner: Any) -> str:
+    """The name of the network that a learner trains where none is named.
+
+    Args:
+        learner: its name.
+    """
+    return "q_mlp" if learner == "mpo" else "mlp"
+
+
+def complete(network: Any, learner: Any = None) -> None:
     """Name the network of a table that names none, replace names of architectures by their widths,
     and let the critic follow a shared trunk where it is left out.
 
     Args:
         network: of a configuration, a pool or an agent; changed in place. What is not a table is
             left as it is, to be refused where it is converted.
+        learner: name of the learner that trains it, which decides the network's.
     """
     if not isinstance(network, dict):
         return
-    network.setdefault("name", "mlp")
+    network.setdefault("name", default_name(learner))
     for key in ("actor", "critic"):
         if isinstance(network.get(key), str) and network[key] in ARCHITECTURES:
             network[key] = list(ARCHITECTURES[network[key]])

@@ -14,7 +14,7 @@ from typing import Annotated, Literal, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from poolrl.config.types import Count, Positive, Section
+from poolrl.config.types import Count, Positive, Section, Text
 from poolrl.config.validation import convert
 from poolrl.errors import UsageError
 
@@ -67,7 +67,7 @@ class Option(NamedTuple):
         help: the line of ``--help``.
     """
 
-    kind: Literal["integer", "number", "return", "duration", "retention rule", "flag"]
+    kind: Literal["integer", "number", "return", "duration", "retention rule", "flag", "folder"]
     help: str
 
 
@@ -90,6 +90,11 @@ class RunOptions(Section, frozen=True):
     """Threads that step the simulations of each worker, for tasks on `mujoco.batch`; results do not
     depend on them. By default the cores that the workers leave, at most one per simulation; in a
     task of an array the cores of that task."""
+    replay_folder: Annotated[
+        Text | None, Option("folder", "Keep replays in files here, instead of in memory.")
+    ] = None
+    """Folder, on a local disk of each machine, for the files without a name that the replays of
+    learners such as MPO are mapped to; by default they are in memory."""
     keep: Annotated[str, Option("retention rule", "Agents that stay on disk.")] = "champions"
     """Retention of agents on disk after the merge: only champions (`champions`), also all agents of
     the last N iterations (`last:N`), or `all`."""

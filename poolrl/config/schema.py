@@ -27,7 +27,8 @@ from poolrl.config.exploration import (
     check_exploration,
 )
 from poolrl.config.merging import MergeSpec, check_merge
-from poolrl.config.networks import MLPSpec, NetworkSpec, RecurrentSpec
+from poolrl.config.mpo import MPO
+from poolrl.config.networks import MLPSpec, NetworkSpec, QMLPSpec, RecurrentSpec
 from poolrl.config.pools import PoolSpec
 from poolrl.config.scoring import EvaluationSpec, SelectionSpec
 from poolrl.config.types import (
@@ -261,7 +262,10 @@ class RandomSearch(Section, frozen=True, tag_field="name", tag="climb"):
     """Standard deviation of the step."""
 
 
-Learner = PPO | Reinforce | RandomSearch | PureExploration
+SHARED_BY_ALL = ("normalize_values", "normalize_returns", "replay_window")
+"""Hyper-parameters that cannot differ by branch."""
+
+Learner = PPO | Reinforce | MPO | RandomSearch | PureExploration
 
 
 class Spec(Section, frozen=True):
@@ -330,7 +334,7 @@ class Spec(Section, frozen=True):
         fields = type(self.learner).__struct_fields__
         values = msgspec.to_builtins(self.learner)
         for name, choices in self.branches.items():
-            if name not in fields or name == "normalize_values":
+            if name not in fields or name in SHARED_BY_ALL:
                 raise UsageError(refused_key(name, fields))
             if isinstance(choices, Evolve):
                 continue
@@ -350,6 +354,12 @@ def _check_network(network: NetworkSpec, learner: Learner) -> None:
     Raises:
         UsageError: names the key.
     """
+    if isinstance(network, QMLPSpec) != isinstance(learner, MPO):
+        names = (type(each).__struct_config__.tag for each in (network, learner))
+        raise UsageError(
+            "network.name: q_mlp is the network of learner.name = mpo, and of no other; got {} and "
+            "{}".format(*names)
+        )
     if isinstance(learner, Reinforce) and learner.policy_step == "unit":
         linear = isinstance(network, MLPSpec) and not network.actor and not network.shared
         if not linear:

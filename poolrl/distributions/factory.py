@@ -8,7 +8,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 from numpy.typing import NDArray
 
-from poolrl.config.networks import MLPSpec, NetworkSpec
+from poolrl.config.networks import MLPSpec, NetworkSpec, QMLPSpec
 from poolrl.distributions.base import Distribution
 from poolrl.distributions.beta import Beta
 from poolrl.distributions.categorical import Categorical
@@ -21,6 +21,7 @@ from poolrl.distributions.standard_deviation import (
     NetworkStd,
     StandardDeviation,
 )
+from poolrl.distributions.tanh_mean_gaussian import TanhMeanGaussian
 from poolrl.errors import UsageError
 from poolrl.spaces import MAX_CHOICES, ActionSpace
 
@@ -36,8 +37,11 @@ _READ_WITH: dict[str, dict[str, tuple[str, ...]]] = {
 """Key of the network -> the values of other keys with which it is read."""
 
 
-def default_distribution(space: ActionSpace) -> str:
-    """The name of the default distribution for an action space."""
+def default_distribution(space: ActionSpace, network: NetworkSpec | None = None) -> str:
+    """The name of the default distribution for an action space, of a network that has its own
+    of that."""
+    if isinstance(network, QMLPSpec):
+        return "tanh_mean_gaussian"
     if not isinstance(space, Box):
         return "categorical"
     return "beta" if space.is_bounded() else "gaussian"
@@ -61,7 +65,7 @@ def make_distribution(
     """
     name: str = network.distribution
     if name == "auto":
-        name = default_distribution(space)
+        name = default_distribution(space, network)
     if not _suits(name, space):
         text = " ".join(str(space).split())  # the bounds of many dimensions take several lines
         suits = default_distribution(space)
@@ -83,6 +87,8 @@ def make_distribution(
                 f"{MAX_CHOICES:,}"
             )
         return Discretized(space.low, space.high, network.bins)
+    if name == "tanh_mean_gaussian":
+        return TanhMeanGaussian(space.low, space.high)
     kind = Gaussian if name == "gaussian" else SquashedGaussian
     return kind(space.low, space.high, _standard_deviation(network, size, std))
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from poolrl.distributions.base import F32
 
@@ -105,6 +106,29 @@ class NetworkStd(StandardDeviation):
         return np.tanh(tanh, out=tanh)
 
 
+class SoftplusStd(StandardDeviation):
+    """σ = softplus(p), clipped to two bounds, beyond which it has no derivative.
+
+    Args:
+        size: number of dimensions m.
+        low, high: bounds of σ.
+    """
+
+    def __init__(self, size: int, low: float = 1e-4, high: float = 1.0) -> None:
+        self.num_parameters = size
+        self._low, self._high = np.float32(low), np.float32(high)
+
+    def log_std(self, parameters: F32) -> F32:
+        log_std: F32 = np.log(np.clip(_softplus(parameters), self._low, self._high))
+        return log_std
+
+    def chain(self, parameters: F32, by_log_std: F32) -> None:
+        std = _softplus(parameters)
+        within = (std >= self._low) & (std <= self._high)
+        # d log softplus(p)/dp
+        by_log_std *= np.where(within, expit(parameters) / np.maximum(std, self._low), 0)
+
+
 class GivenStd(StandardDeviation):
     """σ that is not learned, such as one that falls by a schedule.
 
@@ -121,3 +145,8 @@ class GivenStd(StandardDeviation):
     def log_std(self, parameters: F32) -> F32:
         log_std: F32 = np.log(np.full(self._size, self._std, np.float32))
         return log_std
+
+
+def _softplus(x: F32) -> F32:
+    softplus: F32 = np.logaddexp(np.float32(0), x)
+    return softplus

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from poolrl.config.mpo import MPO
 from poolrl.config.run_options import RunOptions
 from poolrl.config.schema import PPO, Reinforce, Spec
 from poolrl.formatting import count
@@ -60,6 +61,8 @@ def simulations(spec: Spec) -> int:
     )
     if isinstance(learner, PPO | Reinforce) and not in_one:
         training = learner.episodes_per_update
+    if isinstance(learner, MPO):
+        training = learner.simulations
     if not pool.iterate_steps:
         training = min(training, pool.iterate_episodes)
     return min(spec.task.max_simulations, max(training, pool.evaluate_episodes))

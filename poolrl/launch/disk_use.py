@@ -7,10 +7,13 @@ from typing import NamedTuple
 import numpy as np
 
 from poolrl.agent import OPTIMIZER_PREFIX, Agent
+from poolrl.config.mpo import MPO
 from poolrl.config.run_options import RetentionRule, RunOptions
 from poolrl.config.schema import PPO, Reinforce, Spec
 from poolrl.formatting import file_size
-from poolrl.networks.parameters import is_parameter
+from poolrl.networks.parameters import TARGET_PREFIX, is_parameter
+from poolrl.pool.replay_window import window_size
+from poolrl.rollouts.replay import row_bytes
 
 
 class DiskUse(NamedTuple):
@@ -19,10 +22,12 @@ class DiskUse(NamedTuple):
     Attributes:
         agent: of one agent.
         iteration: of all agents and rollouts of an iteration, until those that lost are removed.
+        window: what the window of a shared replay takes, as a line; ``None`` without one.
     """
 
     agent: int
     iteration: int
+    window: str | None = None
 
 
 def disk_use(spec: Spec, agent: Agent) -> DiskUse:
@@ -33,9 +38,9 @@ def disk_use(spec: Spec, agent: Agent) -> DiskUse:
         agent: any one of it.
     """
     arrays = dict(agent.arrays)
-    if isinstance(spec.learner, PPO | Reinforce):  # Adam's moments come with the first update
+    if isinstance(spec.learner, PPO | Reinforce | MPO):  # Adam's moments come with the first update
         for name, array in agent.arrays.items():
-            if is_parameter(name):
+            if is_parameter(name) and not name.startswith(TARGET_PREFIX):
                 prefix = f"{OPTIMIZER_PREFIX}{name}/"
                 arrays |= {f"{prefix}exp_avg": array, f"{prefix}exp_avg_sq": array}
                 arrays[f"{prefix}step"] = np.zeros((), np.float32)
@@ -50,7 +55,7 @@ def disk_use(spec: Spec, agent: Agent) -> DiskUse:
             steps = max(steps, parallel * episode)
         return DiskUse(size, size + pool.count * steps * step_bytes(spec, agent))
     made = pool.count + len(rule.candidates) + (1 if rule.rule == "mean" else 0)
-    return DiskUse(size, made * size)
+    return DiskUse(size, made * size, window_line(spec, agent))
 
 
 def step_bytes(spec: Spec, agent: Agent) -> int:
@@ -71,8 +76,27 @@ def step_bytes(spec: Spec, agent: Agent) -> int:
     return observation.nbytes + own + values + np.dtype(np.float32).itemsize + 1
 
 
+def window_line(spec: Spec, agent: Agent) -> str | None:
+    """A line on what the window of a shared replay takes on disk; ``None`` in other pools.
+
+    Args:
+        spec: of the pool.
+        agent: any one of it.
+    """
+    size = window_size(spec)
+    if not size:
+        return None
+    metadata = agent.metadata
+    each = row_bytes(metadata.observation_space.shape[0], metadata.action_space.shape[0])
+    return (
+        f"about {file_size(size * each)} on disk for the shared replay by learner.replay_window = "
+        f"{size:,}, {each} bytes a transition, and up to an iteration's more: docs/mpo.md"
+    )
+
+
 def disk_line(spec: Spec, run: RunOptions, use: DiskUse) -> str | None:
-    """A line on the disk use of a pool whose rule needs more than `best`; ``None`` elsewhere.
+    """A line on the disk use of a pool whose rule, or replay, needs more than `best`; ``None``
+    elsewhere.
 
     Args:
         spec: of the pool.
@@ -81,14 +105,15 @@ def disk_line(spec: Spec, run: RunOptions, use: DiskUse) -> str | None:
     """
     rule = spec.merge
     if rule.rule == "best" and not rule.candidates:
-        return None
+        return use.window
     key = "merge.candidates" if rule.candidates else f"merge.rule = {rule.rule}"
     kept = RetentionRule.parse(run.keep).iterations
     stays = "all of which stay"
     if kept is not None:
         after = f" after {kept} more" if kept else ""
         stays = f"of which {file_size(use.agent)} stay{after}"
-    return (
+    line = (
         f"about {file_size(use.iteration)} on disk an iteration by {key}, {stays} "
         f"(--keep {run.keep}): docs/merging.md"
     )
+    return line if use.window is None else f"{line}; {use.window}"

@@ -13,8 +13,10 @@ from msgspec.structs import replace
 
 from poolrl import files, tasks
 from poolrl.agent import Agent
+from poolrl.algorithms.off_policy import check_replay
 from poolrl.config import tables
 from poolrl.config.loading import load, load_over
+from poolrl.config.mpo import MPO
 from poolrl.config.networks import ModuleSpec, NetworkSpec
 from poolrl.config.run_options import RunOptions
 from poolrl.config.schema import Spec, World
@@ -27,7 +29,7 @@ from poolrl.tasks.check import check_task
 from poolrl.tasks.gymnasium_ids import reward_threshold
 from poolrl.tasks.model_paths import ModelPaths
 from poolrl.trusted_code import absolute
-from poolrl.worker.unit_computation import UnitComputation
+from poolrl.worker.unit_computation import UnitComputation, budget
 
 
 def make_or_open_pool(
@@ -130,7 +132,7 @@ def validate(
     )
     if existing is None:
         check_task(spec.task)
-    spec, use = _with_hashes(spec, first, existing)
+    spec, use = _with_hashes(spec, run, first, existing)
     if (
         existing is not None
         and existing.spec.task.id == spec.task.id
@@ -181,17 +183,19 @@ def _read_agent(path: Path) -> _FirstAgent:
 
 
 def _with_hashes(
-    spec: Spec, first: _FirstAgent | None, existing: Pool | None
+    spec: Spec, run: RunOptions, first: _FirstAgent | None, existing: Pool | None
 ) -> tuple[Spec, DiskUse]:
     """Check what a specification names, and add the hashes of it; estimate its disk use.
 
     Args:
         spec: of the configuration.
+        run: says where replays are.
         first: the agent to start from, if there is one.
         existing: the pool, if there is one.
 
     Raises:
-        UsageError: the model has another hash, or network or agent do not suit the task.
+        UsageError: the model has another hash, network or agent do not suit the task, or there is
+            no room for a replay.
     """
     expected = spec.task
     if existing is not None and existing.spec.task.id == spec.task.id:
@@ -206,6 +210,9 @@ def _with_hashes(
         spec = replace(spec, task=replace(spec.task, model_sha256=fingerprint))
         use = disk_use(spec, computation.initial_agent())  # the network suits the task
         computation.check_merge()
+        if isinstance(spec.learner, MPO):
+            folder = Path(run.replay_folder) if run.replay_folder is not None else None
+            check_replay(computation.initial_agent(), budget(spec), spec.learner, spec.task, folder)
         if existing is None:
             computation.check_selection()
         if first is None:

@@ -17,6 +17,7 @@ from poolrl.monitoring.verified_pool import VerifiedPool
 from poolrl.pool.directory import Pool
 from poolrl.pool.evolution import branch_values
 from poolrl.pool.merge_rules import NothingToSelect, merge, sources_of
+from poolrl.pool.replay_window import window_size
 from poolrl.records.codec import NewerSchema, R, Unreadable, decode, encode
 from poolrl.records.consistency import Discrepancy, compare
 from poolrl.records.evaluation import Evaluation
@@ -55,6 +56,7 @@ class _Verification:
                 )
             previous = self._iteration(number, previous)
         self._given_agent()
+        self._window()
         return self.result
 
     def report(self, path: str, key: str, message: str) -> None:
@@ -161,6 +163,8 @@ class _Verification:
         if record.agent is not None:
             self._agent(path, record, record.agent, start, merged)
         if record.status == "done" and record.kind == "branch":
+            if (record.replay_sha256 is not UNSET) != (window_size(self.pool.spec) > 0):
+                self.report(path, "replay_sha256", "there, or missing, against pool.toml")
             plays = record.rollout_sha256 is not UNSET
             if plays != self.pool.spec.merge.shares_experience:
                 key = "rollout_sha256"
@@ -290,6 +294,19 @@ class _Verification:
 
     # Merges
 
+    def _window(self) -> None:
+        """Check the files of the newest window of a shared replay, which the next branches read."""
+        if not self.result.merges:
+            return
+        newest = self.result.merges[max(self.result.merges)]
+        after = self.pool.layout.iteration(newest.iteration + 1).merge
+        for chunk in newest.window:
+            path = self.pool.layout.root / chunk.path
+            message = self._damage_of(path, files.ROLLOUT, chunk.sha256)
+            # A newer merge than our listing may have left it out.
+            if message is not None and self.pool.store.read_if_there(after, files.MERGE) is None:
+                self.report(chunk.path, "", f"{message}; in the window of the shared replay")
+
     def _merge(
         self,
         path: str,
@@ -327,6 +344,7 @@ class _Verification:
                 evolving=self.pool.spec.evolving,
                 # Whether it follows from the branches is seen by computing it again.
                 mean=lambda weights: _reference(champion) if merged.rule == "mean" else None,
+                replay_window=window_size(self.pool.spec),
             )
         except (NothingToSelect, ValueError) as error:
             self.report(path, "", f"cannot follow from its deposits: {error}")

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from poolrl.config.networks import ModuleSpec, NetworkSpec, RecurrentSpec
+from poolrl.config.networks import ModuleSpec, NetworkSpec, QMLPSpec, RecurrentSpec
+from poolrl.networks.actor_network import ActorNetwork
 from poolrl.networks.base import Network
 from poolrl.networks.microbatches import MicrobatchNetwork
 from poolrl.networks.mlp_network import MLPNetwork
@@ -47,6 +48,8 @@ def make_network(
         from poolrl.networks.module_network import ModuleNetwork  # with torch
 
         return ModuleNetwork(arrays, spec, observation_size, outputs, gradient)
+    if isinstance(spec, QMLPSpec):
+        return ActorNetwork(arrays, spec)
     if gradient is not None and microbatch_size:
         return MicrobatchNetwork(arrays, spec, gradient, columns, microbatch_size)
     return MLPNetwork(arrays, spec, gradient, columns)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from poolrl.config.networks import NetworkSpec
 from poolrl.networks.running_statistics import merge_batch
 
 F32 = NDArray[np.float32]
@@ -70,6 +71,24 @@ class DoubleNormalizer:
         np.minimum(x, OBSERVATION_CLIP, out=x)
         np.maximum(x, -OBSERVATION_CLIP, out=x)
         return x.astype(np.float32)
+
+
+def update_normalizer(
+    arrays: Mapping[str, NDArray[Any]], network: NetworkSpec, observation: NDArray[np.floating]
+) -> None:
+    """Update a network's statistics of observations, if it has some, from a batch.
+
+    Args:
+        arrays: as for ``Normalizer``; updated in place.
+        network: says in which precision.
+        observation: (n, size).
+    """
+    if not network.normalize_observations:
+        return
+    if network.normalizer_precision == "double":
+        update_statistics_in_double(arrays, observation.astype(np.float64, copy=False))
+    else:
+        update_statistics(arrays, observation.astype(np.float32, copy=False))
 
 
 def update_statistics_in_double(arrays: Mapping[str, NDArray[Any]], observation: F64) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from poolrl.config.networks import MLPSpec, ModuleSpec, NetworkSpec, RecurrentSpec
+from poolrl.config.networks import MLPSpec, ModuleSpec, NetworkSpec, QMLPSpec, RecurrentSpec
 from poolrl.distributions.factory import make_distribution
 from poolrl.errors import UsageError
 from poolrl.exploration.sensors import EXTREMA
@@ -30,6 +30,13 @@ LEARNER_PREFIX = "learner/"
 
 EXPLORATION_PREFIX = "exploration/"
 """Prefix of the names of what exploration has seen: extrema of the state of actuators."""
+
+
+TARGET_PREFIX = "target."
+"""Of the names of the target copies of an actor and a critic."""
+
+DUAL_PREFIX = "dual."
+"""Of the names of dual variables."""
 
 
 def expected_shapes(
@@ -61,6 +68,10 @@ def expected_shapes(
     if isinstance(network, ModuleSpec):
         shapes |= network.arrays
         shapes |= {f"{CONSTANT_PREFIX}{n}": shape for n, (_, shape) in network.constants.items()}
+    elif isinstance(network, QMLPSpec):
+        own = dict(_action_value_layers(network, observation_size, outputs))
+        shapes |= own | {f"{TARGET_PREFIX}{name}": shape for name, shape in own.items()}
+        shapes |= {name: value.shape for name, value in initial_duals(outputs // 2).items()}
     else:
         shapes |= {name: shape for name, shape, _ in layers(network, observation_size, outputs)}
     if distribution.free_parameters:
@@ -102,6 +113,68 @@ def layers(
         head = f"{part}.{2 * len(own)}" if isinstance(network, MLPSpec) else f"{part}.head"
         yield f"{head}.weight", (size, sizes[-1]), gain
         yield f"{head}.bias", (size,), 0.0
+
+
+def _action_value_layers(
+    network: QMLPSpec, observation_size: int, outputs: int
+) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Yield name and shape of the arrays of an actor and a critic of actions, which have half as
+    many dimensions as the actor has outputs."""
+    parts = {
+        "actor": (observation_size, *network.actor, outputs),
+        "critic": (observation_size + outputs // 2, *network.critic, 1),
+    }
+    for part, sizes in parts.items():
+        for name, shape, _ in _linear(part, sizes, 1.0):
+            yield name, shape
+
+
+def initial_duals(size: int) -> dict[str, NDArray[Any]]:
+    """The dual variables of a new agent, before softplus, as of tonic's MPO: temperatures of the
+    E-step and of the action penalty, and multipliers of the constraints of mean and standard
+    deviation.
+
+    Args:
+        size: number of dimensions of an action.
+    """
+    starts = {"temperature": (1, 1.0), "penalty_temperature": (1, 1.0)}
+    starts |= {"mean": (size, 1.0), "std": (size, 10.0)}
+    return {
+        f"{DUAL_PREFIX}{name}": np.full(count, value, np.float32)
+        for name, (count, value) in starts.items()
+    }
+
+
+def initial_action_values(
+    network: QMLPSpec,
+    observation_size: int,
+    action_space: ActionSpace,
+    generator: np.random.Generator,
+) -> dict[str, NDArray[Any]]:
+    """Initial values of a new agent's arrays, for an actor and a critic of actions.
+
+    Weights and biases are uniform within ±1/√(number of inputs), as in ``torch.nn.Linear``; targets
+    are the same.
+
+    Args:
+        network: architecture of actor and critic.
+        observation_size: number of observed values.
+        action_space: of one simulation.
+        generator: draws weights and biases.
+
+    Raises:
+        UsageError: as for ``expected_shapes``.
+    """
+    arrays = initial_normalizer(network, observation_size)
+    bound = 0.0
+    for name, shape in expected_shapes(network, observation_size, action_space).items():
+        if name.startswith(("actor.", "critic.")):
+            if name.endswith(".weight"):
+                bound = shape[1] ** -0.5  # that of the bias, which follows, too
+            arrays[name] = generator.uniform(-bound, bound, shape).astype(np.float32)
+            arrays[f"{TARGET_PREFIX}{name}"] = arrays[name].copy()
+    distribution = make_distribution(network, action_space)
+    return arrays | initial_duals(distribution.num_parameters // 2)
 
 
 def _linear(

@@ -15,12 +15,14 @@ from poolrl import files
 from poolrl.config import networks, tables
 from poolrl.config.exploration import NoExploration
 from poolrl.config.loading import differing_keys
+from poolrl.config.mpo import MPO
 from poolrl.config.run_options import RunOptions
 from poolrl.config.schema import Spec
 from poolrl.config.types import Section
 from poolrl.config.validation import convert
 from poolrl.doctor.examination import check_briefly
 from poolrl.errors import IncompatiblePool, UsageError
+from poolrl.pool.replay_window import window_size
 from poolrl.provenance import versions
 from poolrl.records.types import Word
 from poolrl.records.work_units import Unit
@@ -71,6 +73,7 @@ class Pool:
             initial_agent_sha256=self.spec.initial_agent_sha256,
             evaluates_branches=self.spec.merge.evaluates_branches,
             shares_experience=self.spec.merge.shares_experience,
+            shares_replay=window_size(self.spec) > 0,
             evolving=tuple(self.spec.evolving),
         )
 
@@ -205,8 +208,8 @@ def make_pool(
 def _needs_newest_schema(spec: Spec) -> bool:
     """Whether a specification has keys that versions which read schema 1 alone do not know."""
     selects_otherwise = (spec.selection.score, spec.selection.direction) != ("return", "max")
-    explores = spec.exploration != NoExploration()
-    has_new = spec.evolving or spec.evaluation.info or explores
+    new_learner = isinstance(spec.learner, MPO) or spec.exploration != NoExploration()
+    has_new = spec.evolving or spec.evaluation.info or new_learner
     return bool(not spec.merge.is_default or has_new or selects_otherwise)
 
 

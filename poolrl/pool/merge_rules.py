@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from poolrl.config.merging import MergeSpec
 from poolrl.config.scoring import SelectionSpec
 from poolrl.pool.evolution import mean_values, values_of
+from poolrl.pool.replay_window import next_window
 from poolrl.records.evaluation import Difference, paired_difference
 from poolrl.records.records import (
     AgentRef,
@@ -41,6 +42,7 @@ def merge(
     rule: MergeSpec | None = None,
     evolving: Mapping[str, float] | None = None,
     mean: Callable[[Mapping[int, float]], AgentRef | None] | None = None,
+    replay_window: int = 0,
 ) -> MergeRecord:
     """Select the champion of an iteration.
 
@@ -63,6 +65,7 @@ def merge(
         evolving: hyper-parameters that evolve, with the values that they start at.
         mean: makes the agent of the rule ``mean``, from the weights of branches by index, in
             ascending order; returns ``None`` if it is not finite. Called where it becomes champion.
+        replay_window: transitions of the window of a shared replay; 0 for none.
 
     Raises:
         NothingToSelect: iteration 0 has no agent.
@@ -108,6 +111,7 @@ def merge(
         to_runner_up=choice.to_runner_up,
         best_ever=best_ever,
         hyperparameters=values,
+        replay=next_window(previous, deposits, replay_window) if replay_window else UNSET,
         timing_dependent=len(deposits) < _expected(iteration, branches, deposits, rule)
         or any(record.status == "abandoned" for record in deposits),
         environment_steps=sum(record.environment_steps for record in deposits)

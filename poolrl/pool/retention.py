@@ -53,7 +53,8 @@ class Removable:
 
 
 def remove_expired(deposit_store: DepositStore, newest: MergeRecord, rule: RetentionRule) -> None:
-    """Remove the losing agents, and the rollouts, of the iteration that expires with a merge.
+    """Remove the losing agents, and the rollouts, of the iteration that expires with a merge, and
+    the chunks of iterations before it that are no longer in the window of a shared replay.
 
     Refusals of the file system are logged, not raised: a file that stays costs only space.
 
@@ -63,10 +64,15 @@ def remove_expired(deposit_store: DepositStore, newest: MergeRecord, rule: Reten
         rule: retention rule.
     """
     expired = rule.newest_expired(newest.iteration)
-    if expired >= 0:
-        _remove_losers(
-            deposit_store, newest if expired == newest.iteration else deposit_store.merge(expired)
-        )
+    if expired < 0:
+        return
+    left: set[int] = set()
+    if newest.iteration > 0 and newest.window:
+        before = deposit_store.merge(newest.iteration - 1).window
+        left = {chunk.iteration for chunk in before if chunk not in newest.window}
+    for number in sorted({expired, *(number for number in left if number < expired)}):
+        merged = newest if number == newest.iteration else deposit_store.merge(number)
+        _remove_losers(deposit_store, merged, newest)
 
 
 def remove_late_agents(deposit_store: DepositStore, iteration: int, rule: RetentionRule) -> None:
@@ -80,12 +86,12 @@ def remove_late_agents(deposit_store: DepositStore, iteration: int, rule: Retent
     """
     newest = deposit_store.newest_merge()
     if newest is not None and iteration <= rule.newest_expired(newest.iteration):
-        _remove_losers(deposit_store, deposit_store.merge(iteration))
+        _remove_losers(deposit_store, deposit_store.merge(iteration), newest)
 
 
-def _remove_losers(deposit_store: DepositStore, merged: MergeRecord) -> None:
+def _remove_losers(deposit_store: DepositStore, merged: MergeRecord, newest: MergeRecord) -> None:
     try:
-        deposit_store.remove_losers(merged)
+        deposit_store.remove_losers(merged, newest.window)
     except StoreError as error:
         log.warning("%s", error)
 
@@ -112,6 +118,7 @@ def removable(pool: Pool, rule: RetentionRule, *, set_aside: bool = False) -> li
     ]
     champions = {merged.champion.path for merged in merges}
     expired = rule.newest_expired(merges[-1].iteration) if merges else -1
+    window = merges[-1].window if merges else ()
     found: list[Removable] = []
     for merged in merges:
         if merged.iteration > expired:
@@ -123,7 +130,7 @@ def removable(pool: Pool, rule: RetentionRule, *, set_aside: bool = False) -> li
             Removable(
                 folder, name, own[name].size, "rollouts" if iteration.is_rollout(name) else LOST
             )
-            for name in deposit_store.losers(merged)
+            for name in deposit_store.losers(merged, window)
             if name in own and f"{folder}/{name}" not in champions
         ]
     folders = [layout.relative(layout.iteration(number).folder) for number in numbers]

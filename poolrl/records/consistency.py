@@ -48,6 +48,10 @@ def of_unit(record: UnitRecord) -> str | None:
             "only branches have rollouts, and then neither agent nor evaluation",
         ),
         (
+            record.replay_sha256 is not UNSET and (kind != "branch" or agent is None),
+            "only branches that are done have transitions",
+        ),
+        (
             not KINDS[kind].trains and record.training is not None,
             f"a {kind} unit does not train",
         ),

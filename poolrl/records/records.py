@@ -96,6 +96,9 @@ class UnitRecord(Record, frozen=True, kw_only=True):
     rollout_sha256: Sha256 | UnsetType = UNSET
     """Of a branch that only samples experience (merge rule `update`): SHA-256 of its rollout's
     file, which it deposits in place of an agent."""
+    replay_sha256: Sha256 | UnsetType = UNSET
+    """Of a branch whose learner shares its replay: SHA-256 of the file of the transitions that it
+    has sampled, which it deposits beside its agent."""
     training: TrainingRecord | None = None
     evaluation: Evaluation | None = None
     seconds: dict[Word, Seconds] = {}
@@ -122,6 +125,15 @@ class UnitRecord(Record, frozen=True, kw_only=True):
         if self.rollout_sha256 is not UNSET:
             return self.rollout_sha256
         return self.agent.sha256 if self.agent else ""
+
+    @property
+    def played_sha256(self) -> str:
+        """SHA-256 of the file with what it has sampled, a rollout or transitions; empty if there is
+        none."""
+        for sha256 in (self.rollout_sha256, self.replay_sha256):
+            if sha256 is not UNSET:
+                return sha256
+        return ""
 
     @property
     def training_steps(self) -> int:
@@ -231,6 +243,20 @@ class SourcesRecord(Record, frozen=True, kw_only=True):
         return any((d.kind, d.index) == (kind, index) for d in self.deposits)
 
 
+class ReplayChunk(Record, frozen=True):
+    """The transitions that a branch has sampled, in a file that never changes."""
+
+    iteration: Iteration
+    index: Index
+    transitions: Natural
+    sha256: Sha256
+
+    @property
+    def path(self) -> str:
+        """Of the file, relative to the root of the pool."""
+        return Unit(self.iteration, "branch", self.index).rollout_path(self.sha256)
+
+
 class MergeRecord(Record, frozen=True, kw_only=True):
     """The decision of an iteration: its champion, and the deposits that it was chosen from."""
 
@@ -261,6 +287,9 @@ class MergeRecord(Record, frozen=True, kw_only=True):
     """In pools with `merge.fallback`; left out elsewhere."""
     hyperparameters: dict[Word, Positive] | UnsetType = UNSET
     """Values that evolving hyper-parameters go on from, by name; left out in other pools."""
+    replay: tuple[ReplayChunk, ...] | UnsetType = UNSET
+    """In pools whose learner shares its replay, the chunks that the next branches learn from, the
+    oldest first."""
     finished: Duration = 0.0
     worker: WorkerInfo | None = None
 
@@ -269,6 +298,11 @@ class MergeRecord(Record, frozen=True, kw_only=True):
         """The result of a pool that ends with this merge: the champion, or the best-ever one where
         the pool has `merge.fallback`."""
         return self.champion if self.best_ever is UNSET else self.best_ever.champion
+
+    @property
+    def window(self) -> tuple[ReplayChunk, ...]:
+        """The chunks of the shared replay; empty in other pools."""
+        return () if self.replay is UNSET else self.replay
 
     @property
     def line_values(self) -> dict[str, float]:

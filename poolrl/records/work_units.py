@@ -68,6 +68,10 @@ class Unit:
         """File name of an agent that it deposits; equal content has an equal name."""
         return f"{self.stem}-{sha256[:HASH_LENGTH]}.safetensors"
 
+    def rollout_path(self, sha256: str) -> str:
+        """Path of the unit's rollout file, relative to the root of the pool."""
+        return f"iterations/{self.iteration:06d}/{self.rollout_name(sha256)}"
+
     def rollout_name(self, sha256: str) -> str:
         """File name of a rollout that it deposits, as in ``rollout-003-….safetensors``."""
         return f"rollout-{self.index:03d}-{sha256[:HASH_LENGTH]}.safetensors"

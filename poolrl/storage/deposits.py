@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Collection
 from pathlib import Path
 
 from msgspec import UNSET
@@ -17,6 +18,7 @@ from poolrl.records.records import (
     Attempt,
     Champion,
     MergeRecord,
+    ReplayChunk,
     SourcesRecord,
     UnitRecord,
 )
@@ -49,6 +51,7 @@ class DepositStore:
         initial_agent_sha256: str = "",
         evaluates_branches: bool = True,
         shares_experience: bool = False,
+        shares_replay: bool = False,
         evolving: tuple[str, ...] = (),
     ) -> None:
         """
@@ -61,6 +64,7 @@ class DepositStore:
                 agent is drawn from the seed.
             evaluates_branches: whether branches, and the update made of them, are evaluated.
             shares_experience: whether branches deposit rollouts in place of agents.
+            shares_replay: whether branches deposit their transitions beside their agents.
             evolving: names of the hyper-parameters that evolve, whose values branches record.
         """
         self._store = store
@@ -71,9 +75,8 @@ class DepositStore:
         self._initial_sha256 = initial_agent_sha256
         self._evaluates_branches = evaluates_branches
         self._shares_experience = shares_experience
+        self._shares_replay = shares_replay
         self._evolving = evolving
-
-    # Deposits
 
     def publish_agent(self, unit: Unit, data: bytes) -> AgentRef:
         """Publish an agent, which the unit's record then names."""
@@ -166,6 +169,8 @@ class DepositStore:
             plays = record.rollout_sha256 is not UNSET
             if plays != self._shares_experience:
                 raise Unreadable(f"{'a' if plays else 'no'} rollout, against pool.toml")
+            if (record.replay_sha256 is not UNSET) != self._shares_replay:
+                raise Unreadable("its transitions are deposited, or not, against pool.toml")
         episodes = self._closing_episodes if closing else self._evaluate_episodes
         if evaluation is not None and len(evaluation.returns) != episodes:
             raise Unreadable(f"{len(evaluation.returns)} episodes of evaluation, not {episodes}")
@@ -194,7 +199,7 @@ class DepositStore:
         return self._unmerged(record, self.agent(record.agent), "agent")
 
     def branch_rollout(self, record: UnitRecord) -> bytes | None:
-        """Read the rollout of a branch that is not merged yet; as ``branch_agent``."""
+        """Read what a branch that is not merged yet has sampled; as ``branch_agent``."""
         return self._unmerged(record, self.rollout(record), "rollout")
 
     def _unmerged(self, record: UnitRecord, data: bytes | None, what: str) -> bytes | None:
@@ -204,12 +209,10 @@ class DepositStore:
         return data
 
     def rollout(self, record: UnitRecord) -> bytes | None:
-        """Read the rollout of a branch; ``None`` if it is missing or has another hash."""
-        sha256 = record.content_sha256
+        """Read what a branch has sampled; ``None`` if it is missing or has another hash."""
+        sha256 = record.played_sha256
         path = self._layout.iteration(record.iteration).rollout(record.unit, sha256)
         return self._read_content(path, files.ROLLOUT, sha256)
-
-    # Sources of the second stage
 
     def sources(self, iteration: int) -> tuple[SourcesRecord, str] | None:
         """Read the sources of an iteration, and their SHA-256; ``None`` if there are none. What
@@ -264,8 +267,6 @@ class DepositStore:
         if self._store.read_if_there(layout.merge, files.MERGE) is None:
             self._set_path_aside(layout.sources, reason)
 
-    # Merges
-
     def newest_merge(self) -> MergeRecord | None:
         """The last merge, searched from the newest folder on; ``None`` if there is none."""
         for number in reversed(self.iterations()):
@@ -315,11 +316,11 @@ class DepositStore:
         self._store.publish(self._layout.iteration(record.iteration).merge, encode(record))
         return True
 
-    def losers(self, merged: MergeRecord) -> list[str]:
-        """File names of the agents and rollouts of an iteration that its merge did not name
-        champion; never the initial agent file of the pool."""
+    def losers(self, merged: MergeRecord, window: Collection[ReplayChunk] = ()) -> list[str]:
+        """File names of the agents and rollouts of an iteration that are neither its champion, nor
+        in the window of a shared replay, nor the initial agent file of the pool."""
         layout = self._layout.iteration(merged.iteration)
-        kept = {merged.champion.path}
+        kept = {merged.champion.path, *(chunk.path for chunk in window)}
         if self._initial_sha256:
             kept.add(self._layout.relative(self._initial_path()))
         return [
@@ -328,16 +329,18 @@ class DepositStore:
             if layout.is_agent(name) and self._layout.relative(layout.folder / name) not in kept
         ]
 
-    def remove_losers(self, merged: MergeRecord) -> None:
-        """Remove the agents and rollouts of an iteration that its merge did not name champion.
+    def remove_losers(self, merged: MergeRecord, window: Collection[ReplayChunk] = ()) -> None:
+        """Remove the files of ``losers``.
 
         Raises:
             StoreError: the file system refused.
         """
         folder = self._layout.iteration(merged.iteration).folder
-        self._store.remove_files(folder, self.losers(merged))
+        self._store.remove_files(folder, self.losers(merged, window))
 
-    # Agents
+    def chunk(self, chunk: ReplayChunk) -> bytes | None:
+        """Read a chunk of a shared replay; ``None`` if it is missing or has another hash."""
+        return self._read_content(self._layout.root / chunk.path, files.ROLLOUT, chunk.sha256)
 
     def champion(self, named: Champion) -> bytes:
         """Read the agent file of a champion that a merge named.

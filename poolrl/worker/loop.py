@@ -77,7 +77,11 @@ class Worker:
         self._claims = claims or Claims(pool.store, pool.spec.pool.lease_duration, clock)
         self._timer = PhaseTimer(clock)
         computation = UnitComputation(
-            pool.spec, self._timer, pool=pool, threads=self._run.threads or 1
+            pool.spec,
+            self._timer,
+            pool=pool,
+            threads=self._run.threads or 1,
+            replay_folder=self._run.replay_folder,
         )
         try:
             if (difference := pool.model_difference(computation.model_sha256)) is not None:

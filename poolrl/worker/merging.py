@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from poolrl.clock import SYSTEM_CLOCK, Clock
 from poolrl.errors import PoolrlError
 from poolrl.pool.directory import Pool
 from poolrl.pool.merge_rules import NothingToSelect, merge, sources_of
+from poolrl.pool.replay_window import window_size
 from poolrl.records.records import AgentRef, MergeRecord, SourcesRecord, UnitRecord, WorkerInfo
 from poolrl.records.work_units import Unit
 from poolrl.storage.deposits import DepositStore
@@ -89,7 +91,7 @@ def merge_deposits(
         if needs_update and not any(record.kind == "update" for record in deposits):
             return False
     enough = _enough(deposits, units, min_deposits)
-    if enough is None:
+    if enough is None or not _have_transitions(deposit_store, enough):
         return False
     deposits, missing = enough, len(units) - len(enough)
     iteration = units[0].iteration
@@ -109,6 +111,7 @@ def merge_deposits(
             rule=rule,
             evolving=pool.spec.evolving,
             mean=mean,
+            replay_window=window_size(pool.spec),
         )
     except MissingAgent:
         return False
@@ -136,6 +139,13 @@ def _enough(
     succeeded = sum(deposit.kind == "branch" and deposit.status == "done" for deposit in deposits)
     missing = len(deposits) < len(units)
     return None if missing and (min_deposits is None or succeeded < min_deposits) else deposits
+
+
+def _have_transitions(deposit_store: DepositStore, deposits: Sequence[UnitRecord]) -> bool:
+    """Whether the transitions of all branches that deposited some are there; sets deposits aside
+    whose are not, before a merge makes the next branches depend on them."""
+    shared = [record for record in deposits if record.replay_sha256 is not UNSET]
+    return all(deposit_store.branch_rollout(record) is not None for record in shared)
 
 
 def _agree(

@@ -19,9 +19,12 @@ from poolrl.provenance import differences
 from poolrl.records.consistency import Discrepancy, compare
 from poolrl.records.records import MergeRecord, UnitRecord
 from poolrl.records.work_units import KINDS, KindName, Unit
+from poolrl.rollouts.replay_chunk import Chunk
+from poolrl.rollouts.replay_chunk import to_bytes as chunk_to_bytes
 from poolrl.rollouts.rollout import Rollout
 from poolrl.rollouts.rollout_file import from_bytes, to_bytes
 from poolrl.worker.mean_merge import mean_of
+from poolrl.worker.replay_window import parsed
 from poolrl.worker.unit_computation import NO_SOURCES, Result, Sources, UnitComputation
 
 T = TypeVar("T")
@@ -45,6 +48,8 @@ class Recomputer:
         self._computation = UnitComputation(pool.spec, pool=pool)
         self._agents: dict[Unit, Agent] = {}
         self._rollouts: dict[Unit, Rollout] = {}
+        self._chunks: dict[str, Chunk] = {}
+        self._sampled: dict[Unit, str] = {}
         try:
             self.warning = pool.model_difference(self._computation.model_sha256)
             prepare(pool.spec.learner)
@@ -91,6 +96,8 @@ class Recomputer:
             raise PoolrlError(f"{path}: cannot be computed again: {one_line(error)}") from error
         if record.kind == "branch" and result.agent is not None:
             self._remember(record.unit, result.agent)
+        if result.transitions is not None and start is not None:
+            self._remember_chunk(record.unit, result.transitions, start)
         if result.rollout is not None:
             self._rollouts = _of_one_iteration(self._rollouts, record.unit, result.rollout)
         computed = _computed(record, result, start)
@@ -155,7 +162,9 @@ class Recomputer:
         champion: Agent | None,
         records: Mapping[Unit, UnitRecord],
     ) -> Sources:
-        """What a unit of the second stage is made of; nothing for other units."""
+        """What a unit is made of beside the champion."""
+        if record.kind == "branch" and start is not None and champion is not None:
+            return Sources(window=self._window(start, champion))
         if not KINDS[record.kind].second_stage:
             return NO_SOURCES
         found = self._deposit_store.read_sources(record.iteration)
@@ -188,16 +197,44 @@ class Recomputer:
             if data is not None:
                 agent = Agent.from_bytes(data, record.agent.path)
             else:
+                champion = self._start_agent(record.kind, start)
+                assert champion is not None
+                window = self._window(start, champion)
                 computed = self._computation.compute(
-                    record.unit,
-                    self._start_agent(record.kind, start),
-                    line=start.line_values,
+                    record.unit, champion, Sources(window=window), start.line_values
                 )
                 if computed.agent is None:
                     raise Divergence(f"{record.unit.stem}: {computed.failure}")
                 agent = computed.agent
             self._remember(record.unit, agent)
         return self._agents[record.unit]
+
+    def _window(self, start: MergeRecord, champion: Agent) -> list[Chunk]:
+        """The chunks of a shared replay, from their files, or of branches that were computed again.
+
+        Raises:
+            IncompatiblePool: a chunk is missing, or damaged.
+        """
+        window = []
+        for chunk in start.window:
+            if chunk.sha256 not in self._chunks:
+                data = self._deposit_store.chunk(chunk)
+                self._chunks[chunk.sha256] = parsed(chunk, data, champion)
+            window.append(self._chunks[chunk.sha256])
+        return window
+
+    def _remember_chunk(self, unit: Unit, transitions: Chunk, start: MergeRecord) -> None:
+        """Keep what a branch has sampled, whose file may have been removed, for the branches of
+        later iterations; and of earlier ones what is still in the window."""
+        self._sampled = {
+            known: sha256
+            for known, sha256 in self._sampled.items()
+            if known.iteration == unit.iteration or any(c.sha256 == sha256 for c in start.window)
+        }
+        sha256 = hashlib.sha256(chunk_to_bytes(transitions)).hexdigest()
+        self._sampled[unit], self._chunks[sha256] = sha256, transitions
+        needed = {*self._sampled.values(), *(chunk.sha256 for chunk in start.window)}
+        self._chunks = {name: chunk for name, chunk in self._chunks.items() if name in needed}
 
     def _remember(self, unit: Unit, agent: Agent) -> None:
         """Keep an agent for the mean of its iteration, and none of other iterations."""
@@ -226,6 +263,7 @@ def _recorded(record: UnitRecord) -> dict[str, Any]:
         "reason": record.reason,
         "agent": {"sha256": record.agent.sha256 if record.agent else None},
         "rollout_sha256": None if record.rollout_sha256 is UNSET else record.rollout_sha256,
+        "replay_sha256": None if record.replay_sha256 is UNSET else record.replay_sha256,
         "training": msgspec.to_builtins(record.training),
         "evaluation": msgspec.to_builtins(record.evaluation),
     }
@@ -240,11 +278,15 @@ def _computed(record: UnitRecord, result: Result, start: MergeRecord | None) -> 
     rollout_sha256 = None
     if result.rollout is not None:
         rollout_sha256 = hashlib.sha256(to_bytes(result.rollout)).hexdigest()
+    replay_sha256 = None
+    if result.transitions is not None:
+        replay_sha256 = hashlib.sha256(chunk_to_bytes(result.transitions)).hexdigest()
     return {
         "status": "failed" if result.failure else "done",
         "reason": result.failure,
         "agent": {"sha256": sha256},
         "rollout_sha256": rollout_sha256,
+        "replay_sha256": replay_sha256,
         "training": msgspec.to_builtins(result.training),
         "evaluation": msgspec.to_builtins(result.evaluation),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -30,8 +31,10 @@ from poolrl.records.records import TrainingRecord
 from poolrl.records.work_units import KINDS, Unit
 from poolrl.rollouts.episode_infos import EpisodeInfos, declared_aggregates
 from poolrl.rollouts.exploring import check_explorable
+from poolrl.rollouts.replay_chunk import Chunk
 from poolrl.rollouts.rollout import Rollout
 from poolrl.rollouts.rollout_file import check_finite as check_rollout
+from poolrl.rollouts.room import use_folder
 from poolrl.rollouts.sampler import Budget
 from poolrl.seeding import Streams
 from poolrl.spaces import SpaceSpec
@@ -52,6 +55,7 @@ class Result(NamedTuple):
         evaluation: of a unit that did not diverge, if the merge rule needs it.
         failure: reason of the divergence; empty if there was none.
         rollout: of a branch that only samples experience.
+        transitions: that a branch of a learner with a shared replay has sampled.
     """
 
     agent: Agent | None
@@ -60,18 +64,21 @@ class Result(NamedTuple):
     evaluation: Evaluation | None
     failure: str
     rollout: Rollout | None = None
+    transitions: Chunk | None = None
 
 
 class Sources(NamedTuple):
-    """What a unit of the second stage is made of, in the order of the branches' indices.
+    """What a unit is made of beside the champion, in the order of the branches' indices.
 
     Attributes:
         agents: of branches, for a candidate.
         rollouts: of branches, for an update.
+        window: of the shared replay, for a branch; the oldest chunk first.
     """
 
     agents: Sequence[Agent] = ()
     rollouts: Sequence[Rollout] = ()
+    window: Sequence[Chunk] = ()
 
 
 NO_SOURCES = Sources()
@@ -91,6 +98,7 @@ class UnitComputation:
         *,
         pool: Pool | None = None,
         threads: int = 1,
+        replay_folder: str | None = None,
     ) -> None:
         """
         Args:
@@ -98,6 +106,7 @@ class UnitComputation:
             timer: of training and evaluation.
             pool: that exists already, and goes on in the action space that its agents have.
             threads: of ``poolrl.parallel.use_threads``; results do not depend on them.
+            replay_folder: of ``poolrl.rollouts.room.use_folder``; likewise.
 
         Raises:
             UsageError: the task cannot be made, or cannot make a step.
@@ -105,6 +114,7 @@ class UnitComputation:
         self._spec = spec
         self._timer = timer or PhaseTimer()
         self._threads = threads
+        self._replay_folder = Path(replay_folder) if replay_folder is not None else None
         self._tasks: dict[int, Task] = {}
         self._notes: set[str] = set()  # that were said
         self._task = self.make_task(1)
@@ -238,7 +248,7 @@ class UnitComputation:
         Args:
             unit: the unit.
             champion: the agent to start from; ``None`` for the one that the seed draws.
-            sources: what a unit of the second stage is made of.
+            sources: what the unit is made of beside the champion.
             line: values of evolving hyper-parameters of the merge that it starts from.
         """
         spec, kind = self._spec, KINDS[unit.kind]
@@ -246,7 +256,7 @@ class UnitComputation:
         if unit.kind == "initial":
             agent = self._adopted(agent)
         hyperparameters: dict[str, Any] = {}
-        training = rollout = None
+        training = rollout = transitions = None
         try:
             if kind.trains:
                 evolved = branch_values(spec, unit, line or {})
@@ -255,6 +265,7 @@ class UnitComputation:
                 with self._timer.phase("training"), self._blamed():
                     trained, rollout = self._train(unit, agent, values, sources)
                 agent, training = trained.agent, training_record(trained)
+                transitions = trained.transitions
             if unit.kind == "candidate":
                 step = spec.merge.candidates[unit.index]
                 weights = [1 / len(sources.agents)] * len(sources.agents)
@@ -274,7 +285,7 @@ class UnitComputation:
             return Result(None, hyperparameters, training, None, str(error))
         makes_agent = kind.trains or unit.kind in ("initial", "candidate")
         new = agent if makes_agent and rollout is None else None
-        return Result(new, hyperparameters, training, evaluation, "", rollout)
+        return Result(new, hyperparameters, training, evaluation, "", rollout, transitions)
 
     def _train(
         self, unit: Unit, agent: Agent, values: Learner, sources: Sources
@@ -285,7 +296,7 @@ class UnitComputation:
             unit: a branch or an update.
             agent: the champion.
             values: hyper-parameters.
-            sources: of an update.
+            sources: of an update, or the window of a branch.
 
         Returns:
             The training, and the rollout of a branch that only samples experience.
@@ -296,10 +307,13 @@ class UnitComputation:
         spec = self._spec
         streams = Streams(spec.pool.seed, unit.training_key)
         if not spec.merge.shares_experience:
-            return (
-                train(agent, self.make_task, budget(spec), values, streams, spec.exploration),
-                None,
+            window = sources.window
+            trained = train(
+                *(agent, self.make_task, budget(spec), values, streams),
+                exploration=spec.exploration,
+                window=window,
             )
+            return trained, None
         assert isinstance(values, PPO | Reinforce)
         if unit.kind == "update":
             minibatches = spec.merge.minibatches
@@ -315,6 +329,7 @@ class UnitComputation:
         network raises."""
         with (
             use_threads(self._threads),
+            use_folder(self._replay_folder),
             tasks.blamed(self._spec.task),
             permissions.blamed(self._spec.network),
         ):

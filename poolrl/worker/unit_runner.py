@@ -12,7 +12,7 @@ from msgspec import UNSET, UnsetType
 from poolrl.agent import Agent
 from poolrl.clock import SYSTEM_CLOCK, Clock
 from poolrl.config.run_options import RetentionRule
-from poolrl.errors import PoolrlError, TooLong, one_line
+from poolrl.errors import IncompatiblePool, PoolrlError, TooLong, one_line
 from poolrl.interrupts import InterruptHandler
 from poolrl.job_environment import detect
 from poolrl.pool.directory import Pool
@@ -28,11 +28,13 @@ from poolrl.records.records import (
     WorkerInfo,
 )
 from poolrl.records.work_units import KINDS, KindName, Unit
+from poolrl.rollouts.replay_chunk import to_bytes as chunk_to_bytes
 from poolrl.rollouts.rollout_file import to_bytes
 from poolrl.worker.mean_merge import MissingAgent
 from poolrl.worker.phase_timer import PhaseTimer
+from poolrl.worker.replay_window import WindowReader
 from poolrl.worker.sources import SourceReader
-from poolrl.worker.unit_computation import NO_SOURCES, Result, UnitComputation
+from poolrl.worker.unit_computation import NO_SOURCES, Result, Sources, UnitComputation
 
 log = logging.getLogger("poolrl.worker")
 
@@ -83,6 +85,7 @@ class UnitRunner:
         self._clock = clock
         self._sources_sha256 = ""
         self._source_reader = SourceReader(self._deposit_store)
+        self._window_reader = WindowReader(self._deposit_store, pool.layout.root)
         self._champion: tuple[str, Agent] | None = None
         self._consecutive_failures = 0
         self._longest: dict[KindName, float] = {}
@@ -151,6 +154,13 @@ class UnitRunner:
         sources = NO_SOURCES
         with self._timer.phase("load"):
             champion = self._start_agent(unit, previous)
+            if unit.kind == "branch" and previous is not None and champion is not None:
+                try:
+                    sources = Sources(window=self._window_reader.read(previous, champion))
+                except IncompatiblePool:
+                    if self._is_merged(unit):  # and others have removed what left the window
+                        return None
+                    raise
             if KINDS[unit.kind].second_stage:
                 assert champion is not None  # iteration 0 has one stage
                 try:
@@ -236,9 +246,14 @@ class UnitRunner:
         start = previous.start_of(unit.kind) if previous is not None else None
         reference = None
         rollout_sha256: str | UnsetType = UNSET
+        replay_sha256: str | UnsetType = UNSET
         if result.agent is not None:
             with self._timer.phase("publish"):
                 reference = self._deposit_store.publish_agent(unit, result.agent.to_bytes())
+            if result.transitions is not None:
+                with self._timer.phase("publish"):
+                    data = chunk_to_bytes(result.transitions)
+                    replay_sha256 = self._deposit_store.publish_rollout(unit, data)
         elif result.rollout is not None:
             with self._timer.phase("publish"):
                 data = to_bytes(result.rollout)
@@ -259,6 +274,7 @@ class UnitRunner:
             hyperparameters=result.hyperparameters,
             agent=reference,
             rollout_sha256=rollout_sha256,
+            replay_sha256=replay_sha256,
             training=result.training,
             evaluation=result.evaluation,
             seconds=self._timer.take(),

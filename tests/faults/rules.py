@@ -26,6 +26,9 @@ LEASE = re.compile(rf"(merge|{UNIT}-\d{{3,6}})(\.copy-\d+)?\.lease(\.[\w.-]+)?")
 def decide(previous: Table | None, deposits: dict[Key, Table], spec: Table) -> Table:
     """What a merge must say, given the merge before it and the deposits that it used."""
     said = decide_champion(previous, deposits, spec)
+    size = spec["learner"].get("replay_window", 0)
+    if size:
+        said["replay"] = replay_window(previous, deposits, size)
     evolving = [name for name, given in spec["branches"].items() if isinstance(given, dict)]
     if not evolving:
         return said
@@ -34,6 +37,21 @@ def decide(previous: Table | None, deposits: dict[Key, Table], spec: Table) -> T
     if best is not None and best["champion"] == said["champion"]:
         said["best_ever"] = best | {"hyperparameters": values}
     return said | {"hyperparameters": values}
+
+
+def replay_window(previous: Table | None, deposits: dict[Key, Table], size: int) -> list[Table]:
+    """The newest chunks that have so many transitions."""
+    chunks = list(previous["replay"]) if previous else []
+    for (kind, index), record in sorted(deposits.items()):
+        if kind == "branch" and record["status"] == "done":
+            steps = record["training"]["environment_steps"]
+            chunk = {"iteration": record["iteration"], "index": index, "transitions": steps}
+            chunks.append(chunk | {"sha256": record["replay_sha256"]})
+    newest: list[Table] = []
+    for chunk in reversed(chunks):
+        if sum(each["transitions"] for each in newest) < size:
+            newest.insert(0, chunk)
+    return newest
 
 
 def line_values(

@@ -76,6 +76,14 @@ def scheduled_std(parameters: Tensor) -> Tensor:
     return 0 * parameters + STD_INIT  # with a gradient, of zeros
 
 
+def softplus_std(parameters: Tensor) -> Tensor:
+    return torch.nn.functional.softplus(parameters[:, 3:]).clamp(1e-4, 1)
+
+
+def tanh_mean(parameters: Tensor) -> list[torch.distributions.Distribution]:
+    return [torch.distributions.Normal(torch.tanh(parameters[:, :3]), softplus_std(parameters))]
+
+
 def normal(std: Callable[[Tensor], Tensor], kind: type = torch.distributions.Normal) -> Law:
     return lambda parameters: [kind(parameters[:, :3], std(parameters))]
 
@@ -113,6 +121,7 @@ VARIANTS: dict[str, tuple[Distribution, Law]] = CASES | {
         _made("squashed_gaussian", BOX, **SCHEDULED_STD),
         normal(scheduled_std, Squashed),
     ),
+    "tanh mean": (_made("tanh_mean_gaussian", BOX), tanh_mean),
     "discretized": (_made("discretized", BOX, bins=5), discretized),
 }
 """Every distribution with every option: the distribution and torch's."""
@@ -135,6 +144,10 @@ def drawn(name: str, seed: int, n: int = 5, scale: float = 3.0) -> np.ndarray:
     values = np.clip(values, -8, 8).astype(np.float32)
     if name == "beta, exponential":
         values *= np.float32(0.5)  # to concentrations that float32 has digits for
+    if name == "tanh mean":
+        # σ that float32 has digits for, and away from where it is clipped, which has no derivative.
+        widths = np.clip(values[:, 3:], -3, 8)
+        values[:, 3:] = np.where(np.abs(widths - 0.5413) < 0.05, 0.3, widths)
     if distribution.free_parameters:
         # The entropy of squashed ones is an estimate, which is precise up to σ = 1.
         highest = 0 if name == "squashed" else 1

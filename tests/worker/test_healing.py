@@ -52,8 +52,8 @@ def pool_with(
     agents."""
     real = unit_computation.train
 
-    def train(agent: Agent, *given: Any) -> Training:
-        training = real(agent, *given)
+    def train(agent: Agent, *given: Any, **others: Any) -> Training:
+        training = real(agent, *given, **others)
         iteration, _, index = given[3].key
         if iteration == 2 and index in planted:
             arrays = change(dict(training.agent.arrays))

@@ -1,0 +1,275 @@
+"""Training loop of off-policy learners: sample steps into a replay, update on what it has.
+
+The replay is a branch's own, and ends with its training; or it goes on from what other branches
+have sampled, and what this one samples is passed on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poolrl.agent import Agent
+from poolrl.algorithms.actor_critic import ActorCritic
+from poolrl.algorithms.energy_cost import EnergyState, adapted
+from poolrl.algorithms.rollout_metrics import episode_metrics, length_metrics
+from poolrl.algorithms.train_state import trained_agent
+from poolrl.algorithms.types import MakeTask, Training, mean_metrics
+from poolrl.config.mpo import MPO
+from poolrl.config.networks import QMLPSpec
+from poolrl.config.schema import TaskSpec
+from poolrl.distributions.base import Distribution
+from poolrl.distributions.tanh_mean_gaussian import TanhMeanGaussian
+from poolrl.errors import Divergence, UsageError
+from poolrl.networks.base import State
+from poolrl.networks.normalizer import update_normalizer
+from poolrl.networks.parameters import LEARNER_PREFIX, is_statistic
+from poolrl.networks.policy import Policy, PolicyOutput
+from poolrl.rollouts.replay import Replay, check_replay_room
+from poolrl.rollouts.replay_chunk import Chunk
+from poolrl.rollouts.room import chosen_folder
+from poolrl.rollouts.sampler import Actor, Budget, Sampler
+from poolrl.seeding import Purpose, Streams
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+
+Update = Callable[["OffPolicyState", Replay, MPO, np.random.Generator], dict[str, float]]
+"""Update a training state on a replay; returns metrics."""
+
+
+class OffPolicyState:
+    """State that updates change in place, initialised with copies of an agent's arrays.
+
+    Args:
+        agent: to train.
+
+    Attributes:
+        networks: actor, critic, targets and dual variables.
+        policy: acts with the actor.
+        distribution: of its actions.
+        reward_range: smallest and largest reward so far, at most −1 and at least 1.
+        energy: state of the weight of the energy cost.
+
+    Raises:
+        UsageError: its network is another one's.
+    """
+
+    def __init__(self, agent: Agent) -> None:
+        metadata = agent.metadata
+        if not isinstance(metadata.network, QMLPSpec):
+            raise UsageError("network.name: the agent has no critic of actions")
+        self._agent, self._network = agent, metadata.network
+        self.networks = ActorCritic(agent.arrays, metadata.network)
+        own = {n: a.copy() for n, a in agent.policy_arrays.items() if is_statistic(n)}
+        self._arrays = self.networks.arrays | own
+        self.policy = Policy(
+            self._arrays,
+            metadata.network,
+            metadata.observation_space.shape[0],
+            metadata.action_space.space(),
+        )
+        assert isinstance(self.policy.distribution, TanhMeanGaussian)
+        self.distribution = self.policy.distribution
+        running = {n.removeprefix(LEARNER_PREFIX): float(a) for n, a in agent.learner_state.items()}
+        self.reward_range = running.get("reward_min", -1.0), running.get("reward_max", 1.0)
+        known = {n.removeprefix("energy_"): v for n, v in running.items() if "energy_" in n}
+        self.energy = EnergyState(**known)
+
+    def see(self, observation: F64, reward: F64, returns: F64, hp: MPO) -> None:
+        """Update the statistics from what was sampled.
+
+        Args:
+            observation: (n, observation size), one at least.
+            reward: (n,).
+            returns: (episodes,), of those that ended.
+            hp: of the learner.
+        """
+        update_normalizer(self._arrays, self._network, observation)
+        self.policy.read_statistics()
+        low, high = self.reward_range
+        self.reward_range = min(low, float(reward.min())), max(high, float(reward.max()))
+        for each in returns.tolist() if hp.muscles else ():
+            self.energy = adapted(self.energy, each, hp.energy_threshold)
+
+    def to_agent(
+        self, hp: MPO, *, learner: str, environment_steps: int, episodes: int, updates: int
+    ) -> Agent:
+        """Return the trained agent, with copies of all arrays; arguments and errors as for
+        ``poolrl.algorithms.train_state.trained_agent``."""
+        arrays = {name: array.copy() for name, array in self._arrays.items()}
+        for group in self.networks.groups.values():
+            arrays |= group.optimizer_arrays()
+        running: dict[str, float] = {}
+        if hp.normalize_returns:
+            running |= zip(("reward_min", "reward_max"), self.reward_range, strict=True)
+        if hp.muscles:
+            running |= {f"energy_{name}": v for name, v in self.energy._asdict().items()}
+        arrays |= {f"{LEARNER_PREFIX}{name}": np.array(value) for name, value in running.items()}
+        return trained_agent(
+            self._agent,
+            arrays,
+            learner=learner,
+            environment_steps=environment_steps,
+            episodes=episodes,
+            updates=updates,
+        )
+
+
+class UniformActor:
+    """Acts at random, uniformly within the bounds of the actions, whatever it observes.
+
+    Args:
+        distribution: whose samples are in units of half the range of an action.
+        size: number of values of an action.
+    """
+
+    def __init__(self, distribution: Distribution, size: int) -> None:
+        self._distribution, self._size = distribution, size
+
+    def act(
+        self,
+        observation: NDArray[np.floating],
+        state: State = (),
+        episode_start: NDArray[np.bool_] | None = None,
+        generator: np.random.Generator | None = None,
+    ) -> PolicyOutput:
+        assert generator is not None
+        sample = generator.uniform(-1, 1, (len(observation), self._size)).astype(np.float32)
+        return PolicyOutput(self._distribution.action(sample), sample, None, ())
+
+
+def train_off_policy(
+    agent: Agent,
+    make_task: MakeTask,
+    budget: Budget,
+    hp: MPO,
+    streams: Streams,
+    window: Sequence[Chunk] = (),
+    *,
+    learner: str,
+    update: Update,
+) -> Training:
+    """Train for a budget of whole episodes, and update after every ``hp.update_interval`` steps.
+
+    Args:
+        agent, make_task, budget, hp, streams, window: see ``poolrl.algorithms.training.train``.
+        learner: its name, for the agent's metadata.
+        update: the learner's update on the replay.
+
+    Raises:
+        Divergence: training met NaN or infinity.
+        UsageError: the replay does not fit into the memory or onto the disk.
+    """
+    state = OffPolicyState(agent)
+    task = make_task(min(hp.simulations, budget.episodes or hp.simulations))
+    simulations = task.num_simulations
+    sampler = Sampler(task, streams.generators_from(Purpose.RESET), budget)
+    size, actions = (
+        space.shape[0] for space in (agent.metadata.observation_space, agent.metadata.action_space)
+    )
+    capacity = _capacity(budget, hp, simulations, agent)
+    replay = Replay(capacity, simulations, size, actions, chosen_folder(), window)
+    uniform = UniformActor(state.distribution, actions)
+    interval = math.ceil(hp.update_interval / simulations)
+    returns: list[float] = []
+    lengths: list[NDArray[np.int64]] = []
+    metrics: list[dict[str, float]] = []
+    updates = number = 0
+    # An overflow ends as a divergence, which is raised as an error of its own.
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        while not sampler.done:
+            before = agent.metadata.environment_steps + sampler.steps_taken
+            actor: Actor = uniform if before < hp.warmup_steps else state.policy
+            generator = streams.generator(Purpose.ACTION, number)
+            observation, reward = _sample(sampler, actor, generator, interval, replay)
+            episodes = sampler.pop_episodes()
+            state.see(observation, reward, episodes.returns, hp)
+            returns += episodes.returns.tolist()
+            lengths.append(episodes.lengths)
+            metrics.append(episode_metrics(episodes))
+            after = agent.metadata.environment_steps + sampler.steps_taken
+            if after >= hp.warmup_steps and replay.size >= hp.replay_start:
+                shuffle = streams.generator(Purpose.SHUFFLE, number)
+                metrics[-1] |= update(state, replay, hp, shuffle)
+                updates += 1
+            number += 1
+    trained = state.to_agent(
+        hp,
+        learner=learner,
+        environment_steps=sampler.steps_taken,
+        episodes=len(returns),
+        updates=updates,
+    )
+    means = mean_metrics(metrics) | length_metrics(np.concatenate(lengths))
+    sampled = replay.chunk() if hp.replay_window else None
+    return Training(trained, returns, sampler.steps_taken, updates, means, sampled)
+
+
+def check_replay(
+    agent: Agent, budget: Budget, hp: MPO, task: TaskSpec, folder: Path | None
+) -> None:
+    """Check that this machine has room for the replay of a branch.
+
+    Args:
+        agent: any one of the pool.
+        budget: of a branch.
+        hp: of the learner.
+        task: with the maximum number of simulations.
+        folder: of the files of replays; ``None`` for memory.
+
+    Raises:
+        UsageError: it has not; says how much the replay takes and how much is free.
+    """
+    simulations = min(hp.simulations, task.max_simulations, budget.episodes or hp.simulations)
+    (size,), (actions,) = (
+        space.shape for space in (agent.metadata.observation_space, agent.metadata.action_space)
+    )
+    capacity = _capacity(budget, hp, simulations, agent)
+    check_replay_room(capacity, simulations, size, actions, folder)
+
+
+def _sample(
+    sampler: Sampler,
+    actor: Actor,
+    generator: np.random.Generator,
+    limit: int,
+    replay: Replay,
+) -> tuple[F64, F64]:
+    """Add steps of all simulations to the replay; returns their observations and rewards.
+
+    Raises:
+        Divergence: a reward or an observation is not finite, or a simulation became unstable.
+    """
+    observations, rewards = [], []
+    for step in sampler.steps(actor, generator, limit):
+        valid = step.valid
+        assert step.output.sample is not None
+        replay.add(
+            step.observation,
+            step.output.sample,
+            step.reward,
+            step.terminated,
+            step.terminated | step.truncated,
+            step.final_observation,
+            valid,
+        )
+        observations.append(step.observation[valid])
+        rewards.append(step.reward[valid])
+        for name in ("observation", "reward", "final_observation"):
+            if not np.isfinite(getattr(step, name)[valid]).all():
+                raise Divergence(f"{name} is not finite in training")
+    return np.concatenate(observations), np.concatenate(rewards)
+
+
+def _capacity(budget: Budget, hp: MPO, simulations: int, agent: Agent) -> int:
+    """Transitions that the replay needs room for: no more than the budget can fill, and where they
+    are shared, all of them."""
+    episode = agent.metadata.max_episode_steps + 1  # the last observation takes the room of one
+    most = budget.episodes * episode if budget.episodes else 2 * budget.steps + episode
+    whole = simulations * most
+    return whole if hp.replay_window else min(hp.replay_size, whole)

@@ -1,0 +1,236 @@
+"""Replay of transitions for off-policy learners (Lin 1992; Mnih et al. 2015).
+
+Every simulation has rows of its own, a ring. Before them come the rows of chunks that others have
+sampled, which stay as they are. A row is an observation, and the action and reward
+that followed it, if some did: the last observation of an episode has a row without a transition.
+So each observation is stored once, and the next one of a transition is in the next row. Returns of
+several steps are summed up where transitions are sampled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poolrl.errors import UsageError
+from poolrl.rollouts.replay_chunk import Chunk
+from poolrl.rollouts.room import check_room, zeros
+
+F32 = NDArray[np.float32]
+Rows = NDArray[np.intp]
+
+
+class Transitions(NamedTuple):
+    """n transitions of m steps each, where m may differ.
+
+    Attributes:
+        observation, next_observation: (n, observation size), not normalised; m steps apart.
+        sample: (n, action size), of the policy's distribution, at the first of the steps.
+        reward: (n,), Σ γⁱ rᵢ over the steps.
+        discount: (n,), γᵐ; 0 where the episode terminated.
+    """
+
+    observation: F32
+    sample: F32
+    reward: F32
+    discount: F32
+    next_observation: F32
+
+
+class Replay:
+    """The newest transitions of a number of simulations.
+
+    Args:
+        capacity: most transitions; each simulation has an equal part of it, rounded down. An
+            episode takes the room of one more, for its last observation.
+        simulations: number of them.
+        observation_size, action_size: number of values.
+        folder: of a file that the transitions are mapped to; ``None`` to keep them in memory.
+        chunks: that others have sampled, the oldest first.
+
+    Attributes:
+        size: number of transitions, those of chunks included.
+
+    Raises:
+        UsageError: it is larger than what is free of the memory or the disk, or has no room for a
+            transition of every simulation.
+    """
+
+    def __init__(
+        self,
+        capacity: int,
+        simulations: int,
+        observation_size: int,
+        action_size: int,
+        folder: Path | None = None,
+        chunks: Sequence[Chunk] = (),
+    ) -> None:
+        check_replay_room(capacity, simulations, observation_size, action_size, folder)
+        # One more, for the newest observation, which no action has followed yet.
+        self._length = capacity // simulations + 1
+        rows = simulations * self._length
+        self._own = Chunk(
+            zeros((rows, observation_size), np.float32, folder),
+            zeros((rows, action_size), np.float32, folder),
+            zeros((rows,), np.float32, folder),
+            zeros((rows,), np.bool_, folder),
+            zeros((rows,), np.bool_, folder),
+        )
+        self._parts = [*chunks, self._own]
+        self._starts = np.cumsum([0, *(len(chunk.reward) for chunk in chunks)])
+        self._start = np.arange(simulations) * self._length
+        self._newest = self._start.copy()
+        self._filled = np.zeros(simulations, np.intp)
+        self._episode_start = np.ones(simulations, np.bool_)
+        self.size = sum(int(np.count_nonzero(chunk.has_action)) for chunk in chunks)
+
+    def add(
+        self,
+        observation: NDArray[np.floating],
+        sample: NDArray[np.floating],
+        reward: NDArray[np.floating],
+        terminated: NDArray[np.bool_],
+        ended: NDArray[np.bool_],
+        next_observation: NDArray[np.floating],
+        valid: NDArray[np.bool_],
+    ) -> None:
+        """Add a step of all simulations.
+
+        Args:
+            observation: (simulations, observation size), before the step; read where an episode
+                starts, and elsewhere that of the last call's ``next_observation``.
+            sample: (simulations, action size), of the policy's distribution.
+            reward: (simulations,).
+            terminated: (simulations,): no reward follows.
+            ended: (simulations,): the episode terminated or was truncated.
+            next_observation: (simulations, observation size), after the step, before any reset.
+            valid: (simulations,): False where a simulation made no step.
+        """
+        (ids,) = np.nonzero(valid)
+        starting = ids[self._episode_start[ids]]
+        self._append(starting, observation[starting])
+        rows, own = self._newest[ids], self._own
+        own.sample[rows], own.reward[rows] = sample[ids], reward[ids]
+        own.terminated[rows], own.has_action[rows] = terminated[ids], True
+        self.size += len(ids)
+        self._append(ids, next_observation[ids])
+        self._episode_start[ids] = ended[ids]
+
+    def draw(self, count: int, generator: np.random.Generator) -> Rows:
+        """Draw rows of transitions, each with the same probability, with replacement.
+
+        Args:
+            count: of rows.
+            generator: draws them.
+
+        Returns:
+            (count,), for ``transitions``.
+        """
+        if not self.size:
+            raise ValueError("the replay is empty")
+        # The rows of all chunks count as those of one more simulation, the first.
+        first = int(self._starts[-1])
+        filled = np.array([first, *self._filled])
+        start = np.array([0, *(self._start + first)])
+        ends = np.cumsum(filled)
+        drawn: list[Rows] = []
+        missing = count
+        while missing:
+            numbers = generator.integers(ends[-1], size=missing)
+            simulation = np.searchsorted(ends, numbers, side="right")
+            rows = start[simulation] + numbers - (ends - filled)[simulation]
+            drawn.append(rows[self._values("has_action", rows)])
+            missing -= len(drawn[-1])
+        return np.concatenate(drawn)
+
+    def transitions(self, rows: Rows, steps: int, discount: float) -> Transitions:
+        """Transitions of several steps: fewer where the episode or what was stored ends.
+
+        Args:
+            rows: (n,), of ``draw``.
+            steps: most steps.
+            discount: γ.
+        """
+        reward = np.zeros(len(rows), np.float32)
+        factor = np.ones(len(rows), np.float32)
+        last = rows.copy()
+        (going,) = np.nonzero(self._values("has_action", rows))
+        for _ in range(steps):
+            at = last[going]
+            reward[going] += factor[going] * self._values("reward", at)
+            factor[going] *= np.float32(discount) * ~self._values("terminated", at)
+            own = at >= self._starts[-1]
+            after = at + 1
+            after[own] = self._starts[-1] + self._after(at[own] - self._starts[-1])
+            last[going] = after
+            going = going[self._values("has_action", after)]
+        observation, sample = self._values("observation", rows), self._values("sample", rows)
+        return Transitions(observation, sample, reward, factor, self._values("observation", last))
+
+    def chunk(self) -> Chunk:
+        """Copies of the rows that were added, of the simulations one after another."""
+        rows = [
+            start + (np.arange(filled) + newest + 1 - start - filled) % self._length
+            for start, newest, filled in zip(self._start, self._newest, self._filled, strict=True)
+        ]
+        at, own = np.concatenate(rows), self._own
+        return Chunk(
+            own.observation[at],
+            own.sample[at],
+            own.reward[at],
+            own.terminated[at],
+            own.has_action[at],
+        )
+
+    def _values(self, name: str, rows: Rows) -> NDArray[Any]:
+        """What rows have of an array of ``Chunk``."""
+        own: NDArray[Any] = getattr(self._own, name)
+        if len(self._parts) == 1:
+            return own[rows]
+        values = np.empty((len(rows), *own.shape[1:]), own.dtype)
+        numbers = np.searchsorted(self._starts, rows, side="right") - 1
+        for number in np.unique(numbers).tolist():
+            (at,) = np.nonzero(numbers == number)
+            values[at] = getattr(self._parts[number], name)[rows[at] - self._starts[number]]
+        return values
+
+    def _append(self, ids: NDArray[np.intp], observation: NDArray[np.floating]) -> None:
+        """Store observations, (n, observation size), in the next rows of these simulations."""
+        first = self._filled[ids] == 0
+        rows = np.where(first, self._start[ids], self._after(self._newest[ids]))
+        self._own.observation[rows] = observation
+        self.size -= int(np.count_nonzero(self._own.has_action[rows]))
+        self._own.has_action[rows] = False
+        self._newest[ids] = rows
+        self._filled[ids] = np.minimum(self._filled[ids] + 1, self._length)
+
+    def _after(self, rows: Rows) -> Rows:
+        """The rows after these, in the rings of their simulations."""
+        after: Rows = rows + 1
+        after[after % self._length == 0] -= self._length
+        return after
+
+
+def check_replay_room(
+    capacity: int, simulations: int, observation_size: int, action_size: int, folder: Path | None
+) -> None:
+    """Check that there is room for a replay; arguments and errors as for ``Replay``."""
+    if capacity < simulations:
+        raise UsageError(
+            f"learner.replay_size: {capacity:,} transitions are not one for each of "
+            f"{simulations:,} simulations"
+        )
+    check_room(
+        (capacity + simulations) * row_bytes(observation_size, action_size),
+        folder,
+        f"learner.replay_size: a replay of {capacity:,} transitions",
+    )
+
+
+def row_bytes(observation_size: int, action_size: int) -> int:
+    """Bytes of a transition: its numbers in float32, and two flags."""
+    return 4 * (observation_size + action_size + 1) + 2
