@@ -235,8 +235,8 @@ class Agent:
     @property
     def policy_arrays(self) -> dict[str, NDArray[Any]]:
         """The arrays of networks and normaliser alone."""
-        own = (OPTIMIZER_PREFIX, LEARNER_PREFIX, EXPLORATION_PREFIX)
-        return {n: a for n, a in self.arrays.items() if not n.startswith(own)}
+        state = (OPTIMIZER_PREFIX, LEARNER_PREFIX, EXPLORATION_PREFIX)
+        return {n: a for n, a in self.arrays.items() if not n.startswith(state)}
 
     @property
     def learner_state(self) -> dict[str, NDArray[Any]]:
@@ -259,18 +259,18 @@ class Agent:
         """A ``torch.nn.Module`` with copies of the arrays; with a memory, it takes and returns it.
 
         Raises:
-            UsageError: the arrays do not match the network, it is none of poolrl's with a value, or
-                torch is not installed.
+            UsageError: the arrays or the network do not allow it, or torch is not installed.
         """
         require("torch", "torch", "module() needs torch")
         from poolrl.networks.torch_module import policy_module
 
         self.check()
-        if isinstance(self.metadata.network, ModuleSpec):
+        network = self.metadata.network
+        if isinstance(network, ModuleSpec):
             raise UsageError("agent: its network is a user's own module already")
-        if isinstance(self.metadata.network, QMLPSpec):
+        if isinstance(network, QMLPSpec):
             raise UsageError("agent: a critic of actions has no value for module() to return")
-        return policy_module(self.policy_arrays, self.metadata.network)
+        return policy_module(self.policy_arrays, network)
 
     def check(self) -> None:
         """Check that the agent can act and be trained further.
@@ -280,11 +280,8 @@ class Agent:
                 not finite, or negative where it must not be.
         """
         metadata = self.metadata
-        size = metadata.observation_space.shape[0]
         shapes = expected_shapes(
-            metadata.network,
-            size,
-            metadata.action_space.space(),
+            *(metadata.network, metadata.observation_space.shape[0], metadata.action_space.space()),
             normalized_values=has_normalized_values(self.arrays),
         )
         for name, shape in list(shapes.items()):

@@ -36,7 +36,7 @@ class DEP:
     4. h ← h − clip(bias_rate·y, ±0.05) − 0.001·h, with the last actions y.
     5. q = C̃·x̄, divided by its norm; y = tanh(κ·q + h).
 
-    The sum of 2 is taken anew each step, as one batched product over the window, so that C is
+    The sum of 2 is computed again each step, as one batched product over the window, so that C is
     exactly 0 after rest of τ + d steps; "independent" would blow up rounding errors of a running
     sum to full actions. A row of C that is exactly 0 has the factor 0 in 3, where κ/ε would let an
     actuator at rest outweigh all others. Rows do not depend on one another, nor on their number.
