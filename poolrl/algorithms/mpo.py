@@ -30,6 +30,7 @@ from poolrl.algorithms.actor_critic import ActorCritic
 from poolrl.algorithms.energy_cost import batch_effort
 from poolrl.algorithms.off_policy import OffPolicyState, train_off_policy
 from poolrl.algorithms.types import MakeTask, Training, mean_metrics
+from poolrl.config.exploration import Exploration
 from poolrl.config.mpo import MPO
 from poolrl.distributions.tanh_mean_gaussian import TanhMeanGaussian
 from poolrl.networks.parameters import DUAL_PREFIX
@@ -94,11 +95,15 @@ def train(
     budget: Budget,
     hp: MPO,
     streams: Streams,
+    exploration: Exploration,
+    training_steps: int,
     window: Sequence[Chunk] = (),
 ) -> Training:
     """Train with MPO; arguments and errors as for ``poolrl.algorithms.training.train``."""
     return train_off_policy(
-        agent, make_task, budget, hp, streams, window, learner="mpo", update=update_on_replay
+        *(agent, make_task, budget, hp, streams, exploration, training_steps, window),
+        learner="mpo",
+        update=update_on_replay,
     )
 
 

@@ -7,7 +7,7 @@ have sampled, and what this one samples is passed on.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from poolrl.algorithms.energy_cost import EnergyState, adapted
 from poolrl.algorithms.rollout_metrics import episode_metrics, length_metrics
 from poolrl.algorithms.train_state import trained_agent
 from poolrl.algorithms.types import MakeTask, Training, mean_metrics
+from poolrl.config.exploration import Exploration, NoExploration
 from poolrl.config.mpo import MPO
 from poolrl.config.networks import QMLPSpec
 from poolrl.config.schema import TaskSpec
@@ -27,8 +28,14 @@ from poolrl.distributions.tanh_mean_gaussian import TanhMeanGaussian
 from poolrl.errors import Divergence, UsageError
 from poolrl.networks.base import State
 from poolrl.networks.normalizer import update_normalizer
-from poolrl.networks.parameters import LEARNER_PREFIX, is_statistic
+from poolrl.networks.parameters import (
+    EXPLORATION_PREFIX,
+    LEARNER_PREFIX,
+    extrema_of,
+    is_statistic,
+)
 from poolrl.networks.policy import Policy, PolicyOutput
+from poolrl.rollouts.exploring import ExploringActor
 from poolrl.rollouts.replay import Replay, check_replay_room
 from poolrl.rollouts.replay_chunk import Chunk
 from poolrl.rollouts.room import chosen_folder
@@ -97,9 +104,17 @@ class OffPolicyState:
             self.energy = adapted(self.energy, each, hp.energy_threshold)
 
     def to_agent(
-        self, hp: MPO, *, learner: str, environment_steps: int, episodes: int, updates: int
+        self,
+        hp: MPO,
+        extrema: Mapping[str, F64],
+        *,
+        learner: str,
+        environment_steps: int,
+        episodes: int,
+        updates: int,
     ) -> Agent:
-        """Return the trained agent, with copies of all arrays; arguments and errors as for
+        """Return the trained agent, with copies of all arrays and with the extrema that exploration
+        has seen, (actuators,) by name; other arguments and errors as for
         ``poolrl.algorithms.train_state.trained_agent``."""
         arrays = {name: array.copy() for name, array in self._arrays.items()}
         for group in self.networks.groups.values():
@@ -110,6 +125,7 @@ class OffPolicyState:
         if hp.muscles:
             running |= {f"energy_{name}": v for name, v in self.energy._asdict().items()}
         arrays |= {f"{LEARNER_PREFIX}{name}": np.array(value) for name, value in running.items()}
+        arrays |= {f"{EXPLORATION_PREFIX}{name}": array for name, array in extrema.items()}
         return trained_agent(
             self._agent,
             arrays,
@@ -149,6 +165,8 @@ def train_off_policy(
     budget: Budget,
     hp: MPO,
     streams: Streams,
+    exploration: Exploration,
+    training_steps: int,
     window: Sequence[Chunk] = (),
     *,
     learner: str,
@@ -157,7 +175,8 @@ def train_off_policy(
     """Train for a budget of whole episodes, and update after every ``hp.update_interval`` steps.
 
     Args:
-        agent, make_task, budget, hp, streams, window: see ``poolrl.algorithms.training.train``.
+        agent, make_task, budget, hp, streams, exploration, training_steps, window: see
+            ``poolrl.algorithms.training.train``.
         learner: its name, for the agent's metadata.
         update: the learner's update on the replay.
 
@@ -175,6 +194,13 @@ def train_off_policy(
     capacity = _capacity(budget, hp, simulations, agent)
     replay = Replay(capacity, simulations, size, actions, chosen_folder(), window)
     uniform = UniformActor(state.distribution, actions)
+    explorer = None
+    if not isinstance(exploration, NoExploration):
+        explorer = ExploringActor(
+            *(state.policy, exploration, task, sampler, streams),
+            extrema=extrema_of(agent.arrays),
+            training_steps=training_steps,
+        )
     interval = math.ceil(hp.update_interval / simulations)
     returns: list[float] = []
     lengths: list[NDArray[np.int64]] = []
@@ -185,6 +211,8 @@ def train_off_policy(
         while not sampler.done:
             before = agent.metadata.environment_steps + sampler.steps_taken
             actor: Actor = uniform if before < hp.warmup_steps else state.policy
+            if explorer is not None:
+                explorer.policy, actor = actor, explorer
             generator = streams.generator(Purpose.ACTION, number)
             observation, reward = _sample(sampler, actor, generator, interval, replay)
             episodes = sampler.pop_episodes()
@@ -200,6 +228,7 @@ def train_off_policy(
             number += 1
     trained = state.to_agent(
         hp,
+        {} if explorer is None else explorer.extrema(),
         learner=learner,
         environment_steps=sampler.steps_taken,
         episodes=len(returns),

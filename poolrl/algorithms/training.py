@@ -59,6 +59,7 @@ def train(
     streams: Streams,
     exploration: Exploration = NO_EXPLORATION,
     window: Sequence[Chunk] = (),
+    training_steps: int = 0,
 ) -> Training:
     """Train an agent for a budget; the result depends on the arguments alone.
 
@@ -70,6 +71,8 @@ def train(
         streams: random streams of this branch.
         exploration: for the learners that ``config.exploration.check_exploration`` allows it.
         window: transitions of other branches, for a learner that shares its replay.
+        training_steps: control steps of the pool's training before, which exploration may depend
+            on.
 
     Raises:
         Divergence: training met NaN or infinity.
@@ -78,7 +81,7 @@ def train(
     if isinstance(hp, PureExploration):
         given["exploration"] = exploration
     elif isinstance(hp, MPO):
-        given["window"] = window
+        given |= {"exploration": exploration, "training_steps": training_steps, "window": window}
     training: Training = import_module(MODULES[type(hp)]).train(
         agent, make_task, budget, hp, streams, **given
     )

@@ -21,6 +21,9 @@ Mode = Literal["prefill", "alternating", "stochastic", "pure"]
 LEARNER = "dep"
 """Name of the learner that explores and does not learn."""
 
+OFF_POLICY = "mpo"
+"""Name of the learner that learns from any actions."""
+
 
 class NoExploration(Section, frozen=True, tag_field="name", tag="none"):
     """Actions are the policy's own."""
@@ -95,7 +98,8 @@ class DEPSpec(Section, frozen=True, tag_field="name", tag="dep"):
     draw for each simulation. `pure`: always. While the policy acts, DEP goes on learning. With
     `learner.name = "dep"` it is `pure`."""
     prefill_steps: Natural = 0
-    """Control steps of the pool's training in which DEP alone acts at first, in all modes."""
+    """Control steps of the pool's training in which DEP alone acts at first, in all modes. A branch
+    counts its own, after those of all branches of the iterations before."""
     intervention_length: Count = 5
     """Control steps that DEP acts for."""
     intervention_probability: Fraction = 4e-4
@@ -227,11 +231,17 @@ def check_exploration(exploration: Exploration, learner: str) -> None:
         UsageError: names the key.
     """
     name = str(type(exploration).__struct_config__.tag)
+    if learner == OFF_POLICY:
+        match exploration:
+            case DEPSpec(mode="prefill", prefill_steps=0):
+                raise UsageError("exploration.prefill_steps: with mode = prefill it must not be 0")
+        return
     if learner != LEARNER:
         if not isinstance(exploration, NoExploration):
             raise UsageError(
                 f"exploration.name: {name} is not for learner.name = {learner}, which learns from "
-                f"the actions of its own policy alone; {LEARNER} explores without learning"
+                f"the actions of its own policy alone; {OFF_POLICY} learns from all actions, and "
+                f"{LEARNER} explores without learning"
             )
         return
     if isinstance(exploration, NoExploration):

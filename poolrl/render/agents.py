@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from poolrl.agent import Agent
-from poolrl.config.exploration import Exploration, NoExploration
+from poolrl.config.exploration import DEPSpec, Exploration, NoExploration
 from poolrl.config.types import Aggregate
 from poolrl.errors import IncompatiblePool, UsageError
 from poolrl.pool.directory import Pool, open_pool
@@ -23,7 +25,8 @@ class ShownAgent(NamedTuple):
     Attributes:
         agent: of a file or a pool.
         iteration: of which it is the champion; ``None`` for a file's.
-        exploration: of its pool; ``None`` for a file's, which does not say.
+        exploration: of its pool, as it is after that iteration; ``None`` for a file's, which does
+            not say.
     """
 
     agent: Agent
@@ -80,13 +83,18 @@ def champion(pool: Pool, store: DepositStore, iteration: int) -> ShownAgent:
     Raises:
         UsageError, IncompatiblePool: the merge or the agent is missing or damaged.
     """
-    named: Champion = store.merge(iteration).result
+    merged = store.merge(iteration)
+    named: Champion = merged.result
     data, path = store.champion(named), pool.layout.resolve(named.path)
     try:
         agent = Agent.from_bytes(data, str(path))
     except UsageError as error:
         raise IncompatiblePool(str(error)) from error
-    return ShownAgent(agent, iteration, pool.spec.exploration)
+    exploration = pool.spec.exploration
+    if isinstance(exploration, DEPSpec):  # of a prefill, what is left
+        left = max(exploration.prefill_steps - merged.training_steps, 0)
+        exploration = replace(exploration, prefill_steps=left)
+    return ShownAgent(agent, iteration, exploration)
 
 
 def exploration_of(shown: ShownAgent) -> Exploration:

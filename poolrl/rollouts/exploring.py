@@ -75,6 +75,7 @@ class ExploringActor:
             middle of the range to add to.
 
     Attributes:
+        policy: acts where exploration does not; may be replaced between two steps.
         actuators: their state before the last step; ``None`` where exploration needs none.
     """
 
@@ -94,7 +95,7 @@ class ExploringActor:
     ) -> None:
         assert not isinstance(exploration, NoExploration)
         assert isinstance(task.action_space, Box)
-        self._policy, self._task, self._sampler = policy, task, sampler
+        self.policy, self._task, self._sampler = policy, task, sampler
         self._streams, self._training_steps, self._alone = streams, training_steps, alone
         self._space = task.action_space
         low, high = (b.astype(np.float64) for b in (self._space.low, self._space.high))
@@ -114,8 +115,10 @@ class ExploringActor:
         episode_start: NDArray[np.bool_] | None = None,
         generator: np.random.Generator | None = None,
     ) -> PolicyOutput:
-        """Choose actions; arguments and result as of ``Policy.act``, without parameters and samples
-        of a distribution, which the actions are not of."""
+        """Choose actions; arguments and result as of ``Policy.act``, without parameters of a
+        distribution, which the actions are not of. In place of its samples are the actions in units
+        of half their range, from its middle; and where DEP lets the policy act, the policy's sample
+        if it has one."""
         episodes = self._sampler.episodes
         ids = np.flatnonzero(episodes >= 0)
         started = ids[episodes[ids] != self._episodes[ids]]
@@ -128,17 +131,21 @@ class ExploringActor:
             acts, y = self._dep.step(state_now, ids, steps)
             own = self._middle + self._half * y
             if self._alone or acts[ids].all():
-                return PolicyOutput(self._clipped(own), None, None, state)
-            output = self._policy.act(observation, state, episode_start, generator)
-            action = np.where(acts[:, None], own, output.action)
+                return PolicyOutput(self._clipped(own), y, None, state)
+            output = self.policy.act(observation, state, episode_start, generator)
+            action = self._clipped(np.where(acts[:, None], own, output.action))
+            sample = self._units(action) if output.sample is None else output.sample
+            sample = np.where(acts[:, None], y, sample)
         else:
             assert self._noise is not None
             noise = self._half * self._noise.step(ids)
             if self._alone:
-                return PolicyOutput(self._clipped(self._middle + noise), None, None, state)
-            output = self._policy.act(observation, state, episode_start, generator)
-            action = output.action + noise
-        return PolicyOutput(self._clipped(action), None, None, output.state)
+                action = self._clipped(self._middle + noise)
+                return PolicyOutput(action, self._units(action), None, state)
+            output = self.policy.act(observation, state, episode_start, generator)
+            action = self._clipped(output.action + noise)
+            sample = self._units(action)
+        return PolicyOutput(action, sample, None, output.state)
 
     def extrema(self) -> dict[str, F64]:
         """What DEP has seen, (actuators,) by name; empty for noise."""
@@ -150,6 +157,11 @@ class ExploringActor:
             self._dep.schedule.start(ids, episodes, generators)
         elif self._noise is not None:
             self._noise.reset(ids, generators)
+
+    def _units(self, action: NDArray[Any]) -> NDArray[np.float32]:
+        half = np.where(self._half > 0, self._half, 1)
+        units: NDArray[np.float32] = ((action - self._middle) / half).astype(np.float32)
+        return units
 
     def _clipped(self, action: NDArray[Any]) -> NDArray[Any]:
         clipped = np.clip(action, self._space.low, self._space.high)

@@ -88,8 +88,7 @@ class Recomputer:
         except (UsageError, IncompatiblePool, Divergence) as error:
             return [Discrepancy(path, "", f"cannot be computed again: {error}")]
         try:
-            line = start.line_values if start is not None else None
-            result = self._computation.compute(record.unit, champion, sources, line)
+            result = self._computation.compute(record.unit, champion, sources, start)
         except PoolrlError:
             raise
         except Exception as error:
@@ -201,7 +200,7 @@ class Recomputer:
                 assert champion is not None
                 window = self._window(start, champion)
                 computed = self._computation.compute(
-                    record.unit, champion, Sources(window=window), start.line_values
+                    record.unit, champion, Sources(window=window), start
                 )
                 if computed.agent is None:
                     raise Divergence(f"{record.unit.stem}: {computed.failure}")

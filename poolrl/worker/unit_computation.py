@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -27,7 +27,7 @@ from poolrl.parallel import use_threads
 from poolrl.pool.directory import Pool
 from poolrl.pool.evolution import branch_values
 from poolrl.records.evaluation import Evaluation
-from poolrl.records.records import TrainingRecord
+from poolrl.records.records import MergeRecord, TrainingRecord
 from poolrl.records.work_units import KINDS, Unit
 from poolrl.rollouts.episode_infos import EpisodeInfos, declared_aggregates
 from poolrl.rollouts.exploring import check_explorable
@@ -241,7 +241,7 @@ class UnitComputation:
         unit: Unit,
         champion: Agent | None,
         sources: Sources = NO_SOURCES,
-        line: Mapping[str, float] | None = None,
+        start: MergeRecord | None = None,
     ) -> Result:
         """Compute a unit.
 
@@ -249,7 +249,8 @@ class UnitComputation:
             unit: the unit.
             champion: the agent to start from; ``None`` for the one that the seed draws.
             sources: what the unit is made of beside the champion.
-            line: values of evolving hyper-parameters of the merge that it starts from.
+            start: the merge that it starts from, with the values of evolving hyper-parameters and
+                the control steps of the pool's training; ``None`` for none.
         """
         spec, kind = self._spec, KINDS[unit.kind]
         agent = champion if champion is not None else self._initial_agent
@@ -259,11 +260,13 @@ class UnitComputation:
         training = rollout = transitions = None
         try:
             if kind.trains:
-                evolved = branch_values(spec, unit, line or {})
+                line = start.line_values if start is not None else {}
+                evolved = branch_values(spec, unit, line)
                 values = spec.hyperparameters(unit.index, evolved)
                 hyperparameters = flatten(msgspec.to_builtins(values))
                 with self._timer.phase("training"), self._blamed():
-                    trained, rollout = self._train(unit, agent, values, sources)
+                    steps = start.training_steps if start is not None else 0
+                    trained, rollout = self._train(unit, agent, values, sources, steps)
                 agent, training = trained.agent, training_record(trained)
                 transitions = trained.transitions
             if unit.kind == "candidate":
@@ -288,7 +291,7 @@ class UnitComputation:
         return Result(new, hyperparameters, training, evaluation, "", rollout, transitions)
 
     def _train(
-        self, unit: Unit, agent: Agent, values: Learner, sources: Sources
+        self, unit: Unit, agent: Agent, values: Learner, sources: Sources, training_steps: int
     ) -> tuple[Training, Rollout | None]:
         """Train a branch, or do its part of a training that branches share.
 
@@ -297,6 +300,7 @@ class UnitComputation:
             agent: the champion.
             values: hyper-parameters.
             sources: of an update, or the window of a branch.
+            training_steps: control steps of the pool's training before.
 
         Returns:
             The training, and the rollout of a branch that only samples experience.
@@ -307,11 +311,11 @@ class UnitComputation:
         spec = self._spec
         streams = Streams(spec.pool.seed, unit.training_key)
         if not spec.merge.shares_experience:
-            window = sources.window
             trained = train(
                 *(agent, self.make_task, budget(spec), values, streams),
                 exploration=spec.exploration,
-                window=window,
+                window=sources.window,
+                training_steps=training_steps,
             )
             return trained, None
         assert isinstance(values, PPO | Reinforce)

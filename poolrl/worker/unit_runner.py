@@ -172,8 +172,7 @@ class UnitRunner:
                     return None
         try:
             with self._interrupts.interruptible(self._longest.get(unit.kind)):
-                line = previous.line_values if previous is not None else None
-                result = self._computation.compute(unit, champion, sources, line)
+                result = self._computation.compute(unit, champion, sources, previous)
         except PoolrlError:
             raise
         except (Exception, TooLong) as error:

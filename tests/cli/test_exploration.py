@@ -12,6 +12,7 @@ from tests.helpers.command_line import assert_refused, in_process
 from tests.helpers.pools import champion_file
 
 DEP = "learner.name=dep"
+MPO = ("learner.name=mpo", "exploration.name=dep")
 
 SMALL = (
     *("--iterate-episodes", "2", "--evaluate-episodes", "1", "--pool-count", "2"),
@@ -50,6 +51,15 @@ def test_a_pool_that_explores(tmp_path: Path) -> None:
         ),
         ([DEP, "task.id=Swimmer-v5", "exploration.mode=alternating"], "exploration.mode: altern"),
         (["exploration.name=dep"], "exploration.name: dep is not for learner.name = ppo"),
+        (
+            ["learner.name=reinforce", "exploration.name=white"],
+            "exploration.name: white is not for learner.name = reinforce",
+        ),
+        ([*MPO, "task.id=Pendulum-v1"], "exploration.name = dep: Pendulum-v1 does not tell"),
+        (
+            [*MPO, "task.id=Swimmer-v5", "exploration.mode=prefill"],
+            "exploration.prefill_steps: with mode = prefill it must not be 0",
+        ),
         (["exploration.name=pink"], "exploration.name: pink is not for learner.name = ppo"),
     ],
 )

@@ -190,6 +190,25 @@ def test_exploration_as_in_training(place: Path, draws: None) -> None:
     assert (place / "again.webp").read_bytes() == (place / "moved.webp").read_bytes()
 
 
+def test_exploration_beside_a_policy(place: Path, draws: None) -> None:
+    """A prefill that is over is not shown, and one that goes on is."""
+    small = ("--pool-count", "1", "--iterate-episodes", "1", "--evaluate-episodes", "1")
+    small += ("--set", "pool.closing_episodes=1", "--set", "task.max_episode_steps=5")
+    small += ("--learner", "mpo", "--task", "Swimmer-v5", "--iterations", "1", "--one-worker")
+    small += ("--set", "exploration.mode=prefill", "--set", "exploration.tau=3")
+    shown = []
+    for steps, options in (("5", ()), ("5", ("--exploration",)), ("6", ("--exploration",))):
+        keys = ("--set", f"exploration.prefill_steps={steps}")
+        said = in_process("run", "--pool-directory", f"fill{steps}", *small, *keys, cwd=place)
+        assert said.returncode == 0, said.stderr
+        drawn = ("render", f"fill{steps}", "--size", "32x24", "-o", "fill.webp", *options)
+        said = in_process(*drawn, cwd=place)
+        assert said.returncode == 0, said.stderr
+        shown.append(said.stdout.splitlines()[0])
+    of_policy, over, going_on = shown
+    assert of_policy == over != going_on
+
+
 @pytest.mark.parametrize(
     ("what", "message"),
     [

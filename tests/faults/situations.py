@@ -294,6 +294,40 @@ EXPLORING = {
 }
 """Keys of a pool whose means take over the extrema that branches have seen."""
 
+# Branches share their replay, and explore
+
+
+def explore_off_policy(root: Path) -> None:
+    make_pool(root, spec(**OFF_POLICY), RunOptions(iterations=2))
+    work(root, 2)
+
+
+def explore_off_policy_once(root: Path) -> None:
+    work(root, 1)
+
+
+def make_off_policy(root: Path) -> None:
+    make_pool(root, spec(**OFF_POLICY), RunOptions(iterations=1))
+
+
+OFF_POLICY = {
+    "selection__keep_parent": False,
+    "task__id": "InvertedPendulum-v5",
+    "network__name": "q_mlp",
+    "learner__name": "mpo",
+    "learner__batch_size": 8,
+    "learner__batches": 1,
+    "learner__update_interval": 4,
+    "learner__warmup_steps": 4,
+    "learner__replay_start": 4,
+    "learner__replay_window": 20,
+    "exploration__name": "dep",
+    "exploration__tau": 3,
+    "exploration__time_dist": 0,
+    "exploration__intervention_probability": 0.2,
+}
+"""Keys of a pool whose branches deposit what they have sampled, for those of the next iteration."""
+
 # Units fail
 
 
@@ -369,6 +403,15 @@ SITUATIONS = {
     "averaging": Situation("champions are means of branches", average, empty, iterations=3),
     "evolving": Situation("hyper-parameters evolve", evolve, empty, iterations=3),
     "exploring": Situation("branches explore", explore, empty),
+    "exploring off-policy": Situation(
+        "branches explore, and share their replay", explore_off_policy, empty, iterations=2
+    ),
+    "second worker of a shared replay": Situation(
+        "another worker is there, and a shared replay",
+        explore_off_policy_once,
+        make_off_policy,
+        second_worker=True,
+    ),
     "candidates": Situation("candidates are made of branches", compete, empty, iterations=2),
     "second worker of candidates": Situation(
         "another worker is there, and candidates", compete_once, make_competing, second_worker=True

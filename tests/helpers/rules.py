@@ -1,4 +1,4 @@
-"""A small pool of each merge rule, and one that explores, for what every rule promises.
+"""A small pool of each merge rule, and some that explore, for what every rule promises.
 
 A new rule is an entry of RULES; the tests of promises run over all of them.
 """
@@ -95,6 +95,25 @@ RULES = {
         {"learner.name": "dep", "exploration.tau": 4, "merge.candidates": [1, 2]},
         frozenset({"best branch"}),
         "exploring",
+    ),
+    "mpo with dep": Rule(
+        {
+            "learner.name": "mpo",
+            "learner.batch_size": 8,
+            "learner.batches": 2,
+            "learner.update_interval": 8,
+            "learner.warmup_steps": 8,
+            "learner.replay_start": 8,
+            "learner.learning_rate": 0.3,
+            "learner.replay_window": 100,
+            "exploration.tau": 4,
+            "exploration.intervention_probability": 0.2,
+            "exploration.greedy_every": 3,
+            "exploration.prefill_steps": 140,  # ends in the second iteration
+            "merge.candidates": [1, 2],
+        },
+        frozenset({"best branch", "best candidate"}),
+        "exploring off-policy",
     ),
 }
 

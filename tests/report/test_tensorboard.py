@@ -226,7 +226,8 @@ def test_every_merge_rule_has_scalars(rule: str, memory_folder: Path) -> None:
     assert set(counts.values()) == {1}
     keys = {key for key, _ in counts}
     assert {"pool/iteration", "rollout/ep_rew_mean"} <= keys
-    assert ("train/policy_gradient_loss" in keys) == (rule != "exploring")
+    assert ("train/policy_gradient_loss" in keys) == (rule not in ("exploring", "mpo with dep"))
+    assert ("train/kl_mean" in keys) == (rule == "mpo with dep")
     for start in range(len(history.merges)):  # however it is cut
         at = history.merges[start].iteration
         after = [s for s in scalars(history, Position(at, True)) if s.iteration > at]
