@@ -19,7 +19,10 @@ def test_the_default_is_the_shipped_swimmer() -> None:
     assert load(CONFIGS / "swimmer.toml") == load(None)
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda p: p.name)
+SHIPPED = [*CONFIGS.glob("*.toml"), *CONFIGS.glob("muscles/*.toml")]
+
+
+@pytest.mark.parametrize("path", sorted(SHIPPED), ids=lambda p: p.name)
 def test_every_shipped_configuration_loads(path: Path) -> None:
     spec, _ = load(path)
     spec.hyperparameters(0)
