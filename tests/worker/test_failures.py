@@ -147,8 +147,8 @@ def test_a_bad_metric_of_an_agent_that_is_finite_is_a_divergence_too(
 ) -> None:
     real = compute.train
 
-    def train(*arguments: object) -> object:
-        return real(*arguments)._replace(metrics={"train/value_loss": bad})  # type: ignore[arg-type]
+    def train(*arguments: Any, **others: Any) -> object:
+        return real(*arguments, **others)._replace(metrics={"train/value_loss": bad})
 
     monkeypatch.setattr(compute, "train", train)
     history = work(tiny_pool)
