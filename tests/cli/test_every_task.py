@@ -1,4 +1,4 @@
-"""`poolrl run --task` on every kind of task there is, two iterations each."""
+"""`poolrl run --task` on every kind of task there is, two iterations each; on every task with --full."""
 
 from __future__ import annotations
 
