@@ -1,4 +1,4 @@
-"""`poolrl run --task` on every kind of task there is, two iterations each; on every task with --full."""
+"""`poolrl run --task` on every kind of task, two iterations each; with --full on every task."""
 
 from __future__ import annotations
 
