@@ -36,7 +36,7 @@ def undisturbed(memory_folder: Path) -> Callable[[str], Path]:
 
 
 @every_rule
-@pytest.mark.parametrize("workers", [2, 3])
+@pytest.mark.parametrize("workers", [pytest.param(2, marks=pytest.mark.full), 3])
 def test_any_number_of_workers(
     memory_folder: Path, undisturbed: Callable[[str], Path], rule: str, workers: int
 ) -> None:
@@ -49,7 +49,7 @@ def test_any_number_of_workers(
 
 
 @every_rule
-@pytest.mark.parametrize("threads", [2, 4])
+@pytest.mark.parametrize("threads", [pytest.param(2, marks=pytest.mark.full), 4])
 def test_any_number_of_threads(
     memory_folder: Path, undisturbed: Callable[[str], Path], rule: str, threads: int
 ) -> None:

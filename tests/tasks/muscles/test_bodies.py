@@ -75,7 +75,14 @@ def act_at_random(task_id: str, steps: int) -> None:
 
 
 @needs_bodies
-@pytest.mark.parametrize(("body", "skip"), [("myoelbow", 10), ("myoarm_r", 3), ("myolegs", 5)])
+@pytest.mark.parametrize(
+    ("body", "skip"),
+    [
+        ("myoelbow", 10),
+        pytest.param("myoarm_r", 3, marks=pytest.mark.full),
+        pytest.param("myolegs", 5, marks=pytest.mark.full),
+    ],
+)
 def test_sites_that_are_left_out_have_no_effect(body: str, skip: int) -> None:
     whole, own = (models.load_body(body, whole=whole) for whole in (True, False))
     assert own.nsite < whole.nsite
