@@ -191,6 +191,11 @@ def test_an_agent_acts_with_its_mean_and_without_torch(tmp_path: Path) -> None:
         x = np.maximum(x, 0) if i == 0 else x
     mean = np.tanh(x[0, : x.shape[1] // 2])
     assert_allclose(np.array(eval(ran.stdout)), mean, rtol=1e-5)
+
+
+@pytest.mark.torch
+def test_a_critic_of_actions_is_no_module_with_values() -> None:
+    _, agent = setting()
     with pytest.raises(UsageError, match="critic of actions has no value"):
         agent.module()
 
