@@ -235,16 +235,15 @@ def evaluate(
     """
     from poolrl import tasks
     from poolrl.networks import permissions
-    from poolrl.render.agents import info_aggregates, shown_agents
+    from poolrl.render.agents import shown_agents
     from poolrl.rollouts.evaluation import evaluate_agent
 
     if isinstance(agent, Pool):
         agent = agent.path
     aggregates = None
     if not isinstance(agent, Agent):
-        aggregates = info_aggregates(Path(agent))
         (shown,) = shown_agents(Path(agent))
-        agent = shown.agent
+        agent, aggregates = shown.agent, shown.aggregates
     if episodes < 1 or simulations < 1 or seed < 0:
         raise UsageError(
             f"expected episodes >= 1, simulations >= 1 and seed >= 0, got episodes={episodes}, "

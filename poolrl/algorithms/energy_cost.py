@@ -3,7 +3,7 @@
 Schumacher et al. 2023, *Natural and Robust Walking using Reinforcement Learning without
 Demonstrations in High-Dimensional Musculoskeletal Models* (arXiv:2309.02976): once the policy
 scores above a threshold, the weight grows, and it falls where the score does, with a step that
-becomes smaller each time that the threshold is reached anew.
+becomes smaller each time that the threshold is reached again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SMOOTHING = 0.8
 """Share of the old running averages after an episode."""
 
 RATE_FACTOR = 0.9
-"""Of the step of the weight, where the threshold is reached anew."""
+"""Of the step of the weight, where the threshold is reached again."""
 
 LARGEST_WEIGHT = 100.0
 

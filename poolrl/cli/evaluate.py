@@ -46,7 +46,7 @@ def command(
     from poolrl import tasks
     from poolrl.cli.agents import permitted_world
     from poolrl.networks import permissions
-    from poolrl.render.agents import info_aggregates, shown_agents
+    from poolrl.render.agents import shown_agents
     from poolrl.rollouts.evaluation import evaluate_agent
 
     (shown,) = shown_agents(agent_or_pool)
@@ -60,7 +60,7 @@ def command(
             seed,
             deterministic=not stochastic,
             simulations=simulations,
-            aggregates=info_aggregates(agent_or_pool),
+            aggregates=shown.aggregates,
         )
     if as_json:
         click.echo(json_text(msgspec.json.encode(summary)), file=results())

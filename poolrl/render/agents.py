@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -27,23 +28,13 @@ class ShownAgent(NamedTuple):
         iteration: of which it is the champion; ``None`` for a file's.
         exploration: of its pool, as it is after that iteration; ``None`` for a file's, which does
             not say.
+        aggregates: of values of the task's ``info``, by name, that its pool gives.
     """
 
     agent: Agent
     iteration: int | None = None
     exploration: Exploration | None = None
-
-
-def info_aggregates(path: Path) -> Mapping[str, Aggregate]:
-    """Aggregates of the task's ``info`` that a pool names; none of an agent file.
-
-    Args:
-        path: an agent file, or a pool.
-
-    Raises:
-        IncompatiblePool: the pool is damaged.
-    """
-    return open_pool(path).spec.evaluation.info if os.path.isdir(path) else {}
+    aggregates: Mapping[str, Aggregate] = MappingProxyType({})
 
 
 def shown_agents(path: Path, iterations: str | None = None) -> list[ShownAgent]:
@@ -94,7 +85,7 @@ def champion(pool: Pool, store: DepositStore, iteration: int) -> ShownAgent:
     if isinstance(exploration, DEPSpec):  # of a prefill, what is left
         left = max(exploration.prefill_steps - merged.training_steps, 0)
         exploration = replace(exploration, prefill_steps=left)
-    return ShownAgent(agent, iteration, exploration)
+    return ShownAgent(agent, iteration, exploration, pool.spec.evaluation.info)
 
 
 def exploration_of(shown: ShownAgent) -> Exploration:

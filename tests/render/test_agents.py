@@ -40,9 +40,9 @@ def test_iterations_in_the_order_that_they_are_named(root: Path) -> None:
     shown = shown_agents(root, "last, 0,2")
     assert [each.iteration for each in shown] == [3, 0, 2]
     store = open_pool(root).deposit_store()
-    for agent, iteration, exploration in shown:
-        assert exploration == NoExploration()
-        assert agent.to_bytes() == store.champion(store.merge(iteration or 0).result)
+    for each in shown:
+        assert each.exploration == NoExploration()
+        assert each.agent.to_bytes() == store.champion(store.merge(each.iteration or 0).result)
 
 
 def test_an_agent_file(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ class ActuatorProbe:
     """Compute the state of the actuators of a batch, whose simulations it does not touch.
 
     After a step, a batch's derived fields are one substep behind its state, and observations are
-    made of them: to compute them anew in the batch itself would change an episode. So the states
+    made of them: to compute them again in the batch itself would change an episode. So the states
     are copied to a batch of the probe's own, whose model leaves out what has no effect on
     actuators: contacts and constraints, unless an actuator acts through contacts.
 

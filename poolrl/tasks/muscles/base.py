@@ -131,6 +131,10 @@ class MuscleTask(MujocoTask):
         effort: NDArray[np.float64] = sum_of_squares(self._act) / self._act.shape[1]
         return effort
 
+    def less_effort(self, reward: NDArray[np.float64], weight: float) -> NDArray[np.float64]:
+        """Return rewards less ``weight`` times the effort, (num_simulations,)."""
+        return reward - weight * self.effort() if weight else reward
+
     def apply(self, action: NDArray[Any]) -> None:
         self._excitation = excitations(action, self._map)
 

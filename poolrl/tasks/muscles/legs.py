@@ -191,7 +191,7 @@ class Legs(MuscleTask):
             + _JOINT_WEIGHT * terms["joint_angle_rew"]
             - _FALL_COST * self._fallen
         )
-        return reward - self._effort_weight * self.effort() if self._effort_weight else reward
+        return self.less_effort(reward, self._effort_weight)
 
     def _cyclic_hip(self) -> NDArray[np.float64]:
         if not self._hip_weight:

@@ -123,7 +123,7 @@ class Reach(MuscleTask):
         success = self.distance < self._tolerance
         dense = success - self.distance
         reward: NDArray[np.float64] = np.where(success, 10.0, -1.0) if self._is_sparse else dense
-        return reward - self._effort_weight * self.effort() if self._effort_weight else reward
+        return self.less_effort(reward, self._effort_weight)
 
     def terminated(self) -> NDArray[np.bool_]:
         if self._is_sparse:
