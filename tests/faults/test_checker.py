@@ -55,7 +55,7 @@ def test_leftovers_of_killed_workers_are_no_violation(pool: Path) -> None:
     left = [f".tmp-{'0' * 32}", f"branch-000.json.corrupt-{'a' * 32}"]
     for name in [*left, "branch-001.lease", "branch-001.lease.break.12." + "0" * 32]:
         (folder(pool, 2) / name).write_bytes(b"")
-    (pool / "workers").mkdir()
+    (pool / "workers").mkdir(exist_ok=True)
     (pool / "workers" / "one.json").write_text("{}")
     report = examine(pool, keep="all")
     assert report.violations == []
