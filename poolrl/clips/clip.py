@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -115,23 +115,6 @@ class Clip:
         """MuJoCo's generalised velocities, a new array (T, 6 + j)."""
         parts = (self.velocity, self.angular_velocity, self.joints_velocity)
         return np.concatenate(parts, axis=1)
-
-    def cut(self, start: int, stop: int, name: str, label: str) -> Clip:
-        """Return the frames from ``start`` to before ``stop``, as views of this clip's arrays.
-
-        Args:
-            start: first frame, from 0.
-            stop: frame after the last.
-            name: of the new clip.
-            label: of the new clip.
-
-        Raises:
-            UsageError: there is no such frame.
-        """
-        if not 0 <= start < stop <= self.num_frames:
-            raise UsageError(f"frames {start} to {stop}: there are {self.num_frames}")
-        parts = {field: getattr(self, field)[start:stop] for field in FIELDS}
-        return replace(self, name=name, label=label, **parts)
 
 
 def counts(shapes: dict[str, tuple[int, ...]]) -> dict[str, int]:

@@ -109,17 +109,26 @@ class ClipFile:
         return len(self.infos)
 
     def __getitem__(self, index: int) -> Clip:
-        """Read a clip.
+        """Read a clip; as ``read``."""
+        return self.read(index)
+
+    def read(self, index: int, start: int = 0, stop: int | None = None) -> Clip:
+        """Read a clip, or some frames of it.
+
+        Args:
+            index: of the clip in ``infos``.
+            start: first frame, from 0.
+            stop: frame after the last; ``None`` for all that there are.
 
         Raises:
-            UsageError: its numbers cannot be read, or are none of a clip's.
+            UsageError: the numbers cannot be read, or are none of a clip's.
         """
         info = self.infos[index]
         folder = f"{info.name}/{WALKER}"
         arrays = {}
         for field in FIELDS:
             with damage_named(self.path, f"{folder}/{field}"):
-                arrays[field] = read_transposed(self._file[f"{folder}/{field}"])
+                arrays[field] = read_transposed(self._file[f"{folder}/{field}"], start, stop)
         try:
             return Clip(info.name, info.label, info.fps, **arrays)
         except UsageError as error:

@@ -99,17 +99,25 @@ def dataset(path: str | Path, group: h5py.Group, name: str) -> h5py.Dataset:
     return found
 
 
-def read_transposed(source: h5py.Dataset) -> NDArray[np.float64]:
-    """Return a (width, T) dataset as a new array (T, width).
+def read_transposed(
+    source: h5py.Dataset, start: int = 0, stop: int | None = None
+) -> NDArray[np.float64]:
+    """Return columns of a (width, T) dataset as a new array (frames, width).
+
+    Args:
+        source: the dataset.
+        start: first column.
+        stop: column after the last; ``None`` for all that there are.
 
     Raises:
         OSError: the file is damaged; as other errors of h5py.
     """
-    width, frames = source.shape
-    result = np.empty((frames, width))
-    for start in range(0, frames, BLOCK_FRAMES):
-        block = slice(start, start + BLOCK_FRAMES)
-        result[block] = source[:, block].T
+    width, length = source.shape
+    first, last, _ = slice(start, stop).indices(length)
+    result = np.empty((last - first, width))
+    for begin in range(first, last, BLOCK_FRAMES):
+        end = min(begin + BLOCK_FRAMES, last)
+        result[begin - first : end - first] = source[:, begin:end].T
     return result
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 SESSION = "pose/qpos"
 """Dataset of a session's generalised positions."""
 
-ROOT = 7
+ROOT_POSITIONS = 7
 """Generalised positions of a free joint: position and quaternion."""
 
 
@@ -229,10 +229,10 @@ def _label(snip: str) -> str:
 
 def _is_qpos(array: NDArray[np.float64]) -> bool:
     """Whether columns 3 to 7 are quaternions, of about unit length."""
-    if array.shape[1] < ROOT or not len(array):
+    if array.shape[1] < ROOT_POSITIONS or not len(array):
         return False
     with np.errstate(over="ignore"):
-        length = np.linalg.norm(array[:, 3:ROOT], axis=1)
+        length = np.linalg.norm(array[:, 3:ROOT_POSITIONS], axis=1)
     return bool((np.abs(length - 1.0) < 0.1).all())
 
 

@@ -18,17 +18,6 @@ def test_generalised_positions_and_velocities() -> None:
     assert clip.counts == {"joints": 4, "appendages": 2, "bodies": 3}
 
 
-def test_a_part_of_a_clip() -> None:
-    clip = random_clip(frames=10)
-    part = clip.cut(3, 7, "part", "Rear")
-    assert (part.name, part.label, part.fps, part.num_frames) == ("part", "Rear", 50.0, 4)
-    for field in FIELDS:
-        assert np.array_equal(getattr(part, field), getattr(clip, field)[3:7])
-    for start, stop in ((-1, 3), (3, 3), (5, 11)):
-        with pytest.raises(UsageError, match="there are 10"):
-            clip.cut(start, stop, "part", "")
-
-
 @pytest.mark.parametrize("field", FIELDS)
 def test_what_is_no_clip(field: str) -> None:
     clip = random_clip()
