@@ -36,6 +36,7 @@ REGISTRY: dict[str, tuple[str, int]] = {
     "MuscleReach-v0": ("poolrl.tasks.muscles.reach:OwnReach", 300),
     "MuscleLegsStand-v0": ("poolrl.tasks.muscles.legs:LegsStand", 1000),
     "MuscleLegsWalk-v0": ("poolrl.tasks.muscles.legs:LegsWalk", 1000),
+    "RodentImitation-v0": ("poolrl.tasks.imitation.imitation:Imitation", 500),
     "Plateau-v0": ("poolrl.tasks.identity:Plateau", 10),
     "Switches-v0": ("poolrl.tasks.identity:Switches", 10),
 }
