@@ -85,6 +85,18 @@ def write_worm(folder: Path, frames: int = 30) -> dict[str, Any]:
     }
 
 
+def proprioception(data: mujoco.MjData) -> list[float]:
+    """The rat's, number by number."""
+    torso = data.body("torso")
+    result = [*data.qpos[7:], *data.qvel[6:], *data.act]
+    for name in ("velocimeter", "accelerometer", "gyro", "torso"):
+        result += list(data.sensor(name).data)
+    result += [*torso.xmat, *torso.subtree_com]
+    for name in ("palm_L", "palm_R", "sole_L", "sole_R"):
+        result += list(data.sensor(name).data)
+    return result
+
+
 @dataclass
 class PlainImitation:
     """An episode of imitation, computed from ``MjData`` by the published formulas, number by
@@ -122,14 +134,8 @@ class PlainImitation:
         return list(result)
 
     def observation(self) -> list[float]:
-        data, clip, result = self.data, self.clip, []
-        result += list(data.qpos[7:]) + list(data.qvel[6:]) + list(data.act)
-        for name in ("velocimeter", "accelerometer", "gyro", "torso"):
-            result += list(data.sensor(name).data)
-        torso = data.body("torso")
-        result += list(torso.xmat) + list(torso.subtree_com)
-        for name in ("palm_L", "palm_R", "sole_L", "sole_R"):
-            result += list(data.sensor(name).data)
+        clip, result = self.clip, proprioception(self.data)
+        torso = self.data.body("torso")
         if self.speed != 1.0:
             result.append(math.log(self.speed * clip.fps / 50.0))
         last = clip.num_frames - 1

@@ -64,6 +64,21 @@ def load_body(xml_file: str, **options: Any) -> mujoco.MjModel:
     return model
 
 
+def require(expected: str, key: str, holds: Any) -> None:
+    """Check an argument of a task.
+
+    Args:
+        expected: what it must be.
+        key: its name.
+        holds: whether it is so.
+
+    Raises:
+        UsageError: it is not; names both.
+    """
+    if not holds:
+        raise UsageError(f"task.kwargs.{key}: expected {expected}")
+
+
 def names_of(text: str) -> tuple[str, ...]:
     """Split names at commas."""
     return tuple(name for part in text.split(",") if (name := part.strip()))
@@ -87,7 +102,6 @@ class BodyTask(MujocoTask):
         frame_skip: substeps per control step.
         max_episode_steps: time limit in control steps.
         min_torso_z: in m.
-        spawn_z_offset: raises the root at reset, in m.
         root_body: name of the body whose orientation is the whole body's.
         sensors: names of sensors, separated by commas.
         touch_sensors: the same, of those that come last.
@@ -112,12 +126,11 @@ class BodyTask(MujocoTask):
         frame_skip: int,
         max_episode_steps: int,
         min_torso_z: float,
-        spawn_z_offset: float,
         root_body: str,
         sensors: str,
         touch_sensors: str,
     ) -> None:
-        self._min_z, self._spawn_z_offset = min_torso_z, spawn_z_offset
+        self._min_z = min_torso_z
         self._root = body_id(model, root_body, "root_body")
         self._sensors = [
             _sensor(model, name, key)
@@ -198,16 +211,6 @@ class BodyTask(MujocoTask):
     def set_state(self, ids: Ids, qpos: NDArray[np.float64], qvel: NDArray[np.float64]) -> None:
         self.steps[ids], self._cumulative_reward[ids] = 0, 0.0
         super().set_state(ids, qpos, qvel)
-
-    def spawned(self, qpos: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return positions with the root raised by ``spawn_z_offset``, a new array.
-
-        Args:
-            qpos: (…, nq).
-        """
-        raised = qpos.copy()
-        raised[..., 2] += self._spawn_z_offset
-        return raised
 
     def terminated(self) -> NDArray[np.bool_]:
         return self.center_of_mass[:, 2] < self._min_z

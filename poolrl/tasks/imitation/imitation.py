@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 from poolrl.config.types import Aggregate
 from poolrl.errors import UsageError
 from poolrl.tasks.base import Ids, Info, StepResult
-from poolrl.tasks.imitation.base import ROOT, SENSORS, TOUCH_SENSORS, BodyTask, load_body, names_of
+from poolrl.tasks.imitation.base import (
+    ROOT,
+    SENSORS,
+    TOUCH_SENSORS,
+    BodyTask,
+    load_body,
+    names_of,
+    require,
+)
 from poolrl.tasks.imitation.references import load_references
 from poolrl.tasks.imitation.rodent import END_EFFECTORS, ROOT_BODY, TRACKED_BODIES
 from poolrl.tasks.imitation.rotations import angle_between, rotation_vectors
@@ -127,12 +135,12 @@ class Imitation(BodyTask):
         energy_cost: float = 0.01,
         alive_bonus: float = 0.1,
     ) -> None:
-        _require("at least 1", "horizon", horizon >= 1)
-        _require("at least 1", "start_frames", start_frames >= 1)
-        _require("at least 1", "speed_range", speed_range >= 1)
-        _require("more than 0", "target_fps", target_fps > 0)
-        _require("more than 0", "max_target_distance", max_target_distance > 0)
-        _require("numbers more than 0", "falloffs", min(falloffs) > 0)
+        require("at least 1", "horizon", horizon >= 1)
+        require("at least 1", "start_frames", start_frames >= 1)
+        require("at least 1", "speed_range", speed_range >= 1)
+        require("more than 0", "target_fps", target_fps > 0)
+        require("more than 0", "max_target_distance", max_target_distance > 0)
+        require("numbers more than 0", "falloffs", min(falloffs) > 0)
         model = load_body(
             xml_file,
             torque_actuators=torque_actuators,
@@ -148,7 +156,7 @@ class Imitation(BodyTask):
             )
         self._effector_names = names_of(end_effectors)
         effectors = [body_id(model, name, "end_effectors") for name in self._effector_names]
-        _require("names of bodies", "end_effectors", effectors)
+        require("names of bodies", "end_effectors", effectors)
         self._effectors = np.array(effectors)
         errors: dict[str, Aggregate] = {f"{name}_error": "mean" for name in self._effector_names}
         self.info_aggregates = {**type(self).info_aggregates, **errors}
@@ -168,6 +176,7 @@ class Imitation(BodyTask):
         self._log_range = math.log(speed_range)
         self._is_simplified = simplified_target
         self._max_distance = max_target_distance
+        self._spawn_z_offset = spawn_z_offset
         self._falloffs = np.square(falloffs)
         self._costs = control_cost, energy_cost, alive_bonus
         self._frames_per_step = target_fps * model.opt.timestep * frame_skip
@@ -183,7 +192,6 @@ class Imitation(BodyTask):
             frame_skip=frame_skip,
             max_episode_steps=max_episode_steps,
             min_torso_z=min_torso_z,
-            spawn_z_offset=spawn_z_offset,
             root_body=root_body,
             sensors=sensors,
             touch_sensors=touch_sensors,
@@ -234,8 +242,8 @@ class Imitation(BodyTask):
         frame = int(generator.integers(starts)) if starts > 1 else 0
         limit = self._log_range
         self._drawn.append((clip, frame, generator.uniform(-limit, limit) if limit else 0.0))
-        row = self.references.starts[clip] + frame
-        return self.spawned(self.references.qpos[row]), self.references.qvel[row]
+        qpos, qvel = self._states(self.references.starts[clip] + np.array([frame]))
+        return qpos[0], qvel[0]
 
     def reset(self, ids: Ids, generators: Sequence[np.random.Generator]) -> None:
         self._drawn.clear()
@@ -263,10 +271,15 @@ class Imitation(BodyTask):
             raise ValueError(f"clips: expected 0 to {len(lengths) - 1}")
         if not ((frames >= 0) & (frames + self._horizon + 1 < lengths[clips])).all():
             raise ValueError(f"frames: expected at least {self._horizon + 2} before the end")
-        rows = self.references.starts[clips] + frames
-        self.set_state(ids, self.spawned(self.references.qpos[rows]), self.references.qvel[rows])
+        self.set_state(ids, *self._states(self.references.starts[clips] + frames))
         self._follow(ids, clips, frames)
         self._log_speed[ids] = 0.0
+
+    def _states(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the (qpos, qvel) of frames, (n, nq) and (n, nv), with the root raised."""
+        qpos = self.references.qpos[rows]
+        qpos[:, 2] += self._spawn_z_offset
+        return qpos, self.references.qvel[rows]
 
     def _follow(self, ids: Ids, clips: NDArray[np.intp], frames: NDArray[np.intp]) -> None:
         self.clip[ids], self.frame[ids], self._first[ids] = clips, frames, frames
@@ -348,8 +361,3 @@ class Imitation(BodyTask):
     @cached_property
     def _tracked_positions(self) -> NDArray[np.float64]:
         return self.references.tracked_positions(len(self._tracked))
-
-
-def _require(expected: str, key: str, holds: Any) -> None:
-    if not holds:
-        raise UsageError(f"task.kwargs.{key}: expected {expected}")

@@ -43,3 +43,21 @@ def angle_between(first: F64, second: F64) -> F64:
     cosine = np.minimum(np.abs(np.vecdot(first, second)), 1.0)
     angle: F64 = 2.0 * np.arccos(cosine)
     return angle
+
+
+def turned(first: F64, second: F64) -> F64:
+    """Return the angles that the x axis turns by about z from one orientation to another, (n,), in
+    rad, from -π to π.
+
+    Args:
+        first, second: (n, 4) each.
+    """
+    (x, y), (u, v) = _heading(first), _heading(second)
+    angle: F64 = np.arctan2(x * v - y * u, x * u + y * v)
+    return angle
+
+
+def _heading(quaternion: F64) -> tuple[F64, F64]:
+    """Return the x axis of orientations without its height, (n,) each."""
+    w, x, y, z = np.moveaxis(quaternion, -1, 0)
+    return 1.0 - 2.0 * (y * y + z * z), 2.0 * (x * y + w * z)
