@@ -48,6 +48,7 @@ TORCH_MODULES = [
     "distributions/test_options.py",
     "launch/test_disk_use.py",
     "networks/test_contract.py",
+    "networks/test_encoder_decoder.py",
     "networks/test_microbatches.py",
     "networks/test_module_trial.py",
     "networks/test_numpy_and_torch.py",
