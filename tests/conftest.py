@@ -56,6 +56,7 @@ TORCH_MODULES = [
     "networks/test_recurrent_agent.py",
     "networks/test_senses.py",
     "rollouts/test_rollout_file.py",
+    "test_frozen_decoder.py",
     "worker/test_every_network.py",
     "worker/test_killed_networks.py",
     "worker/test_shared_experience.py",
