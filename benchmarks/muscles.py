@@ -31,6 +31,7 @@ import click
 import mujoco
 import numpy as np
 from mujoco.batch import Batch
+from recording import Recording
 
 from poolrl import tasks
 from poolrl.tasks.mujoco import MujocoTask
@@ -54,50 +55,9 @@ class Plain(MujocoTask):
         return np.zeros(self.num_simulations)
 
 
-class Recording:
-    """What a task did in a round, to be done again without the rest."""
-
-    def __init__(self, task: MuscleTask, turn: int) -> None:
-        random = np.random.default_rng(turn)
-        self.turn = turn
-        self.actions = random.uniform(0, 1, (STEPS, SIMULATIONS, task.model.nu)).astype(np.float32)
-        self.resets: list[tuple[int, np.ndarray, np.ndarray]] = []
-        self.play(task, lambda k, ids: self.resets.append((k, ids, task.batch.state[ids].copy())))
-
-    def play(
-        self,
-        task: MuscleTask,
-        after_reset: Callable[[int, np.ndarray], None] | None = None,
-        *,
-        ask: bool = False,
-    ) -> None:
-        """STEPS steps of a task with the resets that follow from it."""
-        ids, episodes = np.arange(SIMULATIONS), 0
-        for k in range(STEPS):
-            if len(ids):
-                seeds = [[self.turn, episodes, i] for i in ids.tolist()]
-                task.reset(ids, [np.random.default_rng(seed) for seed in seeds])
-                task.observe()
-                episodes += 1
-                if after_reset is not None:
-                    after_reset(k, ids)
-            result = task.step(self.actions[k])
-            if ask:
-                task.actuator_state()
-            ids = np.flatnonzero(result.terminated | result.truncated)
-
-    def step(self, batch: Batch, frame_skip: int, ask: Callable[[], Any] | None = None) -> None:
-        """The same steps of a batch."""
-        pending, ctrl = iter(self.resets), batch.bind("ctrl")
-        following = next(pending, None)
-        for k in range(STEPS):
-            if following is not None and following[0] == k:
-                batch.state[following[1]] = following[2]
-                following = next(pending, None)
-            ctrl[:] = self.actions[k]
-            batch.step(None, frame_skip)
-            if ask is not None:
-                ask()
+def given(actions: np.ndarray, k: int, observation: np.ndarray) -> np.ndarray:
+    """The actions of a step, of (steps, simulations, muscles)."""
+    return np.asarray(actions[k])
 
 
 def whole(task: MuscleTask) -> mujoco.MjModel:
@@ -117,12 +77,15 @@ def measure(task_id: str, rounds: int) -> Times:
     plain = Plain(SIMULATIONS, model=task.model, frame_skip=skip, max_episode_steps=STEPS)
     times: Times = {}
     for turn in range(rounds + 1):
-        recording = Recording(task, turn)
+        random = np.random.default_rng(turn)
+        size = (STEPS, SIMULATIONS, task.model.nu)
+        actions = random.uniform(0, 1, size).astype(np.float32)
+        recording = Recording(task, turn, STEPS, partial(given, actions))
         runs: dict[str, Callable[[], None]] = {
             "batch": partial(recording.step, batches[0], skip),
             "trimmed batch": partial(recording.step, batches[1], skip),
             "task": partial(recording.play, task),
-            "actuator_state": partial(recording.play, task, ask=True),
+            "actuator_state": partial(recording.play, task, ask=task.actuator_state),
             "plain": partial(recording.step, plain.batch, skip),
             "probe": partial(recording.step, plain.batch, skip, plain.actuator_state),
         }

@@ -18,7 +18,7 @@ from poolrl.agent import STD, Agent, AgentMetadata
 from poolrl.algorithms.types import MakeTask, Training
 from poolrl.config.exploration import Exploration, NoExploration, PureExploration
 from poolrl.config.mpo import MPO
-from poolrl.config.networks import ModuleSpec, NetworkSpec, QMLPSpec
+from poolrl.config.networks import EncoderDecoderSpec, ModuleSpec, NetworkSpec, QMLPSpec
 from poolrl.config.schema import PPO, Learner, RandomSearch, Reinforce, Spec, check_sequences
 from poolrl.distributions.factory import default_distribution, make_distribution
 from poolrl.errors import UsageError
@@ -44,6 +44,9 @@ MODULES: dict[type, str] = {
 }
 
 NO_EXPLORATION = NoExploration()
+
+_OTHERS = {"critic_senses": "the actor", "encoder_senses": "the decoder"}
+"""Key of the network that names senses -> who sees none of them."""
 
 
 def prepare(hp: Learner) -> None:
@@ -106,14 +109,26 @@ def initial_agent(
     generator = streams.generator(Purpose.INITIALISE)
     network = spec.network
     actions = action_space or SpaceSpec.of_actions(task.action_space)
-    if isinstance(network, QMLPSpec) and not _is_bounded_box(actions.space()):
+    key = {QMLPSpec: "learner.name: mpo", EncoderDecoderSpec: "network.name: encoder_decoder"}
+    if type(network) in key and not _is_bounded_box(actions.space()):
         text = " ".join(str(actions.space()).split())
         raise UsageError(
-            f"learner.name: mpo is for continuous actions within bounds, not for {text}"
+            f"{key[type(network)]} is for continuous actions within bounds, not for {text}"
         )
     if network.distribution == "auto":
         network = replace(network, distribution=default_distribution(actions.space(), network))
-    network = replace(network, critic_columns=_columns(network, task))
+    if isinstance(network, ModuleSpec) and network.critic_senses:
+        raise UsageError("network.critic_senses: a user's network decides itself who sees what")
+    network = replace(
+        network, critic_columns=_columns("critic_senses", network.critic_senses, task)
+    )
+    if isinstance(network, EncoderDecoderSpec):
+        columns = _columns("encoder_senses", network.encoder_senses, task)
+        if both := set(columns) & set(network.critic_columns):
+            raise UsageError(
+                f"network.critic_senses: {len(both)} values are of network.encoder_senses too"
+            )
+        network = replace(network, encoder_columns=columns)
     if isinstance(network, ModuleSpec):
         network, arrays = _trial(network, size, actions.space(), generator)
     elif isinstance(network, QMLPSpec):
@@ -142,25 +157,28 @@ def _is_bounded_box(space: ActionSpace) -> bool:
     return isinstance(space, Box) and space.is_bounded()
 
 
-def _columns(network: NetworkSpec, task: Task) -> tuple[int, ...]:
-    """The numbers of the observed values that the critic alone sees.
+def _columns(key: str, names: Sequence[str], task: Task) -> tuple[int, ...]:
+    """The numbers of the observed values that senses consist of.
+
+    Args:
+        key: of the network that names them; for errors.
+        names: of the senses.
+        task: that has them.
 
     Raises:
-        UsageError: the task does not have what the network names, or has nothing else.
+        UsageError: the task does not have one of them, or has nothing else.
     """
-    if not network.critic_senses:
+    if not names:
         return ()
-    if isinstance(network, ModuleSpec):
-        raise UsageError("network.critic_senses: a user's network decides itself who sees what")
     senses = task.senses()
     mask = np.zeros(task.observation_space.shape[0], np.bool_)
-    for name in network.critic_senses:
+    for name in names:
         if name not in senses:
             known = ", ".join(senses) or "none, since its observations have no named parts"
-            raise UsageError(f"network.critic_senses: the task has no {name}; known: {known}")
+            raise UsageError(f"network.{key}: the task has no {name}; known: {known}")
         mask |= senses[name]
     if mask.all():
-        raise UsageError("network.critic_senses: nothing is left for the actor to see")
+        raise UsageError(f"network.{key}: nothing is left for {_OTHERS[key]} to see")
     return tuple(np.flatnonzero(mask).tolist())
 
 
@@ -184,7 +202,9 @@ def _check_learner(
         )
     if not isinstance(learner, PPO | Reinforce):
         return
-    penalties = network.penalties if isinstance(network, ModuleSpec) else ()
+    penalties: tuple[str, ...] = ()
+    if isinstance(network, ModuleSpec | EncoderDecoderSpec):
+        penalties = network.penalties
     if set(learner.penalties) != set(penalties):
         raise UsageError(
             f"learner.penalties: weights for {', '.join(sorted(penalties)) or 'nothing'} are "

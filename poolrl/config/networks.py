@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from poolrl.config.types import Natural, NonNegative, Section, Sizes, Std, Text
+from poolrl.config.types import Natural, NonNegative, Positive, Section, Sizes, Std, Text
 
 
 class _Network(Section, frozen=True, tag_field="name"):
@@ -124,6 +124,95 @@ class QMLPSpec(_Network, frozen=True, tag="q_mlp"):
             raise ValueError("critic_senses: actor and critic of a q_mlp see the same")
 
 
+class EncoderDecoderSpec(_Network, frozen=True, tag="encoder_decoder"):
+    """An encoder of some senses, a bottleneck, and a decoder of its latent variables and of the
+    other senses, with or without a memory; a critic of all senses; in NumPy.
+
+    It is the network of the virtual rodent (Aldarondo et al. 2024, Nature 632), after neural
+    probabilistic motor primitives (Merel et al. 2019). Its outputs are within ±1: the means of
+    actions in units of half their range, and what `std` makes standard deviations of.
+    """
+
+    distribution: Literal["auto", "gaussian"] = "auto"
+    std: Literal["free", "network", "schedule"] = "network"
+    """As for other networks; but with `network`, σ goes in proportion to an output, from `std_min`
+    at −1 to `std_max` at 1, and `std_init` is not used."""
+    std_init: Std = 0.2
+    std_max: Std = 0.5
+    encoder_senses: tuple[Text, ...] = ()
+    """Parts of the observation that the encoder sees, and the decoder does not, by their names, as
+    for `critic_senses`."""
+    encoder_columns: tuple[Natural, ...] = ()
+    """Their numbers in the observation; set in agents."""
+    encoder: Sizes = (256, 256)
+    """Widths of the encoder's hidden layers, as for `mlp`."""
+    bottleneck: Literal["variational", "deterministic", "noisy", "none"] = "variational"
+    """How the encoder's last layer gives the latent variables z. `variational`: z = μ + σξ with
+    normal ξ, where μ and log σ / 3 are tanh of a linear layer; the penalty `kl`, the mean over the
+    variables of (μ² + σ² − 1)/2 − log σ, needs a weight in `learner.penalties` (Kingma & Welling
+    2014). `deterministic`: z = tanh of a linear layer. `noisy`: that, plus `noise_scale` times
+    normal noise. `none`: there is no encoder, and the decoder sees all. The linear layer is zero at
+    first; deterministic actions take ξ = 0."""
+    latent_size: Annotated[int, Meta(ge=1, le=10_000)] = 60
+    """Number of latent variables."""
+    noise_scale: Positive = 1.0
+    """Standard deviation of the noise of `noisy`."""
+    decoder: Sizes = (256, 256)
+    """Widths of the decoder's layers before its output."""
+    decoder_kind: Literal["lstm", "mlp"] = "lstm"
+    """`lstm`: each layer has a memory (Hochreiter & Schmidhuber 1997), and learns by
+    back-propagation through time, truncated after `learner.sequence_steps`. `mlp`: none has one."""
+    decoder_output: Literal["linear", "lstm"] = "linear"
+    """The last layer: linear, then tanh; or an LSTM with a unit for each output, whose values are
+    within ±1."""
+    critic: Sizes = (256, 256)
+    activation: Literal["tanh", "relu", "elu", "silu"] = "tanh"
+    """Of encoder, critic and `mlp` decoder."""
+    value_scale: Positive = 1.0
+    """Factor of the critic's last layer, such as 1/(1 − γ) for values of rewards of the order of 1;
+    not with `learner.normalize_values`, which has a scale of its own."""
+    hidden_gain: NonNegative = 1.4142135623730951
+    policy_gain: NonNegative = 0.01
+    """As for `mlp`, the latter of a linear output; weights of an LSTM are as for `recurrent`."""
+    value_gain: NonNegative = 0.0
+    """Of the critic's last layer: all values are 0 at first."""
+
+    def __post_init__(self) -> None:
+        if self.bottleneck == "none" and self.encoder_senses:
+            raise ValueError("encoder_senses: without a bottleneck there is no encoder")
+        if self.bottleneck != "none" and not self.encoder_senses:
+            raise ValueError("encoder_senses: name what the encoder sees, or set bottleneck = none")
+        if both := set(self.encoder_senses) & set(self.critic_senses):
+            names = ", ".join(sorted(both))
+            raise ValueError(f"critic_senses: the encoder sees {names} too")
+        if self.noise_scale != 1.0 and self.bottleneck != "noisy":
+            raise ValueError("noise_scale: needs bottleneck = noisy")
+        if self.decoder_kind == "mlp" and self.decoder_output == "lstm":
+            raise ValueError("decoder_output: lstm needs decoder_kind = lstm")
+        if self.decoder_kind == "lstm" and not self.lstm_widths(1):
+            raise ValueError("decoder: an lstm needs a layer")
+
+    @property
+    def penalties(self) -> tuple[str, ...]:
+        """Names of what it adds to the loss, times `learner.penalties`."""
+        return ("kl",) if self.bottleneck == "variational" else ()
+
+    @property
+    def noise_size(self) -> int:
+        """Normal numbers that it takes for each observation."""
+        return self.latent_size if self.bottleneck in ("variational", "noisy") else 0
+
+    def lstm_widths(self, outputs: int) -> tuple[int, ...]:
+        """Widths of the layers of the decoder that have a memory.
+
+        Args:
+            outputs: number of outputs of the decoder.
+        """
+        if self.decoder_kind == "mlp":
+            return ()
+        return (*self.decoder, outputs) if self.decoder_output == "lstm" else self.decoder
+
+
 class ModuleSpec(_Network, frozen=True, kw_only=True, tag="module"):
     """A user's own `torch.nn.Module`; docs/own_networks.md says what it must do."""
 
@@ -145,8 +234,8 @@ class ModuleSpec(_Network, frozen=True, kw_only=True, tag="module"):
     """Names of what it adds to the loss, times `learner.penalties`."""
 
 
-NetworkSpec = MLPSpec | RecurrentSpec | QMLPSpec | ModuleSpec
-KINDS = (MLPSpec, RecurrentSpec, QMLPSpec, ModuleSpec)
+NetworkSpec = MLPSpec | RecurrentSpec | QMLPSpec | EncoderDecoderSpec | ModuleSpec
+KINDS = (MLPSpec, RecurrentSpec, QMLPSpec, EncoderDecoderSpec, ModuleSpec)
 
 
 ARCHITECTURES = {"simple": (64, 64), "deeper": (64, 64, 64, 32), "wider": (1024, 512)}
@@ -174,7 +263,7 @@ def complete(network: Any, learner: Any = None) -> None:
     if not isinstance(network, dict):
         return
     network.setdefault("name", default_name(learner))
-    for key in ("actor", "critic"):
+    for key in ("actor", "critic", "encoder", "decoder"):
         if isinstance(network.get(key), str) and network[key] in ARCHITECTURES:
             network[key] = list(ARCHITECTURES[network[key]])
     if network.get("shared") is True and "actor" in network:

@@ -28,7 +28,13 @@ from poolrl.config.exploration import (
 )
 from poolrl.config.merging import MergeSpec, check_merge
 from poolrl.config.mpo import MPO
-from poolrl.config.networks import MLPSpec, NetworkSpec, QMLPSpec, RecurrentSpec
+from poolrl.config.networks import (
+    EncoderDecoderSpec,
+    MLPSpec,
+    NetworkSpec,
+    QMLPSpec,
+    RecurrentSpec,
+)
 from poolrl.config.pools import PoolSpec
 from poolrl.config.scoring import EvaluationSpec, SelectionSpec
 from poolrl.config.types import (
@@ -152,8 +158,8 @@ class PPO(Section, frozen=True, tag_field="name", tag="ppo"):
     squared excess beyond ±1.1 half-ranges (rl_games), which keeps them from where the actions no
     longer change. Not for other distributions."""
     penalties: dict[str, NonNegative] = {}
-    """Weights of the penalties that a user's network adds to the loss, by name; all must be named.
-    """
+    """Weights of the penalties that a network adds to the loss, by name: a user's, or `kl` of an
+    `encoder_decoder`; all must be named."""
     value_coefficient: NonNegative = 0.5
     value_loss: Literal["squared", "smooth_l1"] = "squared"
     """`smooth_l1`: (V − R)²/2, or |V − R| − 1/2 where the difference is larger than 1, in units of
@@ -368,6 +374,14 @@ def _check_network(network: NetworkSpec, learner: Learner) -> None:
         raise UsageError("learner.bounds_coefficient: needs network.distribution = gaussian")
     if network.std == "schedule" and not getattr(learner, "schedule_steps", 0):
         raise UsageError("network.std = schedule has no end: set learner.schedule_steps")
+    if isinstance(network, EncoderDecoderSpec):
+        if getattr(learner, "normalize_values", False) and network.value_scale != 1:
+            raise UsageError(
+                "network.value_scale: normalised values have a scale of their own; set "
+                "learner.normalize_values = false"
+            )
+        if network.decoder_kind == "lstm":
+            check_sequences(learner)
     if isinstance(network, RecurrentSpec):
         check_sequences(learner)
     apart = isinstance(network, MLPSpec) and not network.shared

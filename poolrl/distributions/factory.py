@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 from gymnasium.spaces import Box, Discrete
+from msgspec.structs import fields
 from numpy.typing import NDArray
 
-from poolrl.config.networks import MLPSpec, NetworkSpec, QMLPSpec
+from poolrl.config.networks import EncoderDecoderSpec, NetworkSpec, QMLPSpec
 from poolrl.distributions.base import Distribution
 from poolrl.distributions.beta import Beta
 from poolrl.distributions.categorical import Categorical
@@ -18,6 +19,7 @@ from poolrl.distributions.squashed_gaussian import SquashedGaussian
 from poolrl.distributions.standard_deviation import (
     FreeStd,
     GivenStd,
+    LinearStd,
     NetworkStd,
     StandardDeviation,
 )
@@ -42,6 +44,8 @@ def default_distribution(space: ActionSpace, network: NetworkSpec | None = None)
     of that."""
     if isinstance(network, QMLPSpec):
         return "tanh_mean_gaussian"
+    if isinstance(network, EncoderDecoderSpec):
+        return "gaussian"
     if not isinstance(space, Box):
         return "categorical"
     return "beta" if space.is_bounded() else "gaussian"
@@ -110,8 +114,9 @@ def _check_options(network: NetworkSpec, name: str) -> None:
         UsageError: names the key.
     """
     chosen = {"distribution": name, "std": network.std}
+    defaults = {field.name: field.default for field in fields(network)}
     for key, conditions in _READ_WITH.items():
-        if getattr(network, key) == getattr(MLPSpec(), key):
+        if getattr(network, key) == defaults[key]:
             continue
         for other, values in conditions.items():
             if chosen[other] not in values:
@@ -120,6 +125,15 @@ def _check_options(network: NetworkSpec, name: str) -> None:
                     f"got {chosen[other]}"
                 )
     low, initial, high = network.std_min, network.std_init, network.std_max
+    if isinstance(network, EncoderDecoderSpec) and network.std == "network":
+        if initial != defaults["std_init"]:
+            raise UsageError(
+                "network.std_init: needs network.std = free or schedule, got network; an "
+                "encoder_decoder's is between std_min and std_max"
+            )
+        if not low < high:
+            raise UsageError(f"network.std_max: {high:g} is not above std_min ({low:g})")
+        return
     if name not in _NORMALS or network.std == "free":
         return
     if network.std == "schedule" and low > initial:
@@ -133,6 +147,8 @@ def _check_options(network: NetworkSpec, name: str) -> None:
 def _standard_deviation(
     network: NetworkSpec, size: int, std: NDArray[Any] | None
 ) -> StandardDeviation:
+    if isinstance(network, EncoderDecoderSpec) and network.std == "network":
+        return LinearStd(size, network.std_min, network.std_max)
     if network.std == "network":
         return NetworkStd(size, network.std_min, network.std_max, network.std_init)
     if network.std == "schedule":

@@ -106,6 +106,35 @@ class NetworkStd(StandardDeviation):
         return np.tanh(tanh, out=tanh)
 
 
+class LinearStd(StandardDeviation):
+    """σ in proportion to what the network computes, a value within ±1, between two bounds.
+
+    It is that of the virtual rodent (Aldarondo et al. 2024, ``GaussianActionSampler``).
+
+    Args:
+        size: number of dimensions m.
+        low, high: σ at −1 and at 1.
+    """
+
+    def __init__(self, size: int, low: float, high: float) -> None:
+        self.num_parameters = size
+        self._centre = np.float32((high + low) / 2)
+        self._half = np.float32((high - low) / 2)
+
+    def log_std(self, parameters: F32) -> F32:
+        std = self._std(parameters)
+        return np.log(std, out=std)
+
+    def chain(self, parameters: F32, by_log_std: F32) -> None:
+        by_log_std *= self._half
+        by_log_std /= self._std(parameters)
+
+    def _std(self, parameters: F32) -> F32:
+        std: F32 = parameters * self._half
+        std += self._centre
+        return std
+
+
 class SoftplusStd(StandardDeviation):
     """σ = softplus(p), clipped to two bounds, beyond which it has no derivative.
 

@@ -238,30 +238,43 @@ def _with_recorded_paths(existing: Pool, task: World) -> World:
     if own.id != task.id:
         return task
     kwargs = dict(task.kwargs)
+    moved = {}
     for name, given in task.kwargs.items():
         recorded = own.kwargs.get(name)
         if recorded in (None, given) or not (isinstance(recorded, str) and isinstance(given, str)):
             continue
-        if name == "xml_file" and own.model_sha256:
-            same = files.is_same(recorded, given) or _is_model(existing, given)
-        elif tasks.names_other_file(own, name):
-            gone = not os.path.exists(recorded) and os.path.exists(given)
-            same = files.is_same(recorded, given) or gone
-        else:
+        is_hashed = tasks.names_hashed_file(own, name) and own.model_sha256
+        if not is_hashed and not tasks.names_other_file(own, name):
             continue
-        if same:
-            if not files.is_same(recorded, given):
-                tasks.move_model(own, {name: given})
+        if files.is_same(recorded, given):
             kwargs[name] = recorded
+        elif is_hashed or (not os.path.exists(recorded) and os.path.exists(given)):
+            moved[name] = given
+    hashed = {
+        name: path
+        for name, path in moved.items()
+        if own.model_sha256 and tasks.names_hashed_file(own, name)
+    }
+    if hashed and not _is_model(existing, hashed):
+        moved = {name: path for name, path in moved.items() if name not in hashed}
+    for name, given in moved.items():
+        tasks.move_model(own, {name: given})
+        kwargs[name] = own.kwargs[name]
     return replace(task, kwargs=kwargs)
 
 
-def _is_model(existing: Pool, path: str) -> bool:
-    """Whether the model of a pool may be the one at a path: it has the same hash, or this is
-    another version of MuJoCo."""
+def _is_model(existing: Pool, paths: Mapping[str, str]) -> bool:
+    """Whether the model of a pool, and what else its task reads, may be that at other paths: it has
+    the same hash, or this is another version of MuJoCo.
+
+    Args:
+        existing: the pool.
+        paths: by the names of the task's arguments.
+    """
     own = existing.spec.task
     moved = ModelPaths()
-    moved.move(str(own.kwargs["xml_file"]), path)
+    for name, path in paths.items():
+        moved.move(str(own.kwargs[name]), path)
     with tasks.closing(tasks.make(own, 1, model_paths=moved), own) as made:
         sha256 = tasks.fingerprint(made, own, model_paths=moved)
     try:

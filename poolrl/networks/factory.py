@@ -8,9 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from poolrl.config.networks import ModuleSpec, NetworkSpec, QMLPSpec, RecurrentSpec
+from poolrl.config.networks import (
+    EncoderDecoderSpec,
+    ModuleSpec,
+    NetworkSpec,
+    QMLPSpec,
+    RecurrentSpec,
+)
 from poolrl.networks.actor_network import ActorNetwork
 from poolrl.networks.base import Network
+from poolrl.networks.encoder_decoder import EncoderDecoderNetwork
 from poolrl.networks.microbatches import MicrobatchNetwork
 from poolrl.networks.mlp_network import MLPNetwork
 from poolrl.networks.parameters import actor_columns
@@ -44,6 +51,8 @@ def make_network(
     columns = actor_columns(spec, observation_size)
     if isinstance(spec, RecurrentSpec):
         return RecurrentNetwork(arrays, spec, gradient, columns)
+    if isinstance(spec, EncoderDecoderSpec):
+        return EncoderDecoderNetwork(arrays, spec, observation_size, gradient)
     if isinstance(spec, ModuleSpec):
         from poolrl.networks.module_network import ModuleNetwork  # with torch
 

@@ -87,6 +87,12 @@ class MLP:
             cache.inputs.append(x)
         return self._append_free(x), cache
 
+    def layer_outputs(self, x: F32) -> list[F32]:
+        """Outputs of all layers, after their activation, each (n, width)."""
+        y, cache = self.forward_with_cache(x)
+        outputs = cache.inputs[1:]
+        return outputs if self._activated == len(self._names) else [*outputs, y]
+
     def backward(
         self,
         cache: Cache,

@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from poolrl.config.networks import MLPSpec, ModuleSpec, NetworkSpec, QMLPSpec, RecurrentSpec
+from poolrl.config.networks import (
+    EncoderDecoderSpec,
+    MLPSpec,
+    ModuleSpec,
+    NetworkSpec,
+    QMLPSpec,
+    RecurrentSpec,
+)
 from poolrl.distributions.factory import make_distribution
 from poolrl.errors import UsageError
 from poolrl.exploration.sensors import EXTREMA
@@ -83,7 +90,7 @@ def expected_shapes(
 
 
 def layers(
-    network: MLPSpec | RecurrentSpec, observation_size: int, outputs: int
+    network: MLPSpec | RecurrentSpec | EncoderDecoderSpec, observation_size: int, outputs: int
 ) -> Iterator[tuple[str, tuple[int, ...], float]]:
     """Yield name, shape and initial gain of the arrays of actor, critic and trunk, as in torch.
 
@@ -92,6 +99,9 @@ def layers(
         observation_size: number of observed values.
         outputs: number of parameters of the distribution that the actor computes.
     """
+    if isinstance(network, EncoderDecoderSpec):
+        yield from _encoder_decoder_layers(network, observation_size, outputs)
+        return
     parts = {"actor": (network.actor, outputs, network.policy_gain)}
     parts["critic"] = (network.critic, 1, network.value_gain)
     inputs = {"actor": observation_size - len(network.critic_columns), "critic": observation_size}
@@ -100,7 +110,7 @@ def layers(
         yield from _linear("shared", sizes, network.hidden_gain)
         width = sizes[-1]
         if isinstance(network, RecurrentSpec):
-            yield from _memory("shared", width, network)
+            yield from _memory("shared.memory", width, network.memory, network.cell)
             width = network.memory
         inputs = dict.fromkeys(inputs, width)
     for part, (hidden, size, gain) in parts.items():
@@ -108,11 +118,39 @@ def layers(
         sizes = [inputs[part], *own]
         yield from _linear(part, sizes, network.hidden_gain)
         if isinstance(network, RecurrentSpec) and not network.shared:
-            yield from _memory(part, sizes[-1], network)
+            yield from _memory(f"{part}.memory", sizes[-1], network.memory, network.cell)
             sizes = [network.memory]
         head = f"{part}.{2 * len(own)}" if isinstance(network, MLPSpec) else f"{part}.head"
         yield f"{head}.weight", (size, sizes[-1]), gain
         yield f"{head}.bias", (size,), 0.0
+
+
+def _encoder_decoder_layers(
+    network: EncoderDecoderSpec, observation_size: int, outputs: int
+) -> Iterator[tuple[str, tuple[int, ...], float]]:
+    """As ``layers``; the bottleneck is zero at first."""
+    encoded = len(network.encoder_columns)
+    inputs = observation_size - encoded - len(network.critic_columns)
+    if network.bottleneck != "none":
+        sizes = [encoded, *network.encoder]
+        yield from _linear("actor.encoder", sizes, network.hidden_gain)
+        units = network.latent_size * (2 if network.bottleneck == "variational" else 1)
+        yield "actor.bottleneck.weight", (units, sizes[-1]), 0.0
+        yield "actor.bottleneck.bias", (units,), 0.0
+        inputs += network.latent_size
+    widths = [inputs, *network.decoder]
+    if network.decoder_kind == "mlp":
+        yield from _linear("actor.decoder", widths, network.hidden_gain)
+    memories = pairwise([inputs, *network.lstm_widths(outputs)])
+    for i, (below, width) in enumerate(memories):
+        yield from _memory(f"actor.decoder.{i}", below, width, "lstm")
+    if network.decoder_output == "linear":
+        yield "actor.head.weight", (outputs, widths[-1]), network.policy_gain
+        yield "actor.head.bias", (outputs,), 0.0
+    critic = [observation_size, *network.critic]
+    yield from _linear("critic", critic, network.hidden_gain)
+    yield f"critic.{2 * len(network.critic)}.weight", (1, critic[-1]), network.value_gain
+    yield f"critic.{2 * len(network.critic)}.bias", (1,), 0.0
 
 
 def _action_value_layers(
@@ -187,13 +225,13 @@ def _linear(
 
 
 def _memory(
-    part: str, inputs: int, network: RecurrentSpec
+    name: str, inputs: int, width: int, cell: str
 ) -> Iterator[tuple[str, tuple[int, ...], float]]:
-    units = GATES[network.cell] * network.memory
-    yield f"{part}.memory.weight_ih_l0", (units, inputs), 1.0
-    yield f"{part}.memory.weight_hh_l0", (units, network.memory), 1.0
-    yield f"{part}.memory.bias_ih_l0", (units,), 0.0
-    yield f"{part}.memory.bias_hh_l0", (units,), 0.0
+    units = GATES[cell] * width
+    yield f"{name}.weight_ih_l0", (units, inputs), 1.0
+    yield f"{name}.weight_hh_l0", (units, width), 1.0
+    yield f"{name}.bias_ih_l0", (units,), 0.0
+    yield f"{name}.bias_hh_l0", (units,), 0.0
 
 
 def has_normalized_values(arrays: Mapping[str, NDArray[Any]]) -> bool:
@@ -259,7 +297,7 @@ def check_arrays(
 
 
 def initial_arrays(
-    network: MLPSpec | RecurrentSpec,
+    network: MLPSpec | RecurrentSpec | EncoderDecoderSpec,
     observation_size: int,
     action_space: ActionSpace,
     generator: np.random.Generator,
@@ -282,10 +320,11 @@ def initial_arrays(
     outputs = distribution.num_parameters - distribution.free_parameters
     gains = {name: gain for name, _, gain in layers(network, observation_size, outputs)}
     arrays = initial_normalizer(network, observation_size)
+    cell = network.cell if isinstance(network, RecurrentSpec) else "lstm"
     for name, shape in expected_shapes(network, observation_size, action_space).items():
-        if ".memory.weight" in name and isinstance(network, RecurrentSpec):
-            gate = (network.memory, shape[1])
-            gates = [_orthogonal(gate, generator) for _ in range(GATES[network.cell])]
+        if name.endswith(("weight_ih_l0", "weight_hh_l0")):
+            gate = (shape[0] // GATES[cell], shape[1])
+            gates = [_orthogonal(gate, generator) for _ in range(GATES[cell])]
             arrays[name] = np.concatenate(gates).astype(np.float32)
         elif name.endswith(".weight"):
             arrays[name] = (_orthogonal(shape, generator) * gains[name]).astype(np.float32)
@@ -293,12 +332,9 @@ def initial_arrays(
             arrays[name] = distribution.initial_free()
         elif not is_statistic(name):
             arrays[name] = np.zeros(shape, np.float32)
-        if (
-            isinstance(network, RecurrentSpec)
-            and network.cell == "lstm"
-            and name.endswith(".memory.bias_ih_l0")
-        ):
-            arrays[name][network.memory : 2 * network.memory] = 1  # the forget gate
+        if cell == "lstm" and name.endswith(".bias_ih_l0"):
+            width = shape[0] // GATES[cell]
+            arrays[name][width : 2 * width] = 1  # the forget gate
     return arrays
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from poolrl.config.networks import RecurrentSpec
+from poolrl.networks.cells import NUM_STATES
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "tanh": nn.Tanh,
@@ -26,10 +27,15 @@ class RecurrentModule(nn.Module):
     Args:
         arrays: named tensors of an agent, whose shapes and names the parameters have.
         spec: architecture.
+
+    Attributes:
+        state_shapes: of the memory of one row.
     """
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]], spec: RecurrentSpec) -> None:
         super().__init__()
+        trunks = 1 if spec.shared else 2
+        self.state_shapes = [(trunks, spec.memory)] * NUM_STATES[spec.cell]
         self._hidden = set(spec.critic_columns)
         self._trunks = ("shared",) if spec.shared else ("actor", "critic")
         hidden = {"shared": spec.actor, "actor": spec.actor, "critic": spec.critic}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,13 +10,10 @@ from numpy.typing import NDArray
 
 from poolrl.config.networks import RecurrentSpec
 from poolrl.networks.base import Inputs, Network, NetworkOutput, State
-from poolrl.networks.cells import CELLS, GATE_ORDER, NUM_STATES, Cells, by_gate
 from poolrl.networks.mlp import MLP, Cache
-from poolrl.networks.recurrence import GRU, LSTM, RNN, Recurrence, Workspace
+from poolrl.networks.recurrent_layer import RecurrentLayer, Steps
 
 F32 = NDArray[np.float32]
-
-PLAIN: dict[str, type[RNN] | type[LSTM]] = {"rnn": RNN, "lstm": LSTM}
 
 
 class RecurrentNetwork(Network):
@@ -42,29 +39,27 @@ class RecurrentNetwork(Network):
         actor_columns: NDArray[np.intp] | None = None,
     ) -> None:
         self._columns = actor_columns
-        self._arrays, self._gradient, self._spec = arrays, gradient, spec
-        self._order = GATE_ORDER[spec.cell]
+        self._gradient = gradient
         self._trunks = ("shared",) if spec.shared else ("actor", "critic")
         hidden = {"shared": spec.actor, "actor": spec.actor, "critic": spec.critic}
         self._dense = [
             MLP(arrays, name, len(hidden[name]), spec.activation, activate_last=True)
             for name in self._trunks
         ]
+        names = [f"{trunk}.memory" for trunk in self._trunks]
+        self._memory = RecurrentLayer(arrays, names, spec.cell)
         # The free parameters, which do not depend on the observation, belong to the actor's.
         self._heads = {
             part: MLP(arrays, part, 1, spec.activation, layer_names=("head",))
             for part in ("actor", "critic")
         }
-        self._cells: list[Cells] = []
         self._forward: _Forward | None = None
-        self._workspace = Workspace()
 
     def changed(self) -> None:
-        self._cells.clear()
+        self._memory.changed()
 
     def initial_state(self, n: int) -> State:
-        shape = n, len(self._trunks), self._spec.memory
-        return tuple(np.zeros(shape, np.float32) for _ in range(NUM_STATES[self._spec.cell]))
+        return self._memory.initial_state(n)
 
     def act(self, observation: F32, state: State, noise: F32 | None = None) -> tuple[F32, State]:
         features, new = self._step(observation, tuple(part[:, :1] for part in state), 1)
@@ -84,34 +79,16 @@ class RecurrentNetwork(Network):
 
     def forward(self, inputs: Inputs) -> NetworkOutput:
         assert inputs.sequences is not None
-        lengths = inputs.sequences.lengths
-        steps = _Steps(lengths)
         dense = [
             layer.forward_with_cache(self._seen(k, inputs.observation))
             for k, layer in enumerate(self._dense)
         ]
-        gates = self._workspace.zeros(
-            "gates", steps.shape(len(self._order), len(dense), size=self._spec.memory)
+        features = self._memory.forward(
+            [x for x, _ in dense], Steps(inputs.sequences.lengths), inputs.sequences.state
         )
-        for k, (x, _) in enumerate(dense):
-            projection = x @ self._array(k, "weight_ih_l0").T
-            projection += self._array(k, "bias_ih_l0")
-            if self._spec.cell != "gru":
-                projection += self._array(k, "bias_hh_l0")
-            steps.put_gates(projection, gates, k, self._order)
-        state = tuple(part.transpose(1, 0, 2) for part in inputs.sequences.state)
-        weights = by_gate(self._stacked("weight_hh_l0").swapaxes(-1, -2), self._order)
-        recurrence: Recurrence
-        if self._spec.cell == "gru":
-            biases = by_gate(self._stacked("bias_hh_l0"), self._order)[:, :, None]
-            recurrence = GRU(gates, weights, state, self._workspace, biases)
-        else:
-            recurrence = PLAIN[self._spec.cell](gates, weights, state, self._workspace)
-        features = [steps.get(recurrence.outputs, k) for k in range(len(dense))]
         parameters, actor = self._heads["actor"].forward_with_cache(features[0])
         value, critic = self._heads["critic"].forward_with_cache(features[-1])
-        caches = {"actor": actor, "critic": critic}
-        self._forward = _Forward(steps, dense, recurrence, caches)
+        self._forward = _Forward([cache for _, cache in dense], {"actor": actor, "critic": critic})
         return NetworkOutput(parameters, value[:, 0])
 
     def backward(
@@ -122,108 +99,41 @@ class RecurrentNetwork(Network):
     ) -> None:
         assert self._gradient is not None
         assert self._forward is not None
-        steps, dense, recurrence, caches = self._forward
+        dense, heads = self._forward
         for array in self._gradient.values():
             array.fill(0)
-        shape = steps.shape(len(dense), size=self._spec.memory)
-        by_features = self._workspace.zeros("by_features", shape)
         by_heads = {
             "actor": by_parameters,
             "critic": None if by_value is None else by_value[:, None],
         }
+        by_features: list[F32 | None] = [None] * len(dense)
         for part, by_output in by_heads.items():
             if by_output is not None:
-                by_input = self._heads[part].backward(
-                    caches[part], by_output, self._gradient, to_input=True
-                )
                 k = len(dense) - 1 if part == "critic" else 0
-                steps.add(by_input, by_features, k)
-        by_gates = recurrence.backward(by_features)
-        for k, (x, cache) in enumerate(dense):
-            by_inputs = steps.get_gates(by_gates.by_inputs, k, self._order)
-            by_memory = by_inputs
-            if by_gates.by_memory is not by_gates.by_inputs:
-                by_memory = steps.get_gates(by_gates.by_memory, k, self._order)
-            ones = np.ones(len(x), np.float32)
-            before = steps.get(recurrence.before, k)
-            np.matmul(by_inputs.T, x, out=self._gradient[self._name(k, "weight_ih_l0")])
-            np.matmul(by_memory.T, before, out=self._gradient[self._name(k, "weight_hh_l0")])
-            np.matmul(ones, by_inputs, out=self._gradient[self._name(k, "bias_ih_l0")])
-            np.matmul(ones, by_memory, out=self._gradient[self._name(k, "bias_hh_l0")])
-            if len(cache.inputs) > 1:
-                by_x = by_inputs @ self._array(k, "weight_ih_l0")
-                self._dense[k].backward(cache, by_x, self._gradient)
+                by_feature = self._heads[part].backward(
+                    heads[part], by_output, self._gradient, to_input=True
+                )
+                assert by_feature is not None
+                other = by_features[k]
+                by_features[k] = by_feature if other is None else other + by_feature
+        has_layers = [len(cache.inputs) > 1 for cache in dense]
+        by_dense = self._memory.backward(by_features, self._gradient, to_inputs=has_layers)
+        for layer, cache, by_x in zip(self._dense, dense, by_dense, strict=True):
+            if by_x is not None:
+                layer.backward(cache, by_x, self._gradient)
 
     def _step(self, x: F32, state: State, trunks: int) -> tuple[F32, State]:
         """One step of the first trunks, from their state: features (trunks, n, memory)."""
-        if not self._cells:
-            self._cells += [self._make_cells(count + 1) for count in range(len(self._trunks))]
-        xs = [self._dense[k](self._seen(k, x)) for k in range(trunks)]
-        return self._cells[trunks - 1](xs, state)
-
-    def _make_cells(self, count: int) -> Cells:
-        return CELLS[self._spec.cell](
-            [self._array(k, "weight_ih_l0") for k in range(count)],
-            self._stacked("weight_hh_l0")[:count],
-            self._stacked("bias_ih_l0")[:count],
-            self._stacked("bias_hh_l0")[:count],
-        )
+        return self._memory.step([self._dense[k](self._seen(k, x)) for k in range(trunks)], state)
 
     def _seen(self, k: int, observation: F32) -> F32:
         """What a trunk sees."""
         whole = self._columns is None or k > 0
         return observation if whole else observation[:, self._columns]
 
-    def _name(self, k: int, name: str) -> str:
-        return f"{self._trunks[k]}.memory.{name}"
-
-    def _array(self, k: int, name: str) -> F32:
-        array: F32 = self._arrays[self._name(k, name)]
-        return array
-
-    def _stacked(self, name: str) -> F32:
-        return np.stack([self._array(k, name) for k in range(len(self._trunks))])
-
-
-class _Steps:
-    """Rows, one sequence after another, as arrays of shape (longest, layers, sequences, size).
-
-    What comes after the end of the shorter sequences reaches no row.
-    """
-
-    def __init__(self, lengths: NDArray[np.intp]) -> None:
-        self._count, self._longest = len(lengths), int(lengths.max())
-        self._sequence = np.repeat(np.arange(self._count), lengths)
-        starts = np.cumsum(lengths) - lengths
-        self._time = np.arange(lengths.sum()) - starts[self._sequence]
-
-    def shape(self, *inner: int, size: int) -> tuple[int, ...]:
-        return self._longest, *inner, self._count, size
-
-    def put_gates(self, rows: F32, padded: F32, layer: int, order: Sequence[int]) -> None:
-        blocks = rows.reshape(len(rows), len(order), -1)
-        for gate, block in enumerate(order):
-            padded[self._time, gate, layer, self._sequence] = blocks[:, block]
-
-    def get_gates(self, padded: F32, layer: int, order: Sequence[int]) -> F32:
-        blocks = np.empty((len(self._time), len(order), padded.shape[-1]), np.float32)
-        for gate, block in enumerate(order):
-            blocks[:, block] = padded[self._time, gate, layer, self._sequence]
-        return blocks.reshape(len(blocks), -1)
-
-    def add(self, rows: F32 | None, padded: F32, layer: int) -> None:
-        assert rows is not None
-        padded[self._time, layer, self._sequence] += rows
-
-    def get(self, padded: F32, layer: int) -> F32:
-        rows: F32 = padded[self._time, layer, self._sequence]
-        return rows
-
 
 class _Forward(NamedTuple):
-    """What ``backward`` needs."""
+    """What ``backward`` needs: caches of the hidden layers, by trunk, and of the linear ones."""
 
-    steps: _Steps
-    dense: list[tuple[F32, Cache]]
-    recurrence: Recurrence
+    dense: list[Cache]
     heads: dict[str, Cache]

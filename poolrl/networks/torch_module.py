@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from poolrl.config.networks import MLPSpec, NetworkSpec, RecurrentSpec
-from poolrl.networks.cells import NUM_STATES
+from poolrl.config.networks import EncoderDecoderSpec, MLPSpec, NetworkSpec, RecurrentSpec
+from poolrl.networks.encoder_decoder_module import EncoderDecoderModule
 from poolrl.networks.normalizer import (
     ABSOLUTE_FLOOR,
     OBSERVATION_CLIP,
@@ -68,26 +68,30 @@ class PolicyModule(nn.Module):
 
 
 class RecurrentPolicyModule(nn.Module):
-    """As ``PolicyModule``, for networks with a memory.
+    """As ``PolicyModule``, for networks that may have a memory.
 
     Args:
         arrays: of an agent, those of the policy.
         network: architecture of actor and critic.
     """
 
-    def __init__(self, arrays: Mapping[str, NDArray[Any]], network: RecurrentSpec) -> None:
+    def __init__(
+        self, arrays: Mapping[str, NDArray[Any]], network: RecurrentSpec | EncoderDecoderSpec
+    ) -> None:
         super().__init__()
         tensors = _copies(arrays)
-        self.network = RecurrentModule(arrays, network)
+        self.network: RecurrentModule | EncoderDecoderModule
+        if isinstance(network, RecurrentSpec):
+            self.network = RecurrentModule(arrays, network)
+        else:
+            self.network = EncoderDecoderModule(arrays, network)
         for name, parameter in self.network.named_parameters():
             parameter.data = tensors[name]
         self.normalizer, self.value_normalizer = _normalizers(tensors, network)
-        trunks = 1 if network.shared else 2
-        self._shapes = [(trunks, network.memory)] * NUM_STATES[network.cell]
 
     def initial_state(self, n: int) -> tuple[Tensor, ...]:
-        """The memory at the start of n episodes, arrays of shape (n, trunks, memory)."""
-        return tuple(torch.zeros(n, *shape) for shape in self._shapes)
+        """The memory at the start of n episodes, arrays of shape (n, …)."""
+        return tuple(torch.zeros(n, *shape) for shape in self.network.state_shapes)
 
     def forward(
         self,
@@ -107,18 +111,20 @@ class RecurrentPolicyModule(nn.Module):
         """
         state = state or self.initial_state(len(observation))
         if episode_start is not None:
-            starts = episode_start[:, None, None]
-            state = tuple(part.masked_fill(starts, 0.0) for part in state)
+            state = tuple(
+                part.masked_fill(episode_start.view(-1, *[1] * (part.ndim - 1)), 0.0)
+                for part in state
+            )
         x = self.normalizer(observation).to(torch.float32)
         parameters, value, state = self.network.step(x, state)
         return parameters, self.value_normalizer(value), state
 
 
 def policy_module(
-    arrays: Mapping[str, NDArray[Any]], network: MLPSpec | RecurrentSpec
+    arrays: Mapping[str, NDArray[Any]], network: MLPSpec | RecurrentSpec | EncoderDecoderSpec
 ) -> PolicyModule | RecurrentPolicyModule:
     """The module of an agent with these arrays and this network."""
-    if isinstance(network, RecurrentSpec):
+    if isinstance(network, RecurrentSpec | EncoderDecoderSpec):
         return RecurrentPolicyModule(arrays, network)
     return PolicyModule(arrays, network)
 

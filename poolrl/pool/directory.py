@@ -104,7 +104,7 @@ class Pool:
         if here == there:
             raise IncompatiblePool(
                 f"{self.layout.root}: task.model_sha256 ({own} in the pool, {model_sha256} now): "
-                f"the model of {self.spec.task.id} is another one"
+                f"the model of {self.spec.task.id}, or a file that it reads, is another one"
             )
         return f"the pool was made with mujoco {there}, this is {here}: results will differ"
 

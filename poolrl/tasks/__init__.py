@@ -5,6 +5,7 @@ from poolrl.tasks.closing import close, closing
 from poolrl.tasks.factory import fingerprint, make
 from poolrl.tasks.model_paths import (
     move_model,
+    names_hashed_file,
     names_other_file,
     new_place,
     new_places,
@@ -28,6 +29,7 @@ __all__ = [
     "make",
     "make_vec",
     "move_model",
+    "names_hashed_file",
     "names_other_file",
     "needs_permission",
     "new_place",

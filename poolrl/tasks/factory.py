@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import os
 import sys
@@ -78,6 +79,9 @@ def fingerprint(
 ) -> str:
     """Compute the SHA-256 of a task's compiled model; empty where the task has no model.
 
+    Of a task that reads other files, and so has their hash in an attribute ``files_sha256``, it is
+    that of both.
+
     A compiled model contains the paths of its files. If the task's model, or the file of a user's
     own task, has moved, and the model would have the recorded hash at its recorded place, then that
     hash is returned.
@@ -95,7 +99,16 @@ def fingerprint(
     from poolrl.tasks.mujoco.asset_paths import sha256s_elsewhere
     from poolrl.tasks.mujoco.model import model_sha256
 
-    own = model_sha256(model)
+    read = getattr(task, "files_sha256", None)
+
+    def with_files(sha256: str) -> str:
+        return (
+            hashlib.sha256((sha256 + read).encode()).hexdigest()
+            if isinstance(read, str)
+            else sha256
+        )
+
+    own = with_files(model_sha256(model))
     if world is None or world.model_sha256 in ("", own):
         return own
     folders = model_paths.folders(world.kwargs)
@@ -105,7 +118,7 @@ def fingerprint(
     for here, recorded in folders:
         if not (os.path.isabs(here) and os.path.isabs(recorded)) or here == recorded:
             continue
-        if world.model_sha256 in sha256s_elsewhere(model, here, recorded):
+        if world.model_sha256 in map(with_files, sha256s_elsewhere(model, here, recorded)):
             return world.model_sha256
     return own
 

@@ -43,7 +43,8 @@ class _IdentityTask(Task):
 class Plateau(_IdentityTask):
     """A point that should stand still: r = 1 - ‖action - target‖², the target drawn at reset.
 
-    The observation is the target, so that a policy can learn it; there is no physics.
+    The observation is the target, so that a policy can learn it; there is no physics. Its senses
+    are the ``first`` coordinate and the ``others``, if there are several.
     """
 
     def __init__(self, num_simulations: int, *, max_episode_steps: int = 10, size: int = 2) -> None:
@@ -61,6 +62,10 @@ class Plateau(_IdentityTask):
 
     def observe(self) -> NDArray[np.float64]:
         return self._target.copy()
+
+    def senses(self) -> dict[str, NDArray[np.bool_]]:
+        first = np.arange(self._target.shape[1]) == 0
+        return {} if first.all() else {"first": first, "others": ~first}
 
     def step(self, action: NDArray[Any], ids: Ids | None = None) -> StepResult:
         return self._step(1.0 - np.square(action - self._target).sum(axis=1), ids)

@@ -17,6 +17,10 @@ from poolrl.config.schema import World
 from poolrl.errors import UsageError
 from poolrl.tasks.registry import REGISTRY
 
+FILE_ARGUMENTS = ("xml_file", "clips")
+"""Arguments of poolrl's own tasks that are paths of files: of a model, which may also be an asset's
+name, and of recorded movements. Their content is in the hash that a pool records."""
+
 
 class ModelPaths:
     """Recorded paths of files -> their paths on this machine."""
@@ -63,8 +67,8 @@ def move_model(
 
     Args:
         world: of a pool.
-        arguments: of the command line; ``xml_file``, and arguments of tasks other than poolrl's
-            for which the pool records an absolute path.
+        arguments: of the command line; ``xml_file`` and others of ``FILE_ARGUMENTS``, and arguments
+            of tasks other than poolrl's for which the pool records an absolute path.
         model_paths: where the new path is stored.
 
     Raises:
@@ -72,7 +76,7 @@ def move_model(
     """
     for name, value in arguments.items():
         recorded = world.kwargs.get(name)
-        is_file = name == "xml_file" or names_other_file(world, name)
+        is_file = names_hashed_file(world, name) or names_other_file(world, name)
         if not is_file or not isinstance(value, str):
             raise UsageError(
                 f"--task-arg {name}: a pool's arguments are its own; none but xml_file=PATH may "
@@ -81,6 +85,11 @@ def move_model(
         if not isinstance(recorded, str):
             raise UsageError(f"--task-arg {name}: the pool's task, {world.id}, names no such file")
         model_paths.move(recorded, value)
+
+
+def names_hashed_file(world: World, name: str) -> bool:
+    """Whether an argument is the path of a file whose content is in the hash of a task's model."""
+    return name == "xml_file" or (world.id in REGISTRY and name in FILE_ARGUMENTS)
 
 
 def names_other_file(world: World, name: str) -> bool:
@@ -105,10 +114,10 @@ def new_place(world: World, *, model_paths: ModelPaths = MODEL_PATHS) -> str | N
 def with_absolute_paths(kwargs: Mapping[str, Any], task_id: str = "") -> dict[str, Any]:
     """Make paths absolute in keyword arguments, for workers with another working directory.
 
-    Of a native task, ``xml_file`` is a path if it begins with ``.`` or ``~``. Of others, every text
-    is one, at any depth, that begins with ``./``, ``../`` or ``~/`` or names a file that exists; a
-    folder must exist and its name contain ``/`` or be ``.`` or ``..``, since a plain word may well
-    be no path.
+    Of a native task, ``xml_file`` is a path if it begins with ``.`` or ``~``, and the others of
+    ``FILE_ARGUMENTS`` always are. Of other tasks, every text is one, at any depth, that begins with
+    ``./``, ``../`` or ``~/`` or names a file that exists; a folder must exist and its name contain
+    ``/`` or be ``.`` or ``..``, since a plain word may well be no path.
 
     Args:
         kwargs: of the task.
@@ -116,10 +125,17 @@ def with_absolute_paths(kwargs: Mapping[str, Any], task_id: str = "") -> dict[st
     """
     if task_id and task_id not in REGISTRY:
         return {name: _absolute_in(value, name) for name, value in kwargs.items()}
-    file = kwargs.get("xml_file")
-    if not isinstance(file, str) or not file.startswith((".", "~")):
-        return dict(kwargs)
-    return {**kwargs, "xml_file": files.absolute(file)}
+    return {
+        name: files.absolute(value) if _is_own_path(name, value) else value
+        for name, value in kwargs.items()
+    }
+
+
+def _is_own_path(name: str, value: Any) -> bool:
+    """Whether an argument of a native task is a path that may be relative."""
+    if name not in FILE_ARGUMENTS or not isinstance(value, str) or not value:
+        return False
+    return name != "xml_file" or value.startswith((".", "~"))
 
 
 def _absolute_in(value: Any, name: str) -> Any:

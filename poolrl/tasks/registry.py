@@ -36,6 +36,10 @@ REGISTRY: dict[str, tuple[str, int]] = {
     "MuscleReach-v0": ("poolrl.tasks.muscles.reach:OwnReach", 300),
     "MuscleLegsStand-v0": ("poolrl.tasks.muscles.legs:LegsStand", 1000),
     "MuscleLegsWalk-v0": ("poolrl.tasks.muscles.legs:LegsWalk", 1000),
+    "RodentImitation-v0": ("poolrl.tasks.imitation.imitation:Imitation", 500),
+    "RodentJoystick-v0": ("poolrl.tasks.imitation.joystick:Joystick", 1000),
+    "RodentMoveToTarget-v0": ("poolrl.tasks.imitation.locomotion:MoveToTarget", 1000),
+    "RodentRun-v0": ("poolrl.tasks.imitation.locomotion:Run", 500),
     "Plateau-v0": ("poolrl.tasks.identity:Plateau", 10),
     "Switches-v0": ("poolrl.tasks.identity:Switches", 10),
 }

@@ -118,14 +118,46 @@ RULES = {
 }
 
 
+ENCODED: dict[str, object] = {
+    "task.id": "Plateau-v0",
+    "task.kwargs": {"size": 3},
+    "network.name": "encoder_decoder",
+    "network.encoder_senses": ["first"],
+    "network.encoder": [5],
+    "network.latent_size": 2,
+    "network.decoder": [4, 3],
+    "network.decoder_output": "lstm",
+    "network.critic": [6],
+    "learner.microbatch_size": 0,
+    "learner.segment_steps": 2,
+    "learner.sequence_steps": 2,
+    "learner.penalties": {"kl": 0.1},
+    "learner.learning_rate": 0.1,
+}
+"""A network with a bottleneck and a memory, which segments carry on within episodes."""
+
+NETWORK_RULES = {
+    "bottleneck, mean": Rule(
+        ENCODED | {"merge.rule": "mean", "merge.step": 1.5, "merge.momentum": 0.5},
+        frozenset({"mean"}),
+        "averaging",
+    ),
+    "bottleneck, update": Rule(
+        ENCODED | {"merge.rule": "update"}, frozenset({"update"}), "sharing"
+    ),
+}
+"""Further pools, of a network with noise, a penalty and a memory, for what concerns workers."""
+
+
 def spec_of(rule: str, **keys: object) -> Spec:
     """The specification of a rule's pool; keywords have ``__`` for the dots of further keys."""
     given = {key.replace("__", "."): value for key, value in keys.items()}
-    model = {"task.model_sha256": _model_sha256()}
-    own = RULES[rule].keys
+    own = (RULES | NETWORK_RULES)[rule].keys
     common = COMMON
-    if "learner.name" in own:  # without the options of another one
-        common = {key: value for key, value in COMMON.items() if not key.startswith("learner.")}
+    for part in ("learner", "network"):
+        if f"{part}.name" in own:  # without the options of another one
+            common = {k: v for k, v in common.items() if not k.startswith(f"{part}.")}
+    model = {} if "task.id" in own else {"task.model_sha256": _model_sha256()}
     return load(None, common | own | given | model)[0]
 
 

@@ -15,7 +15,13 @@ from poolrl.agent import Agent
 from poolrl.algorithms import ppo
 from poolrl.algorithms.train_state import TrainState
 from poolrl.algorithms.training import initial_agent
-from poolrl.config.networks import MLPSpec, ModuleSpec, NetworkSpec, RecurrentSpec
+from poolrl.config.networks import (
+    EncoderDecoderSpec,
+    MLPSpec,
+    ModuleSpec,
+    NetworkSpec,
+    RecurrentSpec,
+)
 from poolrl.config.schema import PPO, Spec, TaskSpec
 from poolrl.networks.base import Inputs, Network, Sequences, State
 from poolrl.networks.factory import make_network
@@ -65,6 +71,19 @@ def user_network(name: str, **options: Any) -> ModuleSpec:
 SPECS["lstm alone"] = RecurrentSpec(actor=(), critic=(), memory=6, activation="silu")
 SPECS["lstm of two widths"] = RecurrentSpec(actor=(4, 7), critic=(5,), memory=6)
 
+ENCODED: dict[str, dict[str, Any]] = {
+    "variational, lstm": {},
+    "variational, lstm output": {"decoder_output": "lstm", "value_scale": 4.0},
+    "variational, mlp": {"decoder_kind": "mlp", "activation": "silu"},
+    "deterministic, lstm": {"bottleneck": "deterministic", "std": "free", "std_init": 0.4},
+    "noisy, lstm": {"bottleneck": "noisy", "noise_scale": 0.3, "encoder": (), "activation": "elu"},
+    "decoder alone": {"bottleneck": "none", "encoder_senses": ()},
+    "encoder, senses of the critic": {"critic_senses": ("force",), "decoder": (6,)},
+}
+for key, options in ENCODED.items():
+    sizes = {"encoder": (8,), "latent_size": 3, "decoder": (6, 7), "critic": (8,)}
+    SPECS[key] = EncoderDecoderSpec(**{"encoder_senses": ("joints",)} | sizes | options)
+
 SPECS["user's"] = user_network("Plain", kwargs={"width": 7})
 SPECS["user's with memory, noise and a penalty"] = user_network("Bottleneck")
 
@@ -88,7 +107,7 @@ def case(name: str) -> Case:
         if is_parameter(key)
     }
     gradient = {key: np.full_like(array, np.nan) for key, array in arrays.items()}
-    outputs = 3 if "actor.free" in arrays else 6
+    outputs = 3 if "actor.free" in arrays else 6  # means, and what else the distribution has
     network = make_network(arrays | constants, made.metadata.network, SIZE, outputs, gradient)
     lengths = np.array([4, 1, 7, 7, 3])
     rows = int(lengths.sum())
@@ -114,16 +133,20 @@ def random_like(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:
 def test_derivatives_are_finite_differences(name: str, which: str) -> None:
     network, arrays, gradient, inputs = case(name)
     output = network.forward(inputs)
-    by_parameters, by_value = random_like(output.parameters, output.value)
+    by_parameters, by_value, *others = random_like(
+        output.parameters, output.value, *output.penalties.values()
+    )
+    by_penalties = {} if which == "value" else dict(zip(output.penalties, others, strict=True))
     given = {
         "by_parameters": None if which == "value" else by_parameters,
         "by_value": None if which == "parameters" else by_value,
     }
-    network.backward(**given)
+    network.backward(**given, by_penalties=by_penalties)
 
     def loss() -> float:
         new = network.forward(inputs)
-        parts = zip((new.parameters, new.value), given.values(), strict=True)
+        parts = [*zip((new.parameters, new.value), given.values(), strict=True)]
+        parts += [(new.penalties[name], by) for name, by in by_penalties.items()]
         return sum(float((a.astype(np.float64) * b).sum()) for a, b in parts if b is not None)
 
     rng = np.random.default_rng(2)
@@ -226,6 +249,7 @@ class Spaces(Task):
 
 def agent(name: str) -> Agent:
     penalties = {"kl": 0.1} if "penalty" in name else {}
+    penalties |= dict.fromkeys(getattr(SPECS[name], "penalties", ()), 0.1)
     spec = Spec(
         task=TaskSpec(id="Plateau-v0"),
         network=SPECS[name],

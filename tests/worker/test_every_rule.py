@@ -13,10 +13,13 @@ from poolrl.config.run_options import RunOptions
 from poolrl.pool.directory import make_pool
 from tests.faults.checker import check, same_history
 from tests.faults.situations import SITUATIONS
+from tests.helpers import rules
 from tests.helpers.forks import serve, serve_with_kills
-from tests.helpers.rules import ITERATIONS, RULES, finished, merges, spec_of
+from tests.helpers.rules import ITERATIONS, finished, merges, spec_of
 
 KILLS = 12
+
+RULES = rules.RULES | rules.NETWORK_RULES
 
 every_rule = pytest.mark.parametrize("rule", RULES)
 

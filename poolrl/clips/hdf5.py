@@ -1,0 +1,169 @@
+"""Reading and writing of HDF5 files: what is wrong with a file is one line; writes are atomic."""
+
+from __future__ import annotations
+
+import os
+import stat
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poolrl.errors import UsageError, one_line
+from poolrl.extras import require
+
+if TYPE_CHECKING:
+    import h5py
+
+BLOCK_FRAMES = 2**14
+"""Frames that are transposed at a time, so that no array is in memory twice."""
+
+
+def require_h5py() -> None:
+    """Check that h5py is installed.
+
+    Raises:
+        UsageError: it is not; names the extra.
+    """
+    require("h5py", "clips", "clip files need h5py")
+
+
+def open_file(path: str | Path) -> h5py.File:
+    """Open a file for reading.
+
+    Raises:
+        UsageError: there is none, it is no plain file or no HDF5 file, or h5py is not installed.
+    """
+    require_h5py()
+    import h5py
+
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "no name of a file"
+        raise UsageError(f"{path}: {reason}") from error
+    if not stat.S_ISREG(status.st_mode):
+        raise UsageError(f"{path}: no plain file")
+    if status.st_size == 0:
+        raise UsageError(f"{path}: an empty file")
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise UsageError(f"{path}: no HDF5 file, or a damaged one: {one_line(error)}") from error
+
+
+@contextmanager
+def damage_named(path: str | Path, field: str = "") -> Iterator[None]:
+    """Raise what h5py raises at a damaged file as one line.
+
+    Args:
+        path: of the file.
+        field: what is read.
+
+    Raises:
+        UsageError: names both.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError, LookupError, ValueError, TypeError, MemoryError) as error:
+        where = f"{path}: {field}" if field else f"{path}"
+        raise UsageError(f"{where}: cannot be read: {one_line(error)}") from error
+
+
+def dataset(path: str | Path, group: h5py.Group, name: str) -> h5py.Dataset:
+    """Return a dataset of numbers.
+
+    Args:
+        path: of the file, for messages.
+        group: of the file.
+        name: of the dataset in the group.
+
+    Raises:
+        UsageError: there is none, or it holds something else.
+    """
+    import h5py
+
+    full = f"{group.name.rstrip('/')}/{name}".lstrip("/")
+    with damage_named(path, full):
+        found = group.get(name)
+        is_array = isinstance(found, h5py.Dataset) and found.shape is not None
+        is_numbers = is_array and found.dtype.kind in "fiu"
+    if found is None:
+        raise UsageError(f"{path}: {full}: missing")
+    if not is_numbers:
+        raise UsageError(f"{path}: {full}: expected a dataset of numbers")
+    return found
+
+
+def read_transposed(
+    source: h5py.Dataset, start: int = 0, stop: int | None = None
+) -> NDArray[np.float64]:
+    """Return columns of a (width, T) dataset as a new array (frames, width).
+
+    Args:
+        source: the dataset.
+        start: first column.
+        stop: column after the last; ``None`` for all that there are.
+
+    Raises:
+        OSError: the file is damaged; as other errors of h5py.
+    """
+    width, length = source.shape
+    first, last, _ = slice(start, stop).indices(length)
+    result = np.empty((last - first, width))
+    for begin in range(first, last, BLOCK_FRAMES):
+        end = min(begin + BLOCK_FRAMES, last)
+        result[begin - first : end - first] = source[:, begin:end].T
+    return result
+
+
+def write_transposed(group: h5py.Group, name: str, array: NDArray[np.float64]) -> None:
+    """Write a (T, width) array as a (width, T) dataset.
+
+    Args:
+        group: in which it is made.
+        name: of the dataset.
+        array: the numbers.
+    """
+    target = group.create_dataset(name, shape=array.shape[::-1], dtype=np.float64)
+    if target.size == 0:
+        return
+    for start in range(0, len(array), BLOCK_FRAMES):
+        block = slice(start, start + BLOCK_FRAMES)
+        target[:, block] = array[block].T
+
+
+def text(value: Any) -> str:
+    """Return an attribute as text, which files hold as bytes, text or an array of one."""
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.ravel()[0]
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+@contextmanager
+def new_file(path: str | Path) -> Iterator[h5py.File]:
+    """Write a file, whole or not at all: beside its place first.
+
+    Raises:
+        UsageError: it cannot be written, or h5py is not installed.
+    """
+    require_h5py()
+    import h5py
+
+    place = Path(os.path.realpath(path))  # a link stays one: the file that it names is replaced
+    if not place.parent.is_dir():
+        raise UsageError(f"{path}: no such directory: {place.parent}")
+    temporary = place.with_name(f".tmp-{uuid.uuid4().hex}")
+    try:
+        try:
+            with h5py.File(temporary, "w") as file:
+                yield file
+            os.replace(temporary, place)
+        except OSError as error:
+            raise UsageError(f"{path}: cannot write: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)

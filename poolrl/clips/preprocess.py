@@ -1,0 +1,173 @@
+"""Clips from generalised positions: what a body's model says about each frame of a recording."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+
+from poolrl.clips.clip import Array, Clip
+from poolrl.clips.recordings import ROOT_POSITIONS, Recording
+from poolrl.errors import UsageError
+
+MAX_VELOCITY = 20.0
+"""Largest absolute value of ``qvel``, in m/s and rad/s; jumps of tracking give larger ones."""
+
+SAME_PLACE = 1e-3
+"""Largest distance in m of a body from where a file says that it is; single precision and rounding
+in between leave 1e-6."""
+
+CHECKED_FRAMES = 5
+"""Frames of a recording whose bodies are compared with those of the model."""
+
+
+@dataclass(frozen=True, eq=False)
+class Body:
+    """A model, and which parts of it clips are about.
+
+    Args:
+        model: with a free joint as its first, and one degree of freedom in each of the others.
+        root: body whose subtree has the center of mass, and in whose frame appendages are.
+        appendages: names of the end effectors' bodies, the head last.
+        tracked: names of bodies whose positions and orientations are recorded.
+
+    Raises:
+        UsageError: the model has other joints, or no body of a name.
+    """
+
+    model: mujoco.MjModel
+    root: str
+    appendages: Sequence[str]
+    tracked: Sequence[str]
+
+    def __post_init__(self) -> None:
+        joints = self.model.jnt_type
+        free, single = mujoco.mjtJoint.mjJNT_FREE, self.model.nv - 6
+        if not len(joints) or joints[0] != free or len(joints) - 1 != single:
+            raise UsageError(
+                "model: expected a free root joint, and other joints of one degree of freedom each"
+            )
+        self.ids([self.root, *self.appendages, *self.tracked])
+
+    def ids(self, names: Iterable[str]) -> list[int]:
+        """Return the numbers of bodies in the model.
+
+        Raises:
+            UsageError: there is no body of a name.
+        """
+        found = []
+        for name in names:
+            number = mujoco.mj_name2id(self.model, mujoco.mjtObj.mjOBJ_BODY, name)
+            if number < 0:
+                raise UsageError(f"model: no body {name!r}")
+            found.append(number)
+        return found
+
+
+def velocities(model: mujoco.MjModel, qpos: Array, fps: float) -> Array:
+    """Return generalised velocities (T, nv), each from a frame to the next.
+
+    They are within ``MAX_VELOCITY``; those of the last frame are 0.
+
+    Args:
+        model: of the body.
+        qpos: (T, nq).
+        fps: frames a second.
+    """
+    qvel = np.zeros((len(qpos), model.nv))
+    for frame in range(len(qpos) - 1):
+        mujoco.mj_differentiatePos(model, qvel[frame], 1.0 / fps, qpos[frame], qpos[frame + 1])
+    return np.clip(qvel, -MAX_VELOCITY, MAX_VELOCITY, out=qvel)
+
+
+def poses(model: mujoco.MjModel, qpos: Array) -> Iterator[tuple[int, mujoco.MjData]]:
+    """Yield the number of each frame, and positions, orientations and centers of mass of all bodies
+    in it, in one ``MjData`` that the next frame overwrites.
+
+    Args:
+        model: of the body.
+        qpos: (T, nq).
+    """
+    data = mujoco.MjData(model)
+    for frame, positions in enumerate(qpos):
+        data.qpos[:] = positions
+        mujoco.mj_kinematics(model, data)
+        mujoco.mj_comPos(model, data)
+        yield frame, data
+
+
+def make_clip(recording: Recording, body: Body) -> Clip:
+    """Make a clip of a recording.
+
+    Velocities are as of ``velocities``; the rest is MuJoCo's kinematics of each frame. Quaternions
+    are normalised.
+
+    Args:
+        recording: of the body.
+        body: whose model gives what the recording has not.
+
+    Raises:
+        UsageError: the recording is of another body; the message begins with the field.
+    """
+    model = body.model
+    qpos = recording.qpos
+    if qpos.shape[1] != model.nq:
+        raise UsageError(f"qpos: expected a width of {model.nq}, the body's, got {qpos.shape[1]}")
+    quaternion = qpos[:, 3:ROOT_POSITIONS]
+    quaternion = quaternion / np.linalg.norm(quaternion, axis=1, keepdims=True)
+    qpos = np.concatenate((qpos[:, :3], quaternion, qpos[:, ROOT_POSITIONS:]), axis=1)
+    _require_same_places(recording, qpos, body)
+
+    (root,), appendages = body.ids([body.root]), body.ids(body.appendages)
+    tracked, frames = body.ids(body.tracked), len(qpos)
+    center_of_mass = np.empty((frames, 3))
+    egocentric = np.empty((frames, 3 * len(appendages)))
+    body_positions = np.empty((frames, 3 * len(tracked)))
+    body_quaternions = np.empty((frames, 4 * len(tracked)))
+    for frame, data in poses(model, qpos):
+        center_of_mass[frame] = data.subtree_com[root]
+        # The rows of x R are those of (Rᵀ xᵀ)ᵀ.
+        away = data.xpos[appendages] - data.xpos[root]
+        egocentric[frame] = (away @ data.xmat[root].reshape(3, 3)).ravel()
+        body_positions[frame] = data.xpos[tracked].ravel()
+        body_quaternions[frame] = data.xquat[tracked].ravel()
+    qvel = velocities(model, qpos, recording.fps)
+    return Clip(
+        name=recording.name,
+        label=recording.label,
+        fps=recording.fps,
+        position=np.ascontiguousarray(qpos[:, :3]),
+        quaternion=quaternion,
+        joints=np.ascontiguousarray(qpos[:, ROOT_POSITIONS:]),
+        velocity=np.ascontiguousarray(qvel[:, :3]),
+        angular_velocity=np.ascontiguousarray(qvel[:, 3:6]),
+        joints_velocity=np.ascontiguousarray(qvel[:, 6:]),
+        center_of_mass=center_of_mass,
+        appendages=egocentric,
+        body_positions=body_positions,
+        body_quaternions=body_quaternions,
+    )
+
+
+def _require_same_places(recording: Recording, qpos: Array, body: Body) -> None:
+    """Compare bodies of a recording with those of the model, in frames all over it."""
+    if recording.xpos is None:
+        return
+    known = {body.model.body(i).name: i for i in range(1, body.model.nbody)}
+    common = [name for name in recording.body_names if name in known]
+    if not common:
+        raise UsageError("names_xpos: none of the bodies is one of the model's")
+    theirs = [recording.body_names.index(name) for name in common]
+    ours = [known[name] for name in common]
+    frames = np.unique(np.linspace(0, len(qpos) - 1, CHECKED_FRAMES).astype(int))
+    for number, data in poses(body.model, qpos[frames]):
+        frame = frames[number]
+        distance = np.linalg.norm(recording.xpos[frame, theirs] - data.xpos[ours], axis=1)
+        worst = int(np.argmax(distance))
+        if not distance[worst] <= SAME_PLACE:
+            raise UsageError(
+                f"xpos: {common[worst]} is {1000 * distance[worst]:.3g} mm from where qpos and the "
+                f"model put it in frame {frame}: another body, or another scale"
+            )

@@ -1,0 +1,1 @@
+"""Bodies that imitate recorded movement, on ``mujoco.batch``."""

@@ -1,0 +1,115 @@
+"""Base class of tasks in which the rat follows a command, without recorded movement."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poolrl.config.types import Aggregate
+from poolrl.tasks.base import Ids, Info
+from poolrl.tasks.imitation.base import SENSORS, TOUCH_SENSORS, BodyTask
+from poolrl.tasks.imitation.rodent import ROOT_BODY, load_rodent
+from poolrl.tasks.mujoco.base import Part
+
+SUMS: Mapping[str, Aggregate] = MappingProxyType(
+    {
+        "ctrl_penalty": "sum",
+        "energy_penalty": "sum",
+        "alive_bonus": "sum",
+        "cumulative_reward": "last",
+    }
+)
+"""How records aggregate the terms that these tasks share."""
+
+
+class CommandTask(BodyTask):
+    """The rat, which begins at rest in its default posture and observes a command of numbers after
+    its proprioception; a subclass draws the command and rewards what follows.
+
+    Args:
+        num_simulations: number of episodes that are simulated side by side.
+        size: numbers of a command.
+        max_episode_steps: time limit in control steps.
+        frame_skip: substeps per control step.
+        min_torso_z: height of the centre of mass in m, below which an episode terminates.
+        options: of ``load_rodent``.
+
+    Raises:
+        UsageError: an argument is out of range, or dm_control is not installed.
+
+    Attributes:
+        command: (num_simulations, size); live.
+    """
+
+    goal_sense = "command"
+
+    def __init__(
+        self,
+        num_simulations: int,
+        *,
+        size: int,
+        max_episode_steps: int,
+        frame_skip: int,
+        min_torso_z: float,
+        **options: Any,
+    ) -> None:
+        self.command = np.zeros((num_simulations, size))
+        self._drawn: list[Sequence[float]] = []
+        self._last_center = np.zeros((num_simulations, 3))
+        self._terms: Info = {}
+        super().__init__(
+            num_simulations,
+            model=load_rodent(**options),
+            frame_skip=frame_skip,
+            max_episode_steps=max_episode_steps,
+            min_torso_z=min_torso_z,
+            root_body=ROOT_BODY,
+            sensors=SENSORS,
+            touch_sensors=TOUCH_SENSORS,
+        )
+
+    @abstractmethod
+    def draw_command(self, generator: np.random.Generator) -> Sequence[float]:
+        """Draw a command."""
+
+    def goal(self) -> list[Part]:
+        return [(self.command, False)]
+
+    def draw_state(
+        self, generator: np.random.Generator
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        self._drawn.append(self.draw_command(generator))
+        return self.model.qpos0.copy(), np.zeros(self.model.nv)
+
+    def reset(self, ids: Ids, generators: Sequence[np.random.Generator]) -> None:
+        self._drawn.clear()
+        super().reset(ids, generators)
+        if len(ids):
+            self.command[ids] = self._drawn
+
+    def before_step(self) -> None:
+        self._last_center = self.center_of_mass.copy()
+
+    def velocity(self) -> NDArray[np.float64]:
+        """Return the velocity of the centre of mass in the last step, in m/s,
+        (num_simulations, 3)."""
+        velocity: NDArray[np.float64] = (self.center_of_mass - self._last_center) / self.dt
+        return velocity
+
+    def total(self, terms: Info) -> NDArray[np.float64]:
+        """Keep the terms of a reward for ``info``, and return their sum, (num_simulations,)."""
+        self._terms = terms
+        # One after another, since a sum over an axis has other bits for a single simulation.
+        return reduce(np.add, terms.values())
+
+    def reward_terms(self) -> Info:
+        return dict(self._terms)
+
+    def info(self) -> Info:
+        return {**self.body_info(), **self._terms}
