@@ -19,6 +19,9 @@ from poolrl.extras import require
 if TYPE_CHECKING:
     import h5py
 
+SYNTHETIC = "synthetic"
+"""Attribute of a file whose clips were made, and not recorded."""
+
 BLOCK_FRAMES = 2**14
 """Frames that are transposed at a time, so that no array is in memory twice."""
 
@@ -135,6 +138,12 @@ def write_transposed(group: h5py.Group, name: str, array: NDArray[np.float64]) -
     for start in range(0, len(array), BLOCK_FRAMES):
         block = slice(start, start + BLOCK_FRAMES)
         target[:, block] = array[block].T
+
+
+def mark(file: h5py.File, *, synthetic: bool) -> None:
+    """Write whether the clips of a new file were made, and not recorded."""
+    if synthetic:
+        file.attrs[SYNTHETIC] = True
 
 
 def text(value: Any) -> str:

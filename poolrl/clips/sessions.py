@@ -16,7 +16,7 @@ from poolrl.clips.clip_file import ClipFile, ClipInfo
 from poolrl.errors import UsageError
 from poolrl.files import SPECIFICATION, NotAPlainFile, read_plain
 
-LABELS = ("label", "note")
+LABELS = ("label", "note", "manual_notes")
 """Columns that hold the behaviour; the first that is there counts."""
 
 
@@ -39,8 +39,8 @@ class Part(NamedTuple):
 def read_times(path: str | Path) -> list[Part]:
     """Read a table of start times: CSV with a header.
 
-    Its columns are ``start``, in seconds or as minutes:seconds or hours:minutes:seconds; ``label``
-    or ``note``, the behaviour; ``clip``, for files of several sessions. All but the first may be
+    Its columns are ``start``, in seconds or as minutes:seconds or hours:minutes:seconds; one of
+    ``LABELS``, the behaviour; ``clip``, for files of several sessions. All but the first may be
     missing, and others are ignored.
 
     Raises:

@@ -31,7 +31,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     clips=st.lists(
         st.builds(
@@ -87,11 +87,11 @@ def test_blocks_of_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_the_order_is_that_of_numbers_and_clips_are_read_one_by_one(tmp_path: Path) -> None:
     path = tmp_path / "clips.h5"
     clips = [random_clip(i, name=f"clip_{i}", label=f"label {i % 2}") for i in (10, 9, 100)]
-    write_clips(path, clips, attributes={"synthetic": True})
+    write_clips(path, clips, synthetic=True)
     with ClipFile(path, fps=50.0, joints=4, appendages=2, bodies=3) as file:
         assert [info.name for info in file.infos] == ["clip_9", "clip_10", "clip_100"]
         assert [info.label for info in file.infos] == ["label 1", "label 0", "label 0"]
-        assert (len(file), bool(file.attributes["synthetic"])) == (3, True)
+        assert (len(file), file.is_synthetic) == (3, True)
         assert_same(file[1], clips[0])
 
 
@@ -289,7 +289,7 @@ def test_files_that_are_none_of_hdf5(file: Path) -> None:
 def test_bytes_that_changed_are_named_or_read(file: Path) -> None:
     whole = file.read_bytes()
     generator = np.random.default_rng(0)
-    for _ in range(60):
+    for _ in range(40):
         damaged = bytearray(whole)
         for place in generator.integers(len(whole), size=20):
             damaged[place] = generator.integers(256)

@@ -9,7 +9,7 @@ import pytest
 
 from poolrl.clips import ClipFile, write_clips
 from poolrl.clips.clip import FIELDS
-from poolrl.clips.sessions import cut, read_times
+from poolrl.clips.sessions import LABELS, cut, read_times
 from poolrl.errors import UsageError
 from tests.helpers.clips import random_clip
 
@@ -22,9 +22,10 @@ def session(tmp_path: Path) -> Path:
     return tmp_path / "session.h5"
 
 
-def test_parts_of_a_session(session: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("column", LABELS)
+def test_parts_of_a_session(session: Path, tmp_path: Path, column: str) -> None:
     times = tmp_path / "times.csv"
-    times.write_text("Start, note, ignored\n0,Rear,1\n 0:05.5 ,,\n8,Walk,\n")
+    times.write_text(f"Start, {column}, ignored\n0,Rear,1\n 0:05.5 ,,\n8,Walk,\n")
     with ClipFile(session) as file:
         (whole,) = file
         clips = list(cut(file, read_times(times), times, seconds=2.0))
