@@ -174,25 +174,35 @@ def _chosen_body(
     tracked: str | None,
 ) -> Body:
     """The body that options name."""
-    if model is None:
-        from poolrl.tasks.imitation.rodent import load_rodent
-
-        return _body(load_rodent(body_scale=body_scale or 1.0), root, appendages, tracked)
-    if body_scale is not None:
+    if model is not None and body_scale is not None:
         raise click.UsageError("--body-scale goes without --model")
+    compiled = _rat(body_scale or 1.0) if model is None else _compiled(model)
+    try:
+        return _body(compiled, root, appendages, tracked)
+    except UsageError as error:
+        which = "" if model is None else f"--model {model}: "
+        raise UsageError(f"{which}{error} (--root, --appendages, --tracked)") from error
+
+
+def _rat(scale: float) -> Any:
+    from poolrl.tasks.imitation.rodent import load_rodent
+
+    try:
+        return load_rodent(body_scale=scale)
+    except UsageError as error:
+        raise UsageError(str(error).replace("task.kwargs.body_scale", "--body-scale")) from error
+
+
+def _compiled(path: Path) -> Any:
     import mujoco
 
     from poolrl.tasks.mujoco.callbacks import silence_warnings
 
     silence_warnings()
     try:
-        compiled = mujoco.MjModel.from_xml_path(str(model))
+        return mujoco.MjModel.from_xml_path(str(path))
     except ValueError as error:
-        raise UsageError(f"--model {model}: {' '.join(str(error).split())}") from error
-    try:
-        return _body(compiled, root, appendages, tracked)
-    except UsageError as error:
-        raise UsageError(f"--model {model}: {error} (--root, --appendages, --tracked)") from error
+        raise UsageError(f"--model {path}: {' '.join(str(error).split())}") from error
 
 
 def _body(

@@ -248,7 +248,8 @@ def write_clips(path: str | Path, clips: Iterable[Clip], *, synthetic: bool = Fa
     Raises:
         UsageError: the file cannot be written, there are no clips, or two have one name.
     """
-    with new_file(path) as file:
+    with new_file(path) as new:
+        file = new.file
         mark(file, synthetic=synthetic)
         for clip in clips:
             if not clip.name or re.search(r"[/\0]|^\.+$", clip.name):
@@ -256,6 +257,7 @@ def write_clips(path: str | Path, clips: Iterable[Clip], *, synthetic: bool = Fa
             if clip.name in file:
                 raise UsageError(f"{path}: two clips of the name {clip.name}")
             _write(file.create_group(clip.name), clip)
+            new.check()
         if not len(file):
             raise UsageError(f"{path}: no clips to write")
 

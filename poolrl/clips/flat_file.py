@@ -56,7 +56,8 @@ def write_flat(path: str | Path, clips: ClipFile, body: Body) -> None:
         "xpos": (model.nbody, 3),
         "xquat": (model.nbody, 4),
     }
-    with new_file(path) as file:
+    with new_file(path) as new:
+        file = new.file
         mark(file, synthetic=clips.is_synthetic)
         file["config"] = np.bytes_(yaml.safe_dump(config, sort_keys=False).encode())
         file["names_qpos"] = np.array(["root"] * ROOT_POSITIONS + joints, "S")
@@ -74,6 +75,7 @@ def write_flat(path: str | Path, clips: ClipFile, body: Body) -> None:
             written = {"qpos": qpos, "qvel": clip.qvel, "xpos": places[0], "xquat": places[1]}
             for name, array in written.items():
                 arrays[name][number * stride : (number + 1) * stride] = array[rows]
+            new.check()
 
 
 def _places(model: mujoco.MjModel, qpos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 import mujoco
 import numpy as np
 
-from poolrl.clips.clip import Clip
+from poolrl.clips.clip import Clip, frame_count
 from poolrl.clips.preprocess import Body, make_clip
 from poolrl.clips.recordings import Recording
 from poolrl.clips.styles import STYLES, Control, Style, draw_control
@@ -50,11 +50,9 @@ def synthesize(
         styles: behaviours.
 
     Raises:
-        UsageError: the clips would have no frame, or every draw of a clip falls.
+        UsageError: the clips would have no frames or too many, or every draw of a clip falls.
     """
-    frames = round(seconds * FPS)
-    if frames < 1:
-        raise UsageError(f"{seconds:g} s are less than a frame")
+    frames = frame_count(seconds, FPS)
     model = body.model
     actuators = [model.actuator(number).name for number in range(model.nu)]
     labels = list(styles)

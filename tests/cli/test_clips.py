@@ -162,6 +162,11 @@ def test_what_is_wrong_is_one_line(folder: Path, arguments: tuple[str, ...], mes
 
 @needs_dm
 def test_a_recording_of_another_body_is_refused(folder: Path) -> None:
+    for option, message in (
+        (("--body-scale", "nan"), "poolrl: --body-scale: expected more than 0, got nan\n"),
+        (("--tracked", "ear"), "poolrl: model: no body 'ear' (--root, --appendages, --tracked)\n"),
+    ):
+        assert refused(folder, "convert", "session.h5", "-o", "new.h5", *option) == message
     assert refused(folder, "convert", "session.h5", "-o", "new.h5") == (
         "poolrl: session.h5: session: qpos: expected a width of 74, the body's, got 10\n"
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import resource
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 
 from poolrl.clips import Clip, ClipFile, hdf5, read_clips, write_clips
 from poolrl.clips.clip import FIELDS
-from poolrl.errors import UsageError
+from poolrl.errors import Stopped, UsageError
 from tests.helpers.clips import assert_same, random_clip
 from tests.helpers.pools import snapshot
 
@@ -325,6 +327,45 @@ def test_nothing_is_half_written(tmp_path: Path, file: Path) -> None:
         assert snapshot(tmp_path) == before
     with pytest.raises(UsageError, match="no such directory"):
         write_clips(tmp_path / "no" / "clips.h5", [random_clip()])
+
+
+@pytest.mark.parametrize("room", [0, 1000, 5000, 20_000])
+def test_a_full_disk(tmp_path: Path, file: Path, room: int) -> None:
+    before = snapshot(tmp_path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    made = 0
+
+    def clips() -> Iterator[Clip]:
+        nonlocal made
+        for made in range(1, 10):
+            yield random_clip(name=f"clip_{made}")
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+    try:
+        with pytest.raises(UsageError, match=r"clips\.h5: cannot write: File too large"):
+            write_clips(file, clips())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert made < 9  # it is noticed at the clip
+    assert snapshot(tmp_path) == before
+
+
+def test_a_signal_while_it_is_written(
+    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = 0
+
+    def interrupted(data: object) -> None:
+        nonlocal calls
+        calls += 1
+        raise Stopped.by(signal.SIGTERM)
+
+    before = snapshot(tmp_path)
+    monkeypatch.setattr(hdf5, "memoryview", interrupted, raising=False)
+    with pytest.raises(Stopped, match="SIGTERM"):
+        write_clips(file, [random_clip(name=f"clip_{i}") for i in range(5)])
+    assert calls
+    assert snapshot(tmp_path) == before
 
 
 def test_the_extra_is_named(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
