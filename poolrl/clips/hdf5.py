@@ -23,17 +23,11 @@ if TYPE_CHECKING:
 SYNTHETIC = "synthetic"
 """Attribute of a file whose clips were made, and not recorded."""
 
+NEED = "clip files need h5py"
+"""What the extra is needed for."""
+
 BLOCK_FRAMES = 2**14
 """Frames that are transposed at a time, so that no array is in memory twice."""
-
-
-def require_h5py() -> None:
-    """Check that h5py is installed.
-
-    Raises:
-        UsageError: it is not; names the extra.
-    """
-    require("h5py", "clips", "clip files need h5py")
 
 
 def open_file(path: str | Path) -> h5py.File:
@@ -42,7 +36,7 @@ def open_file(path: str | Path) -> h5py.File:
     Raises:
         UsageError: there is none, it is no plain file or no HDF5 file, or h5py is not installed.
     """
-    require_h5py()
+    require("h5py", "clips", NEED)
     import h5py
 
     try:
@@ -238,7 +232,7 @@ def new_file(path: str | Path) -> Iterator[NewFile]:
     Raises:
         UsageError: it cannot be written, or h5py is not installed.
     """
-    require_h5py()
+    require("h5py", "clips", NEED)
     place = Path(os.path.realpath(path))  # a link stays one: the file that it names is replaced
     if not place.parent.is_dir():
         raise UsageError(f"{path}: no such directory: {place.parent}")
