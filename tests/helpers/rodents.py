@@ -22,6 +22,9 @@ needs_dm = pytest.mark.skipif(
     reason="needs poolrl[dm] and poolrl[clips]",
 )
 
+RODENTS = ("RodentImitation-v0", "RodentJoystick-v0", "RodentMoveToTarget-v0", "RodentRun-v0")
+"""Tasks with the rat; the first needs clips."""
+
 FPS = 50.0
 
 
