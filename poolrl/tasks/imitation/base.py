@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from typing import Any
+from typing import Any, ClassVar
 
 import mujoco
 import numpy as np
@@ -118,6 +118,9 @@ class BodyTask(MujocoTask):
         center_of_mass: (num_simulations, 3): of the root body's subtree, in m; live.
     """
 
+    goal_sense: ClassVar[str] = "goal"
+    """Name of the part of the observation that says what the body is to do."""
+
     def __init__(
         self,
         num_simulations: int,
@@ -185,9 +188,6 @@ class BodyTask(MujocoTask):
     def goal(self) -> list[Part]:
         """Return the parts of the observation that say what the body is to do."""
         return []
-
-    goal_sense = "goal"
-    """Name of these parts."""
 
     def proprioception(self) -> NDArray[np.float64]:
         """Return what the body senses of itself at the current state, (num_simulations, size)."""

@@ -184,6 +184,8 @@ class Imitation(BodyTask):
         self.clip, self.frame, self._first = np.zeros((3, n), np.intp)
         self._log_speed = np.zeros((n, 1))
         self._terms: Info = {}
+        self._error, self._limb_error = np.zeros((n, 3)), np.zeros((n, len(effectors)))
+        self._angle, self._joint_error, self._velocity_error = np.zeros((3, n))
         self._low, self._over = np.zeros((2, n), np.bool_)
         self._drawn: list[tuple[int, int, float]] = []
         super().__init__(
