@@ -30,6 +30,7 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
         (("run", "--pool-directory", "new", "--tensorboard"), "tensorboard"),
         (("log", "pool", "--tensorboard", "events"), "tensorboard"),
         (("render", "pool", "-o", "swim.mp4"), "video"),
+        (("clips", "info", "clips.h5"), "clips"),
     ],
 )
 def test_a_command_names_its_extra(

@@ -26,6 +26,7 @@ COMMANDS = {
     "verify": "Check a pool's files against its rules, and compute some units again.",
     "prune": "Free the disk of what a pool no longer needs.",
     "doctor": "Try whether a file system can hold a pool.",
+    "clips": "Make, convert, cut and describe files of motion clips.",
     "tasks": "List what there is to train, or describe one.",
 }
 

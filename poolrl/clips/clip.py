@@ -17,6 +17,10 @@ UNIT_TOLERANCE = 1e-3
 """Largest deviation of a quaternion's length from 1; float32 and conversions leave 1e-6."""
 
 
+MAX_FRAMES = 10**7
+"""Of a clip that is made; 55 hours at 50 frames a second."""
+
+
 class Field(NamedTuple):
     """An array of a clip.
 
@@ -137,6 +141,21 @@ def require_rate(fps: float) -> None:
         raise UsageError(f"fps: expected a positive number, got {fps}")
 
 
+def frame_count(seconds: float, fps: float) -> int:
+    """Return the number of frames of a duration.
+
+    Args:
+        seconds: the duration.
+        fps: frames a second.
+
+    Raises:
+        UsageError: it is less than a frame, or more than ``MAX_FRAMES``.
+    """
+    if not 0.5 < seconds * fps <= MAX_FRAMES:
+        raise UsageError(f"{seconds:g} s at {fps:g} frames a second: expected 1 to {MAX_FRAMES:,}")
+    return round(seconds * fps)
+
+
 def require_shapes(shapes: dict[str, tuple[int, ...]]) -> None:
     """Check that arrays can be those of one clip.
 
@@ -186,8 +205,10 @@ def require_unit(name: str, array: Array) -> None:
     Raises:
         UsageError: one is not.
     """
+    quaternions = array.reshape(len(array), -1, 4)
     with np.errstate(over="ignore"):
-        length = np.linalg.norm(array.reshape(len(array), -1, 4), axis=2)
+        # Unlike norm, without a copy of an array that may fill half of the memory.
+        length = np.sqrt(np.einsum("tnk,tnk->tn", quaternions, quaternions))
     wrong = np.abs(length - 1.0) > UNIT_TOLERANCE
     if wrong.any():
         frame, number = np.argwhere(wrong)[0]

@@ -13,12 +13,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from poolrl.clips.clip import FIELDS, Clip, counts, require_rate, require_shapes
 from poolrl.clips.hdf5 import (
+    SYNTHETIC,
     damage_named,
     dataset,
+    mark,
     new_file,
     open_file,
     read_transposed,
@@ -74,7 +76,7 @@ class ClipFile:
     Attributes:
         path: of the file.
         infos: of all clips.
-        attributes: of the file, such as ``synthetic``.
+        is_synthetic: whether the file says that its clips were made, and not recorded.
 
     Raises:
         UsageError: the file is none of clips, damaged or of another rate or body; one line that
@@ -95,7 +97,7 @@ class ClipFile:
         try:
             with damage_named(path):
                 names = sorted(self._file, key=_as_numbers)
-                self.attributes: dict[str, Any] = dict(self._file.attrs)
+                self.is_synthetic = bool(self._file.attrs.get(SYNTHETIC, False))
             if not names:
                 raise UsageError(f"{path}: no clips")
             self.infos = [self._info(name, fps or DEFAULT_FPS) for name in names]
@@ -232,9 +234,7 @@ def read_clips(
         return list(file)
 
 
-def write_clips(
-    path: str | Path, clips: Iterable[Clip], *, attributes: Mapping[str, Any] | None = None
-) -> None:
+def write_clips(path: str | Path, clips: Iterable[Clip], *, synthetic: bool = False) -> None:
     """Write a file of clips, whole or not at all.
 
     ``dm_control`` also wants end effectors, which are its appendages without the last one, the
@@ -243,19 +243,21 @@ def write_clips(
     Args:
         path: of the file, which is replaced.
         clips: one at a time is in memory, if the iterable makes them so.
-        attributes: of the file.
+        synthetic: note that the clips were made, and not recorded.
 
     Raises:
         UsageError: the file cannot be written, there are no clips, or two have one name.
     """
-    with new_file(path) as file:
-        file.attrs.update(attributes or {})
+    with new_file(path) as new:
+        file = new.file
+        mark(file, synthetic=synthetic)
         for clip in clips:
             if not clip.name or re.search(r"[/\0]|^\.+$", clip.name):
                 raise UsageError(f"{path}: {clip.name!r} is no name of a clip")
             if clip.name in file:
                 raise UsageError(f"{path}: two clips of the name {clip.name}")
             _write(file.create_group(clip.name), clip)
+            new.check()
         if not len(file):
             raise UsageError(f"{path}: no clips to write")
 

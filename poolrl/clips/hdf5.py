@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,9 @@ from poolrl.extras import require
 
 if TYPE_CHECKING:
     import h5py
+
+SYNTHETIC = "synthetic"
+"""Attribute of a file whose clips were made, and not recorded."""
 
 BLOCK_FRAMES = 2**14
 """Frames that are transposed at a time, so that no array is in memory twice."""
@@ -137,6 +141,12 @@ def write_transposed(group: h5py.Group, name: str, array: NDArray[np.float64]) -
         target[:, block] = array[block].T
 
 
+def mark(file: h5py.File, *, synthetic: bool) -> None:
+    """Write whether the clips of a new file were made, and not recorded."""
+    if synthetic:
+        file.attrs[SYNTHETIC] = True
+
+
 def text(value: Any) -> str:
     """Return an attribute as text, which files hold as bytes, text or an array of one."""
     if isinstance(value, np.ndarray) and value.size == 1:
@@ -144,26 +154,108 @@ def text(value: Any) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
+class _Sink(io.FileIO):
+    """A new file whose writes seem to succeed, since HDF5 crashes where one fails.
+
+    Attributes:
+        error: the first error, or what a signal has raised meanwhile; after it nothing is written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "x+")
+        self.error: BaseException | None = None
+
+    def write(self, data: Any) -> int:
+        try:
+            left = memoryview(data).cast("B")
+            while self.error is None and left:
+                left = left[super().write(left) :]
+        except BaseException as error:
+            self.error = error
+        return len(data)
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        done = 0
+        while done < view.nbytes and (more := super().readinto(view[done:])):
+            done += more
+        view[done:] = bytes(view.nbytes - done)  # where writing has failed
+        return view.nbytes
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return super().truncate(size)
+        except BaseException as error:
+            self.error = self.error or error
+            return 0
+
+
+class NewFile:
+    """A file that is being written.
+
+    Args:
+        path: as the user named it.
+        sink: what it is written to.
+
+    Attributes:
+        file: the file.
+    """
+
+    def __init__(self, path: str | Path, sink: _Sink) -> None:
+        import h5py
+
+        self.file = h5py.File(sink, "w")
+        self._path, self._sink = path, sink
+
+    def check(self) -> None:
+        """Check that all that was written is there.
+
+        Raises:
+            UsageError: it is not, as where a disk is full.
+        """
+        if self.file:  # it is not closed
+            self.file.flush()
+        if isinstance(self._sink.error, OSError):
+            raise cannot_write(self._path, self._sink.error)
+        if self._sink.error is not None:
+            raise self._sink.error
+
+
+def cannot_write(path: str | Path, error: OSError) -> UsageError:
+    """The error of a file that cannot be written.
+
+    Args:
+        path: of the file.
+        error: what happened.
+    """
+    return UsageError(f"{path}: cannot write: {error.strerror or error}")
+
+
 @contextmanager
-def new_file(path: str | Path) -> Iterator[h5py.File]:
+def new_file(path: str | Path) -> Iterator[NewFile]:
     """Write a file, whole or not at all: beside its place first.
 
     Raises:
         UsageError: it cannot be written, or h5py is not installed.
     """
     require_h5py()
-    import h5py
-
     place = Path(os.path.realpath(path))  # a link stays one: the file that it names is replaced
     if not place.parent.is_dir():
         raise UsageError(f"{path}: no such directory: {place.parent}")
     temporary = place.with_name(f".tmp-{uuid.uuid4().hex}")
     try:
+        sink = _Sink(temporary)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    try:
+        with closing(sink):
+            new = NewFile(path, sink)
+            with new.file:
+                yield new
+            new.check()
         try:
-            with h5py.File(temporary, "w") as file:
-                yield file
             os.replace(temporary, place)
         except OSError as error:
-            raise UsageError(f"{path}: cannot write: {error.strerror or error}") from error
+            raise cannot_write(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import mujoco
 import numpy as np
@@ -18,6 +18,9 @@ MAX_VELOCITY = 20.0
 SAME_PLACE = 1e-3
 """Largest distance in m of a body from where a file says that it is; single precision and rounding
 in between leave 1e-6."""
+
+ROUNDING = 1e-12
+"""Deviation from unit length that a quaternion has after it has been normalised."""
 
 CHECKED_FRAMES = 5
 """Frames of a recording whose bodies are compared with those of the model."""
@@ -112,12 +115,8 @@ def make_clip(recording: Recording, body: Body) -> Clip:
         UsageError: the recording is of another body; the message begins with the field.
     """
     model = body.model
-    qpos = recording.qpos
-    if qpos.shape[1] != model.nq:
-        raise UsageError(f"qpos: expected a width of {model.nq}, the body's, got {qpos.shape[1]}")
-    quaternion = qpos[:, 3:ROOT_POSITIONS]
-    quaternion = quaternion / np.linalg.norm(quaternion, axis=1, keepdims=True)
-    qpos = np.concatenate((qpos[:, :3], quaternion, qpos[:, ROOT_POSITIONS:]), axis=1)
+    _require_width(recording, model)
+    qpos = _with_unit_quaternion(recording.qpos)
     _require_same_places(recording, qpos, body)
 
     (root,), appendages = body.ids([body.root]), body.ids(body.appendages)
@@ -139,7 +138,7 @@ def make_clip(recording: Recording, body: Body) -> Clip:
         label=recording.label,
         fps=recording.fps,
         position=np.ascontiguousarray(qpos[:, :3]),
-        quaternion=quaternion,
+        quaternion=np.ascontiguousarray(qpos[:, 3:ROOT_POSITIONS]),
         joints=np.ascontiguousarray(qpos[:, ROOT_POSITIONS:]),
         velocity=np.ascontiguousarray(qvel[:, :3]),
         angular_velocity=np.ascontiguousarray(qvel[:, 3:6]),
@@ -151,16 +150,76 @@ def make_clip(recording: Recording, body: Body) -> Clip:
     )
 
 
+def align_root(recording: Recording, body: Body) -> Recording:
+    """Return a recording with the origin of its root where the body has it.
+
+    stac-mjx scales the rat with the place of its torso in the root, and dm_control's
+    ``rescale_subtree`` of the torso without; the bodies are the same. The way between the origins
+    is taken from the first frame, and the root moved by it, in its own frame, in all of them.
+
+    Args:
+        recording: with positions of bodies.
+        body: whose root the positions are to be of.
+
+    Raises:
+        UsageError: the recording has no positions of bodies of the model, or the bodies differ by
+            more than an origin.
+    """
+    if recording.xpos is None:
+        raise UsageError("xpos: missing; there is nothing to align the root by")
+    _require_width(recording, body.model)
+    root = body.model.body(int(body.model.jnt_bodyid[0])).name
+    kept = [i for i, name in enumerate(recording.body_names) if name != root]
+    rest = replace(
+        recording,
+        body_names=tuple(recording.body_names[i] for i in kept),
+        xpos=recording.xpos[:, kept],
+    )
+    theirs, ours = _common(rest, body)
+    qpos = _with_unit_quaternion(recording.qpos)
+    _, data = next(poses(body.model, qpos[:1]))
+    away = (recording.xpos[0, kept][theirs] - data.xpos[ours]).mean(axis=0)
+    shift, turned = np.empty(3), np.empty(3)
+    mujoco.mju_rotVecQuat(shift, away, _conjugate(qpos[0, 3:ROOT_POSITIONS]))
+    for positions in qpos:
+        mujoco.mju_rotVecQuat(turned, shift, positions[3:ROOT_POSITIONS])
+        positions[:3] += turned
+    return replace(rest, qpos=qpos)
+
+
+def _conjugate(quaternion: Array) -> Array:
+    return quaternion * (1.0, -1.0, -1.0, -1.0)
+
+
+def _require_width(recording: Recording, model: mujoco.MjModel) -> None:
+    width = recording.qpos.shape[1]
+    if width != model.nq:
+        raise UsageError(f"qpos: expected a width of {model.nq}, the body's, got {width}")
+
+
+def _with_unit_quaternion(qpos: Array) -> Array:
+    """A copy with quaternions of unit length; those that have it stay as they are, to the bit."""
+    qpos = qpos.copy()
+    quaternions = qpos[:, 3:ROOT_POSITIONS]
+    length = np.linalg.norm(quaternions, axis=1, keepdims=True)
+    np.divide(quaternions, length, out=quaternions, where=np.abs(length - 1.0) > ROUNDING)
+    return qpos
+
+
+def _common(recording: Recording, body: Body) -> tuple[list[int], list[int]]:
+    """Numbers of the bodies that both have, in the recording and in the model."""
+    known = {body.model.body(i).name: i for i in range(1, body.model.nbody)}
+    theirs = [i for i, name in enumerate(recording.body_names) if name in known]
+    if not theirs:
+        raise UsageError("names_xpos: none of the bodies is one of the model's")
+    return theirs, [known[recording.body_names[i]] for i in theirs]
+
+
 def _require_same_places(recording: Recording, qpos: Array, body: Body) -> None:
     """Compare bodies of a recording with those of the model, in frames all over it."""
     if recording.xpos is None:
         return
-    known = {body.model.body(i).name: i for i in range(1, body.model.nbody)}
-    common = [name for name in recording.body_names if name in known]
-    if not common:
-        raise UsageError("names_xpos: none of the bodies is one of the model's")
-    theirs = [recording.body_names.index(name) for name in common]
-    ours = [known[name] for name in common]
+    theirs, ours = _common(recording, body)
     frames = np.unique(np.linspace(0, len(qpos) - 1, CHECKED_FRAMES).astype(int))
     for number, data in poses(body.model, qpos[frames]):
         frame = frames[number]
@@ -168,6 +227,7 @@ def _require_same_places(recording: Recording, qpos: Array, body: Body) -> None:
         worst = int(np.argmax(distance))
         if not distance[worst] <= SAME_PLACE:
             raise UsageError(
-                f"xpos: {common[worst]} is {1000 * distance[worst]:.3g} mm from where qpos and the "
-                f"model put it in frame {frame}: another body, or another scale"
+                f"xpos: {recording.body_names[theirs[worst]]} is {1000 * distance[worst]:.3g} mm "
+                f"from where qpos and the model put it in frame {frame}: another body, another "
+                f"scale or another origin of the root"
             )

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poolrl.clips.clip import Array, require_rate
-from poolrl.clips.hdf5 import damage_named, dataset, open_file, text
+from poolrl.clips.hdf5 import SYNTHETIC, damage_named, dataset, open_file, text
 from poolrl.errors import UsageError
 from poolrl.extras import require
 
@@ -58,6 +58,16 @@ class Recording:
     qpos: Array
     body_names: tuple[str, ...] = ()
     xpos: Array | None = None
+
+
+def is_synthetic(path: str | Path) -> bool:
+    """Whether a file says that what is in it was made, and not recorded.
+
+    Raises:
+        UsageError: it cannot be opened as HDF5.
+    """
+    with open_file(path) as file, damage_named(path):
+        return bool(file.attrs.get(SYNTHETIC, False))
 
 
 def has_recordings(path: str | Path) -> bool:
@@ -192,7 +202,8 @@ def _lengths(
     if not isinstance(length, int) or length < 1:
         raise UsageError(f"{path}: config: stac.n_frames_per_clip: expected a number of frames")
     if frames % length:
-        raise UsageError(f"{path}: qpos: {frames} frames are no clips of {length}")
+        whence = "" if frames_per_clip else " (config: stac.n_frames_per_clip)"
+        raise UsageError(f"{path}: qpos: {frames} frames are no clips of {length}{whence}")
     return [length] * (frames // length)
 
 

@@ -11,12 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from poolrl.clips.clip import Clip
+from poolrl.clips.clip import Clip, frame_count
 from poolrl.clips.clip_file import ClipFile, ClipInfo
 from poolrl.errors import UsageError
 from poolrl.files import SPECIFICATION, NotAPlainFile, read_plain
 
-LABELS = ("label", "note")
+LABELS = ("label", "note", "manual_notes")
 """Columns that hold the behaviour; the first that is there counts."""
 
 
@@ -39,8 +39,8 @@ class Part(NamedTuple):
 def read_times(path: str | Path) -> list[Part]:
     """Read a table of start times: CSV with a header.
 
-    Its columns are ``start``, in seconds or as minutes:seconds or hours:minutes:seconds; ``label``
-    or ``note``, the behaviour; ``clip``, for files of several sessions. All but the first may be
+    Its columns are ``start``, in seconds or as minutes:seconds or hours:minutes:seconds; one of
+    ``LABELS``, the behaviour; ``clip``, for files of several sessions. All but the first may be
     missing, and others are ignored.
 
     Raises:
@@ -98,9 +98,7 @@ def _span(
 ) -> tuple[int, int, int]:
     index = _index(sessions.infos, part, times, sessions.path)
     info = sessions.infos[index]
-    start, frames = round(part.start * info.fps), round(seconds * info.fps)
-    if frames < 1:
-        raise UsageError(f"{seconds:g} s are less than a frame")
+    start, frames = round(part.start * info.fps), frame_count(seconds, info.fps)
     if start + frames > info.num_frames:
         raise UsageError(
             f"{times}: line {part.line}: {part.start:g} s to {part.start + seconds:g} s, but "
@@ -128,7 +126,7 @@ def _cell(row: dict[str, str | None], column: str | None) -> str:
 
 
 def _seconds(path: str | Path, line: int, text: str) -> float:
-    match = re.fullmatch(r"(?:(?:(\d+):)?(\d{1,2}):)?(\d+(?:\.\d*)?)", text)
+    match = re.fullmatch(r"(?:(?:(\d{1,6}):)?(\d{1,2}):)?(\d{1,9}(?:\.\d*)?)", text)
     if match is None:
         raise UsageError(
             f"{path}: line {line}: start: {text!r} is no time; write seconds, or minutes:seconds"

@@ -56,6 +56,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("run --set selection.p", ["plain,selection.patience="]),
         ("run --set learner.clip_range=", [""]),
         ("tasks Hopp", ["plain,Hopper-v5"]),
+        ("clips syn", ["plain,synthesize"]),
+        ("clips convert --to f", ["plain,flat"]),
         ("status ", ["plain,pools/one", "plain,pools/two"]),
         ("history pools/o", ["plain,pools/one"]),
         ("history elsewhere", ["dir,elsewhere"]),

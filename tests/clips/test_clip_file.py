@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import resource
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 
 from poolrl.clips import Clip, ClipFile, hdf5, read_clips, write_clips
 from poolrl.clips.clip import FIELDS
-from poolrl.errors import UsageError
+from poolrl.errors import Stopped, UsageError
 from tests.helpers.clips import assert_same, random_clip
 from tests.helpers.pools import snapshot
 
@@ -31,7 +33,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     clips=st.lists(
         st.builds(
@@ -87,11 +89,11 @@ def test_blocks_of_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_the_order_is_that_of_numbers_and_clips_are_read_one_by_one(tmp_path: Path) -> None:
     path = tmp_path / "clips.h5"
     clips = [random_clip(i, name=f"clip_{i}", label=f"label {i % 2}") for i in (10, 9, 100)]
-    write_clips(path, clips, attributes={"synthetic": True})
+    write_clips(path, clips, synthetic=True)
     with ClipFile(path, fps=50.0, joints=4, appendages=2, bodies=3) as file:
         assert [info.name for info in file.infos] == ["clip_9", "clip_10", "clip_100"]
         assert [info.label for info in file.infos] == ["label 1", "label 0", "label 0"]
-        assert (len(file), bool(file.attributes["synthetic"])) == (3, True)
+        assert (len(file), file.is_synthetic) == (3, True)
         assert_same(file[1], clips[0])
 
 
@@ -289,7 +291,7 @@ def test_files_that_are_none_of_hdf5(file: Path) -> None:
 def test_bytes_that_changed_are_named_or_read(file: Path) -> None:
     whole = file.read_bytes()
     generator = np.random.default_rng(0)
-    for _ in range(60):
+    for _ in range(40):
         damaged = bytearray(whole)
         for place in generator.integers(len(whole), size=20):
             damaged[place] = generator.integers(256)
@@ -325,6 +327,45 @@ def test_nothing_is_half_written(tmp_path: Path, file: Path) -> None:
         assert snapshot(tmp_path) == before
     with pytest.raises(UsageError, match="no such directory"):
         write_clips(tmp_path / "no" / "clips.h5", [random_clip()])
+
+
+@pytest.mark.parametrize("room", [0, 1000, 5000, 20_000])
+def test_a_full_disk(tmp_path: Path, file: Path, room: int) -> None:
+    before = snapshot(tmp_path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    made = 0
+
+    def clips() -> Iterator[Clip]:
+        nonlocal made
+        for made in range(1, 10):
+            yield random_clip(name=f"clip_{made}")
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+    try:
+        with pytest.raises(UsageError, match=r"clips\.h5: cannot write: File too large"):
+            write_clips(file, clips())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert made < 9  # it is noticed at the clip
+    assert snapshot(tmp_path) == before
+
+
+def test_a_signal_while_it_is_written(
+    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = 0
+
+    def interrupted(data: object) -> None:
+        nonlocal calls
+        calls += 1
+        raise Stopped.by(signal.SIGTERM)
+
+    before = snapshot(tmp_path)
+    monkeypatch.setattr(hdf5, "memoryview", interrupted, raising=False)
+    with pytest.raises(Stopped, match="SIGTERM"):
+        write_clips(file, [random_clip(name=f"clip_{i}") for i in range(5)])
+    assert calls
+    assert snapshot(tmp_path) == before
 
 
 def test_the_extra_is_named(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

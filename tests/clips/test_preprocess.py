@@ -11,10 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from poolrl.clips.preprocess import MAX_VELOCITY, Body, make_clip, velocities
+from poolrl.clips.preprocess import (
+    MAX_VELOCITY,
+    Body,
+    align_root,
+    make_clip,
+    poses,
+    velocities,
+)
 from poolrl.clips.recordings import Recording
 from poolrl.errors import UsageError
-from tests.helpers.clips import smooth_positions, snake
+from tests.helpers.clips import SNAKE, smooth_positions, snake
 from tests.helpers.rodents import needs_dm
 
 BODY = snake()
@@ -114,6 +121,49 @@ def test_bodies_of_a_recording_are_compared_with_the_models() -> None:
         make_clip(replace(same, xpos=other), BODY)
     with pytest.raises(UsageError, match=r"^names_xpos: none of the bodies"):
         make_clip(replace(same, body_names=("a", "b", "c")), BODY)
+
+
+def with_frame(place: str) -> Body:
+    """``SNAKE``'s body at a place in a frame that has the free joint."""
+    trunk = SNAKE.split("<worldbody>")[1].split("</worldbody>")[0].replace("<freejoint/>", "")
+    trunk = trunk.replace('<body name="trunk">', f'<body name="trunk" pos="{place}">')
+    xml = f'<worldbody><body name="frame"><freejoint/>{trunk}</body></worldbody>'
+    model = mujoco.MjModel.from_xml_string(f"<mujoco>{xml}</mujoco>")
+    return Body(model, "trunk", ("tail", "head"), ("trunk", "neck", "head"))
+
+
+def all_places(body: Body, qpos: np.ndarray) -> dict[str, object]:
+    """Names and positions of all bodies, as a flat file has them."""
+    names = tuple(body.model.body(i).name for i in range(body.model.nbody))
+    return {
+        "body_names": names,
+        "xpos": np.array([data.xpos.copy() for _, data in poses(body.model, qpos)]),
+    }
+
+
+def test_another_origin_of_the_root() -> None:
+    ours, theirs = with_frame("0.03 0 0.06"), with_frame("0.02 0.01 0.05")
+    qpos = smooth_positions(20)
+    recording = recorded(qpos, **all_places(theirs, qpos))
+    with pytest.raises(UsageError, match=r"^xpos: .* another origin of the root$"):
+        make_clip(recording, ours)
+    clip, expected = make_clip(align_root(recording, ours), ours), make_clip(recording, theirs)
+    for field in ("body_positions", "body_quaternions", "center_of_mass", "appendages", "joints"):
+        assert np.abs(getattr(clip, field) - getattr(expected, field)).max() < 1e-12
+    assert np.abs(clip.position - expected.position).max() > 0.01
+    assert np.array_equal(recording.qpos, qpos)
+
+
+def test_only_the_origin_is_aligned() -> None:
+    qpos = smooth_positions(20)
+    places = all_places(BODY, qpos)
+    recording = recorded(qpos, **places)
+    assert np.abs(align_root(recording, BODY).qpos - qpos).max() < 1e-15
+    larger = recorded(qpos, **places | {"xpos": 1.2 * places["xpos"]})  # type: ignore[operator]
+    with pytest.raises(UsageError, match=r"^xpos: .* another scale"):
+        make_clip(align_root(larger, BODY), BODY)
+    with pytest.raises(UsageError, match=r"^xpos: missing"):
+        align_root(recorded(qpos), BODY)
 
 
 def test_another_body_is_refused() -> None:

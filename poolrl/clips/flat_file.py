@@ -1,0 +1,92 @@
+"""Writing of clips in the flat layout of stac-mjx, which track-mjx trains on."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import mujoco
+import numpy as np
+
+from poolrl.clips.clip_file import ClipFile
+from poolrl.clips.hdf5 import mark, new_file
+from poolrl.clips.preprocess import Body, poses
+from poolrl.clips.recordings import ROOT_POSITIONS
+from poolrl.errors import UsageError
+from poolrl.extras import require
+
+
+def write_flat(path: str | Path, clips: ClipFile, body: Body) -> None:
+    """Write clips in the flat layout, whole or not at all; one clip at a time is in memory.
+
+    ``poolrl.clips.recordings`` describes the layout. Clips that are shorter than the longest are
+    padded with their last frame, and their lengths written as ``clip_lengths``. Numbers are
+    float64.
+
+    Args:
+        path: of the file, which is replaced.
+        clips: of the body.
+        body: whose kinematics give the positions and orientations of all bodies.
+
+    Raises:
+        UsageError: the file cannot be written, or the clips are of another body.
+    """
+    require("yaml", "clips", "the configuration of a flat file needs PyYAML")
+    import yaml
+
+    model = body.model
+    lengths = [info.num_frames for info in clips.infos]
+    stride = max(lengths)
+    if clips.infos[0].counts["joints"] != model.nq - ROOT_POSITIONS:
+        raise UsageError(
+            f"{clips.path}: joints: {clips.infos[0].counts['joints']} joints, but the body has "
+            f"{model.nq - ROOT_POSITIONS}"
+        )
+    config = {
+        "model": {
+            "snips_order": [f"{_letters(info.label)}_{i}.p" for i, info in enumerate(clips.infos)],
+            "RENDER_FPS": clips.infos[0].fps,
+        },
+        "stac": {"n_frames_per_clip": stride},
+    }
+    joints = [model.joint(number).name for number in range(1, model.njnt)]
+    shapes: dict[str, tuple[int, ...]] = {
+        "qpos": (model.nq,),
+        "qvel": (model.nv,),
+        "xpos": (model.nbody, 3),
+        "xquat": (model.nbody, 4),
+    }
+    with new_file(path) as new:
+        file = new.file
+        mark(file, synthetic=clips.is_synthetic)
+        file["config"] = np.bytes_(yaml.safe_dump(config, sort_keys=False).encode())
+        file["names_qpos"] = np.array(["root"] * ROOT_POSITIONS + joints, "S")
+        file["names_xpos"] = np.array([model.body(i).name for i in range(model.nbody)], "S")
+        if min(lengths) < stride:
+            file["clip_lengths"] = lengths
+        total = stride * len(lengths)
+        arrays = {
+            name: file.create_dataset(name, (total, *shape), np.float64)
+            for name, shape in shapes.items()
+        }
+        for number, clip in enumerate(clips):
+            rows = np.minimum(np.arange(stride), clip.num_frames - 1)
+            qpos, places = clip.qpos, _places(model, clip.qpos)
+            written = {"qpos": qpos, "qvel": clip.qvel, "xpos": places[0], "xquat": places[1]}
+            for name, array in written.items():
+                arrays[name][number * stride : (number + 1) * stride] = array[rows]
+            new.check()
+
+
+def _places(model: mujoco.MjModel, qpos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Positions (T, bodies, 3) and orientations (T, bodies, 4) of all bodies."""
+    xpos = np.empty((len(qpos), model.nbody, 3))
+    xquat = np.empty((len(qpos), model.nbody, 4))
+    for frame, data in poses(model, qpos):
+        xpos[frame], xquat[frame] = data.xpos, data.xquat
+    return xpos, xquat
+
+
+def _letters(label: str) -> str:
+    """A label as files' names of stac-mjx have it, letters alone."""
+    return re.sub(r"[^A-Za-z]", "", label) or "clip"
