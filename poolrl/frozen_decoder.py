@@ -27,6 +27,7 @@ class FrozenDecoder:
         source: name of its file, for errors.
 
     Attributes:
+        world: that the agent was trained in.
         latent_size: number of latent variables.
         columns: (s,): numbers of the values that the decoder sees, among those that the agent
             observes.
@@ -43,6 +44,7 @@ class FrozenDecoder:
                 f"{source}: its network has no decoder of latent variables; that of "
                 "network.name = encoder_decoder has one"
             )
+        self.world = agent.metadata.world
         self.latent_size = spec.latent_size
         self.columns = decoder_columns(spec, agent.metadata.observation_space.shape[0])
         (self.action_size,) = agent.metadata.action_space.shape

@@ -17,9 +17,9 @@ from poolrl.config.schema import World
 from poolrl.errors import UsageError
 from poolrl.tasks.registry import REGISTRY
 
-FILE_ARGUMENTS = ("xml_file", "clips")
+FILE_ARGUMENTS = ("xml_file", "clips", "decoder")
 """Arguments of poolrl's own tasks that are paths of files: of a model, which may also be an asset's
-name, and of recorded movements. Their content is in the hash that a pool records."""
+name, of recorded movements and of an agent. Their content is in the hash that a pool records."""
 
 
 class ModelPaths:

@@ -138,7 +138,6 @@ class BodyTask(MujocoTask):
             for name in names_of(names)
         ]
         self._num_touch = len(names_of(touch_sensors))
-        self._proprioception = 0
         self.steps: NDArray[np.int64] = np.zeros(num_simulations, np.int64)
         self._cumulative_reward = np.zeros(num_simulations)
         super().__init__(
@@ -176,7 +175,7 @@ class BodyTask(MujocoTask):
             *sensed[touch:],
         ]
         own = parts + self.further_proprioception()
-        self._proprioception = sum(columns.shape[1] for columns, _ in own)
+        self._own_columns = [columns for columns, _ in own]
         return own + self.goal()
 
     def further_proprioception(self) -> list[Part]:
@@ -190,9 +189,13 @@ class BodyTask(MujocoTask):
     goal_sense = "goal"
     """Name of these parts."""
 
+    def proprioception(self) -> NDArray[np.float64]:
+        """Return what the body senses of itself at the current state, (num_simulations, size)."""
+        return np.concatenate(self._own_columns, axis=1)
+
     def senses(self) -> dict[str, NDArray[np.bool_]]:
         size = self.observation_space.shape[0]
-        own: NDArray[np.bool_] = np.arange(size) < self._proprioception
+        own: NDArray[np.bool_] = np.arange(size) < sum(c.shape[1] for c in self._own_columns)
         return {"proprioception": own, self.goal_sense: ~own}
 
     def apply(self, action: NDArray[Any]) -> None:

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poolrl.config.types import Aggregate
-from poolrl.tasks.base import Ids, Info
+from poolrl.tasks.base import Ids, Info, StepResult
 from poolrl.tasks.imitation.base import SENSORS, TOUCH_SENSORS, BodyTask
+from poolrl.tasks.imitation.latent_actions import LatentActions
 from poolrl.tasks.imitation.rodent import ROOT_BODY, load_rodent
 from poolrl.tasks.mujoco.base import Part
 
@@ -38,6 +39,9 @@ class CommandTask(BodyTask):
         max_episode_steps: time limit in control steps.
         frame_skip: substeps per control step.
         min_torso_z: height of the centre of mass in m, below which an episode terminates.
+        decoder: path of an agent whose decoder makes actions of latent variables, which are then
+            this task's actions; empty for none.
+        latent_range: largest absolute value of a latent variable.
         options: of ``load_rodent``.
 
     Raises:
@@ -57,8 +61,15 @@ class CommandTask(BodyTask):
         max_episode_steps: int,
         frame_skip: int,
         min_torso_z: float,
+        decoder: str,
+        latent_range: float,
         **options: Any,
     ) -> None:
+        self._latents: LatentActions | None = None
+        if decoder:
+            own = {**options, "frame_skip": frame_skip}
+            self._latents = LatentActions(decoder, num_simulations, own, latent_range)
+            self.files_sha256 = self._latents.sha256
         self.command = np.zeros((num_simulations, size))
         self._drawn: list[Sequence[float]] = []
         self._last_center = np.zeros((num_simulations, 3))
@@ -73,6 +84,10 @@ class CommandTask(BodyTask):
             sensors=SENSORS,
             touch_sensors=TOUCH_SENSORS,
         )
+        self._stepped: Ids | None = None
+        if self._latents is not None:
+            self._latents.require_sizes(self.model.nu, self.proprioception().shape[1])
+            self.action_space = self._latents.space
 
     @abstractmethod
     def draw_command(self, generator: np.random.Generator) -> Sequence[float]:
@@ -92,6 +107,20 @@ class CommandTask(BodyTask):
         super().reset(ids, generators)
         if len(ids):
             self.command[ids] = self._drawn
+
+    def set_state(self, ids: Ids, qpos: NDArray[np.float64], qvel: NDArray[np.float64]) -> None:
+        super().set_state(ids, qpos, qvel)
+        if self._latents is not None:
+            self._latents.start(ids)
+
+    def step(self, action: NDArray[Any], ids: Ids | None = None) -> StepResult:
+        self._stepped = ids
+        return super().step(action, ids)
+
+    def apply(self, action: NDArray[Any]) -> None:
+        if self._latents is not None:
+            action = self._latents.actions(action, self.proprioception(), self._stepped)
+        super().apply(action)
 
     def before_step(self) -> None:
         self._last_center = self.center_of_mass.copy()

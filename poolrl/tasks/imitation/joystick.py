@@ -39,6 +39,7 @@ class Joystick(CommandTask):
         torque_actuators, foot_mods, hip_mods, body_scale, timestep: as for ``rodent_scene``.
         frame_skip: substeps per control step.
         min_torso_z: height of the centre of mass in m, below which an episode terminates.
+        decoder, latent_range: as for ``CommandTask``.
         command_steps: control steps after which there is a new command.
         falloffs: of velocity in m/s, turning in rad/s and height in m.
 
@@ -66,6 +67,8 @@ class Joystick(CommandTask):
         timestep: float = 0.002,
         frame_skip: int = 5,
         min_torso_z: float = 0.035,
+        decoder: str = "",
+        latent_range: float = 3.0,
         command_steps: int = 200,
         falloffs: tuple[float, float, float] = (0.2, 0.4, 0.02),
     ) -> None:
@@ -84,6 +87,8 @@ class Joystick(CommandTask):
             timestep=timestep,
             frame_skip=frame_skip,
             min_torso_z=min_torso_z,
+            decoder=decoder,
+            latent_range=latent_range,
         )
         self._head = self.batch.bind("subtree_com")[:, self.model.body(HEAD).id, 2]
         self._followed = self.command.copy()

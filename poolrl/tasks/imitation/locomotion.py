@@ -33,6 +33,7 @@ class MoveToTarget(CommandTask):
         torque_actuators, foot_mods, hip_mods, body_scale, timestep: as for ``rodent_scene``.
         frame_skip: substeps per control step.
         min_torso_z: height of the centre of mass in m, below which an episode terminates.
+        decoder, latent_range: as for ``CommandTask``.
         control_cost: of a squared control of 1.
         alive_bonus: of each control step.
 
@@ -57,6 +58,8 @@ class MoveToTarget(CommandTask):
         timestep: float = 0.002,
         frame_skip: int = 5,
         min_torso_z: float = 0.035,
+        decoder: str = "",
+        latent_range: float = 3.0,
         control_cost: float = 0.005,
         alive_bonus: float = 0.1,
     ) -> None:
@@ -74,6 +77,8 @@ class MoveToTarget(CommandTask):
             timestep=timestep,
             frame_skip=frame_skip,
             min_torso_z=min_torso_z,
+            decoder=decoder,
+            latent_range=latent_range,
         )
         self.target = self.command
 
@@ -124,6 +129,7 @@ class Run(CommandTask):
         torque_actuators, foot_mods, hip_mods, body_scale, timestep: as for ``rodent_scene``.
         frame_skip: substeps per control step.
         min_torso_z: height of the centre of mass in m, below which an episode terminates.
+        decoder, latent_range: as for ``CommandTask``.
         speeds: range of v* in m/s.
         falloff: of the velocity in m/s.
         control_cost: of a squared control of 1.
@@ -148,6 +154,8 @@ class Run(CommandTask):
         timestep: float = 0.002,
         frame_skip: int = 5,
         min_torso_z: float = 0.035,
+        decoder: str = "",
+        latent_range: float = 3.0,
         speeds: tuple[float, float] = (0.5, 5.0),
         falloff: float = 1.0,
         control_cost: float = 0.005,
@@ -170,6 +178,8 @@ class Run(CommandTask):
             timestep=timestep,
             frame_skip=frame_skip,
             min_torso_z=min_torso_z,
+            decoder=decoder,
+            latent_range=latent_range,
         )
         self._speed = np.zeros(num_simulations)
 
