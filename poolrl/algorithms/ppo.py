@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from poolrl.agent import Agent
 from poolrl.algorithms.advantages import (
@@ -65,7 +66,8 @@ def update(
         generator: shuffles the minibatches.
 
     Returns:
-        Averages over the last epoch, and the entropy after it, under Stable-Baselines3's keys.
+        Averages over the last epoch, under Stable-Baselines3's keys, and the entropy after it; with
+        a network that says so, in it.
     """
     valid = rollout.valid
     reward = state.reward_scaler(rollout, hp.discount) if hp.scale_rewards else rollout.reward
@@ -89,15 +91,18 @@ def update(
     watches_kl = bool(hp.adaptive_kl or hp.target_kl)
     minibatches = Minibatches(rollout, hp.sequence_steps)
     metrics: list[list[Any]] = []
+    seen: list[NDArray[np.float32]] = []
     goes_on = True
     for epoch in range(hp.epochs):
         metrics.clear()
+        seen.clear()
         for rows, inputs in minibatches.epoch(hp.minibatch_size, generator):
             n = np.float32(len(rows))
             advantage_ = advantages[rows]
             if standardizes:
                 advantage_ = standardized(advantage_, single=hp.standardize_single)
             parameters, values, penalties = network.forward(inputs)
+            seen.append(parameters)
             log_prob, by_parameters = state.log_prob_gradient(parameters, samples[rows])
             log_ratio = log_prob - old_log_probs[rows]
             ratio = np.exp(log_ratio)
@@ -141,7 +146,10 @@ def update(
         if not goes_on:
             break
 
-    parameters = state.policy_parameters(minibatches.whole().inputs)
+    if network.runs_again:
+        parameters = state.policy_parameters(minibatches.whole().inputs)
+    else:
+        parameters = np.concatenate(seen)
     entropy_loss = -float(distribution.entropy(parameters).mean())
     policy_loss, mean_value_loss, approx_kl, clip_fraction, *by_name = np.mean(
         metrics, axis=0

@@ -136,7 +136,8 @@ class PPO(Section, frozen=True, tag_field="name", tag="ppo"):
     """If not 0, a minibatch is divided into parts of at most so many samples, whose gradients are
     computed apart and summed: by the threads of the worker side by side, with the same bits at any
     number of threads. 256 for minibatches of 2,048, say. Another size changes the last bits.
-    For actor and critic that are perceptrons without a shared trunk."""
+    For actor and critic that are perceptrons without a shared trunk, and for `encoder_decoder`,
+    whose sequences stay whole."""
     sequence_steps: Count = 16
     """Longest sequence that a network with memory learns from: gradients go back so far."""
     episodes_per_update: Count = 8
@@ -384,9 +385,14 @@ def _check_network(network: NetworkSpec, learner: Learner) -> None:
             check_sequences(learner)
     if isinstance(network, RecurrentSpec):
         check_sequences(learner)
-    apart = isinstance(network, MLPSpec) and not network.shared
+    apart = isinstance(network, EncoderDecoderSpec) or (
+        isinstance(network, MLPSpec) and not network.shared
+    )
     if isinstance(learner, PPO) and learner.microbatch_size and not apart:
-        raise UsageError("learner.microbatch_size: only for perceptrons without network.shared")
+        raise UsageError(
+            "learner.microbatch_size: only for perceptrons without network.shared, and for "
+            "encoder_decoder"
+        )
 
 
 def check_sequences(learner: Learner) -> None:

@@ -70,12 +70,16 @@ class Network(ABC):
         noise_size: standard normal numbers that each row takes; they are 0 for deterministic
             actions.
         penalty_names: of ``NetworkOutput.penalties``.
+        runs_again: whether a learner may run a whole rollout again after its last gradient step,
+            for metrics. Otherwise they are those before it: a single step of a large network takes
+            hardly three times as long.
         value_head: names of weight and bias of the linear layer that computes the value; ``None``
             if there is none.
     """
 
     noise_size: int = 0
     penalty_names: tuple[str, ...] = ()
+    runs_again: bool = True
     value_head: tuple[str, str] | None = None
 
     @property

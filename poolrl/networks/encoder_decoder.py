@@ -28,6 +28,8 @@ class EncoderDecoderNetwork(Network):
         gradient: arrays that receive the derivatives; ``None`` for a network that is not trained.
     """
 
+    runs_again = False
+
     def __init__(
         self,
         arrays: Mapping[str, NDArray[Any]],

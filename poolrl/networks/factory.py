@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from poolrl.networks.base import Network
 from poolrl.networks.encoder_decoder import EncoderDecoderNetwork
 from poolrl.networks.microbatches import MicrobatchNetwork
 from poolrl.networks.mlp_network import MLPNetwork
+from poolrl.networks.network_in_parts import NetworkInParts
 from poolrl.networks.parameters import actor_columns
 from poolrl.networks.recurrent_network import RecurrentNetwork
 
@@ -42,8 +44,8 @@ def make_network(
         observation_size: number of observed values.
         outputs: number of parameters of the distribution that the actor computes.
         gradient: arrays that receive the derivatives; ``None`` for a network that is not trained.
-        microbatch_size: of a trained perceptron: rows whose gradients are computed apart and then
-            summed; 0 for all at once.
+        microbatch_size: of a trained perceptron or encoder-decoder: rows whose gradients are
+            computed apart and then summed; 0 for all at once.
 
     Raises:
         UsageError: a user's network was not permitted.
@@ -51,14 +53,16 @@ def make_network(
     columns = actor_columns(spec, observation_size)
     if isinstance(spec, RecurrentSpec):
         return RecurrentNetwork(arrays, spec, gradient, columns)
-    if isinstance(spec, EncoderDecoderSpec):
-        return EncoderDecoderNetwork(arrays, spec, observation_size, gradient)
     if isinstance(spec, ModuleSpec):
         from poolrl.networks.module_network import ModuleNetwork  # with torch
 
         return ModuleNetwork(arrays, spec, observation_size, outputs, gradient)
     if isinstance(spec, QMLPSpec):
         return ActorNetwork(arrays, spec)
-    if gradient is not None and microbatch_size:
-        return MicrobatchNetwork(arrays, spec, gradient, columns, microbatch_size)
+    size = microbatch_size if gradient is not None else 0
+    if isinstance(spec, EncoderDecoderSpec):
+        make = partial(EncoderDecoderNetwork, arrays, spec, observation_size)
+        return NetworkInParts(make, gradient or {}, size) if size else make(gradient)
+    if gradient is not None and size:
+        return MicrobatchNetwork(arrays, spec, gradient, columns, size)
     return MLPNetwork(arrays, spec, gradient, columns)

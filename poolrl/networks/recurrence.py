@@ -18,6 +18,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from poolrl.networks.cells import contiguous
+
 F32 = NDArray[np.float32]
 
 HALF = np.float32(0.5)
@@ -135,7 +137,7 @@ class GRU(Recurrence):
     ) -> None:
         self._weights = weights
         inputs[:, :2] *= HALF
-        half, half_biases = weights.copy(), biases.copy()
+        half, half_biases = contiguous(weights), biases.copy()
         half[:2] *= HALF
         half_biases[:2] *= HALF
         self._memory = workspace.empty("memory", inputs.shape)  # projections of the memory
@@ -199,7 +201,7 @@ class LSTM(Recurrence):
         self._weights = weights
         self._workspace = workspace
         inputs[:, :3] *= HALF
-        half = weights.copy()
+        half = contiguous(weights)
         half[:3] *= HALF
         outputs = self._keep_outputs(inputs, state[0], workspace)
         cells = self._cells = workspace.empty("cells", outputs.shape)

@@ -80,9 +80,7 @@ class RecurrentLayer:
             (m, h) of each layer.
         """
         self._rows, self._steps = rows, steps
-        gates = self._workspace.zeros(
-            "gates", steps.shape(len(self._order), len(rows), size=self.size)
-        )
+        gates = self._padded("gates", steps.shape(len(self._order), len(rows), size=self.size))
         for k, x in enumerate(rows):
             projection = x @ self._array(k, "weight_ih_l0").T
             projection += self._array(k, "bias_ih_l0")
@@ -145,7 +143,15 @@ class RecurrentLayer:
         return array
 
     def _stacked(self, name: str) -> F32:
+        if len(self._names) == 1:
+            return self._array(0, name)[None]
         return np.stack([self._array(k, name) for k in range(len(self._names))])
+
+    def _padded(self, name: str, shape: tuple[int, ...]) -> F32:
+        """An array for all steps, with zeros if there are some that no row reaches."""
+        if self._steps.is_padded:
+            return self._workspace.zeros(name, shape)
+        return self._workspace.empty(name, shape)
 
 
 class Steps:
@@ -155,10 +161,14 @@ class Steps:
 
     Args:
         lengths: (sequences,).
+
+    Attributes:
+        is_padded: whether some sequences are shorter.
     """
 
     def __init__(self, lengths: NDArray[np.intp]) -> None:
         self._count, self._longest = len(lengths), int(lengths.max())
+        self.is_padded = int(lengths.min()) < self._longest
         self._sequence = np.repeat(np.arange(self._count), lengths)
         starts = np.cumsum(lengths) - lengths
         self._time = np.arange(lengths.sum()) - starts[self._sequence]

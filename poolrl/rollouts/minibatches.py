@@ -43,7 +43,8 @@ class Minibatches:
         valid = rollout.valid
         self._observations = rollout.normalized[valid]
         self._noise = None if rollout.noise is None else rollout.noise[valid]
-        self._states = tuple(state[valid] for state in rollout.states)
+        self._states = tuple(part.reshape(valid.size, *part.shape[2:]) for part in rollout.states)
+        self._steps_of_rows = np.flatnonzero(valid)
         self._sequences: list[Rows] | None = None
         if rollout.states:
             self._sequences = list(_sequences(valid, rollout.ended, sequence_steps))
@@ -87,7 +88,7 @@ class Minibatches:
     def _of_sequences(self, chosen: list[Rows]) -> Minibatch:
         rows = np.concatenate(chosen)
         lengths = np.array([len(each) for each in chosen], np.intp)
-        starts = np.array([each[0] for each in chosen], np.intp)
+        starts = self._steps_of_rows[[each[0] for each in chosen]]
         inputs = self._steps(rows).inputs
         state = tuple(part[starts] for part in self._states)
         return Minibatch(rows, inputs._replace(sequences=Sequences(lengths, state)))

@@ -128,7 +128,6 @@ ENCODED: dict[str, object] = {
     "network.decoder": [4, 3],
     "network.decoder_output": "lstm",
     "network.critic": [6],
-    "learner.microbatch_size": 0,
     "learner.segment_steps": 2,
     "learner.sequence_steps": 2,
     "learner.penalties": {"kl": 0.1},

@@ -280,7 +280,6 @@ WEIGHT = {"learner.penalties": {"kl": 0.1}}
             {"learner.sequence_steps": 100, "learner.minibatch_size": 64},
             ["learner.sequence_steps: 100 do not fit"],
         ),
-        ({"learner.microbatch_size": 32}, ["learner.microbatch_size"]),
         ({"learner.name": "mpo"}, ["q_mlp is the network of learner.name = mpo"]),
         ({"network.bottleneck": "narrow"}, ["network.bottleneck", "narrow", "variational"]),
     ],
