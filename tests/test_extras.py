@@ -31,6 +31,7 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
         (("log", "pool", "--tensorboard", "events"), "tensorboard"),
         (("render", "pool", "-o", "swim.mp4"), "video"),
         (("clips", "info", "clips.h5"), "clips"),
+        (("activations", "a.h5", "--by-body", "errors.csv"), "clips"),
     ],
 )
 def test_a_command_names_its_extra(

@@ -240,15 +240,13 @@ def _converted(
 
 def _with_progress(clips: Iterator[Clip], total: int) -> Iterator[Clip]:
     """Clips as they come, with a bar on a terminal."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+    from poolrl.report.console import progress_bar
 
-    from poolrl.report.console import make_console
-
-    console = make_console(stderr=True)
-    columns = BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    disable = not console.is_interactive
-    with Progress(*columns, console=console, transient=True, disable=disable) as bar:
-        yield from bar.track(clips, total=total)
+    with progress_bar() as show:
+        show(0, total)
+        for done, clip in enumerate(clips, 1):
+            yield clip
+            show(done, total)
 
 
 def _described_clips(path: Path, check: bool) -> dict[str, Any]:

@@ -16,6 +16,7 @@ COMMANDS = {
     "run": "Train with a pool of local workers, or go on with one.",
     "worker": "Work on a pool that exists.",
     "evaluate": "Measure an agent, or a pool's champion.",
+    "activations": "Record what an imitating network computes over all clips.",
     "render": "Make a video of an agent, or of a pool's champions.",
     "status": "Say what a pool is at, and why it waits.",
     "submit": "Train with a pool on a SLURM cluster.",

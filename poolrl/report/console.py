@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
 
@@ -25,3 +27,20 @@ def make_console(*, stderr: bool = False, soft_wrap: bool = False) -> Console:
         soft_wrap=soft_wrap,
         force_interactive=None if stream.isatty() else False,
     )
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[int, int], None]]:
+    """Show a bar on a terminal, in standard error; nothing elsewhere.
+
+    Yields:
+        A function that is called with how much is done, and of how much.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    console = make_console(stderr=True)
+    columns = BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    disable = not console.is_interactive
+    with Progress(*columns, console=console, transient=True, disable=disable) as bar:
+        task = bar.add_task("")
+        yield lambda done, total: bar.update(task, completed=done, total=total)

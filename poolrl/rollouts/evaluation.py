@@ -226,7 +226,7 @@ def run_episodes(
         UsageError, Divergence: as ``evaluate_agent``.
     """
     with tasks.closing(tasks.make(world, min(episodes, simulations)), world) as task:
-        _refuse_other_spaces(agent, task)
+        refuse_other_spaces(agent, task)
         try_task(task, world)
         streams = Streams(seed)
         check_explorable(exploration, task, world.id)
@@ -249,7 +249,7 @@ def run_episodes(
         )
 
 
-def _refuse_other_spaces(agent: Agent, task: Task) -> None:
+def refuse_other_spaces(agent: Agent, task: Task) -> None:
     """Refuse a task whose spaces are not the agent's.
 
     Raises:

@@ -12,9 +12,14 @@ import mujoco
 import numpy as np
 import pytest
 
+from poolrl import tasks
+from poolrl.agent import Agent
+from poolrl.algorithms.training import initial_agent
 from poolrl.clips import Clip, write_clips
 from poolrl.clips.preprocess import Body, make_clip
 from poolrl.clips.recordings import Recording
+from poolrl.config.loading import load
+from poolrl.seeding import Streams
 from poolrl.tasks.imitation.rodent import END_EFFECTORS, ROOT_BODY, TRACKED_BODIES, load_rodent
 
 needs_dm = pytest.mark.skipif(
@@ -69,11 +74,12 @@ WORM = """<mujoco>
 """A body of a user's own: two joints, of which one is driven by a motor, without activations."""
 
 
-def write_worm(folder: Path, frames: int = 30) -> dict[str, Any]:
-    """Write ``WORM`` and a clip of it; return the arguments of a task."""
+def write_worm(folder: Path, *lengths: int) -> dict[str, Any]:
+    """Write ``WORM`` and clips of it, one unless said; return the arguments of a task."""
     model = mujoco.MjModel.from_xml_string(WORM)
     body = Body(model, "trunk", ("tail", "head"), ("trunk", "head"))
-    write_clips(folder / "worm.h5", [record(body, frames, 0, "clip_0")])
+    clips = [record(body, n, i, f"clip_{i}") for i, n in enumerate(lengths or (30,))]
+    write_clips(folder / "worm.h5", clips)
     (folder / "worm.xml").write_text(WORM)
     return {
         "xml_file": str(folder / "worm.xml"),
@@ -196,3 +202,34 @@ class PlainImitation:
         if math.dist(center, self.clip.center_of_mass[self.frame]) > 0.1:
             return "terminated"
         return "running"
+
+
+def imitating_agent(kwargs: dict[str, Any], **keys: Any) -> Agent:
+    """An agent of an encoder and a decoder with random parameters.
+
+    Args:
+        kwargs: of its task, with clips.
+        keys: of the configuration, with ``__`` for the dots.
+    """
+    own = {
+        "task.id": "RodentImitation-v0",
+        "task.kwargs": kwargs,
+        "network.name": "encoder_decoder",
+        "network.encoder_senses": ["target"],
+        "network.encoder": [6],
+        "network.latent_size": 3,
+        "network.decoder": [5],
+        "network.critic": [4],
+        "learner.penalties": {"kl": 0.1},
+    }
+    spec, _ = load(None, own | {key.replace("__", "."): value for key, value in keys.items()})
+    with tasks.closing(tasks.make(spec.task, 1), spec.task) as task:
+        made = initial_agent(spec, task, Streams(0))
+    random = np.random.default_rng(2)
+    arrays = {
+        name: (array + random.normal(0, 0.3, array.shape)).astype(array.dtype)
+        if name.startswith(("actor.", "critic."))
+        else array
+        for name, array in made.arrays.items()
+    }
+    return Agent(arrays, made.metadata)

@@ -1,4 +1,4 @@
-"""Files of figures: their formats, and writing them whole or not at all."""
+"""Files of figures and tables: their formats, and writing them whole or not at all."""
 
 from __future__ import annotations
 
@@ -19,28 +19,33 @@ RESOLUTION = 110
 """Of .png files, in dots an inch."""
 
 
-def file_format(output: Path, given: str | None) -> str:
+def file_format(output: Path, given: str | None, option: str = "-o") -> str:
     """Return the format of a file: that of its suffix.
 
     Args:
         output: a .png, .svg or .pdf file.
         given: the format that the user named; ``None`` for none.
+        option: of the command line that names the file.
 
     Raises:
         UsageError: the suffix is another one, or not that of the given format.
     """
     own = output.suffix[1:].lower()
     if own not in FORMATS:
-        raise UsageError(f"-o {output}: name a .png, .svg or .pdf file")
+        raise UsageError(f"{option} {output}: name a .png, .svg or .pdf file")
     if given is not None and given != own:
-        raise UsageError(f"--format {given}: -o {output} is a .{own} file")
+        raise UsageError(f"--format {given}: {option} {output} is a .{own} file")
     if output.is_dir():
-        raise UsageError(f"-o {output}: is a folder")
+        raise UsageError(f"{option} {output}: is a folder")
     return own
 
 
 def write_figures(
-    names: Sequence[str], draw: Callable[[], Sequence[Figure]], output: Path, given: str | None
+    names: Sequence[str],
+    draw: Callable[[], Sequence[Figure]],
+    output: Path,
+    given: str | None,
+    option: str = "-o",
 ) -> list[Path]:
     """Draw figures, then write them into one file, or one each into a folder.
 
@@ -50,6 +55,7 @@ def write_figures(
         output: one .png or .svg file for one figure, one .pdf file for any number; else a folder,
             which is made if it is missing.
         given: the format that the user named; by default that of the suffix, .png in a folder.
+        option: of the command line that names the output.
 
     Returns:
         The files that were written.
@@ -59,9 +65,9 @@ def write_figures(
         PoolrlError: a figure cannot be drawn.
     """
     in_folder = len(names) > 1 and not output.suffix
-    form = (given or FORMATS[0]) if in_folder else file_format(output, given)
+    form = (given or FORMATS[0]) if in_folder else file_format(output, given, option)
     if len(names) > 1 and not in_folder and form != "pdf":
-        raise UsageError(f"-o {output}: all figures go into a folder, or into one .pdf file")
+        raise UsageError(f"{option} {output}: all figures go into a folder, or into one .pdf file")
     with drawing():
         figures = draw()
         if in_folder:
@@ -76,8 +82,25 @@ def write_figures(
             output.mkdir(exist_ok=True)
         _write(pictures)
     except OSError as error:
-        raise UsageError(f"-o {output}: cannot write the plot: {error}") from error
+        raise UsageError(f"{option} {output}: cannot write the plot: {error}") from error
     return list(pictures)
+
+
+def write_table(text: str, output: Path, option: str) -> None:
+    """Write a table beside figures, whole or not at all.
+
+    Args:
+        text: of the table.
+        output: the file.
+        option: of the command line that names it.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    try:
+        _write({output: text.encode()})
+    except OSError as error:
+        raise UsageError(f"{option} {output}: cannot write the table: {error}") from error
 
 
 def picture(figures: Sequence[Figure], form: str) -> bytes:

@@ -21,6 +21,14 @@ SENSORS = "velocimeter,accelerometer,gyro,torso"
 
 TOUCH_SENSORS = "palm_L,palm_R,sole_L,sole_R"
 
+_SENSOR_PARTS = {
+    "velocimeter": "head/velocity",
+    "accelerometer": "head/accel",
+    "gyro": "head/gyro",
+    "torso": "torso/velocity",
+}
+"""Name of a sensor of the rat's -> its part of the observation."""
+
 ROOT = 7
 """Positions of a free joint; it has one velocity less."""
 
@@ -116,6 +124,7 @@ class BodyTask(MujocoTask):
         quaternion: (num_simulations, 4): the same, live.
         position: (num_simulations, 3): of the root body, in m; live.
         center_of_mass: (num_simulations, 3): of the root body's subtree, in m; live.
+        act: (num_simulations, activations): of the actuators; live.
     """
 
     goal_sense: ClassVar[str] = "goal"
@@ -140,7 +149,7 @@ class BodyTask(MujocoTask):
             for key, names in (("sensors", sensors), ("touch_sensors", touch_sensors))
             for name in names_of(names)
         ]
-        self._num_touch = len(names_of(touch_sensors))
+        self._sensor_names = names_of(sensors), names_of(touch_sensors)
         self.steps: NDArray[np.int64] = np.zeros(num_simulations, np.int64)
         self._cumulative_reward = np.zeros(num_simulations)
         super().__init__(
@@ -165,13 +174,14 @@ class BodyTask(MujocoTask):
         self._actuator_force: NDArray[np.float64] = bind("actuator_force")
         self._joint_force: NDArray[np.float64] = bind("qfrc_actuator")[:, ROOT - 1 :]
         self._joint_velocity = self.qvel[:, ROOT - 1 :]
+        self.act: NDArray[np.float64] = bind("act").reshape(n, -1)
         data = bind("sensordata")
         sensed = [(data[:, columns], is_velocity) for columns, is_velocity in self._sensors]
-        touch = len(sensed) - self._num_touch
+        touch = len(self._sensor_names[0])
         parts: list[Part] = [
             (self.qpos[:, ROOT:], False),
             (self._joint_velocity, True),
-            (bind("act").reshape(n, -1), False),
+            (self.act, False),
             *sensed[:touch],
             (matrix, False),
             (self.center_of_mass, False),
@@ -179,7 +189,9 @@ class BodyTask(MujocoTask):
         ]
         own = parts + self.further_proprioception()
         self._own_columns = [columns for columns, _ in own]
-        return own + self.goal()
+        own += self.goal()
+        self._part_sizes = [columns.shape[1] for columns, _ in own]
+        return own
 
     def further_proprioception(self) -> list[Part]:
         """Return what the body senses besides; nothing, unless overridden."""
@@ -197,6 +209,18 @@ class BodyTask(MujocoTask):
         size = self.observation_space.shape[0]
         own: NDArray[np.bool_] = np.arange(size) < sum(c.shape[1] for c in self._own_columns)
         return {"proprioception": own, self.goal_sense: ~own}
+
+    def proprioception_names(self) -> list[str]:
+        """Return names of the parts that the body senses, without ``further_proprioception``: those
+        of the virtual rodent's recordings; of sensors that the rat has not, ``sensors/`` and their
+        name."""
+        sensors, touch = self._sensor_names
+        return [
+            *("joints", "joint_vel", "actuations"),
+            *(_SENSOR_PARTS.get(name, f"sensors/{name}") for name in sensors),
+            *("torso/xmat", "torso/com"),
+            *(f"paw_contacts/{name}" for name in touch),
+        ]
 
     def apply(self, action: NDArray[Any]) -> None:
         np.clip(action, *self._range, out=self.ctrl)

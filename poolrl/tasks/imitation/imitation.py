@@ -88,6 +88,8 @@ class Imitation(BodyTask):
     Attributes:
         clip: (num_simulations,): index of the clip of each episode.
         frame: (num_simulations,): of the clip, at the current state.
+        references: the clips.
+        tracked_names: of the tracked bodies.
     """
 
     info_aggregates: Mapping[str, Aggregate] = MappingProxyType(
@@ -160,7 +162,8 @@ class Imitation(BodyTask):
         self._effectors = np.array(effectors)
         errors: dict[str, Aggregate] = {f"{name}_error": "mean" for name in self._effector_names}
         self.info_aggregates = {**type(self).info_aggregates, **errors}
-        tracked = [body_id(model, name, "tracked_bodies") for name in names_of(tracked_bodies)]
+        self.tracked_names = names_of(tracked_bodies)
+        tracked = [body_id(model, name, "tracked_bodies") for name in self.tracked_names]
         self._tracked = np.array(tracked, np.intp)
         self.references = load_references(
             clips,
@@ -216,6 +219,17 @@ class Imitation(BodyTask):
         if not self._is_simplified:
             pose += [self._joints, self._joint_velocities, self._target_limbs]
         return [(part.reshape(n, -1), False) for part in pose]
+
+    def observation_parts(self) -> dict[str, slice]:
+        """Return the columns of each part of the observation, by the names that the recordings of
+        the virtual rodent have; ``root_quat`` are rotation vectors there too."""
+        own = self.proprioception_names() + ["target_speed"] * len(self.further_proprioception())
+        target = ["com", "root_quat", "joints", "joint_vels", "appendages"]
+        names = [f"proprioception/{name}" for name in own]
+        names += [f"imitation_target/{name}" for name in target[: 2 if self._is_simplified else 5]]
+        ends = np.cumsum(self._part_sizes).tolist()
+        parts = zip(names, [0, *ends[:-1]], ends, strict=True)
+        return {name: slice(start, end) for name, start, end in parts}
 
     def refresh(self) -> None:
         references = self.references
@@ -276,6 +290,13 @@ class Imitation(BodyTask):
         self.set_state(ids, *self._states(self.references.starts[clips] + frames))
         self._follow(ids, clips, frames)
         self._log_speed[ids] = 0.0
+
+    def steps_to_end(self) -> NDArray[np.intp]:
+        """Return the control step, (clips,), in which each clip has no further frame, where it is
+        played from its first one at its own speed."""
+        frames = self.references.lengths - self._horizon - 1
+        steps: NDArray[np.float64] = np.ceil((frames - _SLACK) / self._frames_per_step)
+        return steps.astype(np.intp)
 
     def _states(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the (qpos, qvel) of frames, (n, nq) and (n, nv), with the root raised."""

@@ -1,0 +1,1 @@
+"""What every layer of a network computes while its agent imitates clips, in a file."""
