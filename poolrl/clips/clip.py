@@ -16,6 +16,8 @@ Array = NDArray[np.float64]
 UNIT_TOLERANCE = 1e-3
 """Largest deviation of a quaternion's length from 1; float32 and conversions leave 1e-6."""
 
+ROOT_POSITIONS = 7
+"""Generalised positions of a free joint: position and quaternion; its velocities are one less."""
 
 MAX_FRAMES = 10**7
 """Of a clip that is made; 55 hours at 50 frames a second."""

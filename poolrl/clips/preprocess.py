@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import mujoco
 import numpy as np
 
-from poolrl.clips.clip import Array, Clip
-from poolrl.clips.recordings import ROOT_POSITIONS, Recording
+from poolrl.clips.clip import ROOT_POSITIONS, Array, Clip
+from poolrl.clips.recordings import Recording
 from poolrl.errors import UsageError
 
 MAX_VELOCITY = 20.0

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poolrl.clips import ClipFile
+from poolrl.clips.clip import ROOT_POSITIONS
 from poolrl.clips.preprocess import poses
 from poolrl.errors import UsageError
 from poolrl.tasks.imitation.rotations import angle_between
@@ -124,7 +125,8 @@ def _load(path: str, version: object, fps: float, joints: int, appendages: int) 
         lengths = np.array([info.num_frames for info in infos], np.intp)
         ends = np.cumsum(lengths)
         frames = int(ends[-1])
-        qpos, qvel = np.empty((frames, 7 + joints)), np.empty((frames, 6 + joints))
+        qpos = np.empty((frames, ROOT_POSITIONS + joints))
+        qvel = np.empty((frames, ROOT_POSITIONS - 1 + joints))
         centers, limbs = np.empty((frames, 3)), np.empty((frames, appendages, 3))
         for clip, end in zip(file, ends.tolist(), strict=True):
             rows = slice(end - clip.num_frames, end)
