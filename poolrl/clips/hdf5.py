@@ -23,11 +23,24 @@ if TYPE_CHECKING:
 SYNTHETIC = "synthetic"
 """Attribute of a file whose clips were made, and not recorded."""
 
-NEED = "clip files need h5py"
+NEED = "HDF5 files need h5py"
 """What the extra is needed for."""
 
 BLOCK_FRAMES = 2**14
 """Frames that are transposed at a time, so that no array is in memory twice."""
+
+
+def status_of(path: str | Path) -> os.stat_result:
+    """Return what the file system says of a file.
+
+    Raises:
+        UsageError: there is none.
+    """
+    try:
+        return os.stat(path)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "no name of a file"
+        raise UsageError(f"{path}: {reason}") from error
 
 
 def open_file(path: str | Path) -> h5py.File:
@@ -39,11 +52,7 @@ def open_file(path: str | Path) -> h5py.File:
     require("h5py", "clips", NEED)
     import h5py
 
-    try:
-        status = os.stat(path)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no name of a file"
-        raise UsageError(f"{path}: {reason}") from error
+    status = status_of(path)
     if not stat.S_ISREG(status.st_mode):
         raise UsageError(f"{path}: no plain file")
     if status.st_size == 0:

@@ -26,6 +26,13 @@ CHECKED_FRAMES = 5
 """Frames of a recording whose bodies are compared with those of the model."""
 
 
+def has_free_root(model: mujoco.MjModel) -> bool:
+    """Whether the first joint of a model is a free one, and the others are hinges and slides."""
+    free = int(mujoco.mjtJoint.mjJNT_FREE)
+    is_first_free = model.njnt > 0 and model.jnt_type[0] == free
+    return bool(is_first_free and model.nq == ROOT_POSITIONS + model.njnt - 1)
+
+
 @dataclass(frozen=True, eq=False)
 class Body:
     """A model, and which parts of it clips are about.
@@ -46,9 +53,7 @@ class Body:
     tracked: Sequence[str]
 
     def __post_init__(self) -> None:
-        joints = self.model.jnt_type
-        free, single = mujoco.mjtJoint.mjJNT_FREE, self.model.nv - 6
-        if not len(joints) or joints[0] != free or len(joints) - 1 != single:
+        if not has_free_root(self.model):
             raise UsageError(
                 "model: expected a free root joint, and other joints of one degree of freedom each"
             )

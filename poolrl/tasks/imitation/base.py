@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poolrl.clips.clip import ROOT_POSITIONS
+from poolrl.clips.preprocess import has_free_root
 from poolrl.config.types import Aggregate
 from poolrl.errors import UsageError
 from poolrl.tasks.base import Ids, Info, StepResult
@@ -73,9 +74,7 @@ def load_body(xml_file: str, **options: Any) -> mujoco.MjModel:
             "with /, ./ or ~/"
         )
     model = load_model(xml_file)
-    free = int(mujoco.mjtJoint.mjJNT_FREE)
-    is_simple = model.njnt and np.array_equal(model.jnt_type == free, np.arange(model.njnt) == 0)
-    if not is_simple or model.nq != ROOT_POSITIONS - 1 + model.njnt:
+    if not has_free_root(model):
         raise UsageError(
             f"task.kwargs.xml_file: {path}: expected a free joint, and then hinges and slides"
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from poolrl.clips import ClipFile
 from poolrl.clips.clip import ROOT_POSITIONS
+from poolrl.clips.hdf5 import status_of
 from poolrl.clips.preprocess import poses
 from poolrl.errors import UsageError
 from poolrl.tasks.imitation.rotations import angle_between
@@ -104,10 +104,9 @@ def load_references(
             short; names file and field.
     """
     try:
-        status = os.stat(path)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no name of a file"
-        raise UsageError(f"task.kwargs.clips: {path}: {reason}") from error
+        status = status_of(path)
+    except UsageError as error:
+        raise UsageError(f"task.kwargs.clips: {error}") from error
     version = (status.st_mtime_ns, status.st_size, status.st_ino)
     references = _load(path, version, fps, joints, appendages)
     for name, length in zip(references.names, references.lengths.tolist(), strict=True):
