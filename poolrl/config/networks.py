@@ -65,8 +65,8 @@ class _Network(Section, frozen=True, tag_field="name"):
         return False
 
     @property
-    def has_parts(self) -> bool:
-        """Whether it learns in microbatches."""
+    def learns_in_microbatches(self) -> bool:
+        """Whether gradients may be computed in microbatches, by `learner.microbatch_size`."""
         return False
 
 
@@ -91,7 +91,7 @@ class MLPSpec(_Network, frozen=True, tag="mlp"):
         _check_trunk(self)
 
     @property
-    def has_parts(self) -> bool:
+    def learns_in_microbatches(self) -> bool:
         return not self.shared
 
 
@@ -215,7 +215,7 @@ class EncoderDecoderSpec(_Network, frozen=True, tag="encoder_decoder"):
         return self.decoder_kind == "lstm"
 
     @property
-    def has_parts(self) -> bool:
+    def learns_in_microbatches(self) -> bool:
         return True
 
     @property

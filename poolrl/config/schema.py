@@ -373,7 +373,7 @@ def _check_network(network: NetworkSpec, learner: Learner) -> None:
         raise UsageError("network.value_scale: needs learner.normalize_values = false")
     if network.has_memory:
         check_sequences(learner)
-    if isinstance(learner, PPO) and learner.microbatch_size and not network.has_parts:
+    if isinstance(learner, PPO) and learner.microbatch_size and not network.learns_in_microbatches:
         raise UsageError("learner.microbatch_size: only for perceptrons apart and encoder_decoder")
 
 
