@@ -27,6 +27,8 @@ needs_dm = pytest.mark.skipif(
     reason="needs poolrl[dm] and poolrl[clips]",
 )
 
+needs_h5py = pytest.mark.skipif(find_spec("h5py") is None, reason="needs poolrl[clips]")
+
 FPS = 50.0
 
 
