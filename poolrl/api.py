@@ -118,6 +118,7 @@ class Pool:
         seed: int = 0,
         stochastic: bool = False,
         exploration: bool = False,
+        ghost: bool = False,
         size: tuple[int, int] | None = None,
         fps: float | None = None,
         quality: Literal["fast", "full"] = "fast",
@@ -136,6 +137,7 @@ class Pool:
             seed: of the episodes, which are those of ``evaluate`` with the same two arguments.
             stochastic: sample actions.
             exploration: let exploration act as the pool's training does.
+            ghost: show the movement that is imitated beside, translucent.
             size: width and height of a panel in pixels.
             fps: frames a second; by default one a control step.
             quality: "fast" leaves out shadows, reflections and smoothed edges.
@@ -170,6 +172,7 @@ class Pool:
                         *(each.agent, world, episodes, seed),
                         deterministic=not stochastic,
                         exploration=exploration_of(each) if exploration else NO_EXPLORATION,
+                        ghost=ghost,
                     )
                 )
         rate = None if fps is None else Fraction(fps).limit_denominator(100_000)

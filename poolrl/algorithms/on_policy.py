@@ -10,7 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poolrl.agent import Agent
-from poolrl.algorithms.rollout_metrics import action_metrics, episode_metrics, length_metrics
+from poolrl.algorithms.rollout_metrics import (
+    action_metrics,
+    episode_metrics,
+    latent_metrics,
+    length_metrics,
+)
 from poolrl.algorithms.train_state import TrainState
 from poolrl.algorithms.types import MakeTask, Training, mean_metrics
 from poolrl.config.schema import PPO, Reinforce
@@ -69,9 +74,10 @@ def train_on_policy(
             state.set_std(hp.schedule_steps)
             action_generator = streams.generator(Purpose.ACTION, number)
             rollout = collect(sampler, state.policy, action_generator, segment_steps)
+            latents = latent_metrics(state.policy, rollout)  # of the policy before the update
             update_metrics = update(state, rollout, hp, streams.generator(Purpose.SHUFFLE, number))
             state.update_normalizer(rollout.observation[rollout.valid])
-            update_metrics |= action_metrics(state.policy, rollout)
+            update_metrics |= action_metrics(state.policy, rollout) | latents
             metrics.append(update_metrics | episode_metrics(rollout.episodes))
             returns += rollout.episodes.returns.tolist()
             lengths.append(rollout.episodes.lengths)

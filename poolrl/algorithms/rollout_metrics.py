@@ -1,4 +1,5 @@
-"""What records of training say of rollouts: returns, lengths, actions, and the policy's width."""
+"""What records of training say of rollouts: returns, lengths, actions, latent variables, and the
+policy's width."""
 
 from __future__ import annotations
 
@@ -7,13 +8,14 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from poolrl.config.types import QUANTILES
 from poolrl.distributions.base import F32, Distribution
 from poolrl.networks.policy import Policy
 from poolrl.rollouts.rollout import Rollout
 from poolrl.rollouts.sampler import Episodes
 
-QUANTILES = {"min": 0.0, "q25": 0.25, "median": 0.5, "q75": 0.75, "max": 1.0}
-"""End of a metric's name -> the quantile that it is."""
+MOST_STEPS = 4096
+"""Steps of a rollout whose latent variables are computed for their quantiles."""
 
 
 def episode_metrics(episodes: Episodes) -> dict[str, float]:
@@ -40,6 +42,25 @@ def action_metrics(policy: Policy, rollout: Rollout) -> dict[str, float]:
     samples = rollout.sample.reshape(-1, *rollout.sample.shape[2:])
     actions = policy.distribution.action(samples if whole else rollout.sample[rollout.valid])
     return _quantiles("rollout/action", actions.ravel()) if actions.dtype.kind == "f" else {}
+
+
+def latent_metrics(policy: Policy, rollout: Rollout) -> dict[str, float]:
+    """Quantiles of the latent variables without noise, over variables and up to ``MOST_STEPS``
+    steps of a rollout, and of its rewards; empty of networks that have no such variables.
+
+    Args:
+        policy: that sampled the rollout.
+        rollout: what it sampled.
+    """
+    steps, simulations = np.nonzero(rollout.valid)
+    some = np.linspace(0, len(steps) - 1, min(len(steps), MOST_STEPS)).astype(np.intp)
+    latents = policy.network.latents(rollout.normalized[steps[some], simulations[some]])
+    if not latents:
+        return {}
+    found = _quantiles("rollout/reward", rollout.reward[rollout.valid])
+    for name, values in latents.items():
+        found |= _quantiles(f"rollout/{name}", values.ravel())
+    return found
 
 
 def width_metrics(distribution: Distribution, parameters: F32) -> dict[str, float]:

@@ -14,7 +14,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from poolrl.agent import Agent
-from poolrl.algorithms.rollout_metrics import action_metrics, episode_metrics
+from poolrl.algorithms.rollout_metrics import action_metrics, episode_metrics, latent_metrics
 from poolrl.algorithms.train_state import TrainState
 from poolrl.algorithms.training import MODULES
 from poolrl.algorithms.types import MakeTask, Training
@@ -89,9 +89,10 @@ def update(
     learn = import_module(MODULES[type(hp)]).update
     # An overflow ends as a divergence, which is raised as an error of its own.
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        latents = latent_metrics(state.policy, rollout)  # of the policy before the update
         metrics: dict[str, float] = learn(state, rollout, hp, streams.generator(Purpose.SHUFFLE))
         state.update_normalizer(rollout.observation[rollout.valid])
-        metrics |= action_metrics(state.policy, rollout)
+        metrics |= action_metrics(state.policy, rollout) | latents
     returns = rollout.episodes.returns.tolist()
     trained = state.to_agent(
         learner=str(type(hp).__struct_config__.tag),

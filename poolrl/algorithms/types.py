@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from poolrl.agent import Agent
-from poolrl.algorithms.rollout_metrics import QUANTILES
+from poolrl.config.types import QUANTILES
 from poolrl.rollouts.replay_chunk import Chunk
 from poolrl.tasks.base import Task
 

@@ -18,7 +18,7 @@ from poolrl.output import results
 if TYPE_CHECKING:
     from poolrl.activations.file import ActivationsFile
 
-BY_BODY = "--by-body"
+BY_BODY, MAP = "--by-body", "--map"
 
 FORMATS = ("png", "svg", "pdf")
 """Of figures."""
@@ -36,13 +36,21 @@ FORMATS = ("png", "svg", "pdf")
 @click.option(
     BY_BODY, type=FILE, help="Errors by behaviour and body, as a .csv, .png, .svg or .pdf file."
 )
+@click.option(
+    MAP, "latent_map", type=FILE, help="Latent variables by behaviour, as .png, .svg or .pdf."
+)
 @click.option("--simulations", type=click.IntRange(min=1), default=64, help="Most side by side.")
 @own_task_options
 @network_option
 @trust_option
 @stoppable()
 def command(
-    source: Path, output: Path | None, clips: Path | None, by_body: Path | None, **options: Any
+    source: Path,
+    output: Path | None,
+    clips: Path | None,
+    by_body: Path | None,
+    latent_map: Path | None,
+    **options: Any,
 ) -> None:
     """Play every clip of an imitation task once, and record what every layer of the agent's network
     computes, with states, infos and rewards.
@@ -53,16 +61,19 @@ def command(
     is_file = source.suffix.lower() in (".h5", ".hdf5")
     if is_file and (output is not None or clips is not None):
         raise click.UsageError(f"{source}: -o and --clips go with an agent")
-    if is_file and by_body is None:
-        raise click.UsageError(f"{source}: name what to draw of it: {BY_BODY}")
+    if is_file and by_body is None and latent_map is None:
+        raise click.UsageError(f"{source}: name what to draw of it: {BY_BODY} or {MAP}")
     if not is_file and output is None:
         raise click.UsageError("name a file: -o activations.h5")
     _check(BY_BODY, by_body, ("csv", *FORMATS))
+    _check(MAP, latent_map, FORMATS)
     if output is not None:
         _record(source, output, clips, options)
     with _opened(output or source) as file:
         if by_body is not None:
             _write_errors(file, by_body)
+        if latent_map is not None:
+            _write_map(file, latent_map)
 
 
 def _check(option: str, path: Path | None, formats: Sequence[str]) -> None:
@@ -125,4 +136,17 @@ def _write_errors(file: ActivationsFile, path: Path) -> None:
         write_table(body_errors.table(*found), path, BY_BODY)
     else:
         write_figures(["errors"], lambda: [body_errors.draw(*found)], path, None, BY_BODY)
+    click.echo(path, file=results())
+
+
+def _write_map(file: ActivationsFile, path: Path) -> None:
+    from poolrl.report.figures import latent_map
+    from poolrl.report.figures.output import write_figures
+
+    latents, clips = file.latents()
+    try:
+        plane = latent_map.plane_of(latents)
+    except UsageError as error:
+        raise UsageError(f"{file.path}: {error}") from error
+    write_figures(["map"], lambda: [latent_map.draw(file.labels, plane, clips)], path, None, MAP)
     click.echo(path, file=results())

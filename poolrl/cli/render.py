@@ -74,6 +74,7 @@ class FrameRate(click.ParamType[Fraction]):
 @click.option(
     "--exploration", is_flag=True, help="Of a pool: explore as its training does, by [exploration]."
 )
+@click.option("--ghost", is_flag=True, help="Show the movement that is imitated, translucent.")
 @click.option("--size", type=Size(), help="Of each panel.  [default: 480x360]")
 @click.option("--fps", type=FrameRate(), help="Frames a second.  [default: one a control step]")
 @click.option(
@@ -224,4 +225,5 @@ def _record(shown: ShownAgent, options: dict[str, Any]) -> Recording:
             *(agent, world, options["episodes"], options["seed"]),
             deterministic=not options["stochastic"],
             exploration=exploration,
+            ghost=options["ghost"],
         )

@@ -32,6 +32,10 @@ Aggregate = Literal["last", "sum", "mean", "max"]
 """How the values of an episode's steps become one value of the episode."""
 
 
+QUANTILES = {"min": 0.0, "q25": 0.25, "median": 0.5, "q75": 0.75, "max": 1.0}
+"""End of a metric's name -> the quantile that it is."""
+
+
 def is_info_key(name: str) -> bool:
     """Whether a text may be an ``InfoKey``."""
     return re.fullmatch(_INFO_KEY, name) is not None

@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 from msgspec import UNSET
 
+from poolrl.config.types import QUANTILES
 from poolrl.errors import UsageError
 from poolrl.records.evaluation import Difference, Evaluation
 from poolrl.records.records import MergeRecord, UnitRecord
@@ -192,6 +193,7 @@ def of_unit(unit: UnitRecord) -> dict[str, Any]:
         for name, info in evaluation.infos.items():
             values = [value for value in info.values if value is not None]
             row |= _mean(f"info.{name}", values)
+            row |= {f"quantiles.{name}.{end}": x for end, x in quantiles(values).items()}
     if (training := unit.training) is not None:
         row |= {
             "training_episodes": training.episodes,
@@ -222,7 +224,22 @@ def _mean(name: str, values: Sequence[float]) -> dict[str, float | None]:
     return {name: mean, f"{name}.se": error}
 
 
-GROUPS = ("", "info.", "train/", "rollout/")
+def quantiles(values: Sequence[float]) -> dict[str, float | None]:
+    """Return the quantiles of ``QUANTILES`` by their names, interpolated as NumPy does, which would
+    take ten times as long; ``None`` without values."""
+    found: dict[str, float | None] = dict.fromkeys(QUANTILES)
+    if not values:
+        return found
+    ordered = sorted(values)
+    for name, share in QUANTILES.items():
+        place = share * (len(ordered) - 1)
+        below = ordered[int(place)]
+        above = ordered[min(int(place) + 1, len(ordered) - 1)]
+        found[name] = below + (above - below) * (place % 1)
+    return found
+
+
+GROUPS = ("", "info.", "quantiles.", "train/", "rollout/")
 """Starts of names, in the order of their columns; seconds and hyper-parameters are before them."""
 
 
@@ -272,12 +289,8 @@ def described(name: str, aggregates: Mapping[str, str]) -> str:
     """
     if name in DESCRIPTIONS:
         return DESCRIPTIONS[name]
-    base = name.removesuffix(".se")
-    if name.startswith("info."):
-        if base != name and base.removeprefix("info.") in aggregates:
-            return f"standard error of {base}"
-        how = aggregates.get(name.removeprefix("info."), "last")
-        return f"mean over the evaluation's episodes of {_EPISODE[how]} in the task's info"
+    if name.startswith(("info.", "quantiles.")):
+        return _of_info(name, aggregates)
     for start, what in _STARTS.items():
         if name.startswith(start):
             return what
@@ -287,10 +300,31 @@ def described(name: str, aggregates: Mapping[str, str]) -> str:
     return "hyper-parameter of the learner, on this branch"
 
 
+def _of_info(name: str, aggregates: Mapping[str, str]) -> str:
+    """What a column of a value of info is; arguments as for ``described``."""
+    if name.startswith("quantiles."):
+        value, _, end = name.removeprefix("quantiles.").rpartition(".")
+        how = _EPISODE[aggregates.get(value, "last")]
+        return f"{_SHARES[end]} over the evaluation's episodes of {how} in the task's info"
+    base = name.removesuffix(".se")
+    if base != name and base.removeprefix("info.") in aggregates:
+        return f"standard error of {base}"
+    how = _EPISODE[aggregates.get(name.removeprefix("info."), "last")]
+    return f"mean over the evaluation's episodes of {how} in the task's info"
+
+
 _STARTS = {
     "train/": "mean over the branch's updates; docs/records.md",
     "rollout/": "mean over the branch's updates; docs/records.md",
     "line_": "of the iteration: value that the evolving hyper-parameter goes on from",
+}
+
+_SHARES = {
+    "min": "minimum",
+    "q25": "lower quartile",
+    "median": "median",
+    "q75": "upper quartile",
+    "max": "maximum",
 }
 
 _EPISODE = {

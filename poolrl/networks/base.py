@@ -138,6 +138,15 @@ class Network(ABC):
             by_penalties: name -> (m,): derivative of the loss by the penalties.
         """
 
+    def latents(self, observation: F32) -> dict[str, F32]:
+        """What a bottleneck computes without noise, (n, latent variables) by name; nothing of a
+        network without one.
+
+        Args:
+            observation: (n, observation size), normalised.
+        """
+        return {}
+
     def values(self, observation: F32, state: State) -> F32:
         """The values alone, shape (n,); arguments as for ``act``."""
         return self.step(observation, state)[0].value

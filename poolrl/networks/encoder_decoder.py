@@ -160,6 +160,16 @@ class EncoderDecoderNetwork(Network):
         found |= {f"critic/{i}": y for i, y in enumerate(hidden)}
         return found | {"critic/value": value * self._value_scale}
 
+    def latents(self, observation: F32) -> dict[str, F32]:
+        """As for ``Network``: ``latent_mu`` and ``latent_log_sigma``, or ``latent``."""
+        if self._encoder is None:
+            return {}
+        features = self._encoder(observation[:, self._encoded])
+        found = self._bottleneck.activations(features, None)
+        if "sigma" in found:
+            return {"latent_mu": found["mu"], "latent_log_sigma": np.log(found["sigma"])}
+        return {"latent": found["signal" if "signal" in found else "latent"]}
+
     def _with_free(self, outputs: F32) -> F32:
         """The outputs, and the parameters that do not depend on the observation."""
         if self._free is None:

@@ -94,6 +94,9 @@ class NetworkInParts(Network):
 
         return np.concatenate(in_threads(values, parts_of(len(observation), self._size)))
 
+    def latents(self, observation: F32) -> dict[str, F32]:
+        return self._networks[0].latents(observation)
+
     def _sum(self, name: str) -> None:
         total, *others = self._gradients[: len(self._parts)]
         for gradient in others:

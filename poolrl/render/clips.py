@@ -51,10 +51,13 @@ class SimulatedClip(Struct, frozen=True, tag=True):
     Attributes:
         model: index of its model in the job.
         states: (steps + 1, size of ``mjSTATE_INTEGRATION``), from the initial state on.
+        ghost: (steps + 1, nq): positions of the body that it is to imitate, which is drawn beside
+            it; ``None`` for none.
     """
 
     model: int
     states: Array
+    ghost: Array | None = None
 
     @property
     def steps(self) -> int:

@@ -97,9 +97,11 @@ class _States:
     def __init__(self, scene: Scene, clip: SimulatedClip) -> None:
         self._scene = scene
         self._states = clip.states.array().astype(np.float64)
+        self._ghost = clip.ghost.array().astype(np.float64) if clip.ghost is not None else None
 
     def image(self, step: int) -> Image:
-        return self._scene.image(self._states[step])
+        ghost = None if self._ghost is None else self._ghost[step]
+        return self._scene.image(self._states[step], ghost)
 
     def close(self) -> None:
         pass

@@ -56,6 +56,7 @@ def record(
     *,
     deterministic: bool,
     exploration: Exploration = NO_EXPLORATION,
+    ghost: bool = False,
 ) -> Recording:
     """Play episodes.
 
@@ -66,16 +67,17 @@ def record(
         seed: of initial states and action noise, as for ``evaluate_agent``.
         deterministic: use deterministic actions, or samples.
         exploration: acts as in training.
+        ghost: keep the movement that is to be imitated too.
 
     Raises:
-        UsageError: the task cannot be drawn or explored, is unknown, or its spaces are not the
-            agent's.
+        UsageError: the task cannot be drawn or explored, has no such movement, is unknown, or its
+            spaces are not the agent's.
         Divergence: a return is not finite, or a simulation became unstable.
     """
     recorders: list[_Recorder] = []
 
     def wrap(task: Task) -> Task:
-        recorders.append(_recorder(task, world, seed))
+        recorders.append(_recorder(task, world, seed, ghost=ghost))
         return recorders[0]
 
     results = run_episodes(
@@ -94,13 +96,16 @@ def record(
     )
 
 
-def _recorder(task: Task, world: World, seed: int) -> _Recorder:
-    if isinstance(task, GymnasiumTask):
-        return _ActionRecorder(task, world, seed)
+def _recorder(task: Task, world: World, seed: int, *, ghost: bool) -> _Recorder:
     from poolrl.tasks.mujoco import MujocoTask
 
-    if isinstance(task, MujocoTask):
-        return _StateRecorder(task, world)
+    native = task if isinstance(task, MujocoTask) else None
+    if ghost and (native is None or native.reference_qpos() is None):
+        raise UsageError(f"--ghost: {world.id} has no movement that is to be imitated")
+    if isinstance(task, GymnasiumTask):
+        return _ActionRecorder(task, world, seed)
+    if native is not None:
+        return _StateRecorder(task, world, ghost=ghost)
     raise UsageError(
         f"task.id: {world.id} cannot be drawn: it is neither a task on mujoco.batch nor an "
         "environment with pictures of its own"
@@ -154,14 +159,14 @@ class _Recorder(TaskWrapper):
 class _StateRecorder(_Recorder):
     """Keeps the states of simulations on ``mujoco.batch``."""
 
-    def __init__(self, task: Any, world: World) -> None:
+    def __init__(self, task: Any, world: World, *, ghost: bool) -> None:
         import mujoco
 
         from poolrl.tasks.mujoco.asset_paths import serialized
 
         super().__init__(task)
         self._serialized = serialized
-        self._batch = task.batch
+        self._batch, self._reference_qpos = task.batch, task.reference_qpos
         self._randomized = bool(world.randomize)
         if not self._randomized:
             self.models.append(serialized(task.model))
@@ -170,18 +175,31 @@ class _StateRecorder(_Recorder):
         names = [mujoco.mj_id2name(task.model, mujoco.mjtObj.mjOBJ_CAMERA, i) for i in cameras]
         self.cameras = [name for name in names if name]
         self._states: list[list[NDArray[np.float64]]] = []
+        self._ghosts: list[list[NDArray[np.float64]]] | None = [] if ghost else None
 
     def clip(self, episode: int) -> Clip:
         model = episode if self._randomized else 0
-        return SimulatedClip(model, Array.of(np.array(self._states[episode])))
+        states = Array.of(np.array(self._states[episode]))
+        if self._ghosts is None:
+            return SimulatedClip(model, states)
+        return SimulatedClip(model, states, Array.of(np.array(self._ghosts[episode])))
 
     def _start(self, simulation: int) -> None:
         if self._randomized:  # its geoms may have other sizes
             self.models.append(self._serialized(self._batch.get_model(simulation)))
-        self._states.append([self._batch.state[simulation].copy()])
+        self._states.append([])
+        if self._ghosts is not None:
+            self._ghosts.append([])
+        self._keep(simulation, len(self._states) - 1)
 
     def _add(self, simulation: int, episode: int, action: NDArray[Any], result: StepResult) -> None:
+        self._keep(simulation, episode)
+
+    def _keep(self, simulation: int, episode: int) -> None:
+        """Keep the present state of a simulation."""
         self._states[episode].append(self._batch.state[simulation].copy())
+        if self._ghosts is not None:
+            self._ghosts[episode].append(self._reference_qpos()[simulation])
 
 
 class _ActionRecorder(_Recorder):

@@ -22,6 +22,9 @@ mujoco.set_mju_user_warning(lambda _message: None)
 
 Image = NDArray[np.uint8]
 
+GHOST = (1.0, 1.0, 1.0, 0.2)
+"""Colour and opacity of a body that is to be imitated, those of the virtual rodent's videos."""
+
 FAR, NEAR = 12.0, 5.0
 """A camera that follows a body from more than ``FAR`` of its radii comes as near as ``NEAR``."""
 
@@ -60,6 +63,7 @@ class Scene:
             visual.quality.shadowsize = 0
             self.model.mat_reflectance[:] = 0
         self._data = mujoco.MjData(self.model)
+        self._ghost: Any = None
         extended = extend_floors(self.model, self._places(episodes))
         self._camera = Camera(self.model, camera)
         self._renderer = mujoco.Renderer(self.model, height, width)
@@ -67,11 +71,12 @@ class Scene:
             self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_HAZE] = False
         self._image: Image = np.empty((height, width, 3), np.uint8)
 
-    def image(self, state: NDArray[np.float64]) -> Image:
+    def image(self, state: NDArray[np.float64], ghost: NDArray[np.float64] | None = None) -> Image:
         """Draw a state.
 
         Args:
             state: (size of ``mjSTATE_INTEGRATION``,).
+            ghost: (nq,): positions in which the body is drawn a second time, translucent.
 
         Returns:
             (height, width, 3), which the next call overwrites.
@@ -79,6 +84,8 @@ class Scene:
         self._set(state)
         mujoco.mj_forward(self.model, self._data)
         self._renderer.update_scene(self._data, self._camera.at(self._data))
+        if ghost is not None:
+            self._add(ghost)
         self._renderer.render(out=self._image)
         return self._image
 
@@ -86,6 +93,24 @@ class Scene:
         """Release the renderer. Call it after ``image``, before another scene draws: what is freed
         is of the OpenGL context that is current."""
         self._renderer.close()
+
+    def _add(self, qpos: NDArray[np.float64]) -> None:
+        """Add the shapes of the moving bodies in other positions to what is drawn."""
+        if self._ghost is None:
+            self._ghost = mujoco.MjData(self.model)
+        self._ghost.qpos[:] = qpos
+        mujoco.mj_kinematics(self.model, self._ghost)
+        scene = self._renderer.scene
+        before = scene.ngeom
+        mujoco.mjv_addGeoms(
+            *(self.model, self._ghost, mujoco.MjvOption(), mujoco.MjvPerturb()),
+            *(int(mujoco.mjtCatBit.mjCAT_DYNAMIC), scene),
+        )
+        for geom in scene.geoms[before : scene.ngeom]:
+            geom.rgba[:] = GHOST
+            geom.matid = -1
+            geom.transparent = True
+            geom.category = int(mujoco.mjtCatBit.mjCAT_DECOR)  # without a shadow
 
     def _set(self, state: NDArray[np.float64]) -> None:
         mujoco.mj_setState(self.model, self._data, state, mujoco.mjtState.mjSTATE_INTEGRATION)

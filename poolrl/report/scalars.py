@@ -9,8 +9,10 @@ from typing import NamedTuple
 
 from msgspec import UNSET
 
+from poolrl.config.networks import EncoderDecoderSpec
 from poolrl.config.schema import PPO
 from poolrl.monitoring.history import History
+from poolrl.monitoring.history_columns import quantiles
 from poolrl.records.evaluation import Evaluation
 from poolrl.records.records import MergeRecord, TrainingRecord, UnitRecord
 
@@ -73,11 +75,13 @@ def scalars(history: History, after: Position) -> Iterator[Scalars]:
             units[unit.iteration].append(unit)
     learner = history.pool.spec.learner
     in_segments = isinstance(learner, PPO) and learner.segment_steps > 0
+    network = history.pool.spec.network
+    with_infos = isinstance(network, EncoderDecoderSpec) and network.bottleneck != "none"
     before: MergeRecord | None = None
     for merge in history.merges:
         if merge.iteration > after.iteration:
             merged = _merged(merge, units[merge.iteration])
-            if before is not None and (values := _reevaluation(merged)):
+            if before is not None and (values := _reevaluation(merged, with_infos=with_infos)):
                 yield Scalars(before.iteration, before.training_steps, before.finished, values)
             values = {"pool/iteration": float(merge.iteration)}
             if merge.champion.score is not None:
@@ -100,8 +104,14 @@ def _merged(merge: MergeRecord, units: Iterable[UnitRecord]) -> list[UnitRecord]
     return [unit for unit in units if (unit.kind, unit.index, unit.content_sha256) in listed]
 
 
-def _reevaluation(merged: Iterable[UnitRecord]) -> dict[str, float]:
-    """Scalars of the parent, which is the champion of the iteration before on other seeds."""
+def _reevaluation(merged: Iterable[UnitRecord], *, with_infos: bool) -> dict[str, float]:
+    """Scalars of the parent, which is the champion of the iteration before on other seeds.
+
+    Args:
+        merged: deposits of an iteration.
+        with_infos: whether quantiles of all values of ``info`` are among them, as the virtual
+            rodent's log has them; many, so that other pools have them in their history alone.
+    """
     values: dict[str, float] = {}
     for unit in merged:
         evaluation = unit.evaluation
@@ -113,6 +123,9 @@ def _reevaluation(merged: Iterable[UnitRecord]) -> dict[str, float]:
             values["eval/selection_score"] = evaluation.selection_score
         if (rate := _success_rate(evaluation)) is not None:
             values["eval/success_rate"] = rate
+        for name, info in evaluation.infos.items() if with_infos else ():
+            found = quantiles([value for value in info.values if value is not None])
+            values |= {f"eval/{name}_{end}": x for end, x in found.items() if x is not None}
     return values
 
 

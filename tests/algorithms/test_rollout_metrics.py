@@ -1,25 +1,36 @@
-"""Metrics that describe rollouts: quantiles of lengths and actions, the width of the policy."""
+"""Metrics that describe rollouts: quantiles of lengths, actions and latent variables, the width of
+the policy."""
 
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete
+from msgspec.structs import replace
 
 from poolrl import tasks
-from poolrl.algorithms.rollout_metrics import action_metrics, length_metrics, width_metrics
+from poolrl.algorithms.rollout_metrics import (
+    MOST_STEPS,
+    action_metrics,
+    latent_metrics,
+    length_metrics,
+    width_metrics,
+)
 from poolrl.algorithms.training import initial_agent, train
 from poolrl.algorithms.types import LATER_METRICS
 from poolrl.config.loading import load
 from poolrl.config.networks import MLPSpec
 from poolrl.distributions.factory import make_distribution
+from poolrl.networks.encoder_decoder import EncoderDecoderNetwork
 from poolrl.rollouts.rollout import collect
 from poolrl.rollouts.sampler import Budget, Sampler
 from poolrl.seeding import Purpose, Streams
 from poolrl.tasks import Task
+from tests.helpers.rodents import imitating_agent, needs_h5py, write_worm
 
 BOX = Box(-2.0, 2.0, (3,), np.float32)
 ENDS = ("min", "q25", "median", "q75", "max")
@@ -102,3 +113,59 @@ def test_the_concentration_of_a_beta_distribution() -> None:
     assert width_metrics(gaussian, parameters) == {"train/std": pytest.approx(0.5, rel=1e-5)}
     choices = make_distribution(MLPSpec(distribution="categorical"), Discrete(3))
     assert width_metrics(choices, np.zeros((4, 3), np.float32)) == {}
+
+
+@needs_h5py
+@pytest.mark.parametrize("bottleneck", ["variational", "deterministic", "noisy", "none"])
+def test_latent_variables_are_those_of_the_rollouts_policy(tmp_path: Path, bottleneck: str) -> None:
+    """And of a step without noise, as the network computes it by names."""
+    keys: dict[str, Any] = {"network__bottleneck": bottleneck}
+    if bottleneck != "variational":
+        keys["learner__penalties"] = {}
+    if bottleneck == "none":
+        keys["network__encoder_senses"] = []
+    agent = imitating_agent(write_worm(tmp_path, 16, 12), **keys)
+    world = agent.metadata.world
+    hp = load(None, {"learner.name": "ppo", "learner.episodes_per_update": 4})[0].learner
+
+    def make_task(episodes: int) -> Task:
+        return tasks.make(world, min(episodes, 3))
+
+    resets = Streams(0, (1, 0, 0)).generators_from(Purpose.RESET, 0)
+    rollout = collect(
+        Sampler(make_task(4), resets, Budget(episodes=4)),
+        agent.policy,
+        Streams(0, (1, 0, 0)).generator(Purpose.ACTION, 0),
+    )
+    assert not rollout.valid.all()
+    assert rollout.valid.sum() < MOST_STEPS
+    network = agent.policy.network
+    assert isinstance(network, EncoderDecoderNetwork)
+    x = rollout.normalized[rollout.valid]
+    found = network.activations(x, network.initial_state(len(x)))
+    found = {name.rpartition("/")[2]: each for name, each in found.items() if "neck" in name}
+    expected = {
+        "variational": lambda: {
+            "latent_mu": found["mu"],
+            "latent_log_sigma": np.log(found["sigma"]),
+        },
+        "deterministic": lambda: {"latent": found["latent"]},
+        "noisy": lambda: {"latent": found["signal"]},
+        "none": dict,
+    }[bottleneck]()
+    if expected:
+        expected["reward"] = rollout.reward[rollout.valid]
+    quantiles = {
+        f"rollout/{name}_{end}": pytest.approx(value, rel=1e-5, abs=1e-6)
+        for name, values in expected.items()
+        for end, value in zip(
+            ENDS, np.quantile(values, [0, 0.25, 0.5, 0.75, 1]).tolist(), strict=True
+        )
+    }
+    assert latent_metrics(agent.policy, rollout) == quantiles
+    rest = {"rollout/ep_rew_mean", "rollout/ep_len_mean"}
+    hp = replace(hp, penalties={"kl": 0.1} if bottleneck == "variational" else {})
+    metrics = train(agent, make_task, Budget(episodes=4), hp, Streams(0, (1, 0, 0))).metrics
+    own = {n: v for n, v in metrics.items() if n.startswith("rollout/")}
+    own = {n: v for n, v in own.items() if n not in LATER_METRICS | rest}
+    assert own == quantiles

@@ -64,6 +64,23 @@ def test_boxes_are_drawn_with_the_recording(folder: Path) -> None:
         assert f">{word}</text>" in text
 
 
+def test_the_map_names_behaviours_and_variances(folder: Path) -> None:
+    said = in_process("activations", "a.h5", "--map", "map.svg", cwd=folder)
+    assert (said.returncode, said.stdout) == (0, "map.svg\n")
+    text = (folder / "map.svg").read_text()
+    for word in ("Rear", "Sway", "Walk", "(none)"):
+        assert f">{word}</text>" in text
+    with h5py.File(folder / "a.h5") as file:
+        status = file["status"][:].T
+        latents = file["activations/encoder/bottleneck/latent"][:].astype(float)
+    steps = [1 + int(np.argmax(of_clip != 0)) for of_clip in status]
+    rows = np.concatenate([latents[:length, clip] for clip, length in enumerate(steps)])
+    variances = np.sort(np.linalg.eigvalsh(np.cov(rows.T)))[::-1]
+    for name, variance in zip(("first", "second"), variances, strict=False):
+        share = 100 * variance / variances.sum()
+        assert f"{name} principal component ({share:.0f} % of the variance)" in text
+
+
 def test_other_clips_of_the_same_body_are_played(folder: Path, tmp_path: Path) -> None:
     write_worm(tmp_path, 14)
     for name in ("agent.safetensors", "worm.xml"):
@@ -86,6 +103,9 @@ def test_other_clips_of_the_same_body_are_played(folder: Path, tmp_path: Path) -
         ("a.h5 -o b.h5", "a.h5: -o and --clips go with an agent"),
         ("a.h5 --by-body e.txt", "--by-body e.txt: name a .csv, .png, .svg or .pdf file"),
         ("a.h5 --by-body no/e.csv", "--by-body no/e.csv: no such directory: "),
+        ("a.h5 --map m.csv", "--map m.csv: name a .png, .svg or .pdf file"),
+        ("same.h5 --map m.png", "same.h5: the latent variables are the same in all steps"),
+        ("same.h5 --map m.gif --by-body e.csv", "--map m.gif: name a"),
         ("worm.h5 --by-body e.csv", "worm.h5: status: missing"),
         ("torn.h5 --by-body e.csv", "torn.h5: infos/global_error_head: missing"),
         ("short.h5 --by-body e.csv", "short.h5: infos/global_error_head: its steps and clips"),
@@ -104,6 +124,9 @@ def test_bad_input_is_one_line(folder: Path, words: str, message: str) -> None:
             del file[gone]
             if name != "torn":
                 file[gone] = values[:-1]
+    shutil.copy(folder / "a.h5", folder / "same.h5")
+    with h5py.File(folder / "same.h5", "r+") as file:
+        file["activations/encoder/bottleneck/latent"][...] = 0.25
     before = {path.name for path in folder.iterdir()}
     said = in_process("activations", *words.split(), cwd=folder)
     assert (said.returncode, said.stdout) == (2, "")

@@ -30,6 +30,8 @@ needs_dm = pytest.mark.skipif(
 RODENTS = ("RodentImitation-v0", "RodentJoystick-v0", "RodentMoveToTarget-v0", "RodentRun-v0")
 """Tasks with the rat; the first needs clips."""
 
+needs_h5py = pytest.mark.skipif(find_spec("h5py") is None, reason="needs poolrl[clips]")
+
 FPS = 50.0
 
 
@@ -209,6 +211,19 @@ class PlainImitation:
         return "running"
 
 
+IMITATING: dict[str, Any] = {
+    "task.id": "RodentImitation-v0",
+    "network.name": "encoder_decoder",
+    "network.encoder_senses": ["target"],
+    "network.encoder": [6],
+    "network.latent_size": 3,
+    "network.decoder": [5],
+    "network.critic": [4],
+    "learner.penalties": {"kl": 0.1},
+}
+"""Keys of a configuration with a small encoder and decoder; ``task.kwargs`` have the clips."""
+
+
 def imitating_agent(kwargs: dict[str, Any], **keys: Any) -> Agent:
     """An agent of an encoder and a decoder with random parameters.
 
@@ -216,17 +231,7 @@ def imitating_agent(kwargs: dict[str, Any], **keys: Any) -> Agent:
         kwargs: of its task, with clips.
         keys: of the configuration, with ``__`` for the dots.
     """
-    own = {
-        "task.id": "RodentImitation-v0",
-        "task.kwargs": kwargs,
-        "network.name": "encoder_decoder",
-        "network.encoder_senses": ["target"],
-        "network.encoder": [6],
-        "network.latent_size": 3,
-        "network.decoder": [5],
-        "network.critic": [4],
-        "learner.penalties": {"kl": 0.1},
-    }
+    own = IMITATING | {"task.kwargs": kwargs}
     spec, _ = load(None, own | {key.replace("__", "."): value for key, value in keys.items()})
     with tasks.closing(tasks.make(spec.task, 1), spec.task) as task:
         made = initial_agent(spec, task, Streams(0))

@@ -7,11 +7,14 @@ import io
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from poolrl.config.run_options import RunOptions
 from poolrl.monitoring.history import COLUMNS, History
-from poolrl.monitoring.history_columns import DESCRIPTIONS, RowFilter
+from poolrl.monitoring.history_columns import DESCRIPTIONS, RowFilter, quantiles
 from poolrl.pool.directory import Pool, make_pool
 from poolrl.pool.stop_criteria import StopCriteria
 from poolrl.records.evaluation import InfoRecord, standard_error
@@ -84,6 +87,20 @@ def test_columns_come_in_the_order_of_the_globs(place: Path) -> None:
     assert float(edited["info.x_position.se"]) == pytest.approx(0.5)
 
 
+@given(st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=30))
+def test_quantiles_are_numpys(values: list[float]) -> None:
+    expected = np.quantile(values, [0, 0.25, 0.5, 0.75, 1])
+    assert list(quantiles(values).values()) == pytest.approx(expected.tolist(), abs=1e-6)
+    assert set(quantiles([]).values()) == {None}
+
+
+def test_quantiles_of_infos_are_columns(place: Path) -> None:
+    (edited,) = rows_of(place, "--columns", "quantiles.x_position.*", "--iterations", "1")[1:2]
+    expected = {"max": 1.5, "median": 1.0, "min": 0.5, "q25": 0.75, "q75": 1.25}
+    assert list(edited) == [f"quantiles.x_position.{end}" for end in expected]
+    assert list(map(float, edited.values())) == list(expected.values())
+
+
 def test_all_columns_are_described(place: Path) -> None:
     history = history_of(place)
     table = history.table(["*"])
@@ -100,6 +117,8 @@ def test_all_columns_are_described(place: Path) -> None:
     said = {line.split()[0]: line.split(maxsplit=1)[1] for line in listed}
     assert "the sum over steps" in said["info.reward_forward"]
     assert said["info.reward_forward.se"] == "standard error of info.reward_forward"
+    assert said["quantiles.reward_forward.q25"].startswith("lower quartile over the evaluation's")
+    assert "the sum over steps" in said["quantiles.reward_forward.q25"]
     assert "phase `publish`" in said["publish_wall"]
     assert said["learning_rate"].startswith("hyper-parameter")
 

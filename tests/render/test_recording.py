@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
+from poolrl.clips import read_clips
 from poolrl.errors import UsageError
 from poolrl.render.clips import ReplayedClip, SimulatedClip
 from poolrl.render.recording import record
@@ -16,6 +17,7 @@ from poolrl.rollouts.evaluation import run_episodes
 from poolrl.seeding import Purpose, Streams
 from tests.helpers.agents import new_agent
 from tests.helpers.command_line import in_process
+from tests.helpers.rodents import imitating_agent, needs_h5py, write_worm
 
 SWIMMER = {"task__id": "Swimmer-v5", "task__max_episode_steps": 7}
 
@@ -93,3 +95,36 @@ def test_what_cannot_be_drawn_is_one_line() -> None:
     other = replace(agent.metadata.world, id="Nowhere-v0")
     with pytest.raises(UsageError, match="unknown task"):
         record(agent, other, 1, 0, deterministic=True)
+
+
+@needs_h5py
+def test_the_movement_that_is_imitated_is_kept(tmp_path: Path) -> None:
+    kwargs = write_worm(tmp_path, 12, 9) | {"max_target_distance": 0.02, "start_frames": 3}
+    agent = imitating_agent(kwargs)
+    world, clips = agent.metadata.world, [clip.qpos for clip in read_clips(kwargs["clips"])]
+    plain = record(agent, world, 6, 1, deterministic=True)
+    recording = record(agent, world, 6, 1, deterministic=True, ghost=True)
+    assert recording.returns.tolist() == plain.returns.tolist()
+    firsts = set()
+    for clip, without in zip(recording.clips, plain.clips, strict=True):
+        assert isinstance(clip, SimulatedClip)
+        assert isinstance(without, SimulatedClip)
+        assert without == replace(clip, ghost=None)
+        assert clip.ghost is not None
+        start = clip.states.array()[0, 1:10] - [0, 0, 0.01, *[0] * 6]
+        (number,) = (i for i, qpos in enumerate(clips) if np.isclose(qpos, start).all(axis=1).any())
+        first = int(np.isclose(clips[number], start).all(axis=1).argmax())
+        frames = first + np.arange(clip.steps + 1) // 2  # 100 control steps a second, 50 frames
+        assert np.array_equal(clip.ghost.array(), clips[number][frames])
+        firsts.add((number, first))
+    assert len(firsts) > 2
+
+
+@pytest.mark.parametrize("task", ["Swimmer-v5", "CartPole-v1"])
+def test_other_tasks_have_no_such_movement(tmp_path: Path, task: str) -> None:
+    agent = new_agent(task__id=task, task__max_episode_steps=3)
+    (tmp_path / "agent.safetensors").write_bytes(agent.to_bytes())
+    said = in_process("render", "agent.safetensors", "-o", "a.gif", "--ghost", cwd=tmp_path)
+    assert (said.returncode, said.stdout) == (2, "")
+    assert said.stderr == f"poolrl: --ghost: {task} has no movement that is to be imitated\n"
+    assert not (tmp_path / "a.gif").exists()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -17,6 +19,7 @@ from poolrl.render.clips import Array, SimulatedClip
 from poolrl.render.recording import Recording, record
 from poolrl.render.video import VideoOptions, plan, video_frames
 from tests.helpers.agents import new_agent
+from tests.helpers.rodents import imitating_agent, needs_h5py, write_worm
 
 SMALL = VideoOptions(size=(96, 72))
 
@@ -137,3 +140,27 @@ def test_an_adapted_environment_draws_itself() -> None:
     fitted = all_frames([agent], SMALL)
     assert fitted[0].shape == (72, 96, 3)
     assert (fitted[0][-3:] == 0).all()  # bars, since the shape is another
+
+
+@needs_h5py
+def test_a_ghost_is_drawn_where_the_movement_is(tmp_path: Path, draws: None) -> None:
+    agent = imitating_agent(write_worm(tmp_path, 8))
+    recording = record(agent, agent.metadata.world, 1, 0, deterministic=True, ghost=True)
+    (clip,) = recording.clips
+    assert isinstance(clip, SimulatedClip)
+    assert clip.ghost is not None
+    pictures = []
+    for height in (None, 0.1, 0.2):
+        above = clip.ghost.array() + np.array([0, 0, height or 0.0, *[0] * 6])
+        ghost = None if height is None else Array.of(above)
+        shown = recording._replace(clips=[msgspec.structs.replace(clip, ghost=ghost)])
+        frames = all_frames_of(agent, shown, SMALL)
+        pictures.append(np.array(frames, np.int16)[:, 20:])  # below the caption
+    without, low, high = pictures
+    rows = []
+    for picture in (low, high):
+        difference = picture - without
+        assert 0 < (difference != 0).any(axis=3).mean() < 0.3
+        assert np.abs(difference).max() < 150  # what is behind it shines through
+        rows.append(np.nonzero(difference)[1].mean())
+    assert rows[1] < rows[0]

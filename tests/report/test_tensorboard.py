@@ -12,21 +12,26 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
+import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from poolrl import extras
+from poolrl.config.loading import load
 from poolrl.config.run_options import RunOptions
 from poolrl.errors import UsageError
 from poolrl.monitoring.history import History
 from poolrl.pool.directory import Pool, make_pool, open_pool
+from poolrl.pool.stop_criteria import StopCriteria
 from poolrl.records.evaluation import Evaluation
 from poolrl.report.scalars import Position, _success_rate, position, scalars
 from poolrl.report.tensorboard import EventLog
+from poolrl.worker.loop import Worker
 from tests.conftest import tiny_spec
 from tests.helpers.command_line import in_process
 from tests.helpers.forks import serve
 from tests.helpers.pools import snapshot
+from tests.helpers.rodents import IMITATING, needs_h5py, write_worm
 from tests.helpers.rules import RULES
 from tests.helpers.rules import finished as finished_by
 
@@ -243,6 +248,38 @@ def test_the_success_rate_is_of_episodes_that_say_so(
     infos = {} if values is None else {"is_success": SimpleNamespace(values=values)}
     evaluation = cast(Evaluation, SimpleNamespace(infos=infos))
     assert _success_rate(evaluation) == rate
+
+
+@needs_h5py
+def test_a_network_with_latent_variables_has_quantiles(tmp_path: Path) -> None:
+    """Of its latent variables and rewards in training, and of the values of info."""
+    keys = {
+        **IMITATING,
+        "task.kwargs": write_worm(tmp_path, 14, 10),
+        "pool.count": 2,
+        "pool.iterate_episodes": 2,
+        "pool.evaluate_episodes": 3,
+        "selection.keep_parent": True,
+    }
+    pool = make_pool(tmp_path / "pool", load(None, keys)[0], RunOptions())
+    Worker(pool, StopCriteria(2)).run()
+    history = whole(pool)
+    parent = next(u for u in history.units if (u.kind, u.iteration) == ("parent", 2))
+    assert parent.evaluation is not None
+    errors = parent.evaluation.infos["joint_error"].values
+    found = [each.values for each in scalars(history, Position())]
+    (evaluated,) = (v for v in found if v.get("eval/mean_reward") == parent.evaluation.score)
+    ends = {"min": 0, "q25": 0.25, "median": 0.5, "q75": 0.75, "max": 1}
+    for end, share in ends.items():
+        expected = np.quantile(np.array(errors, float), share)
+        assert evaluated[f"eval/joint_error_{end}"] == pytest.approx(expected)
+        assert f"eval/com_reward_{end}" in evaluated
+    trained = [unit for unit in history.units if unit.training is not None]
+    names = {f"rollout/{n}_{e}" for n in ("latent_mu", "latent_log_sigma", "reward") for e in ends}
+    for unit in trained:
+        assert unit.training is not None
+        assert names <= unit.training.metrics.keys()
+    assert any(names <= values.keys() for values in found)
 
 
 def test_commands(finished: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -361,6 +361,14 @@ class Imitation(BodyTask):
             **{f"{name}_error": limbs[:, i].copy() for i, name in enumerate(self._effector_names)},
         }
 
+    def reference_qpos(self) -> NDArray[np.float64]:
+        return self.references.qpos[self._row()]
+
+    def _row(self) -> NDArray[np.intp]:
+        """Return the row of the references that each simulation is at, (num_simulations,)."""
+        last = self.references.lengths[self.clip] - 1
+        return self.references.starts[self.clip] + np.minimum(self.frame, last)
+
     def body_errors(self) -> NDArray[np.float64]:
         """Return the distances of the tracked bodies from where the clip has them, in m,
         (num_simulations, tracked bodies).
@@ -368,9 +376,7 @@ class Imitation(BodyTask):
         Raises:
             UsageError: the clips have another number of tracked bodies.
         """
-        frame = np.minimum(self.frame, self.references.lengths[self.clip] - 1)
-        rows = self.references.starts[self.clip] + frame
-        error = self._positions[:, self._tracked] - self._tracked_positions[rows]
+        error = self._positions[:, self._tracked] - self._tracked_positions[self._row()]
         distance: NDArray[np.float64] = np.sqrt(np.vecdot(error, error))
         return distance
 

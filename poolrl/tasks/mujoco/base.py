@@ -187,6 +187,11 @@ class MujocoTask(Task):
         """Return which states are terminal, (num_simulations,); none, unless overridden."""
         return np.zeros(self.num_simulations, np.bool_)
 
+    def reference_qpos(self) -> NDArray[np.float64] | None:
+        """Return the positions that the body is to have at the current state, for videos, a new
+        array (num_simulations, nq); ``None`` if the task has no such reference."""
+        return None
+
     def randomize(self, fields: Mapping[str, Randomization]) -> None:
         """Draw values of the model at every later reset; see ``Randomizer``.
 
