@@ -1,5 +1,6 @@
 """How fast the imitation of the rat is, beside what its physics alone takes.
 
+    poolrl clips synthesize -o CLIPS.h5 --clips 10
     python benchmarks/rodent.py CLIPS.h5 [--rounds 3] [--steps 25]
         [--output results/benchmarks/rodent.md]
 
@@ -132,7 +133,11 @@ def main(clips: Path, rounds: int, steps: int, output: Path | None) -> None:
     row = [*rates, ratio("task", "batch"), ratio("policy", "batch"), ratio("threads", "processes")]
     command = f"python benchmarks/rodent.py CLIPS.h5 --rounds {rounds} --steps {steps}"
     title = f"Imitation with the rat, {SIMULATIONS} simulations, control steps a second"
-    report.keep(output, title, command, report.table([*head, "threads / processes"], [row]))
+    rates_of = (
+        "Rates of threads and processes are of time that passes, beside what else was running."
+    )
+    table = report.table([*head, "threads / processes"], [row])
+    report.keep(output, title, command, f"{table}\n\n{rates_of}")
 
 
 if __name__ == "__main__":

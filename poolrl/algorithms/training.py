@@ -210,7 +210,7 @@ def _check_learner(
             f"learner.penalties: weights for {', '.join(sorted(penalties)) or 'nothing'} are "
             f"needed, got some for {', '.join(sorted(learner.penalties)) or 'nothing'}"
         )
-    if isinstance(network, ModuleSpec) and network.state:
+    if network.has_memory:
         check_sequences(learner)
 
 

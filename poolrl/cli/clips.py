@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -210,20 +210,15 @@ def _body(
 ) -> Body:
     """A body; what is not named is as of the rat."""
     from poolrl.clips.preprocess import Body
+    from poolrl.tasks.imitation.base import names_of
     from poolrl.tasks.imitation.rodent import END_EFFECTORS, ROOT_BODY, TRACKED_BODIES
 
     return Body(
         model,
         ROOT_BODY if root is None else root,
-        _names(appendages, END_EFFECTORS),
-        _names(tracked, TRACKED_BODIES),
+        END_EFFECTORS if appendages is None else names_of(appendages),
+        TRACKED_BODIES if tracked is None else names_of(tracked),
     )
-
-
-def _names(text: str | None, default: Sequence[str]) -> Sequence[str]:
-    if text is None:
-        return default
-    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _converted(

@@ -16,6 +16,8 @@ Array = NDArray[np.float64]
 UNIT_TOLERANCE = 1e-3
 """Largest deviation of a quaternion's length from 1; float32 and conversions leave 1e-6."""
 
+ROOT_POSITIONS = 7
+"""Generalised positions of a free joint: position and quaternion; its velocities are one less."""
 
 MAX_FRAMES = 10**7
 """Of a clip that is made; 55 hours at 50 frames a second."""
@@ -192,19 +194,10 @@ def _require_numbers(name: str, array: Array) -> None:
         frame, column = np.argwhere(~np.isfinite(array))[0]
         raise UsageError(f"{name}: {array[frame, column]} in frame {frame}, column {column}")
     if name in QUATERNIONS:
-        require_unit(name, array)
+        _require_unit(name, array)
 
 
-def require_unit(name: str, array: Array) -> None:
-    """Check that quaternions are of unit length.
-
-    Args:
-        name: of the field, for the message.
-        array: (T, 4n).
-
-    Raises:
-        UsageError: one is not.
-    """
+def _require_unit(name: str, array: Array) -> None:
     quaternions = array.reshape(len(array), -1, 4)
     with np.errstate(over="ignore"):
         # Unlike norm, without a copy of an array that may fill half of the memory.

@@ -8,10 +8,10 @@ from pathlib import Path
 import mujoco
 import numpy as np
 
+from poolrl.clips.clip import ROOT_POSITIONS
 from poolrl.clips.clip_file import ClipFile
 from poolrl.clips.hdf5 import mark, new_file
 from poolrl.clips.preprocess import Body, poses
-from poolrl.clips.recordings import ROOT_POSITIONS
 from poolrl.errors import UsageError
 from poolrl.extras import require
 

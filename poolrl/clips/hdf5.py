@@ -23,17 +23,24 @@ if TYPE_CHECKING:
 SYNTHETIC = "synthetic"
 """Attribute of a file whose clips were made, and not recorded."""
 
+NEED = "HDF5 files need h5py"
+"""What the extra is needed for."""
+
 BLOCK_FRAMES = 2**14
 """Frames that are transposed at a time, so that no array is in memory twice."""
 
 
-def require_h5py() -> None:
-    """Check that h5py is installed.
+def status_of(path: str | Path) -> os.stat_result:
+    """Return what the file system says of a file.
 
     Raises:
-        UsageError: it is not; names the extra.
+        UsageError: there is none.
     """
-    require("h5py", "clips", "clip files need h5py")
+    try:
+        return os.stat(path)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "no name of a file"
+        raise UsageError(f"{path}: {reason}") from error
 
 
 def open_file(path: str | Path) -> h5py.File:
@@ -42,14 +49,10 @@ def open_file(path: str | Path) -> h5py.File:
     Raises:
         UsageError: there is none, it is no plain file or no HDF5 file, or h5py is not installed.
     """
-    require_h5py()
+    require("h5py", "clips", NEED)
     import h5py
 
-    try:
-        status = os.stat(path)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no name of a file"
-        raise UsageError(f"{path}: {reason}") from error
+    status = status_of(path)
     if not stat.S_ISREG(status.st_mode):
         raise UsageError(f"{path}: no plain file")
     if status.st_size == 0:
@@ -238,7 +241,7 @@ def new_file(path: str | Path) -> Iterator[NewFile]:
     Raises:
         UsageError: it cannot be written, or h5py is not installed.
     """
-    require_h5py()
+    require("h5py", "clips", NEED)
     place = Path(os.path.realpath(path))  # a link stays one: the file that it names is replaced
     if not place.parent.is_dir():
         raise UsageError(f"{path}: no such directory: {place.parent}")

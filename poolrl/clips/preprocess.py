@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import mujoco
 import numpy as np
 
-from poolrl.clips.clip import Array, Clip
-from poolrl.clips.recordings import ROOT_POSITIONS, Recording
+from poolrl.clips.clip import ROOT_POSITIONS, Array, Clip
+from poolrl.clips.recordings import Recording
 from poolrl.errors import UsageError
 
 MAX_VELOCITY = 20.0
@@ -24,6 +24,13 @@ ROUNDING = 1e-12
 
 CHECKED_FRAMES = 5
 """Frames of a recording whose bodies are compared with those of the model."""
+
+
+def has_free_root(model: mujoco.MjModel) -> bool:
+    """Whether the first joint of a model is a free one, and the others are hinges and slides."""
+    free = int(mujoco.mjtJoint.mjJNT_FREE)
+    is_first_free = model.njnt > 0 and model.jnt_type[0] == free
+    return bool(is_first_free and model.nq == ROOT_POSITIONS + model.njnt - 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,9 +53,7 @@ class Body:
     tracked: Sequence[str]
 
     def __post_init__(self) -> None:
-        joints = self.model.jnt_type
-        free, single = mujoco.mjtJoint.mjJNT_FREE, self.model.nv - 6
-        if not len(joints) or joints[0] != free or len(joints) - 1 != single:
+        if not has_free_root(self.model):
             raise UsageError(
                 "model: expected a free root joint, and other joints of one degree of freedom each"
             )
@@ -137,12 +142,12 @@ def make_clip(recording: Recording, body: Body) -> Clip:
         name=recording.name,
         label=recording.label,
         fps=recording.fps,
-        position=np.ascontiguousarray(qpos[:, :3]),
-        quaternion=np.ascontiguousarray(qpos[:, 3:ROOT_POSITIONS]),
-        joints=np.ascontiguousarray(qpos[:, ROOT_POSITIONS:]),
-        velocity=np.ascontiguousarray(qvel[:, :3]),
-        angular_velocity=np.ascontiguousarray(qvel[:, 3:6]),
-        joints_velocity=np.ascontiguousarray(qvel[:, 6:]),
+        position=qpos[:, :3],
+        quaternion=qpos[:, 3:ROOT_POSITIONS],
+        joints=qpos[:, ROOT_POSITIONS:],
+        velocity=qvel[:, :3],
+        angular_velocity=qvel[:, 3:6],
+        joints_velocity=qvel[:, 6:],
         center_of_mass=center_of_mass,
         appendages=egocentric,
         body_positions=body_positions,

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from poolrl.clips.clip import Array, require_rate
+from poolrl.clips.clip import ROOT_POSITIONS, Array, require_rate
 from poolrl.clips.hdf5 import SYNTHETIC, damage_named, dataset, open_file, text
 from poolrl.errors import UsageError
 from poolrl.extras import require
@@ -34,9 +34,6 @@ if TYPE_CHECKING:
 
 SESSION = "pose/qpos"
 """Dataset of a session's generalised positions."""
-
-ROOT_POSITIONS = 7
-"""Generalised positions of a free joint: position and quaternion."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,13 +11,11 @@ import mujoco
 import numpy as np
 
 from poolrl.clips.clip import Clip, frame_count
+from poolrl.clips.clip_file import DEFAULT_FPS
 from poolrl.clips.preprocess import Body, make_clip
 from poolrl.clips.recordings import Recording
 from poolrl.clips.styles import STYLES, Control, Style, draw_control
 from poolrl.errors import UsageError
-
-FPS = 50.0
-"""Frames a second of the clips: those of the virtual rodent."""
 
 SETTLING_SECONDS = 1.5
 """Time before the first frame, in which the movement reaches its size."""
@@ -52,7 +50,7 @@ def synthesize(
     Raises:
         UsageError: the clips would have no frames or too many, or every draw of a clip falls.
     """
-    frames = frame_count(seconds, FPS)
+    frames = frame_count(seconds, DEFAULT_FPS)
     model = body.model
     actuators = [model.actuator(number).name for number in range(model.nu)]
     labels = list(styles)
@@ -63,7 +61,7 @@ def synthesize(
             generator = np.random.Generator(np.random.PCG64(sequence))
             control = draw_control(styles[label], actuators, generator)
             qpos = _record(model, control, frames, generator)
-            clip = make_clip(Recording(f"clip_{number}", label, FPS, qpos), body)
+            clip = make_clip(Recording(f"clip_{number}", label, DEFAULT_FPS, qpos), body)
             if _stands(clip):
                 yield clip
                 break
@@ -78,13 +76,13 @@ def _record(
     data = mujoco.MjData(model)
     direction = generator.uniform(-np.pi, np.pi)
     data.qpos[3:7] = np.cos(direction / 2), 0.0, 0.0, np.sin(direction / 2)
-    substeps = round(1.0 / (FPS * model.opt.timestep))
-    settling = round(SETTLING_SECONDS * FPS)
+    substeps = round(1.0 / (DEFAULT_FPS * model.opt.timestep))
+    settling = round(SETTLING_SECONDS * DEFAULT_FPS)
     qpos = np.empty((frames, model.nq))
     for frame in range(-settling, frames):
         if frame >= 0:
             qpos[frame] = data.qpos
-        data.ctrl[:] = control.at((frame + settling) / FPS)
+        data.ctrl[:] = control.at((frame + settling) / DEFAULT_FPS)
         for _ in range(substeps):
             mujoco.mj_step(model, data)
     return qpos

@@ -59,6 +59,16 @@ class _Network(Section, frozen=True, tag_field="name"):
     the key): observations are rounded to float32 first, and standard deviations below 0.001 count
     as 0.001."""
 
+    @property
+    def has_memory(self) -> bool:
+        """Whether the network carries a state from step to step."""
+        return False
+
+    @property
+    def learns_in_microbatches(self) -> bool:
+        """Whether gradients may be computed in microbatches, by `learner.microbatch_size`."""
+        return False
+
 
 class MLPSpec(_Network, frozen=True, tag="mlp"):
     """Actor and critic as multi-layer perceptrons, in NumPy."""
@@ -79,6 +89,10 @@ class MLPSpec(_Network, frozen=True, tag="mlp"):
 
     def __post_init__(self) -> None:
         _check_trunk(self)
+
+    @property
+    def learns_in_microbatches(self) -> bool:
+        return not self.shared
 
 
 class RecurrentSpec(_Network, frozen=True, tag="recurrent"):
@@ -107,6 +121,10 @@ class RecurrentSpec(_Network, frozen=True, tag="recurrent"):
 
     def __post_init__(self) -> None:
         _check_trunk(self)
+
+    @property
+    def has_memory(self) -> bool:
+        return True
 
 
 class QMLPSpec(_Network, frozen=True, tag="q_mlp"):
@@ -193,6 +211,14 @@ class EncoderDecoderSpec(_Network, frozen=True, tag="encoder_decoder"):
             raise ValueError("decoder: an lstm needs a layer")
 
     @property
+    def has_memory(self) -> bool:
+        return self.decoder_kind == "lstm"
+
+    @property
+    def learns_in_microbatches(self) -> bool:
+        return True
+
+    @property
     def penalties(self) -> tuple[str, ...]:
         """Names of what it adds to the loss, times `learner.penalties`."""
         return ("kl",) if self.bottleneck == "variational" else ()
@@ -232,6 +258,11 @@ class ModuleSpec(_Network, frozen=True, kw_only=True, tag="module"):
     """Normal numbers that it takes for each observation."""
     penalties: tuple[Text, ...] = ()
     """Names of what it adds to the loss, times `learner.penalties`."""
+
+    @property
+    def has_memory(self) -> bool:
+        """Known when the pool is created."""
+        return bool(self.state)
 
 
 NetworkSpec = MLPSpec | RecurrentSpec | QMLPSpec | EncoderDecoderSpec | ModuleSpec

@@ -28,13 +28,7 @@ from poolrl.config.exploration import (
 )
 from poolrl.config.merging import MergeSpec, check_merge
 from poolrl.config.mpo import MPO
-from poolrl.config.networks import (
-    EncoderDecoderSpec,
-    MLPSpec,
-    NetworkSpec,
-    QMLPSpec,
-    RecurrentSpec,
-)
+from poolrl.config.networks import MLPSpec, NetworkSpec, QMLPSpec
 from poolrl.config.pools import PoolSpec
 from poolrl.config.scoring import EvaluationSpec, SelectionSpec
 from poolrl.config.types import (
@@ -375,24 +369,12 @@ def _check_network(network: NetworkSpec, learner: Learner) -> None:
         raise UsageError("learner.bounds_coefficient: needs network.distribution = gaussian")
     if network.std == "schedule" and not getattr(learner, "schedule_steps", 0):
         raise UsageError("network.std = schedule has no end: set learner.schedule_steps")
-    if isinstance(network, EncoderDecoderSpec):
-        if getattr(learner, "normalize_values", False) and network.value_scale != 1:
-            raise UsageError(
-                "network.value_scale: normalised values have a scale of their own; set "
-                "learner.normalize_values = false"
-            )
-        if network.decoder_kind == "lstm":
-            check_sequences(learner)
-    if isinstance(network, RecurrentSpec):
+    if getattr(learner, "normalize_values", False) and getattr(network, "value_scale", 1) != 1:
+        raise UsageError("network.value_scale: needs learner.normalize_values = false")
+    if network.has_memory:
         check_sequences(learner)
-    apart = isinstance(network, EncoderDecoderSpec) or (
-        isinstance(network, MLPSpec) and not network.shared
-    )
-    if isinstance(learner, PPO) and learner.microbatch_size and not apart:
-        raise UsageError(
-            "learner.microbatch_size: only for perceptrons without network.shared, and for "
-            "encoder_decoder"
-        )
+    if isinstance(learner, PPO) and learner.microbatch_size and not network.learns_in_microbatches:
+        raise UsageError("learner.microbatch_size: only for perceptrons apart and encoder_decoder")
 
 
 def check_sequences(learner: Learner) -> None:

@@ -79,8 +79,8 @@ def move_model(
         is_file = names_hashed_file(world, name) or names_other_file(world, name)
         if not is_file or not isinstance(value, str):
             raise UsageError(
-                f"--task-arg {name}: a pool's arguments are its own; none but xml_file=PATH may "
-                f"be given, where the model has moved"
+                f"--task-arg {name}: a pool's arguments are its own; none but paths of files that "
+                "have moved may be given, such as xml_file=PATH"
             )
         if not isinstance(recorded, str):
             raise UsageError(f"--task-arg {name}: the pool's task, {world.id}, names no such file")

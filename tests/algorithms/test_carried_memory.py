@@ -191,6 +191,18 @@ def test_rollout_and_update_leave_the_same_memory() -> None:
         assert own == pytest.approx(kept, abs=1e-6)
 
 
+def test_the_entropy_is_that_of_the_pass_that_learns() -> None:
+    """Before the gradient step, since a pass after it would be a third of the time."""
+    state = TrainState(new_agent())
+    data, _ = next(segments(state))
+    parameters = state.policy_parameters(Minibatches(data, STEPS).whole().inputs)
+    entropy = float(state.policy.distribution.entropy(parameters).mean())
+    metrics = ppo.update(state, data, HP, np.random.default_rng(0))
+    assert metrics["train/entropy_loss"] == pytest.approx(-entropy, rel=1e-5)
+    after = state.policy_parameters(Minibatches(data, STEPS).whole().inputs)
+    assert abs(float(state.policy.distribution.entropy(after).mean()) - entropy) > 1e-3
+
+
 def padded() -> tuple[TrainState, Rollout]:
     """A segment in which some simulations have no episode left."""
     state = TrainState(new_agent())

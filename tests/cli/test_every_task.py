@@ -12,6 +12,7 @@ import pytest
 
 from poolrl.tasks.registry import REGISTRY
 from tests.helpers.muscles import BODIES, needs_bodies
+from tests.helpers.rodents import RODENTS, needs_dm
 from tests.helpers.waiting import TIMEOUT_SECONDS
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -37,8 +38,9 @@ IDS = [
     *(
         pytest.param(task_id, marks=() if task_id in ALWAYS else pytest.mark.full)
         for task_id in REGISTRY
-        if task_id not in (*BODIES, *NEED_A_MODEL)
+        if task_id not in (*BODIES, *NEED_A_MODEL, *RODENTS)
     ),
+    *(pytest.param(task_id, marks=(needs_dm, pytest.mark.full)) for task_id in RODENTS[1:]),
     pytest.param(BODIES[0], marks=needs_bodies),  # the others take longer to load
     "CartPole-v1",
     f"{EXAMPLES}/pendulum.py:Pendulum",

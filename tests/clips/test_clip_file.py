@@ -371,5 +371,5 @@ def test_a_signal_while_it_is_written(
 def test_the_extra_is_named(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("poolrl.extras.find_spec", lambda name: None)
     for call in (lambda: read_clips(file), lambda: write_clips(file, [random_clip()])):
-        with pytest.raises(UsageError, match=r"clip files need h5py.*poolrl\[clips\]"):
+        with pytest.raises(UsageError, match=r"HDF5 files need h5py.*poolrl\[clips\]"):
             call()

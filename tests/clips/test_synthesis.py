@@ -10,16 +10,16 @@ from poolrl.clips.preprocess import Body
 from poolrl.clips.styles import STYLES
 from poolrl.clips.synthesis import LOWEST_CENTER, synthesize
 from poolrl.errors import UsageError
-from poolrl.tasks.imitation.rodent import END_EFFECTORS, ROOT_BODY, TRACKED_BODIES, load_rodent
+from poolrl.tasks.imitation.rodent import TRACKED_BODIES
 from tests.helpers.clips import assert_same, with_value
-from tests.helpers.rodents import needs_dm
+from tests.helpers.rodents import driven_by_positions, needs_dm
 
 pytestmark = needs_dm
 
 
 @pytest.fixture(scope="module")
 def body() -> Body:
-    return Body(load_rodent(torque_actuators=False), ROOT_BODY, END_EFFECTORS, TRACKED_BODIES)
+    return driven_by_positions()
 
 
 def made(body: Body, clips: int, seconds: float, seed: int, *labels: str) -> list[Clip]:

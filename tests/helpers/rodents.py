@@ -29,6 +29,9 @@ needs_dm = pytest.mark.skipif(
 
 needs_h5py = pytest.mark.skipif(find_spec("h5py") is None, reason="needs poolrl[clips]")
 
+RODENTS = ("RodentImitation-v0", "RodentJoystick-v0", "RodentMoveToTarget-v0", "RodentRun-v0")
+"""Tasks with the rat; the first needs clips."""
+
 FPS = 50.0
 
 
@@ -49,10 +52,15 @@ def record(body: Body, frames: int, seed: int, name: str) -> Clip:
     return make_clip(Recording(name, "Sway", FPS, qpos), body)
 
 
+def driven_by_positions() -> Body:
+    """The rat whose actuators are driven as positions, which does not fall at once."""
+    model = load_rodent(torque_actuators=False)
+    return Body(model, ROOT_BODY, END_EFFECTORS, TRACKED_BODIES)
+
+
 def write_rat_clips(path: Path, lengths: tuple[int, ...] = (60, 40, 16)) -> str:
     """Write a file of clips of the position-controlled rat; return its path."""
-    model = load_rodent(torque_actuators=False)
-    body = Body(model, ROOT_BODY, END_EFFECTORS, TRACKED_BODIES)
+    body = driven_by_positions()
     write_clips(path, [record(body, n, i, f"clip_{i}") for i, n in enumerate(lengths)])
     return str(path)
 

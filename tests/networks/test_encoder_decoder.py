@@ -259,7 +259,6 @@ def test_outputs_are_means_and_standard_deviations_within_bounds() -> None:
 
 
 KEYS = {"network.name": "encoder_decoder", "network.encoder_senses": ["joints"]}
-WEIGHT = {"learner.penalties": {"kl": 0.1}}
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from poolrl.tasks.base import StepResult, Task
 from poolrl.tasks.check import LIMIT, check, sample_action
 from poolrl.tasks.registry import REGISTRY
 from tests.helpers.muscles import BODIES, needs_bodies, own_model
+from tests.helpers.rodents import RODENTS, needs_dm, write_rat_clips
 from tests.tasks.mujoco.anymal import scene, write_scene
 
 
@@ -51,14 +52,19 @@ def test_a_sound_task_passes() -> None:
 
 
 def model_arguments(task_id: str, folder: Path) -> dict[str, str]:
-    """The arguments that a native task needs: of AnymalC-v0 and MuscleReach-v0, a model."""
+    """The arguments that a native task needs: of AnymalC-v0 and MuscleReach-v0, a model; of
+    RodentImitation-v0, clips."""
+    if task_id == "RodentImitation-v0":
+        return {"clips": write_rat_clips(folder / "clips.h5", (20,))}
     if task_id == "MuscleReach-v0":
         return own_model(folder)
     return {"xml_file": write_scene(folder)} if task_id == "AnymalC-v0" else {}
 
 
 NATIVE = [
-    pytest.param(task_id, marks=needs_bodies) if task_id in BODIES else task_id
+    pytest.param(task_id, marks=needs_bodies if task_id in BODIES else needs_dm)
+    if task_id in (*BODIES, *RODENTS)
+    else task_id
     for task_id in REGISTRY
 ]
 

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import inspect
 import os
-from typing import Any
+from collections.abc import Mapping
+from functools import reduce
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from poolrl.clips.clip import ROOT_POSITIONS
+from poolrl.clips.preprocess import has_free_root
+from poolrl.config.types import Aggregate
 from poolrl.errors import UsageError
 from poolrl.tasks.base import Ids, Info, StepResult
 from poolrl.tasks.imitation.rodent import load_rodent
@@ -21,6 +27,16 @@ SENSORS = "velocimeter,accelerometer,gyro,torso"
 
 TOUCH_SENSORS = "palm_L,palm_R,sole_L,sole_R"
 
+BODY_AGGREGATES: Mapping[str, Aggregate] = MappingProxyType(
+    {
+        "ctrl_penalty": "sum",
+        "energy_penalty": "sum",
+        "alive_bonus": "sum",
+        "cumulative_reward": "last",
+    }
+)
+"""How records aggregate the values of ``info`` that these tasks share."""
+
 _SENSOR_PARTS = {
     "velocimeter": "head/velocity",
     "accelerometer": "head/accel",
@@ -28,9 +44,6 @@ _SENSOR_PARTS = {
     "torso": "torso/velocity",
 }
 """Name of a sensor of the rat's -> its part of the observation."""
-
-ROOT = 7
-"""Positions of a free joint; it has one velocity less."""
 
 _VELOCITIES = frozenset(
     int(getattr(mujoco.mjtSensor, f"mjSENS_{name}"))
@@ -61,30 +74,13 @@ def load_body(xml_file: str, **options: Any) -> mujoco.MjModel:
             "with /, ./ or ~/"
         )
     model = load_model(xml_file)
-    free = int(mujoco.mjtJoint.mjJNT_FREE)
-    is_simple = model.njnt and np.array_equal(model.jnt_type == free, np.arange(model.njnt) == 0)
-    if not is_simple or model.nq != ROOT - 1 + model.njnt:
+    if not has_free_root(model):
         raise UsageError(
             f"task.kwargs.xml_file: {path}: expected a free joint, and then hinges and slides"
         )
     if not model.nu:
         raise UsageError(f"task.kwargs.xml_file: {path}: the model has no actuators")
     return model
-
-
-def require(expected: str, key: str, holds: Any) -> None:
-    """Check an argument of a task.
-
-    Args:
-        expected: what it must be.
-        key: its name.
-        holds: whether it is so.
-
-    Raises:
-        UsageError: it is not; names both.
-    """
-    if not holds:
-        raise UsageError(f"task.kwargs.{key}: expected {expected}")
 
 
 def names_of(text: str) -> tuple[str, ...]:
@@ -127,6 +123,9 @@ class BodyTask(MujocoTask):
         act: (num_simulations, activations): of the actuators; live.
     """
 
+    goal_sense: ClassVar[str] = "goal"
+    """Name of the part of the observation that says what the body is to do."""
+
     def __init__(
         self,
         num_simulations: int,
@@ -149,6 +148,7 @@ class BodyTask(MujocoTask):
         self._sensor_names = names_of(sensors), names_of(touch_sensors)
         self.steps: NDArray[np.int64] = np.zeros(num_simulations, np.int64)
         self._cumulative_reward = np.zeros(num_simulations)
+        self._terms: Info = {}
         super().__init__(
             num_simulations,
             model=model,
@@ -169,14 +169,14 @@ class BodyTask(MujocoTask):
         self.position = self._positions[:, self._root]
         self.center_of_mass: NDArray[np.float64] = bind("subtree_com")[:, self._root]
         self._actuator_force: NDArray[np.float64] = bind("actuator_force")
-        self._joint_force: NDArray[np.float64] = bind("qfrc_actuator")[:, ROOT - 1 :]
-        self._joint_velocity = self.qvel[:, ROOT - 1 :]
+        self._joint_force: NDArray[np.float64] = bind("qfrc_actuator")[:, ROOT_POSITIONS - 1 :]
+        self._joint_velocity = self.qvel[:, ROOT_POSITIONS - 1 :]
         self.act: NDArray[np.float64] = bind("act").reshape(n, -1)
         data = bind("sensordata")
         sensed = [(data[:, columns], is_velocity) for columns, is_velocity in self._sensors]
         touch = len(self._sensor_names[0])
         parts: list[Part] = [
-            (self.qpos[:, ROOT:], False),
+            (self.qpos[:, ROOT_POSITIONS:], False),
             (self._joint_velocity, True),
             (self.act, False),
             *sensed[:touch],
@@ -197,9 +197,6 @@ class BodyTask(MujocoTask):
     def goal(self) -> list[Part]:
         """Return the parts of the observation that say what the body is to do."""
         return []
-
-    goal_sense = "goal"
-    """Name of these parts."""
 
     def proprioception(self) -> NDArray[np.float64]:
         """Return what the body senses of itself at the current state, (num_simulations, size)."""
@@ -252,15 +249,25 @@ class BodyTask(MujocoTask):
         use: NDArray[np.float64] = np.add.reduce(power, axis=1)
         return use
 
+    def total(self, terms: Info) -> NDArray[np.float64]:
+        """Keep the terms of a reward for ``info``, and return their sum, (num_simulations,)."""
+        self._terms = terms
+        # One after another, since a sum over an axis has other bits for a single simulation.
+        return reduce(np.add, terms.values())
+
+    def reward_terms(self) -> Info:
+        return dict(self._terms)
+
     def body_info(self) -> Info:
-        """Return the values of ``info`` that are about the body."""
+        """Return the values of ``info`` that are about the body, and the terms of the reward."""
         return {
-            "qpos_root": self.qpos[:, :ROOT].copy(),
+            "qpos_root": self.qpos[:, :ROOT_POSITIONS].copy(),
             **{f"torso_{axis}": self.center_of_mass[:, i].copy() for i, axis in enumerate("xyz")},
             "actuator_force_sum_sqr": sum_of_squares(self._actuator_force),
             "energy_use": self.energy_use(),
             "lifetime": self.steps.astype(np.float64),
             "cumulative_reward": self._cumulative_reward.copy(),
+            **self._terms,
         }
 
 

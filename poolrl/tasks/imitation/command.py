@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from functools import reduce
-from types import MappingProxyType
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from poolrl.config.types import Aggregate
 from poolrl.tasks.base import Ids, Info, StepResult
 from poolrl.tasks.imitation.base import SENSORS, TOUCH_SENSORS, BodyTask
 from poolrl.tasks.imitation.latent_actions import LatentActions
 from poolrl.tasks.imitation.rodent import ROOT_BODY, load_rodent
 from poolrl.tasks.mujoco.base import Part
-
-SUMS: Mapping[str, Aggregate] = MappingProxyType(
-    {
-        "ctrl_penalty": "sum",
-        "energy_penalty": "sum",
-        "alive_bonus": "sum",
-        "cumulative_reward": "last",
-    }
-)
-"""How records aggregate the terms that these tasks share."""
 
 
 class CommandTask(BodyTask):
@@ -73,7 +60,6 @@ class CommandTask(BodyTask):
         self.command = np.zeros((num_simulations, size))
         self._drawn: list[Sequence[float]] = []
         self._last_center = np.zeros((num_simulations, 3))
-        self._terms: Info = {}
         super().__init__(
             num_simulations,
             model=load_rodent(**options),
@@ -131,14 +117,5 @@ class CommandTask(BodyTask):
         velocity: NDArray[np.float64] = (self.center_of_mass - self._last_center) / self.dt
         return velocity
 
-    def total(self, terms: Info) -> NDArray[np.float64]:
-        """Keep the terms of a reward for ``info``, and return their sum, (num_simulations,)."""
-        self._terms = terms
-        # One after another, since a sum over an axis has other bits for a single simulation.
-        return reduce(np.add, terms.values())
-
-    def reward_terms(self) -> Info:
-        return dict(self._terms)
-
     def info(self) -> Info:
-        return {**self.body_info(), **self._terms}
+        return self.body_info()

@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import cached_property, reduce
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from poolrl.clips.clip import ROOT_POSITIONS
 from poolrl.config.types import Aggregate
 from poolrl.errors import UsageError
 from poolrl.tasks.base import Ids, Info, StepResult
 from poolrl.tasks.imitation.base import (
-    ROOT,
+    BODY_AGGREGATES,
     SENSORS,
     TOUCH_SENSORS,
     BodyTask,
     load_body,
     names_of,
-    require,
 )
 from poolrl.tasks.imitation.references import load_references
 from poolrl.tasks.imitation.rodent import END_EFFECTORS, ROOT_BODY, TRACKED_BODIES
 from poolrl.tasks.imitation.rotations import angle_between, rotation_vectors
 from poolrl.tasks.mujoco.base import Part, norm, sum_of_squares
-from poolrl.tasks.mujoco.model import body_id
+from poolrl.tasks.mujoco.model import body_id, require_argument
 
 _SLACK = 1e-9
 """Of the frame of a control step, in frames, so that a frame does not come late by rounding."""
@@ -94,10 +94,7 @@ class Imitation(BodyTask):
 
     info_aggregates: Mapping[str, Aggregate] = MappingProxyType(
         {
-            "ctrl_penalty": "sum",
-            "energy_penalty": "sum",
-            "alive_bonus": "sum",
-            "cumulative_reward": "last",
+            **BODY_AGGREGATES,
             "target_distance": "mean",
             "angle_to_target": "mean",
             "joint_error": "mean",
@@ -137,12 +134,12 @@ class Imitation(BodyTask):
         energy_cost: float = 0.01,
         alive_bonus: float = 0.1,
     ) -> None:
-        require("at least 1", "horizon", horizon >= 1)
-        require("at least 1", "start_frames", start_frames >= 1)
-        require("at least 1", "speed_range", speed_range >= 1)
-        require("more than 0", "target_fps", target_fps > 0)
-        require("more than 0", "max_target_distance", max_target_distance > 0)
-        require("numbers more than 0", "falloffs", min(falloffs) > 0)
+        require_argument("at least 1", "horizon", horizon >= 1)
+        require_argument("at least 1", "start_frames", start_frames >= 1)
+        require_argument("at least 1", "speed_range", speed_range >= 1)
+        require_argument("more than 0", "target_fps", target_fps > 0)
+        require_argument("more than 0", "max_target_distance", max_target_distance > 0)
+        require_argument("numbers more than 0", "falloffs", min(falloffs) > 0)
         model = load_body(
             xml_file,
             torque_actuators=torque_actuators,
@@ -158,7 +155,7 @@ class Imitation(BodyTask):
             )
         self._effector_names = names_of(end_effectors)
         effectors = [body_id(model, name, "end_effectors") for name in self._effector_names]
-        require("names of bodies", "end_effectors", effectors)
+        require_argument("names of bodies", "end_effectors", effectors)
         self._effectors = np.array(effectors)
         errors: dict[str, Aggregate] = {f"{name}_error": "mean" for name in self._effector_names}
         self.info_aggregates = {**type(self).info_aggregates, **errors}
@@ -168,7 +165,7 @@ class Imitation(BodyTask):
         self.references = load_references(
             clips,
             fps=target_fps,
-            joints=model.nq - ROOT,
+            joints=model.nq - ROOT_POSITIONS,
             appendages=len(effectors),
             horizon=horizon,
         )
@@ -186,7 +183,8 @@ class Imitation(BodyTask):
         n = num_simulations
         self.clip, self.frame, self._first = np.zeros((3, n), np.intp)
         self._log_speed = np.zeros((n, 1))
-        self._terms: Info = {}
+        self._error, self._limb_error = np.zeros((n, 3)), np.zeros((n, len(effectors)))
+        self._angle, self._joint_error, self._velocity_error = np.zeros((3, n))
         self._low, self._over = np.zeros((2, n), np.bool_)
         self._drawn: list[tuple[int, int, float]] = []
         super().__init__(
@@ -210,7 +208,7 @@ class Imitation(BodyTask):
         self._target_qvel = np.empty((n, ahead + 1, references.qvel.shape[1]))
         self._target_center = np.empty((n, ahead + 1, 3))
         self._target_limbs = np.empty((n, *references.appendages.shape[1:]))
-        joints = self._target_qpos.shape[2] - ROOT
+        joints = self._target_qpos.shape[2] - ROOT_POSITIONS
         self._centers, self._rotations = np.empty((2, n, ahead, 3))
         self._joints, self._joint_velocities = np.empty((2, n, ahead, joints))
         pose = [self._centers, self._rotations]
@@ -242,10 +240,10 @@ class Imitation(BodyTask):
         # Products with R from the right are those of its transpose from the left.
         centers = self._target_center[:, 1:] - self.center_of_mass[:, None]
         np.matmul(centers, self.rotation, out=self._centers)
-        targets = self._target_qpos[:, 1:, 3:ROOT]
+        targets = self._target_qpos[:, 1:, 3:ROOT_POSITIONS]
         self._rotations[...] = rotation_vectors(self.quaternion[:, None], targets)
-        self._joints[...] = self._target_qpos[:, 1:, ROOT:]
-        self._joint_velocities[...] = self._target_qvel[:, 1:, ROOT - 1 :]
+        self._joints[...] = self._target_qpos[:, 1:, ROOT_POSITIONS:]
+        self._joint_velocities[...] = self._target_qvel[:, 1:, ROOT_POSITIONS - 1 :]
 
     def draw_state(
         self, generator: np.random.Generator
@@ -317,9 +315,11 @@ class Imitation(BodyTask):
     def reward(self, action: NDArray[Any]) -> NDArray[np.float64]:
         target, center = self._target_qpos[:, 0], self._target_center[:, 0]
         self._error = center - self.center_of_mass
-        self._angle = angle_between(self.quaternion, target[:, 3:ROOT])
-        self._joint_error = sum_of_squares(target[:, ROOT:] - self.qpos[:, ROOT:])
-        velocities = self._target_qvel[:, 0, ROOT - 1 :]
+        self._angle = angle_between(self.quaternion, target[:, 3:ROOT_POSITIONS])
+        self._joint_error = sum_of_squares(
+            target[:, ROOT_POSITIONS:] - self.qpos[:, ROOT_POSITIONS:]
+        )
+        velocities = self._target_qvel[:, 0, ROOT_POSITIONS - 1 :]
         self._velocity_error = sum_of_squares(velocities - self._joint_velocity)
         arms = self._positions[:, self._effectors] - self.position[:, None]
         limbs = self._target_limbs - np.matmul(arms, self.rotation)
@@ -327,7 +327,7 @@ class Imitation(BodyTask):
         com, rotation, joint, joint_vel, appendages = self._falloffs
         control_cost, energy_cost, alive_bonus = self._costs
         near = np.exp(-self._limb_error / appendages)
-        self._terms = {
+        terms = {
             "com_reward": np.exp(-sum_of_squares(self._error) / com),
             "angle_reward": np.exp(-np.square(self._angle) / rotation),
             "joint_reward": np.exp(-self._joint_error / joint),
@@ -337,16 +337,12 @@ class Imitation(BodyTask):
             "energy_penalty": -energy_cost * self.energy_use(),
             "alive_bonus": np.full(self.num_simulations, alive_bonus),
         }
-        # One after another, since a sum over an axis has other bits for a single simulation.
-        return reduce(np.add, self._terms.values())
+        return self.total(terms)
 
     def terminated(self) -> NDArray[np.bool_]:
         self._low = super().terminated()
         self._over = self.frame + self._horizon + 1 >= self.references.lengths[self.clip]
         return self._low | ((norm(self._error) > self._max_distance) & ~self._over)
-
-    def reward_terms(self) -> Info:
-        return dict(self._terms)
 
     def info(self) -> Info:
         error = self._error
@@ -354,7 +350,6 @@ class Imitation(BodyTask):
         limbs = np.sqrt(self._limb_error)
         return {
             **self.body_info(),
-            **self._terms,
             "clip": self.clip.astype(np.float64),
             "target_frame": self.frame.astype(np.float64),
             **{f"target_vec_{axis}": error[:, i].copy() for i, axis in enumerate("xyz")},

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from poolrl.config.types import Aggregate
 from poolrl.tasks.base import Ids, Info
-from poolrl.tasks.imitation.base import require
-from poolrl.tasks.imitation.command import SUMS, CommandTask
+from poolrl.tasks.imitation.base import BODY_AGGREGATES
+from poolrl.tasks.imitation.command import CommandTask
 from poolrl.tasks.imitation.rotations import turned
+from poolrl.tasks.mujoco.model import require_argument
 
 HEAD = "skull"
 """Body whose subtree's centre of mass is the height of the head."""
@@ -49,7 +50,7 @@ class Joystick(CommandTask):
 
     info_aggregates: Mapping[str, Aggregate] = MappingProxyType(
         {
-            **SUMS,
+            **BODY_AGGREGATES,
             **dict.fromkeys(("forward_error", "turning_error", "head_error"), "mean"),
             **dict.fromkeys(("forward_speed", "turning_speed", "head_height"), "mean"),
         }
@@ -72,8 +73,8 @@ class Joystick(CommandTask):
         command_steps: int = 200,
         falloffs: tuple[float, float, float] = (0.2, 0.4, 0.02),
     ) -> None:
-        require("at least 1", "command_steps", command_steps >= 1)
-        require("numbers more than 0", "falloffs", min(falloffs) > 0)
+        require_argument("at least 1", "command_steps", command_steps >= 1)
+        require_argument("numbers more than 0", "falloffs", min(falloffs) > 0)
         self._command_steps, self._falloffs = command_steps, np.array(falloffs)
         self._generators: list[np.random.Generator | None] = [None] * num_simulations
         super().__init__(

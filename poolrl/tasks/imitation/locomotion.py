@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from poolrl.config.types import Aggregate
 from poolrl.tasks.base import Ids, Info, StepResult
-from poolrl.tasks.imitation.base import require
-from poolrl.tasks.imitation.command import SUMS, CommandTask
+from poolrl.tasks.imitation.base import BODY_AGGREGATES
+from poolrl.tasks.imitation.command import CommandTask
 from poolrl.tasks.mujoco.base import Part, norm
+from poolrl.tasks.mujoco.model import require_argument
 
 ARRIVED = 0.01
 """Distance in m at which a target is reached."""
@@ -44,7 +45,9 @@ class MoveToTarget(CommandTask):
         target: (num_simulations, 3), in m; live.
     """
 
-    info_aggregates: Mapping[str, Aggregate] = MappingProxyType({**SUMS, "success": "max"})
+    info_aggregates: Mapping[str, Aggregate] = MappingProxyType(
+        {**BODY_AGGREGATES, "success": "max"}
+    )
 
     def __init__(
         self,
@@ -140,7 +143,9 @@ class Run(CommandTask):
         UsageError: an argument is out of range, or dm_control is not installed.
     """
 
-    info_aggregates: Mapping[str, Aggregate] = MappingProxyType({**SUMS, "speed": "mean"})
+    info_aggregates: Mapping[str, Aggregate] = MappingProxyType(
+        {**BODY_AGGREGATES, "speed": "mean"}
+    )
 
     def __init__(
         self,
@@ -163,8 +168,8 @@ class Run(CommandTask):
         alive_bonus: float = 0.1,
     ) -> None:
         is_range = np.isfinite(speeds).all() and speeds[0] <= speeds[1]
-        require("the lowest and the highest speed", "speeds", is_range)
-        require("more than 0", "falloff", falloff > 0)
+        require_argument("the lowest and the highest speed", "speeds", is_range)
+        require_argument("more than 0", "falloff", falloff > 0)
         self._speeds, self._falloff = speeds, falloff
         self._costs = control_cost, energy_cost, alive_bonus
         super().__init__(

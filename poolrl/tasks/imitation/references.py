@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -13,8 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poolrl.clips import ClipFile
+from poolrl.clips.clip import ROOT_POSITIONS
+from poolrl.clips.hdf5 import status_of
 from poolrl.clips.preprocess import poses
 from poolrl.errors import UsageError
+from poolrl.tasks.imitation.rotations import angle_between
 
 F64 = NDArray[np.float64]
 
@@ -47,7 +49,8 @@ class References:
     sha256: str
 
     def require_body(self, model: mujoco.MjModel, root: int, distance: float) -> None:
-        """Check that the movements are this body's, by the first frame of each clip.
+        """Check that the movements are this body's, by the first frame of each clip, and that the
+        root body is not turned against the free joint, whose orientation clips have.
 
         Args:
             model: of the body.
@@ -59,6 +62,11 @@ class References:
         """
         for clip, data in poses(model, self.qpos[self.starts]):
             center = self.center_of_mass[self.starts[clip]]
+            if angle_between(data.xquat[root][None], self.qpos[[self.starts[clip]], 3:7])[0] > 1e-3:
+                raise UsageError(
+                    f"task.kwargs.root_body: {model.body(root).name} is turned against the free "
+                    "joint, whose orientation clips have"
+                )
             off = float(np.linalg.norm(data.subtree_com[root] - center))
             if off > distance:
                 raise UsageError(
@@ -96,30 +104,28 @@ def load_references(
             short; names file and field.
     """
     try:
-        status = os.stat(path)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no name of a file"
-        raise UsageError(f"task.kwargs.clips: {path}: {reason}") from error
+        status = status_of(path)
+    except UsageError as error:
+        raise UsageError(f"task.kwargs.clips: {error}") from error
     version = (status.st_mtime_ns, status.st_size, status.st_ino)
-    return _load(path, version, fps, joints, appendages, horizon)
+    references = _load(path, version, fps, joints, appendages)
+    for name, length in zip(references.names, references.lengths.tolist(), strict=True):
+        if length < horizon + 2:
+            raise UsageError(
+                f"{path}: {name}: {length} frames, but a horizon of {horizon} needs {horizon + 2}"
+            )
+    return references
 
 
 @lru_cache(maxsize=2)
-def _load(
-    path: str, version: object, fps: float, joints: int, appendages: int, horizon: int
-) -> References:
+def _load(path: str, version: object, fps: float, joints: int, appendages: int) -> References:
     with ClipFile(path, fps=fps, joints=joints, appendages=appendages) as file:
         infos = file.infos
-        for info in infos:
-            if info.num_frames < horizon + 2:
-                raise UsageError(
-                    f"{path}: {info.name}: {info.num_frames} frames, but a horizon of {horizon} "
-                    f"needs {horizon + 2}"
-                )
         lengths = np.array([info.num_frames for info in infos], np.intp)
         ends = np.cumsum(lengths)
         frames = int(ends[-1])
-        qpos, qvel = np.empty((frames, 7 + joints)), np.empty((frames, 6 + joints))
+        qpos = np.empty((frames, ROOT_POSITIONS + joints))
+        qvel = np.empty((frames, ROOT_POSITIONS - 1 + joints))
         centers, limbs = np.empty((frames, 3)), np.empty((frames, appendages, 3))
         for clip, end in zip(file, ends.tolist(), strict=True):
             rows = slice(end - clip.num_frames, end)

@@ -8,6 +8,7 @@ import os
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -121,6 +122,21 @@ def body_id(model: mujoco.MjModel, body: int | str, key: str = "xml_file") -> in
         names = ", ".join(model.body(i).name for i in range(model.nbody))
         raise UsageError(f"task.kwargs.{key}: no body {body!r}; bodies of the model: {names}")
     return number
+
+
+def require_argument(expected: str, key: str, holds: Any) -> None:
+    """Check an argument of a task.
+
+    Args:
+        expected: what it must be.
+        key: its name.
+        holds: whether it is so.
+
+    Raises:
+        UsageError: it is not; names both.
+    """
+    if not holds:
+        raise UsageError(f"task.kwargs.{key}: expected {expected}")
 
 
 def model_sha256(model: mujoco.MjModel) -> str:

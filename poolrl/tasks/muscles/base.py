@@ -10,10 +10,10 @@ import numpy as np
 from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
-from poolrl.errors import UsageError
 from poolrl.tasks.base import ActuatorState, Ids, Info
 from poolrl.tasks.mujoco.actuator_probe import activities, last_activations
 from poolrl.tasks.mujoco.base import MujocoTask, Part, sum_of_squares
+from poolrl.tasks.mujoco.model import require_argument
 from poolrl.tasks.muscles.excitation import (
     FATIGUE_RATES,
     Fatigue,
@@ -68,14 +68,14 @@ class MuscleTask(MujocoTask):
         reset_noise_scale: float = 0.0,
     ) -> None:
         require_muscles(model)
-        _require("excitation noise", "noise", min(noise) >= 0 and np.isfinite(noise).all())
-        _require("a factor of at least 0", "force_scale", force_scale >= 0)
-        _require("a share from 0 to 1", "initial_fatigue", 0 <= initial_fatigue <= 1)
+        require_argument("excitation noise", "noise", min(noise) >= 0 and np.isfinite(noise).all())
+        require_argument("a factor of at least 0", "force_scale", force_scale >= 0)
+        require_argument("a share from 0 to 1", "initial_fatigue", 0 <= initial_fatigue <= 1)
         rates = np.array(fatigue_rates)
-        _require(
+        require_argument(
             "rates of at least 0", "fatigue_rates", (rates >= 0).all() and rates.max() < np.inf
         )
-        _require("at least 0", "reset_noise_scale", reset_noise_scale >= 0)
+        require_argument("at least 0", "reset_noise_scale", reset_noise_scale >= 0)
         lowest = lowest_action(excitation)
         self._map = excitation
         self._noise = noise
@@ -164,8 +164,3 @@ class MuscleTask(MujocoTask):
         if self.fatigue is not None:
             terms["fatigue"] = np.add.reduce(self.fatigue.fatigued, axis=1) / self.model.nu
         return terms
-
-
-def _require(expected: str, key: str, holds: Any) -> None:
-    if not holds:
-        raise UsageError(f"task.kwargs.{key}: expected {expected}")

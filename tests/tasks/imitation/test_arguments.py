@@ -139,6 +139,18 @@ def test_bodies_that_cannot_imitate_are_refused(
     assert f"{path}: {message}" in str(error.value)
 
 
+def test_a_root_that_is_turned_against_the_joint_is_refused(tmp_path: Path) -> None:
+    arguments = write_worm(tmp_path)
+    path = Path(arguments["xml_file"])
+    path.write_text(
+        path.read_text().replace('<body name="head" pos', '<body name="head" euler="9 0 0" pos')
+    )
+    with pytest.raises(
+        UsageError, match=r"task\.kwargs\.root_body: head is turned against the free"
+    ):
+        tasks.make(ID, 1, kwargs=arguments | {"root_body": "head"})
+
+
 def test_options_of_the_rat_are_not_those_of_another_body(tmp_path: Path) -> None:
     arguments = write_worm(tmp_path) | {"body_scale": 0.9}
     with pytest.raises(UsageError, match=r"task\.kwargs\.body_scale: of the rat alone"):

@@ -104,6 +104,30 @@ def test_an_episode_begins_at_the_clips_pose(clips: str) -> None:
             task.begin(np.arange(2), np.array(clips_), np.array(frames))
 
 
+def test_ends_have_an_order(clips: str) -> None:
+    def after(far: bool, **kwargs: float) -> tuple[list[bool], list[bool]]:
+        """Flags of a step in which the clip has no further frame, and of one before, with the body
+        beside the clip or not."""
+        task = make(2, clips, **kwargs)
+        task.begin(np.arange(2), np.array([2, 2]), np.array([9, 8]))  # of 16 frames
+        for _ in range(2):
+            task.qpos[:, 0] += 0.2 * far
+            result = task.step(np.zeros((2, 38)))
+        return result.terminated.tolist(), result.truncated.tolist()
+
+    assert after(far=False) == ([False, False], [True, False])
+    assert after(far=True) == ([False, True], [True, False])
+    assert after(far=True, min_torso_z=1.0) == ([True, True], [False, False])
+
+
+def test_info_has_its_names_before_a_step(clips: str) -> None:
+    task = make(2, clips)
+    task.reset(np.arange(2), [np.random.default_rng(i) for i in range(2)])
+    before = task.info().keys()
+    task.step(np.zeros((2, 38)))
+    assert before | task.reward_terms().keys() == task.info().keys()
+
+
 def test_parts_of_the_observation_are_senses(clips: str) -> None:
     sizes = {
         (("speed_range", 2.0),): (201, 715),

@@ -11,34 +11,22 @@ from msgspec.structs import replace
 
 from poolrl import tasks
 from poolrl.agent import Agent
-from poolrl.algorithms.training import initial_agent
-from poolrl.config.loading import load
 from poolrl.config.schema import World
 from poolrl.errors import UsageError
 from poolrl.frozen_decoder import FrozenDecoder
 from poolrl.launch.pool_setup import make_or_open_pool
 from poolrl.networks.normalizer import update_normalizer
-from poolrl.seeding import Streams
 from poolrl.tasks.imitation.command import CommandTask
 from poolrl.tasks.imitation.joystick import Joystick
 from tests.conftest import TINY
 from tests.helpers.pools import champion_file
-from tests.helpers.rodents import needs_dm, write_rat_clips
+from tests.helpers.rodents import imitating_agent, needs_dm, write_rat_clips
 from tests.helpers.workers import work
 
 pytestmark = needs_dm
 
 ID = "RodentJoystick-v0"
 TASKS = (ID, "RodentMoveToTarget-v0", "RodentRun-v0")
-NETWORK = {
-    "network.name": "encoder_decoder",
-    "network.encoder_senses": ["target"],
-    "network.encoder": [8],
-    "network.decoder": [16],
-    "network.critic": [8],
-    "network.latent_size": 5,
-    "learner.penalties.kl": 0.1,
-}
 
 
 @pytest.fixture(scope="module")
@@ -47,20 +35,12 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def save(path: Path, clips: str, **kwargs: Any) -> str:
-    """Write an agent of imitation with random parameters; return its path."""
-    arguments = {"clips": clips, **kwargs}
-    task = tasks.make("RodentImitation-v0", 1, kwargs=arguments)
-    keys = {f"task.kwargs.{name}": value for name, value in arguments.items()}
-    spec, _ = load(None, {"task.id": "RodentImitation-v0", **keys, **NETWORK})
-    made, random = initial_agent(spec, task, Streams(0)), np.random.default_rng(1)
-    arrays = {
-        name: array + random.normal(0, 0.3, array.shape).astype(np.float32)
-        if array.dtype == np.float32
-        else array.copy()
-        for name, array in made.arrays.items()
-    }
-    size = task.observation_space.shape[0]
-    update_normalizer(arrays, made.metadata.network, random.normal(0, 2, (200, size)))
+    """Write an agent of imitation that has observed something; return its path."""
+    made = imitating_agent({"clips": clips, **kwargs}, network__latent_size=5)
+    arrays = {name: array.copy() for name, array in made.arrays.items()}
+    (size,) = made.metadata.observation_space.shape
+    seen = np.random.default_rng(1).normal(0, 2, (200, size))
+    update_normalizer(arrays, made.metadata.network, seen)
     path.write_bytes(Agent(arrays, made.metadata).to_bytes())
     return str(path)
 
