@@ -24,7 +24,7 @@ from poolrl.monitoring.history import History
 from poolrl.pool.directory import Pool, make_pool, open_pool
 from poolrl.pool.stop_criteria import StopCriteria
 from poolrl.records.evaluation import Evaluation
-from poolrl.report.scalars import Position, _success_rate, position, scalars
+from poolrl.report.scalars import Position, _reevaluation, _success_rate, position, scalars
 from poolrl.report.tensorboard import EventLog
 from poolrl.worker.loop import Worker
 from tests.conftest import tiny_spec
@@ -274,6 +274,8 @@ def test_a_network_with_latent_variables_has_quantiles(tmp_path: Path) -> None:
         expected = np.quantile(np.array(errors, float), share)
         assert evaluated[f"eval/joint_error_{end}"] == pytest.approx(expected)
         assert f"eval/com_reward_{end}" in evaluated
+    others = _reevaluation([parent], with_infos=False)  # of networks without
+    assert others.keys() == {"eval/mean_reward", "eval/mean_ep_length"}
     trained = [unit for unit in history.units if unit.training is not None]
     names = {f"rollout/{n}_{e}" for n in ("latent_mu", "latent_log_sigma", "reward") for e in ends}
     for unit in trained:
