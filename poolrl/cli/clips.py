@@ -128,7 +128,7 @@ def convert(
     """Make clips of recordings, or recordings of clips.
 
     Recordings are flat files of stac-mjx and track-mjx, and sessions as pose/qpos. Velocities,
-    center of mass, end effectors and tracked bodies are computed by the body's model.
+    centre of mass, end effectors and tracked bodies are computed by the body's model.
     """
     from poolrl.clips import ClipFile, write_clips
     from poolrl.clips.recordings import has_recordings, is_synthetic, read_recordings
