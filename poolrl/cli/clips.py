@@ -68,12 +68,12 @@ def info(file: Path, frames_per_clip: int | None, check: bool, as_json: bool) ->
     import msgspec
 
     from poolrl.clips.clip_file import DEFAULT_FPS
-    from poolrl.clips.recordings import has_recordings, read_recordings
+    from poolrl.clips.recordings import has_recordings, is_synthetic, read_recordings
 
     if has_recordings(file):
         rate = DEFAULT_FPS  # of the file, which does not say, and not shown
         recordings = read_recordings(file, fps=rate, frames_per_clip=frames_per_clip)
-        found = _described_recordings(recordings)
+        found = _described_recordings(recordings, synthetic=is_synthetic(file))
     else:
         found = _described_clips(file, check)
     text = json_text(msgspec.json.encode(found)) if as_json else _table(found)
@@ -128,7 +128,7 @@ def convert(
     """Make clips of recordings, or recordings of clips.
 
     Recordings are flat files of stac-mjx and track-mjx, and sessions as pose/qpos. Velocities,
-    center of mass, end effectors and tracked bodies are computed by the body's model.
+    centre of mass, end effectors and tracked bodies are computed by the body's model.
     """
     from poolrl.clips import ClipFile, write_clips
     from poolrl.clips.recordings import has_recordings, is_synthetic, read_recordings
@@ -260,12 +260,17 @@ def _described_clips(path: Path, check: bool) -> dict[str, Any]:
         }
 
 
-def _described_recordings(recordings: Iterator[Recording]) -> dict[str, Any]:
+def _described_recordings(recordings: Iterator[Recording], *, synthetic: bool) -> dict[str, Any]:
     rows, widths = [], set()
     for each in recordings:
         rows.append((each.label, len(each.qpos)))
         widths.add(each.qpos.shape[1])
-    return {"layout": "recordings", "nq": widths.pop(), "labels": _by_label(rows)}
+    return {
+        "layout": "recordings",
+        "nq": widths.pop(),
+        "synthetic": synthetic,
+        "labels": _by_label(rows),
+    }
 
 
 def _by_label(lengths: Iterable[tuple[str, int]]) -> dict[str, dict[str, int]]:
@@ -285,11 +290,12 @@ def _by_label(lengths: Iterable[tuple[str, int]]) -> dict[str, dict[str, int]]:
 
 
 def _table(found: dict[str, Any]) -> str:
+    synthetic = ", synthetic" * found["synthetic"]
     if found["layout"] == "recordings":
-        head = [f"recordings of {found['nq']} generalised positions"]
+        head = [f"recordings of {found['nq']} generalised positions{synthetic}"]
     else:
         head = [
-            f"clips, {found['fps']:g} frames a second" + ", synthetic" * found["synthetic"],
+            f"clips, {found['fps']:g} frames a second{synthetic}",
             ", ".join(f"{found[count]} {count}" for count in ("joints", "appendages", "bodies")),
         ]
     columns = ("clips", "frames", "shortest", "longest")

@@ -111,7 +111,7 @@ moved_option = click.option(
     "arguments",
     type=Argument(),
     multiple=True,
-    help="xml_file=PATH, where the task's model has moved.",
+    help="xml_file=PATH, where the task's model has moved; clips and decoder alike.",
 )
 
 network_option = click.option(

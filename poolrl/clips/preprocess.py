@@ -39,7 +39,7 @@ class Body:
 
     Args:
         model: with a free joint as its first, and one degree of freedom in each of the others.
-        root: body whose subtree has the center of mass, and in whose frame appendages are.
+        root: body whose subtree has the centre of mass, and in whose frame appendages are.
         appendages: names of the end effectors' bodies, the head last.
         tracked: names of bodies whose positions and orientations are recorded.
 
@@ -91,7 +91,7 @@ def velocities(model: mujoco.MjModel, qpos: Array, fps: float) -> Array:
 
 
 def poses(model: mujoco.MjModel, qpos: Array) -> Iterator[tuple[int, mujoco.MjData]]:
-    """Yield the number of each frame, and positions, orientations and centers of mass of all bodies
+    """Yield the number of each frame, and positions, orientations and centres of mass of all bodies
     in it, in one ``MjData`` that the next frame overwrites.
 
     Args:

@@ -21,7 +21,7 @@ SETTLING_SECONDS = 1.5
 """Time before the first frame, in which the movement reaches its size."""
 
 LOWEST_CENTER = 0.04
-"""Height in m below which a center of mass is that of a rat that has fallen."""
+"""Height in m below which a centre of mass is that of a rat that has fallen."""
 
 MAX_ATTEMPTS = 50
 """Draws of a clip, of which the first that stays on its feet counts."""
@@ -89,7 +89,7 @@ def _record(
 
 
 def _stands(clip: Clip) -> bool:
-    """Whether the center of mass stays up, and the root's z axis does not point down."""
+    """Whether the centre of mass stays up, and the root's z axis does not point down."""
     _, x, y, _ = clip.quaternion.T
     upright = 1.0 - 2.0 * (x * x + y * y)
     return bool((clip.center_of_mass[:, 2] >= LOWEST_CENTER).all() and (upright > 0.0).all())

@@ -78,7 +78,7 @@ def test_flat_files_there_and_back(folder: Path) -> None:
         assert np.array_equal(getattr(back, field), getattr(clip, field))
     assert [each.num_frames for each in read_clips(folder / "parts.h5")] == [50, 50]
     # What was made stays marked as such.
-    for name in ("back.h5", "parts.h5"):
+    for name in ("flat.h5", "back.h5", "parts.h5"):
         assert ", synthetic\n" in said(folder, "info", name)
 
 

@@ -29,8 +29,8 @@ _BODY = {
 
 
 class LatentActions:
-    """Plays the mean actions of a decoder, whose memory begins anew with each episode (Merel et
-    al., *Neural probabilistic motor primitives for humanoid control*, ICLR 2019).
+    """Plays the mean actions of a decoder, whose memory is empty at the start of each episode
+    (Merel et al., *Neural probabilistic motor primitives for humanoid control*, ICLR 2019).
 
     Args:
         path: of the agent, which has been trained on a task with the same rat.
@@ -99,7 +99,9 @@ class LatentActions:
         if self._decoder.action_size != actuators:
             raise self._another(f"{self._decoder.action_size} actions, not {actuators}")
         if (self._decoder.columns >= proprioception).any():
-            raise self._another(f"its decoder sees more than the {proprioception} proprioceptive")
+            raise self._another(
+                f"its decoder sees more than the {proprioception} values of proprioception"
+            )
 
     def _require_body(self, options: Mapping[str, Any]) -> None:
         world = self._decoder.world

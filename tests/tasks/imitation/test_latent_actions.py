@@ -65,7 +65,7 @@ def test_controls_are_the_decoders_mean_actions(task_id: str, decoder: str) -> N
     state, starts = own.initial_state(4), np.ones(4, bool)
     random = np.random.default_rng(2)
     for k in range(7):
-        if k == 4:  # an episode begins anew, with an empty memory
+        if k == 4:  # a new episode, with an empty memory
             task.reset(np.array([1]), [np.random.default_rng(9)])
             starts[1] = True
         latent = random.normal(0, 1, (4, 5)).astype(np.float32)
@@ -124,7 +124,7 @@ def test_other_decoders_are_refused(tmp_path: Path, clips: str, decoder: str) ->
     path.write_bytes(b"none")
     refused("agent.safetensors")
     save(path, clips, speed_range=2.0)
-    refused("of another body: its decoder sees more than the 200 proprioceptive")
+    refused("of another body: its decoder sees more than the 200 values of proprioception")
     save(path, clips, torque_actuators=False)
     refused("of another body: it was trained with torque_actuators = False, not True")
     assert isinstance(
