@@ -13,6 +13,8 @@ from poolrl.output import json_text, results
 if TYPE_CHECKING:
     from poolrl.tasks.listing import Description, Entry
 
+UNKNOWN = "follows from the arguments"
+
 
 @click.command()
 @click.argument("task_id", metavar="[ID]", required=False, shell_complete=completion.tasks)
@@ -64,10 +66,12 @@ def _described(task: Description) -> str:
         f"  {task.summary}",
         "",
         f"  from         {task.origin}",
-        f"  observation  {task.observation}",
-        f"  action       {task.action}",
+        f"  observation  {task.observation or UNKNOWN}",
+        f"  action       {task.action or UNKNOWN}",
         f"  time limit   {_limit(task.max_episode_steps)}",
     ]
+    if task.needs:
+        lines.append(f"  needs        {task.needs}")
     if task.arguments:
         lines += ["", "  arguments (--task-arg NAME=VALUE)"]
         lines += [f"    {name}: {text}" for name, text in task.arguments.items()]

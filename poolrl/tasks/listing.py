@@ -62,18 +62,21 @@ class Description(Struct, frozen=True):
         id: its id.
         origin: as for ``Entry``, or the file of a user's own task.
         summary: first paragraph of its docstring.
-        observation, action: its spaces with their bounds.
+        observation, action: its spaces with their bounds; ``None`` where they follow from arguments
+            without a default.
         max_episode_steps: time limit in control steps; ``None`` where it must be set.
         arguments: name -> type and default.
+        needs: the message about the first argument that it cannot do without, if there is one.
     """
 
     id: str
     origin: str
     summary: str
-    observation: str
-    action: str
+    observation: str | None
+    action: str | None
     max_episode_steps: int | None
     arguments: dict[str, str]
+    needs: str | None = None
 
 
 def entries(*, everything: bool = False) -> list[Entry]:
@@ -134,16 +137,29 @@ def describe(world: World) -> Description:
             for name, p in arguments(spec)[0].items()
             if name != "render_mode"
         }
-    made, limit = _made(world)
+    described = Description(
+        id=world.id,
+        origin=origin,
+        summary=_summary(documented),
+        observation=None,
+        action=None,
+        max_episode_steps=REGISTRY[world.id][1] if world.id in REGISTRY else None,
+        arguments={name: _argument(p) for name, p in parameters.items()},
+    )
+    try:
+        made, limit = _made(world)
+    except MissingExtra:
+        raise
+    except UsageError as error:
+        if world.id not in REGISTRY:
+            raise
+        return replace(described, needs=str(error))
     with closing(made, world) as task, blamed(world):
-        return Description(
-            id=world.id,
-            origin=origin,
-            summary=_summary(documented),
+        return replace(
+            described,
             observation=_long(task.observation_space),
             action=_long(task.action_space),
             max_episode_steps=limit,
-            arguments={name: _argument(p) for name, p in parameters.items()},
         )
 
 

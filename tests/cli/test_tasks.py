@@ -257,6 +257,15 @@ def test_a_task_is_described(place: Path) -> None:
     one_line(in_process("tasks", "CartPol-v1", cwd=place), 2, "did you mean CartPole-v1?")
 
 
+def test_a_task_that_needs_an_argument_is_described_with_all_of_them(place: Path) -> None:
+    said = in_process("tasks", "AnymalC-v0", cwd=place).stdout
+    assert "  observation  follows from the arguments\n" in said
+    assert "  needs        task.kwargs.xml_file: needed" in said
+    found = json.loads(in_process("tasks", "AnymalC-v0", "--json", cwd=place).stdout)
+    assert found["arguments"]["fall_cost"] == "float = 100.0"
+    assert found["observation"] is None
+
+
 ENVIRONMENT = """\
 import gymnasium
 import numpy as np
