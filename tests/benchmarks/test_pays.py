@@ -53,6 +53,7 @@ def invoke(*words: str | Path) -> str:
     return result.output
 
 
+@pytest.mark.full
 def test_a_tiny_plan_runs_to_its_tables(tmp_path: Path) -> None:
     plan, folder, data = tmp_path / "plan.toml", tmp_path / "runs", tmp_path / "data"
     plan.write_text(PLAN)

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.helpers.waiting import until
 from tests.slurm.cluster import Cluster
 from tests.slurm.jobs import (
@@ -137,6 +139,7 @@ def outside(value: float, low: float, high: float) -> float:
     return max(low - value, value - high, 0.0)
 
 
+@pytest.mark.full  # a stopped worker without SLURM: tests/monitoring/test_pool_status.py
 def test_a_stopped_worker_is_what_the_pool_waits_for(slurm: Cluster, tmp_path: Path) -> None:
     root = tmp_path / "pool"
     # Units that are not doubled before a lease of twelve seconds has expired.
