@@ -131,7 +131,9 @@ class Mine(World):
 """
 
 
-@pytest.mark.parametrize("how", [["--workers", "1"], ["--one-worker"]])
+@pytest.mark.parametrize(
+    "how", [pytest.param(["--workers", "1"], marks=pytest.mark.full), ["--one-worker"]]
+)
 def test_a_task_may_change_the_directory(tmp_path: Path, how: list[str]) -> None:
     task = write(tmp_path, MOVING)
     ran = poolrl("run", "--task", task, *SMALL, *how, cwd=tmp_path)
@@ -171,7 +173,7 @@ class Mine(World):
 """
 
 
-@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+@pytest.mark.parametrize("method", ["spawn", pytest.param("forkserver", marks=pytest.mark.full)])
 def test_a_task_may_have_child_processes(tmp_path: Path, method: str) -> None:
     task = write(tmp_path, SPAWNING)
     arguments = ["--task", task, "--task-arg", f"method={method}", *SMALL]

@@ -80,6 +80,7 @@ def claims(root: Path) -> list[tuple[int, str]]:
     ]
 
 
+@pytest.mark.full
 def test_a_change_is_shown_with_node_job_and_age(slurm: Cluster, tmp_path: Path) -> None:
     root = tmp_path / "pool"
     job = submit(slurm, root, sleepy(4, 3.0), "--array=0-3")
