@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from poolrl.activations.recording import RUNNING
-from poolrl.clips.hdf5 import damage_named, dataset, open_file
+from poolrl.clips.hdf5 import ReadFile, damage_named, dataset
 from poolrl.errors import UsageError
 
 F64 = NDArray[np.float64]
@@ -19,7 +18,7 @@ LATENTS = tuple(f"activations/encoder/bottleneck/{name}" for name in ("latent", 
 """Where latent variables are; those of deterministic actions have no noise."""
 
 
-class ActivationsFile:
+class ActivationsFile(ReadFile):
     """A file of activations; a context manager.
 
     Args:
@@ -36,8 +35,7 @@ class ActivationsFile:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = path
-        self._file = open_file(path)
+        super().__init__(path)
         try:
             status = self._array("status", 2)
             with damage_named(path, "clip_labels"):
@@ -95,18 +93,3 @@ class ActivationsFile:
         if array.ndim != dimensions:
             raise UsageError(f"{self.path}: {name}: expected {dimensions} dimensions")
         return array
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()

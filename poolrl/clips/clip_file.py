@@ -12,17 +12,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple
 
 from poolrl.clips.clip import FIELDS, Clip, counts, require_rate, require_shapes
 from poolrl.clips.hdf5 import (
     SYNTHETIC,
+    ReadFile,
     damage_named,
     dataset,
     mark,
     new_file,
-    open_file,
     read_transposed,
     text,
     write_transposed,
@@ -60,7 +59,7 @@ class ClipInfo(NamedTuple):
     counts: dict[str, int]
 
 
-class ClipFile:
+class ClipFile(ReadFile):
     """The clips of a file, each read when it is asked for; a context manager.
 
     Names, labels, rates and shapes of all clips are read and checked at once, numbers with their
@@ -92,8 +91,7 @@ class ClipFile:
         appendages: int | None = None,
         bodies: int | None = None,
     ) -> None:
-        self.path = path
-        self._file = open_file(path)
+        super().__init__(path)
         try:
             with damage_named(path):
                 names = sorted(self._file, key=_as_numbers)
@@ -138,21 +136,6 @@ class ClipFile:
 
     def __iter__(self) -> Iterator[Clip]:
         return (self[index] for index in range(len(self)))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
 
     def _info(self, name: str, fps: float) -> ClipInfo:
         import h5py

@@ -9,7 +9,8 @@ import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +62,39 @@ def open_file(path: str | Path) -> h5py.File:
         return h5py.File(path, "r")
     except OSError as error:
         raise UsageError(f"{path}: no HDF5 file, or a damaged one: {one_line(error)}") from error
+
+
+class ReadFile:
+    """A file that is read piece by piece; a context manager.
+
+    Args:
+        path: of the file.
+
+    Attributes:
+        path: of the file.
+
+    Raises:
+        UsageError: as ``open_file``.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = path
+        self._file = open_file(path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
 
 @contextmanager
