@@ -22,7 +22,6 @@ from poolrl.pool.directory import open_pool
 if TYPE_CHECKING:
     import pandas as pd
 
-    from poolrl.config.schema import World
     from poolrl.monitoring.status_types import Status
     from poolrl.rollouts.evaluation import Summary
 
@@ -125,6 +124,7 @@ class Pool:
         camera: str | None = None,
         side_by_side: bool = False,
         task: str | None = None,
+        task_kwargs: Mapping[str, Any] | None = None,
         network: str | None = None,
         trust: bool = False,
     ) -> Path:
@@ -143,7 +143,7 @@ class Pool:
             quality: "fast" leaves out shadows, reflections and smoothed edges.
             camera: name of one of the model's.
             side_by_side: show iterations, or else episodes, in panels.
-            task, network, trust: as of ``poolrl.evaluate``.
+            task, task_kwargs, network, trust: as of ``poolrl.evaluate``.
 
         Returns:
             The path of the file.
@@ -152,8 +152,7 @@ class Pool:
             poolrl.errors.UsageError: an argument is wrong, the extra `video` is missing, or nothing
                 can draw here.
         """
-        from poolrl import tasks
-        from poolrl.networks import permissions
+        from poolrl.cli.agents import permitted_world
         from poolrl.render.agents import exploration_of, shown_agents
         from poolrl.render.encode import output_format
         from poolrl.render.recording import record
@@ -165,8 +164,8 @@ class Pool:
         shown = shown_agents(self.path, iterations)
         recordings = []
         for each in shown:
-            world = _permitted(each.agent, task, network, trust=trust)
-            with tasks.blamed(world), permissions.blamed(each.agent.metadata.network):
+            named = task, task_kwargs or {}, network
+            with permitted_world(each.agent, *named, trust=trust) as world:
                 recordings.append(
                     record(
                         *(each.agent, world, episodes, seed),
@@ -178,6 +177,42 @@ class Pool:
         rate = None if fps is None else Fraction(fps).limit_denominator(100_000)
         looks = VideoOptions(size, rate, quality, camera, side_by_side, task)
         make_video(shown, recordings, output, looks)
+        return output
+
+    def activations(
+        self,
+        output: str | os.PathLike[str],
+        *,
+        simulations: int = 64,
+        task: str | None = None,
+        task_kwargs: Mapping[str, Any] | None = None,
+        network: str | None = None,
+        trust: bool = False,
+    ) -> Path:
+        """Record what every layer of the newest champion computes over all clips of an imitation
+        task, as `poolrl activations`; docs/activations.md has the names in the file.
+
+        Args:
+            output: a .h5 file.
+            simulations: the most clips side by side.
+            task, task_kwargs, network, trust: as of ``poolrl.evaluate``; ``{"clips": "other.h5"}``
+                plays other clips.
+
+        Returns:
+            The path of the file.
+
+        Raises:
+            poolrl.errors.UsageError: task or network are others, the extra `clips` is missing, or
+                the file cannot be written.
+            poolrl.errors.Divergence: a simulation became unstable.
+        """
+        from poolrl.activations.recording import record_activations
+        from poolrl.cli.agents import permitted_world
+
+        agent, output = self.champion(), Path(output)
+        named = task, task_kwargs or {}, network
+        with permitted_world(agent, *named, trust=trust) as world:
+            record_activations(agent, world, output, simulations=simulations)
         return output
 
     def log(self, folder: str | os.PathLike[str]) -> Path:
@@ -214,6 +249,7 @@ def evaluate(
     stochastic: bool = False,
     simulations: int = 64,
     task: str | None = None,
+    task_kwargs: Mapping[str, Any] | None = None,
     network: str | None = None,
     trust: bool = False,
 ) -> Summary:
@@ -226,6 +262,7 @@ def evaluate(
         stochastic: sample actions instead of playing their mode.
         simulations: the most side by side.
         task: ``FILE.py:CLASS``, to let the agent's task run if it is this user's own.
+        task_kwargs: arguments of the task that are others than the agent was trained with.
         network: the same of its network.
         trust: let a user's own code run, whatever it is.
 
@@ -236,8 +273,7 @@ def evaluate(
     Raises:
         poolrl.errors.UsageError: there is no agent, or its code was not permitted.
     """
-    from poolrl import tasks
-    from poolrl.networks import permissions
+    from poolrl.cli.agents import permitted_world
     from poolrl.render.agents import shown_agents
     from poolrl.rollouts.evaluation import evaluate_agent
 
@@ -252,8 +288,7 @@ def evaluate(
             f"expected episodes >= 1, simulations >= 1 and seed >= 0, got episodes={episodes}, "
             f"simulations={simulations}, seed={seed}"
         )
-    world = _permitted(agent, task, network, trust=trust)
-    with tasks.blamed(world), permissions.blamed(agent.metadata.network):
+    with permitted_world(agent, task, task_kwargs or {}, network, trust=trust) as world:
         return evaluate_agent(
             agent,
             world,
@@ -347,9 +382,3 @@ def _run(arguments: list[str], *, quiet: bool) -> None:
         error = ERRORS.get(process.returncode, PoolrlError)(last.removeprefix("poolrl: "))
         error.exit_code = process.returncode
         raise error
-
-
-def _permitted(agent: Agent, task: str | None, network: str | None, *, trust: bool) -> World:
-    from poolrl.cli.agents import permitted_world
-
-    return permitted_world(agent, task, {}, network, trust=trust)

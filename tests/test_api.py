@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import poolrl
+from poolrl.config.loading import load
 from poolrl.config.run_options import RunOptions
 from poolrl.errors import IncompatiblePool, UsageError
 from poolrl.pool.directory import make_pool
@@ -20,6 +21,7 @@ from poolrl.worker.loop import Worker
 from tests.conftest import TINY, tiny_spec
 from tests.helpers.command_line import in_process
 from tests.helpers.pools import champion_file, snapshot
+from tests.helpers.rodents import IMITATING, write_worm
 from tests.helpers.waiting import until
 
 PROJECT = Path(__file__).parents[1]
@@ -74,6 +76,22 @@ def test_a_video(tmp_path: Path, draws: None) -> None:
     pool = poolrl.Pool(tmp_path / "pool")
     video = pool.video(tmp_path / "swim.gif", iterations="0", size=(64, 48), fps=10)
     assert video.read_bytes().startswith(b"GIF")
+
+
+def test_activations_of_the_clips_and_of_others(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py", reason="needs poolrl[clips]")
+    kwargs = write_worm(tmp_path, 12, 16)
+    spec, _ = load(None, IMITATING | {"task.kwargs": kwargs, "pool.evaluate_episodes": 1})
+    Worker(make_pool(tmp_path / "pool", spec, RunOptions(iterations=0)), StopCriteria(0)).run()
+    pool = poolrl.Pool(tmp_path / "pool")
+    with h5py.File(pool.activations(tmp_path / "a.h5")) as file:
+        assert file["clip_names"].asstr()[:].tolist() == ["clip_0", "clip_1"]
+    (tmp_path / "other").mkdir()
+    other = write_worm(tmp_path / "other", 14)["clips"]
+    clips = {"clips": other}
+    with h5py.File(pool.activations(tmp_path / "b.h5", task_kwargs=clips)) as file:
+        assert file["clip_names"].asstr()[:].tolist() == ["clip_0"]
+    assert pool.evaluate(episodes=1).mean != pool.evaluate(episodes=1, task_kwargs=clips).mean
 
 
 def test_training(pool: poolrl.Pool, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

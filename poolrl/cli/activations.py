@@ -98,10 +98,8 @@ def _opened(path: Path) -> ActivationsFile:
 
 
 def _record(source: Path, output: Path, clips: Path | None, options: dict[str, Any]) -> None:
-    from poolrl import tasks
     from poolrl.activations.recording import record_activations
     from poolrl.cli.agents import permitted_world
-    from poolrl.networks import permissions
     from poolrl.render.agents import shown_agents
     from poolrl.report.console import progress_bar
 
@@ -111,10 +109,8 @@ def _record(source: Path, output: Path, clips: Path | None, options: dict[str, A
     (shown,) = shown_agents(source)
     agent = shown.agent
     named = options["task_id"], arguments, options["network"]
-    world = permitted_world(agent, *named, trust=options["trust"])
     with (
-        tasks.blamed(world),
-        permissions.blamed(agent.metadata.network),
+        permitted_world(agent, *named, trust=options["trust"]) as world,
         progress_bar() as progress,
     ):
         played = record_activations(

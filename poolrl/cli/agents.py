@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -9,15 +11,18 @@ if TYPE_CHECKING:
     from poolrl.config.schema import World
 
 
+@contextmanager
 def permitted_world(
     agent: Agent,
     task_id: str | None,
-    arguments: dict[str, Any],
+    arguments: Mapping[str, Any],
     network: str | None,
     *,
     trust: bool,
-) -> World:
-    """Return the agent's world with other arguments, and permit the user's code that both name.
+) -> Iterator[World]:
+    """Yield the agent's world with other arguments, where the user's code that both name may run.
+
+    What goes wrong inside is named as that code's where it is (``poolrl.trusted_code``).
 
     Args:
         agent: the agent.
@@ -27,7 +32,7 @@ def permitted_world(
         trust: ``--trust``.
 
     Raises:
-        UsageError: the code was not named, or is another one, or cannot be loaded.
+        UsageError: the code was not named, or is another one, or cannot be loaded; or it failed.
         IncompatiblePool: a file has another SHA-256 than was recorded.
     """
     from msgspec.structs import replace
@@ -36,8 +41,9 @@ def permitted_world(
     from poolrl.networks import permissions
 
     world = agent.metadata.world
-    given = tasks.with_absolute_paths(arguments, world.id)
+    given = tasks.with_absolute_paths(dict(arguments), world.id)
     kwargs = tasks.with_absolute_paths(world.kwargs) | given
     world = tasks.permit(replace(world, kwargs=kwargs), task_id, trust=trust)
     permissions.permit(agent.metadata.network, network, trust=trust)
-    return world
+    with tasks.blamed(world), permissions.blamed(agent.metadata.network):
+        yield world

@@ -43,16 +43,13 @@ def command(
     """
     import msgspec
 
-    from poolrl import tasks
     from poolrl.cli.agents import permitted_world
-    from poolrl.networks import permissions
     from poolrl.render.agents import shown_agents
     from poolrl.rollouts.evaluation import evaluate_agent
 
     (shown,) = shown_agents(agent_or_pool)
     agent = shown.agent
-    world = permitted_world(agent, task_id, dict(arguments), network, trust=trust)
-    with tasks.blamed(world), permissions.blamed(agent.metadata.network):
+    with permitted_world(agent, task_id, dict(arguments), network, trust=trust) as world:
         summary = evaluate_agent(
             agent,
             world,

@@ -204,23 +204,15 @@ def _render(agents: Sequence[ShownAgent], output: Path, options: dict[str, Any])
 
 
 def _record(shown: ShownAgent, options: dict[str, Any]) -> Recording:
-    from poolrl import tasks
     from poolrl.cli.agents import permitted_world
-    from poolrl.networks import permissions
     from poolrl.render.agents import exploration_of
     from poolrl.render.recording import record
     from poolrl.rollouts.evaluation import NO_EXPLORATION
 
     agent = shown.agent
     exploration = exploration_of(shown) if options["exploration"] else NO_EXPLORATION
-    world = permitted_world(
-        agent,
-        options["task_id"],
-        dict(options["arguments"]),
-        options["network"],
-        trust=options["trust"],
-    )
-    with tasks.blamed(world), permissions.blamed(agent.metadata.network):
+    named = options["task_id"], dict(options["arguments"]), options["network"]
+    with permitted_world(agent, *named, trust=options["trust"]) as world:
         return record(
             *(agent, world, options["episodes"], options["seed"]),
             deterministic=not options["stochastic"],
