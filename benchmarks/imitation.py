@@ -1,0 +1,278 @@
+"""How well agents imitate clips that they were not trained on, beside agents that learned nothing.
+
+    poolrl clips synthesize -o clips.h5
+    poolrl clips synthesize -o held_out.h5 --seed 1
+    poolrl run configs/rodent/tiny.toml --seed S --pool-directory POOL-S        (for each seed)
+    python benchmarks/imitation.py POOL-0 POOL-1 … --held-out held_out.h5 [--every 4]
+        [--output results/benchmarks/imitation.md]
+
+Every clip is played once, from its first frame to the first end. Of an arm and a clip,
+
+- `life` is the share of the clip's control steps before the episode ends;
+- `reward` is the mean reward of the steps that were lived;
+- `of the clip` is the sum of the rewards over the steps of the clip: of 5.1 at most.
+
+Arms: the pools' champions, by the mean action; their first agents, which are untrained; zero
+actions; and a tracker by torques
+
+    tau = diag(M) * (w^2 * (q_target - q) + 2 * w * (v_target - v))
+
+of the frame a few ahead, where M is the mass matrix in the default pose and controls are the least
+squares of what the actuators can do, within their bounds. Its w and number of frames are those of a
+grid that do best on the clips of training. Differences to zero actions are paired by clip; a
+trained arm's value of a clip is the mean over seeds. Intervals are bootstraps over seeds and clips.
+"""
+
+from __future__ import annotations
+
+import report  # isort: skip  (before NumPy is loaded)
+
+import itertools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+import mujoco
+import numpy as np
+from msgspec.structs import replace
+from numpy.typing import NDArray
+
+from poolrl import Pool, tasks
+from poolrl.agent import Agent
+from poolrl.clips.clip import ROOT_POSITIONS
+from poolrl.config.schema import World
+from poolrl.monitoring.history import read_history
+from poolrl.tasks.imitation.imitation import Imitation
+
+F64 = NDArray[np.float64]
+Act = Callable[[F64], NDArray[np.floating]]
+"""Observations -> actions, for all clips side by side."""
+
+FREQUENCIES = (60.0, 90.0, 110.0, 130.0, 160.0)
+"""Of the tracker, in rad/s."""
+
+FRAMES_AHEAD = (1, 2, 3)
+RESAMPLES = 10_000
+
+
+class Played(NamedTuple):
+    """Of each clip, (clips,): steps of the clip, steps before the end, sum of their rewards."""
+
+    steps: F64
+    lived: F64
+    rewards: F64
+
+    @property
+    def life(self) -> F64:
+        """Share of the clip that was lived."""
+        return self.lived / self.steps
+
+    @property
+    def reward(self) -> F64:
+        """Mean of the steps that were lived."""
+        return self.rewards / self.lived
+
+    @property
+    def of_the_clip(self) -> F64:
+        """Sum of rewards over the steps of the clip."""
+        return self.rewards / self.steps
+
+
+def make(world: World, clips: Path) -> Imitation:
+    """The task with every clip of a file side by side."""
+    kwargs = dict(world.kwargs, clips=str(clips.resolve()))
+    world = replace(world, kwargs=kwargs, max_episode_steps=10**9)
+    one = tasks.make(world, 1)
+    assert isinstance(one, Imitation)
+    task = tasks.make(world, len(one.references.lengths))
+    assert isinstance(task, Imitation)
+    return task
+
+
+def play(task: Imitation, act: Act) -> Played:
+    """Play each clip to its first end."""
+    ids = np.arange(task.num_simulations)
+    task.begin(ids, ids, np.zeros_like(ids))
+    lived, rewards = np.zeros(len(ids)), np.zeros(len(ids))
+    observation, alive = task.observe(), np.ones(len(ids), np.bool_)
+    while alive.any():
+        (rows,) = np.nonzero(alive)
+        result = task.step(act(observation), None if alive.all() else rows)
+        lived[alive] += 1
+        rewards[alive] += result.reward[alive]
+        alive &= ~(result.terminated | result.truncated)
+        observation = result.observation
+    return Played(task.steps_to_end().astype(np.float64), lived, rewards)
+
+
+def policy(agent: Agent, n: int) -> Act:
+    """The mean actions of an agent, with its memory."""
+    network, state = agent.policy, agent.policy.network.initial_state(n)
+
+    def act(observation: F64) -> NDArray[np.floating]:
+        nonlocal state
+        output = network.act(observation, state)
+        state = output.state
+        return output.action
+
+    return act
+
+
+def zero(task: Imitation) -> Act:
+    """No control."""
+    return lambda _: np.zeros((task.num_simulations, task.model.nu))
+
+
+def tracker(task: Imitation, frequency: float, ahead: int) -> Act:
+    """A torque towards the pose of the clip, so many frames ahead."""
+    model, data = task.model, mujoco.MjData(task.model)
+    mujoco.mj_forward(model, data)
+    moments = np.zeros((model.nu, model.nv))
+    mujoco.mju_sparse2dense(
+        moments, data.actuator_moment, data.moment_rownnz, data.moment_rowadr, data.moment_colind
+    )
+    forces = moments[:, ROOT_POSITIONS - 1 :] * model.actuator_gainprm[:, :1]
+    mass = np.zeros((model.nv, model.nv))
+    mujoco.mj_fullM(model, data, mass)
+    inertia = np.diag(mass)[ROOT_POSITIONS - 1 :]
+    # Of the shares of acceleration, so that heavy joints do not decide alone.
+    controls = np.linalg.pinv((forces / inertia).T, rcond=1e-3)
+
+    def act(_: F64) -> NDArray[np.floating]:
+        rows = task.references.starts[task.clip] + np.minimum(
+            task.frame + ahead, task.references.lengths[task.clip] - 1
+        )
+        pose, velocity = task.references.qpos[rows], task.references.qvel[rows]
+        error = pose[:, ROOT_POSITIONS:] - task.qpos[:, ROOT_POSITIONS:]
+        rate = velocity[:, ROOT_POSITIONS - 1 :] - task.qvel[:, ROOT_POSITIONS - 1 :]
+        wanted = frequency**2 * error + 2 * frequency * rate
+        return np.clip(wanted @ controls.T, -1, 1)
+
+    return act
+
+
+def best_tracker(world: World, clips: Path) -> tuple[float, int]:
+    """Frequency and frames ahead that do best on clips, by the rewards over whole clips."""
+    task = make(world, clips)
+    return max(
+        itertools.product(FREQUENCIES, FRAMES_AHEAD),
+        key=lambda each: float(play(task, tracker(task, *each)).of_the_clip.mean()),
+    )
+
+
+def interval(values: F64) -> tuple[float, float]:
+    """95 % bootstrap interval of the mean of (seeds, clips), over both."""
+    generator = np.random.default_rng(0)
+    seeds, clips = values.shape
+    s = generator.integers(seeds, size=(RESAMPLES, seeds, 1))
+    c = generator.integers(clips, size=(RESAMPLES, 1, clips))
+    low, high = np.percentile(values[s, c].mean(axis=(1, 2)), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def cell(values: F64) -> str:
+    """Mean and interval."""
+    low, high = interval(values)
+    return f"{values.mean():.2f} [{low:.2f}, {high:.2f}]"
+
+
+def row(name: str, arm: Sequence[Played], base: Played) -> list[str]:
+    """A line of the table; (seeds, clips) of each figure."""
+    life = np.array([each.life for each in arm])
+    reward = np.array([each.reward for each in arm])
+    whole = np.array([each.of_the_clip for each in arm])
+    gains = ["", "", ""]
+    if arm[0] is not base:
+        gains = [
+            cell(own - other)
+            for own, other in (
+                (life, base.life),
+                (reward, base.reward),
+                (whole, base.of_the_clip),
+            )
+        ]
+    cells = zip(map(cell, (life, reward, whole)), gains, strict=True)
+    return [name, str(len(arm)), *itertools.chain(*cells)]
+
+
+def draw(
+    output: Path, curves: Sequence[Sequence[tuple[float, Played]]], lines: dict[str, Played]
+) -> None:
+    """Life and reward of the champions against their steps, with the others as lines."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    titles = ("share of a held-out clip that is lived", "reward over a held-out clip, a step")
+    for axis, title, value in zip(axes, titles, ("life", "of_the_clip"), strict=True):
+        for number, curve in enumerate(curves):
+            x = [steps / 1e6 for steps, _ in curve]
+            y = [float(getattr(each, value).mean()) for _, each in curve]
+            axis.plot(x, y, "C0o-", markersize=3, label=None if number else "trained, by seed")
+        for color, (name, each) in enumerate(lines.items(), 1):
+            mean = float(getattr(each, value).mean())
+            axis.axhline(
+                mean, color=f"C{color}", linestyle=("--", ":", "-.")[color % 3], label=name
+            )
+        axis.set_title(title, fontsize="medium")
+        axis.set_xlabel("training steps, millions")
+        axis.set_ylim(0)
+        axis.grid(alpha=0.3)
+    axes[0].legend(fontsize="small")
+    figure.savefig(output, dpi=130)
+
+
+@click.command(help=__doc__)
+@click.argument("pools", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--held-out", required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--every", default=4, show_default=True, help="Iterations, of the curves.")
+@click.option("--output", type=click.Path(path_type=Path), help="Table; the picture is beside it.")
+def main(pools: tuple[Path, ...], held_out: Path, every: int, output: Path | None) -> None:
+    """Play all arms, and print the table."""
+    world = Pool(pools[0]).champion().metadata.world
+    task = make(world, held_out)
+    frequency, ahead = best_tracker(world, Path(str(world.kwargs["clips"])))
+    base = play(task, zero(task))
+    tracked = play(task, tracker(task, frequency, ahead))
+    curves = []
+    for path in pools:
+        merges = read_history(path).merges
+        taken = [merge for merge in merges[:-1] if merge.iteration % every == 0] + [merges[-1]]
+        curve = []
+        for merge in taken:
+            agent = Pool(path).champion(merge.iteration)
+            curve.append((merge.training_steps, play(task, policy(agent, task.num_simulations))))
+            click.echo(
+                f"{path.name}, {curve[-1][0]:,} steps: life {curve[-1][1].life.mean():.2f}, "
+                f"of the clip {curve[-1][1].of_the_clip.mean():.2f}"
+            )
+        curves.append(curve)
+    arms = {
+        "trained": [curve[-1][1] for curve in curves],
+        "untrained": [curve[0][1] for curve in curves],
+        "zero actions": [base],
+        f"tracker, {frequency:.0f} rad/s, {ahead} frames ahead": [tracked],
+    }
+    figures = ("life", "reward", "of the clip")
+    head = ["arm", "seeds", *itertools.chain(*((name, "− zero") for name in figures))]
+    table = report.table(head, [row(name, arm, base) for name, arm in arms.items()])
+    steps = ", ".join(f"{curve[-1][0]:,}" for curve in curves)
+    body = (
+        f"{len(base.steps)} clips of {held_out.name}, {base.steps.min():.0f} to "
+        f"{base.steps.max():.0f} control steps; trained for {steps} steps.\n\n{table}"
+    )
+    if output is not None:
+        untrained = curves[0][0][1]
+        lines = {"untrained": untrained, "zero actions": base, "tracker": tracked}
+        draw(output.with_suffix(".png"), curves, lines)
+        body = f"![Curves]({output.with_suffix('.png').name})\n\n{body}"
+    names = " ".join(path.name for path in pools)
+    command = f"python benchmarks/imitation.py {names} --held-out {held_out.name} --every {every}"
+    report.keep(output, "Imitation of clips that were not trained on", command, body)
+
+
+if __name__ == "__main__":
+    main()
