@@ -38,9 +38,9 @@ from poolrl.algorithms.training import initial_agent
 from poolrl.config.loading import load
 from poolrl.render.agents import ShownAgent
 from poolrl.render.backend import working_backend
-from poolrl.render.clips import Array, Quality, SimulatedClip
 from poolrl.render.draw import DEFAULT_SIZE
 from poolrl.render.encode import write_video
+from poolrl.render.job import Array, Quality, SimulatedEpisode
 from poolrl.render.recording import Recording, record
 from poolrl.render.video import VideoOptions, plan, video_frames
 from poolrl.seeding import Streams
@@ -110,10 +110,10 @@ def by_poolrl(agent: Agent, recording: Recording, quality: Quality) -> Timing:
 
 def shortened(recording: Recording, frames: int) -> Recording:
     """The first frames of a recording."""
-    (clip,) = recording.clips
-    assert isinstance(clip, SimulatedClip)
-    states = Array.of(clip.states.array()[:frames])
-    return recording._replace(clips=[SimulatedClip(clip.model, states)])
+    (episode,) = recording.episodes
+    assert isinstance(episode, SimulatedEpisode)
+    states = Array.of(episode.states.array()[:frames])
+    return recording._replace(episodes=[SimulatedEpisode(episode.model, states)])
 
 
 def measure(task_id: str, rounds: int, frames: int) -> dict[str, list[Timing]]:
@@ -122,11 +122,11 @@ def measure(task_id: str, rounds: int, frames: int) -> dict[str, list[Timing]]:
 
     agent = new_agent(task_id, frames)
     recording = record(agent, agent.metadata.world, 1, 0, deterministic=False)
-    (clip,) = recording.clips
-    assert isinstance(clip, SimulatedClip)
+    (episode,) = recording.episodes
+    assert isinstance(episode, SimulatedEpisode)
     few = shortened(recording, max(2, frames // SLOW))
     model = mujoco.MjModel.from_binary_path("model.mjb", {"model.mjb": recording.models[0]})
-    states = np.asarray(few.clips[0].states.array(), float)  # type: ignore[union-attr]
+    states = np.asarray(few.episodes[0].states.array(), float)  # type: ignore[union-attr]
     timings: dict[str, list[Timing]] = {"mujoco.Renderer": [], "fast": [], "full": []}
     for _ in range(rounds):
         timings["mujoco.Renderer"].append(by_renderer(model, states))

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poolrl.activations.recording import RUNNING
-from poolrl.clips.hdf5 import ReadFile, damage_named, dataset
 from poolrl.errors import UsageError
+from poolrl.hdf5 import ReadFile, damage_named, dataset
 
 F64 = NDArray[np.float64]
 

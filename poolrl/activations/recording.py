@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from poolrl import tasks
 from poolrl.agent import Agent
 from poolrl.clips import ClipFile
-from poolrl.clips.hdf5 import NewFile, mark, new_file
 from poolrl.config.schema import World
 from poolrl.errors import Divergence, UsageError
+from poolrl.hdf5 import NewFile, mark, new_file
 from poolrl.networks.base import State
 from poolrl.networks.encoder_decoder import EncoderDecoderNetwork
 from poolrl.rollouts.evaluation import refuse_other_spaces

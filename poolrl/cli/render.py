@@ -37,7 +37,7 @@ class Size(click.ParamType[tuple[int, int]]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[int, int]:
-        from poolrl.render.clips import MAX_SIZE
+        from poolrl.render.job import MAX_SIZE
 
         match = re.fullmatch(r"(\d{1,6})[x×](\d{1,6})", str(value))
         if match is None:

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from poolrl.clips.clip import FIELDS, Clip, counts, require_rate, require_shapes
-from poolrl.clips.hdf5 import (
+from poolrl.errors import UsageError
+from poolrl.hdf5 import (
     SYNTHETIC,
     ReadFile,
     damage_named,
@@ -26,7 +27,6 @@ from poolrl.clips.hdf5 import (
     text,
     write_transposed,
 )
-from poolrl.errors import UsageError
 
 if TYPE_CHECKING:
     import h5py

@@ -10,10 +10,10 @@ import numpy as np
 
 from poolrl.clips.clip import ROOT_POSITIONS
 from poolrl.clips.clip_file import ClipFile
-from poolrl.clips.hdf5 import mark, new_file
 from poolrl.clips.preprocess import Body, poses
 from poolrl.errors import UsageError
 from poolrl.extras import require
+from poolrl.hdf5 import mark, new_file
 
 
 def write_flat(path: str | Path, clips: ClipFile, body: Body) -> None:

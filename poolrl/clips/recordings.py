@@ -25,9 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poolrl.clips.clip import ROOT_POSITIONS, Array, require_rate
-from poolrl.clips.hdf5 import SYNTHETIC, damage_named, dataset, open_file, text
 from poolrl.errors import UsageError
 from poolrl.extras import require
+from poolrl.hdf5 import SYNTHETIC, damage_named, dataset, open_file, text
 
 if TYPE_CHECKING:
     import h5py

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poolrl.errors import PoolrlError, one_line
-from poolrl.render.clips import Clip, Job, SimulatedClip
+from poolrl.render.job import Episode, Job, SimulatedEpisode
 
 if TYPE_CHECKING:
     from poolrl.render.scene import Scene
@@ -31,7 +31,7 @@ Image = NDArray[np.uint8]
 
 
 class _Source(Protocol):
-    """Pictures of one clip, by the number of control steps."""
+    """Pictures of one episode, by the number of control steps."""
 
     def image(self, step: int) -> Image: ...
 
@@ -51,53 +51,55 @@ def draw(job: Job, stream: BinaryIO) -> None:
     """
     sources: dict[int, _Source] = {}
     scenes: dict[int, Scene] = {}
-    last = {moment.clip: place for place, moment in enumerate(job.moments)}
+    last = {moment.episode: place for place, moment in enumerate(job.moments)}
     last_of_model = {
-        clip.model: place
+        episode.model: place
         for number, place in sorted(last.items(), key=lambda item: item[1])
-        if isinstance(clip := job.clips[number], SimulatedClip)
+        if isinstance(episode := job.episodes[number], SimulatedEpisode)
     }
     for place, moment in enumerate(job.moments):
-        clip = job.clips[moment.clip]
-        source = sources.get(moment.clip)
+        episode = job.episodes[moment.episode]
+        source = sources.get(moment.episode)
         if source is None:
-            source = sources[moment.clip] = _source(job, clip, scenes)
+            source = sources[moment.episode] = _source(job, episode, scenes)
         image = source.image(moment.step)
         stream.write(HEADER.pack(*image.shape[:2]))
         stream.write(np.ascontiguousarray(image).data)
-        if last[moment.clip] == place:
-            sources.pop(moment.clip).close()
+        if last[moment.episode] == place:
+            sources.pop(moment.episode).close()
         # Each scene holds an OpenGL context, and of randomised tasks each episode has its own.
-        if isinstance(clip, SimulatedClip) and last_of_model[clip.model] == place:
-            scenes.pop(clip.model).close()
+        if isinstance(episode, SimulatedEpisode) and last_of_model[episode.model] == place:
+            scenes.pop(episode.model).close()
     stream.flush()
 
 
-def _source(job: Job, clip: Clip, scenes: dict[int, Scene]) -> _Source:
-    if isinstance(clip, SimulatedClip):
+def _source(job: Job, episode: Episode, scenes: dict[int, Scene]) -> _Source:
+    if isinstance(episode, SimulatedEpisode):
         from poolrl.render.scene import Scene
 
-        if clip.model not in scenes:
-            model, size = job.models[clip.model], job.size or DEFAULT_SIZE
-            episodes = [
+        if episode.model not in scenes:
+            model, size = job.models[episode.model], job.size or DEFAULT_SIZE
+            states = [
                 each.states.array().astype(np.float64)
-                for each in job.clips
-                if isinstance(each, SimulatedClip) and each.model == clip.model
+                for each in job.episodes
+                if isinstance(each, SimulatedEpisode) and each.model == episode.model
             ]
-            scenes[clip.model] = Scene(model, size, job.quality, job.camera, episodes)
-        return _States(scenes[clip.model], clip)
+            scenes[episode.model] = Scene(model, size, job.quality, job.camera, states)
+        return _States(scenes[episode.model], episode)
     from poolrl.render.replay import Replay
 
-    return Replay(clip, job.camera, job.task)
+    return Replay(episode, job.camera, job.task)
 
 
 class _States:
-    """Pictures of a simulated clip."""
+    """Pictures of a simulated episode."""
 
-    def __init__(self, scene: Scene, clip: SimulatedClip) -> None:
+    def __init__(self, scene: Scene, episode: SimulatedEpisode) -> None:
         self._scene = scene
-        self._states = clip.states.array().astype(np.float64)
-        self._ghost = clip.ghost.array().astype(np.float64) if clip.ghost is not None else None
+        self._states = episode.states.array().astype(np.float64)
+        self._ghost = (
+            episode.ghost.array().astype(np.float64) if episode.ghost is not None else None
+        )
 
     def image(self, step: int) -> Image:
         ghost = None if self._ghost is None else self._ghost[step]

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from poolrl.errors import PoolrlError
 from poolrl.import_path import python_command
 from poolrl.render.backend import drawing_environment
-from poolrl.render.clips import MAX_SIZE, Job
 from poolrl.render.draw import HEADER
+from poolrl.render.job import MAX_SIZE, Job
 
 Image = NDArray[np.uint8]
 

@@ -18,7 +18,7 @@ from poolrl.agent import Agent
 from poolrl.config.exploration import Exploration
 from poolrl.config.schema import World
 from poolrl.errors import UsageError
-from poolrl.render.clips import Array, Clip, ReplayedClip, SimulatedClip
+from poolrl.render.job import Array, Episode, ReplayedEpisode, SimulatedEpisode
 from poolrl.rollouts.evaluation import NO_EXPLORATION, run_episodes
 from poolrl.tasks.base import Ids, StepResult, Task
 from poolrl.tasks.gymnasium_ids import arguments
@@ -33,7 +33,7 @@ class Recording(NamedTuple):
     """Episodes of one agent.
 
     Attributes:
-        clips: the episodes, in order of their number; indices of models begin at 0.
+        episodes: in order of their number; indices of models begin at 0.
         models: compiled models, in MuJoCo's binary format.
         returns: (episodes,), undiscounted, of the episodes.
         control_seconds: duration of a control step without action repeat, in seconds.
@@ -41,7 +41,7 @@ class Recording(NamedTuple):
             may have some, empty for one that has none.
     """
 
-    clips: list[Clip]
+    episodes: list[Episode]
     models: list[bytes]
     returns: NDArray[np.float64]
     control_seconds: float
@@ -88,7 +88,7 @@ def record(
     )
     (recorder,) = recorders
     return Recording(
-        [recorder.clip(episode) for episode in range(episodes)],
+        [recorder.episode(number) for number in range(episodes)],
         recorder.models,
         results.returns,
         recorder.control_seconds,
@@ -116,7 +116,7 @@ class _Recorder(TaskWrapper):
     """Observes the episodes of a task, which start in order of their number.
 
     Attributes:
-        models: compiled models of the clips.
+        models: compiled models of the episodes.
         control_seconds: duration of a control step in seconds.
         cameras: as of ``Recording``.
     """
@@ -144,7 +144,7 @@ class _Recorder(TaskWrapper):
         return result
 
     @abstractmethod
-    def clip(self, episode: int) -> Clip:
+    def episode(self, number: int) -> Episode:
         """Return an episode that has ended."""
 
     @abstractmethod
@@ -177,12 +177,12 @@ class _StateRecorder(_Recorder):
         self._states: list[list[NDArray[np.float64]]] = []
         self._ghosts: list[list[NDArray[np.float64]]] | None = [] if ghost else None
 
-    def clip(self, episode: int) -> Clip:
-        model = episode if self._randomized else 0
-        states = Array.of(np.array(self._states[episode]))
+    def episode(self, number: int) -> Episode:
+        model = number if self._randomized else 0
+        states = Array.of(np.array(self._states[number]))
         if self._ghosts is None:
-            return SimulatedClip(model, states)
-        return SimulatedClip(model, states, Array.of(np.array(self._ghosts[episode])))
+            return SimulatedEpisode(model, states)
+        return SimulatedEpisode(model, states, Array.of(np.array(self._ghosts[number])))
 
     def _start(self, simulation: int) -> None:
         if self._randomized:  # its geoms may have other sizes
@@ -220,13 +220,13 @@ class _ActionRecorder(_Recorder):
         self._actions: list[list[NDArray[Any]]] = []
         self._rewards: list[list[float]] = []
 
-    def clip(self, episode: int) -> Clip:
-        return ReplayedClip(
+    def episode(self, number: int) -> Episode:
+        return ReplayedEpisode(
             self._world,
             self._seed,
-            episode,
-            Array.of(np.array(self._actions[episode])),
-            Array.of(np.array(self._rewards[episode])),
+            number,
+            Array.of(np.array(self._actions[number])),
+            Array.of(np.array(self._rewards[number])),
         )
 
     def _start(self, simulation: int) -> None:

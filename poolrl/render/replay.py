@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from poolrl import tasks
 from poolrl.errors import PoolrlError, UsageError, one_line
-from poolrl.render.clips import ReplayedClip
+from poolrl.render.job import ReplayedEpisode
 from poolrl.seeding import Purpose, Streams
 from poolrl.tasks.gymnasium_task import GymnasiumTask
 from poolrl.tasks.variants import without_variants
@@ -22,7 +22,7 @@ class Replay:
     """Pictures of an episode, which its environment draws while it is played again.
 
     Args:
-        clip: the episode.
+        episode: of the world that the environment is.
         camera: argument ``camera_name`` of the environment; ``None`` for its default.
         task: as of ``Job``.
 
@@ -30,10 +30,10 @@ class Replay:
         UsageError: the environment has no such argument, or cannot be made to draw.
     """
 
-    def __init__(self, clip: ReplayedClip, camera: str | None, task: str | None) -> None:
-        self._clip = clip
+    def __init__(self, episode: ReplayedEpisode, camera: str | None, task: str | None) -> None:
+        self._episode = episode
         # It was permitted to run by the process that has sent it, under the same SHA-256.
-        world = tasks.permit(clip.world, task, trust=True)
+        world = tasks.permit(episode.world, task, trust=True)
         drawing = {"render_mode": "rgb_array"}
         if camera is not None:
             drawing["camera_name"] = camera
@@ -79,13 +79,13 @@ class Replay:
 
     def _played(self) -> Iterator[int]:
         """Play the episode; yields the number of steps taken, from 0 on."""
-        clip = self._clip
+        episode = self._episode
         first = np.arange(1)
-        streams = Streams(clip.seed)
-        generator = streams.generators(Purpose.EVALUATE_RESET, clip.episode, 1)
+        streams = Streams(episode.seed)
+        generator = streams.generators(Purpose.EVALUATE_RESET, episode.number, 1)
         self._inner.reset(first, generator)
         yield 0
-        actions, rewards = clip.actions.array(), clip.rewards.array()
+        actions, rewards = episode.actions.array(), episode.rewards.array()
         for number, (action, reward) in enumerate(zip(actions, rewards, strict=True), 1):
             result = self._inner.step(action[None].copy(), first)
             if not np.isclose(result.reward[0], reward, rtol=1e-6, atol=1e-9):

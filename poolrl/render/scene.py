@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poolrl.errors import UsageError
-from poolrl.render.clips import TRACK, Quality
+from poolrl.render.job import TRACK, Quality
 
 _NAME = "model.mjb"
 

@@ -1,4 +1,4 @@
-"""When each moment of a clip is shown: frames in real time, panels that wait for the longest."""
+"""When each moment of an episode is shown: frames in real time; panels wait for the longest."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from itertools import pairwise
 from math import ceil
 from typing import NamedTuple
 
-from poolrl.render.clips import Moment
+from poolrl.render.job import Moment
 
 
 class Panel(NamedTuple):
-    """A place in the picture that shows clips, one after another.
+    """A place in the picture that shows episodes, one after another.
 
     Attributes:
-        clips: indices of the clips.
+        episodes: indices of the episodes.
         captions: written into each of them.
     """
 
-    clips: list[int]
+    episodes: list[int]
     captions: list[str]
 
 
@@ -28,7 +28,7 @@ class Frame(NamedTuple):
 
     Attributes:
         moments: of each panel.
-        part: how many clips of each panel came before.
+        part: how many episodes of each panel came before.
     """
 
     moments: list[Moment]
@@ -36,11 +36,11 @@ class Frame(NamedTuple):
 
 
 def shown_steps(steps: int, period: Fraction, fps: Fraction) -> Iterator[int]:
-    """The control steps that the frames of a clip show: of each time the nearest one, and the last
+    """The control steps that frames of an episode show: of each time the nearest one, and the last
     one at the end.
 
     Args:
-        steps: control steps of the clip.
+        steps: control steps of the episode.
         period: duration of a control step in seconds.
         fps: frames a second.
     """
@@ -54,19 +54,19 @@ def frames(
 ) -> list[Frame]:
     """The frames of a video, in order.
 
-    The first clips of all panels begin together, then the second ones, and so on; a panel whose
-    clip has ended shows its last moment until the longest one has ended.
+    The first episodes of all panels begin together, then the second ones, and so on; a panel whose
+    episode has ended shows its last moment until the longest one has ended.
 
     Args:
-        panels: each with the same number of clips.
-        steps: control steps of each clip.
+        panels: each with the same number of episodes.
+        steps: control steps of each episode.
         period: duration of a control step in seconds.
         fps: frames a second.
     """
     result = []
-    for part, clips in enumerate(zip(*(panel.clips for panel in panels), strict=True)):
-        for step in shown_steps(max(steps[clip] for clip in clips), period, fps):
-            moments = [Moment(clip, min(step, steps[clip])) for clip in clips]
+    for part, episodes in enumerate(zip(*(panel.episodes for panel in panels), strict=True)):
+        for step in shown_steps(max(steps[episode] for episode in episodes), period, fps):
+            moments = [Moment(episode, min(step, steps[episode])) for episode in episodes]
             result.append(Frame(moments, part))
     return result
 

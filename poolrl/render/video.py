@@ -17,19 +17,19 @@ from numpy.typing import NDArray
 from poolrl.errors import UsageError
 from poolrl.render.agents import ShownAgent
 from poolrl.render.backend import working_backend
-from poolrl.render.clips import (
-    TRACK,
-    Clip,
-    Job,
-    Quality,
-    ReplayedClip,
-    SimulatedClip,
-    control_period,
-)
 from poolrl.render.compose import composed
 from poolrl.render.draw import DEFAULT_SIZE
 from poolrl.render.drawing import drawn
 from poolrl.render.encode import output_format, write_video
+from poolrl.render.job import (
+    TRACK,
+    Episode,
+    Job,
+    Quality,
+    ReplayedEpisode,
+    SimulatedEpisode,
+    control_period,
+)
 from poolrl.render.recording import Recording
 from poolrl.render.timeline import Frame, Panel, drawn_moments, frames
 
@@ -120,21 +120,23 @@ def plan(
     fps = options.fps or 1 / period
     if fastest is not None:
         fps = min(fps, fastest)
-    clips: list[Clip] = []
+    episodes: list[Episode] = []
     models: list[bytes] = []
     numbers: list[list[int]] = []
     for recording in recordings:
-        numbers.append(list(range(len(clips), len(clips) + len(recording.clips))))
+        numbers.append(list(range(len(episodes), len(episodes) + len(recording.episodes))))
         place = _place_of_models(models, recording.models)
-        clips += [
-            replace(clip, model=place + clip.model) if isinstance(clip, SimulatedClip) else clip
-            for clip in recording.clips
+        episodes += [
+            replace(episode, model=place + episode.model)
+            if isinstance(episode, SimulatedEpisode)
+            else episode
+            for episode in recording.episodes
         ]
     panels = _panels(agents, recordings, numbers, side_by_side=options.side_by_side)
-    sequence = frames(panels, [clip.steps for clip in clips], period, fps)
+    sequence = frames(panels, [episode.steps for episode in episodes], period, fps)
     camera = None if options.camera == TRACK else options.camera
     job = Job(
-        clips,
+        episodes,
         models,
         drawn_moments(sequence),
         options.size,
@@ -160,7 +162,7 @@ def video_frames(video: Video, options: VideoOptions) -> Iterator[Iterator[Image
         UsageError: nothing draws here.
         PoolrlError: drawing failed; raised by the iterator.
     """
-    simulated = isinstance(video.job.clips[0], SimulatedClip)
+    simulated = isinstance(video.job.episodes[0], SimulatedEpisode)
     size = options.size or (DEFAULT_SIZE if simulated else None)
     backend = working_backend() if simulated or _needs_mujoco() else None
     with drawn(video.job, backend) as pictures:
@@ -185,7 +187,7 @@ def _check_camera(recordings: Sequence[Recording], camera: str | None) -> None:
     if camera in (None, TRACK):
         return
     cameras = recordings[0].cameras
-    if isinstance(recordings[0].clips[0], ReplayedClip) and cameras == []:
+    if isinstance(recordings[0].episodes[0], ReplayedEpisode) and cameras == []:
         raise UsageError(f"--camera {camera}: the environment's own pictures know no cameras")
     if cameras is not None and camera not in cameras:
         there = dict.fromkeys([TRACK, *cameras])
@@ -199,18 +201,18 @@ def _panels(
     *,
     side_by_side: bool,
 ) -> list[Panel]:
-    """Arrange the clips: several agents have a panel each, or else several episodes; without
+    """Arrange the episodes: several agents have a panel each, or else several episodes; without
     ``side_by_side`` there is one panel."""
     each = [
-        Panel(list(clips), _captions(agent, recording))
-        for agent, recording, clips in zip(agents, recordings, numbers, strict=True)
+        Panel(list(episodes), _captions(agent, recording))
+        for agent, recording, episodes in zip(agents, recordings, numbers, strict=True)
     ]
-    flat = Panel([n for p in each for n in p.clips], [c for p in each for c in p.captions])
+    flat = Panel([n for p in each for n in p.episodes], [c for p in each for c in p.captions])
     if not side_by_side:
         return [flat]
     if len(each) > 1:
         return each
-    return [Panel([n], [c]) for n, c in zip(flat.clips, flat.captions, strict=True)]
+    return [Panel([n], [c]) for n, c in zip(flat.episodes, flat.captions, strict=True)]
 
 
 def _captions(shown: ShownAgent, recording: Recording) -> list[str]:

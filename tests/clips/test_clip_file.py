@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poolrl.clips import Clip, ClipFile, hdf5, read_clips, write_clips
+from poolrl import hdf5
+from poolrl.clips import Clip, ClipFile, read_clips, write_clips
 from poolrl.clips.clip import FIELDS
 from poolrl.errors import Stopped, UsageError
 from tests.helpers.clips import assert_same, random_clip

@@ -23,8 +23,8 @@ def pictures(count: int, shape: tuple[int, int] = (HEIGHT, WIDTH)) -> list[NDArr
 def frame_of(
     panels: int, size: tuple[int, int] | None = None, shape: tuple[int, int] = (HEIGHT, WIDTH)
 ) -> NDArray[np.uint8]:
-    """The first frame of panels, each of which shows a clip."""
-    each = [Panel([number], [f"clip {number}"]) for number in range(panels)]
+    """The first frame of panels, each of which shows an episode."""
+    each = [Panel([number], [f"episode {number}"]) for number in range(panels)]
     sequence = frames(each, [1] * panels, Fraction(1), Fraction(1))
     return next(composed(sequence, pictures(2 * panels, shape), each, size)).copy()
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from poolrl.clips import read_clips
 from poolrl.errors import UsageError
-from poolrl.render.clips import ReplayedClip, SimulatedClip
+from poolrl.render.job import ReplayedEpisode, SimulatedEpisode
 from poolrl.render.recording import record
 from poolrl.rollouts.evaluation import run_episodes
 from poolrl.seeding import Purpose, Streams
@@ -41,18 +41,18 @@ def test_more_episodes_than_simulations_keep_their_order() -> None:
     agent = new_agent(task__id="InvertedPendulum-v5", task__max_episode_steps=30)
     recording = record(agent, agent.metadata.world, 70, 0, deterministic=False)
     # The pendulum's reward is 1 a step, but for the one in which it has fallen.
-    assert [clip.steps - 1 for clip in recording.clips] == recording.returns.tolist()
+    assert [episode.steps - 1 for episode in recording.episodes] == recording.returns.tolist()
     assert len(set(recording.returns)) > 5
 
 
 def test_states_are_those_of_the_simulation() -> None:
     agent = new_agent(**SWIMMER)
     recording = record(agent, agent.metadata.world, 2, 3, deterministic=True)
-    for episode, clip in enumerate(recording.clips):
-        assert isinstance(clip, SimulatedClip)
-        states = clip.states.array()
-        assert (len(states), clip.steps, clip.model) == (8, 7, 0)
-        generator = Streams(3).generator(Purpose.EVALUATE_RESET, episode)
+    for number, episode in enumerate(recording.episodes):
+        assert isinstance(episode, SimulatedEpisode)
+        states = episode.states.array()
+        assert (len(states), episode.steps, episode.model) == (8, 7, 0)
+        generator = Streams(3).generator(Purpose.EVALUATE_RESET, number)
         assert states[0, 1:6] == pytest.approx(generator.uniform(-0.1, 0.1, 10)[:5])
         assert np.allclose(np.diff(states[:, 0]), recording.control_seconds)
     assert recording.control_seconds == pytest.approx(0.04)
@@ -62,8 +62,8 @@ def test_states_are_those_of_the_simulation() -> None:
 
 def test_every_control_step_of_repeated_actions_is_kept() -> None:
     agent = new_agent(**SWIMMER, task__action_repeat=3)
-    (clip,) = record(agent, agent.metadata.world, 1, 0, deterministic=True).clips
-    assert clip.steps == 7
+    (episode,) = record(agent, agent.metadata.world, 1, 0, deterministic=True).episodes
+    assert episode.steps == 7
 
 
 def test_randomised_episodes_have_models_of_their_own() -> None:
@@ -71,7 +71,9 @@ def test_randomised_episodes_have_models_of_their_own() -> None:
     agent = new_agent(**SWIMMER, **keys)
     recording = record(agent, agent.metadata.world, 3, 0, deterministic=True)
     assert len(set(recording.models)) == 3
-    assert [clip.model for clip in recording.clips if isinstance(clip, SimulatedClip)] == [0, 1, 2]
+    assert [
+        episode.model for episode in recording.episodes if isinstance(episode, SimulatedEpisode)
+    ] == [0, 1, 2]
 
 
 def test_of_an_adapted_environment_the_actions_are_kept() -> None:
@@ -80,10 +82,10 @@ def test_of_an_adapted_environment_the_actions_are_kept() -> None:
     recording = record(agent, world, 2, 0, deterministic=False)
     evaluated = run_episodes(agent, world, 2, 0, deterministic=False)
     assert recording.returns.tolist() == evaluated.returns.tolist()
-    for episode, clip in enumerate(recording.clips):
-        assert isinstance(clip, ReplayedClip)
-        assert (clip.episode, clip.world) == (episode, world)
-        assert clip.rewards.array().sum() == recording.returns[episode]
+    for number, episode in enumerate(recording.episodes):
+        assert isinstance(episode, ReplayedEpisode)
+        assert (episode.number, episode.world) == (number, world)
+        assert episode.rewards.array().sum() == recording.returns[number]
     assert recording.control_seconds == pytest.approx(0.02)
     assert recording.cameras == []
 
@@ -106,16 +108,16 @@ def test_the_movement_that_is_imitated_is_kept(tmp_path: Path) -> None:
     recording = record(agent, world, 6, 1, deterministic=True, ghost=True)
     assert recording.returns.tolist() == plain.returns.tolist()
     firsts = set()
-    for clip, without in zip(recording.clips, plain.clips, strict=True):
-        assert isinstance(clip, SimulatedClip)
-        assert isinstance(without, SimulatedClip)
-        assert without == replace(clip, ghost=None)
-        assert clip.ghost is not None
-        start = clip.states.array()[0, 1:10] - [0, 0, 0.01, *[0] * 6]
+    for episode, without in zip(recording.episodes, plain.episodes, strict=True):
+        assert isinstance(episode, SimulatedEpisode)
+        assert isinstance(without, SimulatedEpisode)
+        assert without == replace(episode, ghost=None)
+        assert episode.ghost is not None
+        start = episode.states.array()[0, 1:10] - [0, 0, 0.01, *[0] * 6]
         (number,) = (i for i, qpos in enumerate(clips) if np.isclose(qpos, start).all(axis=1).any())
         first = int(np.isclose(clips[number], start).all(axis=1).argmax())
-        frames = first + np.arange(clip.steps + 1) // 2  # 100 control steps a second, 50 frames
-        assert np.array_equal(clip.ghost.array(), clips[number][frames])
+        frames = first + np.arange(episode.steps + 1) // 2  # 100 control steps a second, 50 frames
+        assert np.array_equal(episode.ghost.array(), clips[number][frames])
         firsts.add((number, first))
     assert len(firsts) > 2
 

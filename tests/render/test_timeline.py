@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poolrl.errors import UsageError
-from poolrl.render.clips import Moment, control_period
+from poolrl.render.job import Moment, control_period
 from poolrl.render.timeline import Panel, drawn_moments, frames, shown_steps
 
 PERIOD = Fraction(1, 25)
@@ -44,7 +44,7 @@ def test_time_is_kept(steps: int, period: Fraction, fps: Fraction) -> None:
 def test_panels_that_end_early_hold_their_last_frame() -> None:
     panels = [Panel([0, 2], ["a", "b"]), Panel([1, 3], ["c", "d"])]
     sequence = frames(panels, [1, 3, 2, 0], PERIOD, 1 / PERIOD)
-    assert [[(m.clip, m.step) for m in f.moments] for f in sequence] == [
+    assert [[(m.episode, m.step) for m in f.moments] for f in sequence] == [
         *([(0, 0), (1, 0)], [(0, 1), (1, 1)], [(0, 1), (1, 2)], [(0, 1), (1, 3)]),
         *([(2, 0), (3, 0)], [(2, 1), (3, 0)], [(2, 2), (3, 0)]),
     ]

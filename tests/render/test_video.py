@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from poolrl.agent import Agent
 from poolrl.errors import UsageError
 from poolrl.render.agents import ShownAgent
-from poolrl.render.clips import Array, SimulatedClip
+from poolrl.render.job import Array, SimulatedEpisode
 from poolrl.render.recording import Recording, record
 from poolrl.render.video import VideoOptions, plan, video_frames
 from tests.helpers.agents import new_agent
@@ -104,10 +104,10 @@ def test_randomised_episodes_have_models_of_their_own(draws: None) -> None:
     keys = {"task__randomize": {"geom_size": {"scale": [0.2, 3.0]}}}
     agent = swimmer(4, **keys)
     recording = recorded(agent, 2)
-    longer, other = recording.clips
-    assert isinstance(longer, SimulatedClip)
-    shorter = SimulatedClip(longer.model, Array.of(longer.states.array()[:2]))
-    recording = recording._replace(clips=[shorter, other])
+    longer, other = recording.episodes
+    assert isinstance(longer, SimulatedEpisode)
+    shorter = SimulatedEpisode(longer.model, Array.of(longer.states.array()[:2]))
+    recording = recording._replace(episodes=[shorter, other])
     first = shorter.steps
     together = all_frames_of(agent, recording, replace(SMALL, side_by_side=True))
     alone = all_frames_of(agent, recording, SMALL)
@@ -146,14 +146,14 @@ def test_an_adapted_environment_draws_itself() -> None:
 def test_a_ghost_is_drawn_where_the_movement_is(tmp_path: Path, draws: None) -> None:
     agent = imitating_agent(write_worm(tmp_path, 8))
     recording = record(agent, agent.metadata.world, 1, 0, deterministic=True, ghost=True)
-    (clip,) = recording.clips
-    assert isinstance(clip, SimulatedClip)
-    assert clip.ghost is not None
+    (episode,) = recording.episodes
+    assert isinstance(episode, SimulatedEpisode)
+    assert episode.ghost is not None
     pictures = []
     for height in (None, 0.1, 0.2):
-        above = clip.ghost.array() + np.array([0, 0, height or 0.0, *[0] * 6])
+        above = episode.ghost.array() + np.array([0, 0, height or 0.0, *[0] * 6])
         ghost = None if height is None else Array.of(above)
-        shown = recording._replace(clips=[msgspec.structs.replace(clip, ghost=ghost)])
+        shown = recording._replace(episodes=[msgspec.structs.replace(episode, ghost=ghost)])
         frames = all_frames_of(agent, shown, SMALL)
         pictures.append(np.array(frames, np.int16)[:, 20:])  # below the caption
     without, low, high = pictures

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from poolrl.clips import ClipFile
 from poolrl.clips.clip import ROOT_POSITIONS
-from poolrl.clips.hdf5 import status_of
 from poolrl.clips.preprocess import poses
 from poolrl.errors import UsageError
+from poolrl.hdf5 import status_of
 from poolrl.tasks.imitation.rotations import angle_between
 
 F64 = NDArray[np.float64]

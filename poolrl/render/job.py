@@ -45,7 +45,7 @@ class Array(Struct, frozen=True):
         return np.frombuffer(self.data, np.dtype(self.dtype)).reshape(self.shape)
 
 
-class SimulatedClip(Struct, frozen=True, tag=True):
+class SimulatedEpisode(Struct, frozen=True, tag=True):
     """An episode of a task on ``mujoco.batch``, as the states of its simulation.
 
     Attributes:
@@ -65,19 +65,19 @@ class SimulatedClip(Struct, frozen=True, tag=True):
         return self.states.shape[0] - 1
 
 
-class ReplayedClip(Struct, frozen=True, tag=True):
+class ReplayedEpisode(Struct, frozen=True, tag=True):
     """An episode of an adapted environment, which alone can draw itself: it is played again.
 
     Attributes:
         world: of the task.
-        seed, episode: of the evaluation, from which the initial state follows.
+        seed, number: of the evaluation, from which the initial state follows.
         actions: (steps, …), of the task without its variants.
         rewards: (steps,), to check that it is the same episode.
     """
 
     world: World
     seed: int
-    episode: int
+    number: int
     actions: Array
     rewards: Array
 
@@ -87,13 +87,13 @@ class ReplayedClip(Struct, frozen=True, tag=True):
         return self.actions.shape[0]
 
 
-Clip = SimulatedClip | ReplayedClip
+Episode = SimulatedEpisode | ReplayedEpisode
 
 
 class Moment(Struct, frozen=True, array_like=True):
-    """A moment of a clip: its state after ``step`` control steps."""
+    """A moment of an episode: its state after ``step`` control steps."""
 
-    clip: int
+    episode: int
     step: int
 
 
@@ -101,9 +101,9 @@ class Job(Struct, frozen=True):
     """What to draw.
 
     Attributes:
-        clips: the episodes.
-        models: compiled models of simulated clips, in MuJoCo's binary format.
-        moments: what to draw, in order; of each clip in ascending order of the steps.
+        episodes: what may be drawn.
+        models: compiled models of simulated episodes, in MuJoCo's binary format.
+        moments: what to draw, in order; of each episode in ascending order of the steps.
         size: width and height in pixels; ``None`` for that of the environment's own pictures.
         quality: ``fast`` leaves out multisampling, shadows and reflections.
         camera: name of a camera of the model; ``None`` for the default.
@@ -111,7 +111,7 @@ class Job(Struct, frozen=True):
             ``None`` for the place that is recorded.
     """
 
-    clips: list[Clip]
+    episodes: list[Episode]
     models: list[bytes]
     moments: list[Moment]
     size: tuple[int, int] | None
