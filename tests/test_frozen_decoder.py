@@ -12,8 +12,8 @@ from poolrl.agent import Agent
 from poolrl.errors import UsageError
 from poolrl.frozen_decoder import FrozenDecoder
 from poolrl.networks.normalizer import update_normalizer
-from tests.networks.test_contract import SIZE, agent
-from tests.networks.test_encoder_decoder import network_of, random_agent
+from tests.helpers.encoders import network_of, random_agent
+from tests.helpers.networks import SIZE, agent
 
 DECODERS = ["variational, lstm", "variational, lstm output", "variational, mlp"]
 DECODERS += ["deterministic, lstm", "noisy, lstm", "encoder, senses of the critic"]

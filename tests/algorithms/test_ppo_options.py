@@ -20,7 +20,7 @@ from poolrl.config.loading import load
 from poolrl.config.schema import PPO, Reinforce
 from poolrl.errors import UsageError
 from poolrl.rollouts.rollout import Rollout
-from tests.algorithms.test_gradients import agent, rollout
+from tests.helpers.small_updates import agent, rollout
 
 NORMALISED: dict[str, Any] = {"normalize_values": True, "gradient_clipping": "separate"}
 

@@ -22,7 +22,7 @@ from poolrl.rollouts.rollout_file import from_bytes, to_bytes
 from poolrl.rollouts.sampler import Budget, Episodes
 from poolrl.seeding import Streams
 from poolrl.tasks import Task
-from tests.rollouts.test_rollout import Counting
+from tests.helpers.counting_task import Counting
 
 BRANCH = Streams(0, (1, 0, 0))
 LEARNERS: dict[str, dict[str, Any]] = {

@@ -15,8 +15,8 @@ from poolrl.worker.loop import Worker
 from poolrl.worker.unit_computation import UnitComputation
 from tests.conftest import TINY, as_options, tiny_spec
 from tests.helpers.command_line import in_process
+from tests.helpers.every_network import keys_of
 from tests.helpers.shared_experience import UPDATE
-from tests.worker.test_every_network import keys_of
 
 MEAN = {"selection__keep_parent": False, "merge__rule": "mean", "learner__name": "ppo"}
 CANDIDATES = {"selection__keep_parent": False, "merge__candidates": [1, 2]}

@@ -13,7 +13,7 @@ import pytest
 from poolrl.monitoring.history import History
 from poolrl.pool.directory import open_pool
 from tests.helpers.command_line import poolrl, settings
-from tests.report.test_tensorboard import accumulate, expected, read
+from tests.helpers.event_files import accumulate, expected, read
 
 RUN = ("run", "--pool-directory", "pool", "--workers", "1", "--tensorboard")
 

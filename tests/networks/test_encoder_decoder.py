@@ -11,39 +11,20 @@ from gymnasium.spaces import Box
 from scipy.special import expit
 from torch import Tensor
 
-from poolrl.agent import Agent
 from poolrl.algorithms.training import initial_agent
 from poolrl.config.loading import load
 from poolrl.config.networks import EncoderDecoderSpec
 from poolrl.config.schema import PPO, Spec, TaskSpec
 from poolrl.errors import UsageError
-from poolrl.networks.encoder_decoder import EncoderDecoderNetwork
 from poolrl.networks.encoder_decoder_module import EncoderDecoderModule
 from poolrl.networks.parameters import expected_shapes
 from poolrl.networks.policy import Policy
 from poolrl.seeding import Streams
-from tests.networks import test_contract as contract
+from tests.helpers import networks
+from tests.helpers.encoders import network_of, random_agent
 
-SIZE = contract.SIZE
-JOINTS, OTHERS = [0, 2, 3], [1, 4]  # of contract.Spaces
-
-
-def random_agent(name: str) -> Agent:
-    """An agent of an entry of ``contract.SPECS``, with random parameters."""
-    made, rng = contract.agent(name), np.random.default_rng(3)
-    arrays = {
-        key: (array + rng.normal(0, 0.3, array.shape)).astype(array.dtype)
-        if array.dtype == np.float32
-        else array
-        for key, array in made.arrays.items()
-    }
-    return Agent(arrays, made.metadata)
-
-
-def network_of(agent: Agent) -> EncoderDecoderNetwork:
-    network = agent.policy.network
-    assert isinstance(network, EncoderDecoderNetwork)
-    return network
+SIZE = networks.SIZE
+JOINTS, OTHERS = [0, 2, 3], [1, 4]  # of networks.Spaces
 
 
 def kl(module: EncoderDecoderModule, x: Tensor) -> Tensor:
@@ -53,19 +34,19 @@ def kl(module: EncoderDecoderModule, x: Tensor) -> Tensor:
     return divergence.mean(dim=1)
 
 
-@pytest.mark.parametrize("name", contract.ENCODED)
+@pytest.mark.parametrize("name", networks.ENCODED)
 def test_derivatives_are_torchs(name: str) -> None:
     """Over sequences of several lengths, each with the memory that acting had there."""
-    network, arrays, gradient, inputs = contract.case(name)
+    network, arrays, gradient, inputs = networks.case(name)
     output = network.forward(inputs)
-    by_parameters, by_value, *by_penalties = contract.random_like(
+    by_parameters, by_value, *by_penalties = networks.random_like(
         output.parameters, output.value, *output.penalties.values()
     )
     network.backward(
         by_parameters, by_value, dict(zip(output.penalties, by_penalties, strict=True))
     )
 
-    spec = contract.agent(name).metadata.network
+    spec = networks.agent(name).metadata.network
     assert isinstance(spec, EncoderDecoderSpec)
     module = EncoderDecoderModule(arrays, spec).double()
     module.load_state_dict({key: torch.from_numpy(array) for key, array in arrays.items()})
@@ -106,7 +87,7 @@ def test_derivatives_are_torchs(name: str) -> None:
         assert np.abs(array).max() > 1e-3, key
 
 
-@pytest.mark.parametrize("name", contract.ENCODED)
+@pytest.mark.parametrize("name", networks.ENCODED)
 def test_deterministic_actions_are_those_of_the_module(name: str) -> None:
     """Over ends of episodes, with observations that are normalised."""
     made = random_agent(name)
@@ -130,7 +111,7 @@ def test_deterministic_actions_are_those_of_the_module(name: str) -> None:
 
 
 def test_a_new_agent_has_no_values_and_standard_normal_latents() -> None:
-    made = contract.agent("variational, lstm")
+    made = networks.agent("variational, lstm")
     observation = np.random.default_rng(0).normal(size=(6, SIZE)).astype(np.float32)
     noise = np.random.default_rng(1).normal(size=(6, 3)).astype(np.float32)
     network = network_of(made)
@@ -312,13 +293,13 @@ def test_what_does_not_suit_a_task(
     network = EncoderDecoderSpec(**{"encoder_senses": ("joints",)} | options)
     spec = Spec(task=TaskSpec(id="Plateau-v0"), network=network, learner=PPO(penalties=weights))
     with pytest.raises(UsageError) as error:
-        initial_agent(spec, contract.Spaces(), Streams(0))
+        initial_agent(spec, networks.Spaces(), Streams(0))
     for word in words:
         assert word in str(error.value)
 
 
 def test_actions_without_bounds_are_refused() -> None:
-    class Unbounded(contract.Spaces):
+    class Unbounded(networks.Spaces):
         action_space = Box(-np.inf, np.inf, (3,), np.float32)
 
     network = EncoderDecoderSpec(encoder_senses=("joints",))

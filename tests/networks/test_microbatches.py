@@ -12,12 +12,11 @@ from poolrl.config.networks import MLPSpec
 from poolrl.errors import UsageError
 from poolrl.networks.base import Inputs, Sequences
 from poolrl.networks.factory import make_network
-from poolrl.networks.microbatches import parts_of
-from poolrl.networks.network_in_parts import parts_of_sequences
+from poolrl.networks.microbatches import parts_of, parts_of_sequences
 from poolrl.networks.parameters import expected_shapes
 from poolrl.parallel import use_threads
-from tests.networks import test_contract as contract
-from tests.networks.test_contract import ACTIONS, SIZE
+from tests.helpers import networks
+from tests.helpers.networks import ACTIONS, SIZE
 
 SPEC = MLPSpec(actor=(8, 6), critic=(7,), distribution="gaussian", activation="elu")
 
@@ -89,10 +88,10 @@ def test_parts_cover_all_sequences_in_order(lengths: list[int], size: int) -> No
 
 
 @pytest.mark.parametrize("which", ["both", "parameters", "value"])
-@pytest.mark.parametrize("name", contract.ENCODED)
+@pytest.mark.parametrize("name", networks.ENCODED)
 def test_sequences_in_parts_are_the_whole(name: str, which: str) -> None:
-    made = contract.case(name)
-    spec, rng = contract.agent(name).metadata.network, np.random.default_rng(1)
+    made = networks.case(name)
+    spec, rng = networks.agent(name).metadata.network, np.random.default_rng(1)
     lengths = np.array([4, 4, 1, 4, 4, 2])
     whole, *others = [
         (
@@ -114,7 +113,7 @@ def test_sequences_in_parts_are_the_whole(name: str, which: str) -> None:
     for network, gradient, threads in (whole, *others):
         with use_threads(threads):
             output = network.forward(inputs)
-            by_parameters, by_value, *by = contract.random_like(
+            by_parameters, by_value, *by = networks.random_like(
                 output.parameters, output.value, *output.penalties.values()
             )
             network.backward(

@@ -9,22 +9,22 @@ from poolrl.algorithms import ppo
 from poolrl.algorithms.train_state import TrainState
 from poolrl.config.networks import MLPSpec
 from poolrl.config.schema import PPO
-from tests.networks import test_contract as contract
+from tests.helpers import networks
 
 
 def test_a_hundred_gradient_steps_are_the_same() -> None:
     """On the same recorded batches, from the same parameters."""
-    contract.SPECS["perceptron"] = contract.user_network("Perceptron")
+    networks.SPECS["perceptron"] = networks.user_network("Perceptron")
     numpy_spec = MLPSpec(actor=(16, 8), critic=(16, 8), distribution="gaussian")
-    contract.SPECS["the same in NumPy"] = numpy_spec
+    networks.SPECS["the same in NumPy"] = numpy_spec
     ours, theirs = (
-        TrainState(contract.agent(name)) for name in ("the same in NumPy", "perceptron")
+        TrainState(networks.agent(name)) for name in ("the same in NumPy", "perceptron")
     )
     assert ours.arrays.keys() == theirs.arrays.keys()
     for name, array in ours.arrays.items():
         theirs.arrays[name][...] = array
     start = ours.vector.copy()
-    data = contract.rollout(ours, steps=32)
+    data = networks.rollout(ours, steps=32)
     hp = PPO(epochs=10, minibatch_size=13, learning_rate=1e-4, entropy_coefficient=0.01)
     for state in (ours, theirs):
         ppo.update(state, data, hp, np.random.default_rng(0))

@@ -8,7 +8,7 @@ import torch
 
 from poolrl.agent import Agent
 from poolrl.algorithms.train_state import TrainState
-from tests.networks.test_contract import SIZE, SPECS, agent, rollout, updated
+from tests.helpers.networks import SIZE, SPECS, agent, rollout, updated
 
 RECURRENT = [name for name, spec in SPECS.items() if hasattr(spec, "cell")]
 

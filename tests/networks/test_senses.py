@@ -15,7 +15,7 @@ from poolrl.config.schema import PPO, Spec, TaskSpec, World
 from poolrl.errors import UsageError
 from poolrl.seeding import Streams
 from poolrl.tasks.factory import make
-from tests.networks import test_contract as contract
+from tests.helpers import networks
 
 
 class Arm(gym.Env[Any, Any]):
@@ -55,10 +55,10 @@ def test_entries_of_a_dictionary_are_senses() -> None:
 
 @pytest.mark.parametrize("name", ["mlp, senses of the critic", "gru, senses of the critic"])
 def test_the_actor_does_not_see_them(name: str) -> None:
-    made = contract.agent(name)
+    made = networks.agent(name)
     hidden = list(made.metadata.network.critic_columns)
     rng = np.random.default_rng(0)
-    observation = rng.normal(size=(6, contract.SIZE))
+    observation = rng.normal(size=(6, networks.SIZE))
     other = observation.copy()
     other[:, hidden] = rng.normal(size=(6, len(hidden)))
     action, _ = made.step(observation)
@@ -75,13 +75,13 @@ def test_the_actor_does_not_see_them(name: str) -> None:
         (MLPSpec(critic_senses=("torch",)), ["no torch", "known: contact, force, joints"]),
         (MLPSpec(critic_senses=("contact", "force", "joints")), ["nothing is left"]),
         (RecurrentSpec(critic_senses=("vision",)), ["no vision"]),
-        (contract.user_network("Plain", critic_senses=("force",)), ["user's network decides"]),
+        (networks.user_network("Plain", critic_senses=("force",)), ["user's network decides"]),
     ],
 )
 def test_senses_that_there_are_not(network: NetworkSpec, words: list[str]) -> None:
     spec = Spec(task=TaskSpec(id="Plateau-v0"), network=network, learner=PPO())
     with pytest.raises(UsageError) as error:
-        initial_agent(spec, contract.Spaces(), Streams(0))
+        initial_agent(spec, networks.Spaces(), Streams(0))
     for word in ("network.critic_senses", *words):
         assert word in str(error.value)
 

@@ -6,7 +6,6 @@ import os
 import random
 import signal
 import time
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,6 +28,7 @@ from poolrl.report.tensorboard import EventLog
 from poolrl.worker.loop import Worker
 from tests.conftest import tiny_spec
 from tests.helpers.command_line import in_process
+from tests.helpers.event_files import accumulate, expected, read
 from tests.helpers.forks import serve
 from tests.helpers.pools import snapshot
 from tests.helpers.rodents import IMITATING, needs_h5py, write_worm
@@ -49,22 +49,6 @@ def whole(pool: Pool) -> History:
     history = History(open_pool(pool.layout.root))
     history.refresh()
     return history
-
-
-def read(accumulator: EventAccumulator) -> Counter[tuple[str, int]]:
-    """How many values TensorBoard has, by key and step."""
-    tags = accumulator.Tags()["scalars"]
-    return Counter((tag, event.step) for tag in tags for event in accumulator.Scalars(tag))
-
-
-def accumulate(folder: Path) -> EventAccumulator:
-    """TensorBoard's own reader, which samples nothing."""
-    return EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
-
-
-def expected(history: History) -> Counter[tuple[str, int]]:
-    points = scalars(history, Position())
-    return Counter((key, point.step) for point in points for key in point.values)
 
 
 def growing(history: History) -> Iterator[History]:

@@ -17,7 +17,7 @@ from poolrl.rollouts.sampler import Budget, Sampler
 from poolrl.seeding import Purpose, Streams
 from poolrl.worker.unit_computation import UnitComputation
 from tests.conftest import tiny_spec
-from tests.worker.test_every_network import DISTRIBUTIONS, NETWORKS, keys_of
+from tests.helpers.every_network import DISTRIBUTIONS, NETWORKS, keys_of
 
 
 def collected(**keys: Any) -> tuple[Agent, Rollout]:

@@ -13,10 +13,10 @@ from poolrl.pool.directory import make_pool
 from poolrl.pool.stop_criteria import StopCriteria
 from poolrl.worker.loop import Worker
 from tests.conftest import tiny_spec
+from tests.helpers.every_network import DISTRIBUTIONS, LEARNERS, NETWORKS, keys_of
 from tests.helpers.pools import champions
 from tests.helpers.processes import odd, said_by, start
 from tests.helpers.waiting import TIMEOUT_SECONDS
-from tests.worker.test_every_network import DISTRIBUTIONS, LEARNERS, NETWORKS, keys_of
 
 # What is registered in this process alone is not there in workers.
 NAMES = [name for name in DISTRIBUTIONS if name != "several choices"]

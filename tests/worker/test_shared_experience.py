@@ -25,9 +25,9 @@ from tests.conftest import TINY, as_options
 from tests.faults.checker import same_history
 from tests.helpers.command_line import assert_refused, poolrl
 from tests.helpers.deposits import WORKER, deposit, first, sha256
+from tests.helpers.every_network import keys_of
 from tests.helpers.memory_pool import Scene, patch_compute
 from tests.helpers.shared_experience import UPDATE, merges, record, work
-from tests.worker.test_every_network import keys_of
 
 # The rule
 
