@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -21,7 +21,6 @@ from poolrl.networks.base import Network
 from poolrl.networks.encoder_decoder import EncoderDecoderNetwork
 from poolrl.networks.microbatches import MicrobatchNetwork
 from poolrl.networks.mlp_network import MLPNetwork
-from poolrl.networks.network_in_parts import NetworkInParts
 from poolrl.networks.parameters import actor_columns
 from poolrl.networks.recurrent_network import RecurrentNetwork
 
@@ -59,10 +58,11 @@ def make_network(
         return ModuleNetwork(arrays, spec, observation_size, outputs, gradient)
     if isinstance(spec, QMLPSpec):
         return ActorNetwork(arrays, spec)
-    size = microbatch_size if gradient is not None else 0
+    make: Callable[[Mapping[str, F32] | None], Network]
     if isinstance(spec, EncoderDecoderSpec):
         make = partial(EncoderDecoderNetwork, arrays, spec, observation_size)
-        return NetworkInParts(make, gradient or {}, size) if size else make(gradient)
-    if gradient is not None and size:
-        return MicrobatchNetwork(arrays, spec, gradient, columns, size)
-    return MLPNetwork(arrays, spec, gradient, columns)
+    else:
+        make = partial(MLPNetwork, arrays, spec, actor_columns=columns)
+    if gradient is None or not microbatch_size:
+        return make(gradient)
+    return MicrobatchNetwork(make, gradient, microbatch_size)
