@@ -104,7 +104,11 @@ def _choose(
             which = f"iteration {iteration}" + ("" if branch is None else f" branch {branch}")
             raise UsageError(f"{which}: the pool has no deposit that can be computed again")
         return named
-    if everything or sample >= len(records):
+    if everything:
+        return records
+    # A sample is to be quick: nothing that needs others to be computed again before it.
+    records = [record for record in records if verified.has_its_window(record)]
+    if sample >= len(records):
         return records
     chosen = set(random.sample(range(len(records)), sample))
     return [record for index, record in enumerate(records) if index in chosen]
@@ -123,7 +127,7 @@ def _recompute(
     found: list[Discrepancy] = []
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeColumn()
     with (
-        closing(Recomputer(pool)) as recomputer,
+        closing(Recomputer(pool, verified.merges)) as recomputer,
         Progress(
             *columns, console=console, transient=True, disable=not console.is_interactive
         ) as bar,

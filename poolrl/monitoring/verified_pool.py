@@ -18,12 +18,15 @@ class VerifiedPool:
         units: the unit records that parse and belong to the pool.
         merges: the merge records that parse and belong to the pool, by iteration.
         set_aside: number of damaged files that workers have set aside.
+        lost_windows: iterations of merges of which the window of a shared replay is not there any
+            more.
     """
 
     discrepancies: list[Discrepancy] = field(default_factory=list)
     units: dict[Unit, UnitRecord] = field(default_factory=dict)
     merges: dict[int, MergeRecord] = field(default_factory=dict)
     set_aside: int = 0
+    lost_windows: set[int] = field(default_factory=set)
 
     def starting_merge(self, unit: Unit) -> MergeRecord | None:
         """Return the merge that a unit starts from; ``None`` for the initial unit, and if the merge
@@ -39,6 +42,10 @@ class VerifiedPool:
             if record.status != "abandoned"
             and (unit.kind == "initial" or self.starting_merge(unit) is not None)
         ]
+
+    def has_its_window(self, record: UnitRecord) -> bool:
+        """Return whether a unit can be computed again without others that it learned from."""
+        return record.kind != "branch" or record.iteration - 1 not in self.lost_windows
 
     def recomputable_means(self, iteration: int | None = None) -> list[MergeRecord]:
         """Return the merges whose mean of branches can be computed again, of one iteration or all,

@@ -41,6 +41,8 @@ class _Verification:
         self.pool = pool
         self.deposit_store = pool.deposit_store()
         self.result = VerifiedPool()
+        self._chunks: set[str] = set()
+        """Paths of the files of rollouts and chunks that are there."""
 
     def run(self) -> VerifiedPool:
         numbers = self.deposit_store.iterations()
@@ -67,6 +69,8 @@ class _Verification:
         layout = self.pool.layout.iteration(number)
         names = self.pool.store.names_in(layout.folder)
         self.result.set_aside += sum(".corrupt-" in name for name in names)
+        relative = self.pool.layout.relative(layout.folder)
+        self._chunks |= {f"{relative}/{name}" for name in names if layout.is_rollout(name)}
         merged = None
         if layout.merge.name in names:
             path = self.pool.layout.relative(layout.merge)
@@ -295,9 +299,15 @@ class _Verification:
     # Merges
 
     def _window(self) -> None:
-        """Check the files of the newest window of a shared replay, which the next branches read."""
+        """Note which windows of a shared replay are whole, and check the files of the newest,
+        which the next branches read."""
         if not self.result.merges:
             return
+        self.result.lost_windows = {
+            number
+            for number, merged in self.result.merges.items()
+            if any(chunk.path not in self._chunks for chunk in merged.window)
+        }
         newest = self.result.merges[max(self.result.merges)]
         after = self.pool.layout.iteration(newest.iteration + 1).merge
         for chunk in newest.window:

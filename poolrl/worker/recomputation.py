@@ -24,7 +24,7 @@ from poolrl.rollouts.replay_chunk import to_bytes as chunk_to_bytes
 from poolrl.rollouts.rollout import Rollout
 from poolrl.rollouts.rollout_file import from_bytes, to_bytes
 from poolrl.worker.mean_merge import mean_of
-from poolrl.worker.replay_window import parsed
+from poolrl.worker.recomputed_windows import RecomputedWindows
 from poolrl.worker.unit_computation import NO_SOURCES, Result, Sources, UnitComputation
 
 T = TypeVar("T")
@@ -37,8 +37,12 @@ class Recomputer:
         warning: why results may differ on this machine; ``None`` if no reason is known.
     """
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, merges: Mapping[int, MergeRecord] | None = None) -> None:
         """
+        Args:
+            pool: the pool.
+            merges: of the pool, by iteration, for what a shared replay's window has lost.
+
         Raises:
             UsageError: the pool's task cannot be made here.
             IncompatiblePool: its model differs here.
@@ -48,8 +52,7 @@ class Recomputer:
         self._computation = UnitComputation(pool.spec, pool=pool)
         self._agents: dict[Unit, Agent] = {}
         self._rollouts: dict[Unit, Rollout] = {}
-        self._chunks: dict[str, Chunk] = {}
-        self._sampled: dict[Unit, str] = {}
+        self._windows = RecomputedWindows(self._deposit_store, merges or {}, self._sampled)
         try:
             self.warning = pool.model_difference(self._computation.model_sha256)
             prepare(pool.spec.learner)
@@ -96,7 +99,7 @@ class Recomputer:
         if record.kind == "branch" and result.agent is not None:
             self._remember(record.unit, result.agent)
         if result.transitions is not None and start is not None:
-            self._remember_chunk(record.unit, result.transitions, start)
+            self._windows.remember(record.unit, result.transitions, start)
         if result.rollout is not None:
             self._rollouts = _of_one_iteration(self._rollouts, record.unit, result.rollout)
         computed = _computed(record, result, start)
@@ -163,7 +166,7 @@ class Recomputer:
     ) -> Sources:
         """What a unit is made of beside the champion."""
         if record.kind == "branch" and start is not None and champion is not None:
-            return Sources(window=self._window(start, champion))
+            return Sources(window=self._windows.of(start, champion))
         if not KINDS[record.kind].second_stage:
             return NO_SOURCES
         found = self._deposit_store.read_sources(record.iteration)
@@ -198,7 +201,7 @@ class Recomputer:
             else:
                 champion = self._start_agent(record.kind, start)
                 assert champion is not None
-                window = self._window(start, champion)
+                window = self._windows.of(start, champion)
                 computed = self._computation.compute(
                     record.unit, champion, Sources(window=window), start
                 )
@@ -208,32 +211,15 @@ class Recomputer:
             self._remember(record.unit, agent)
         return self._agents[record.unit]
 
-    def _window(self, start: MergeRecord, champion: Agent) -> list[Chunk]:
-        """The chunks of a shared replay, from their files, or of branches that were computed again.
-
-        Raises:
-            IncompatiblePool: a chunk is missing, or damaged.
-        """
-        window = []
-        for chunk in start.window:
-            if chunk.sha256 not in self._chunks:
-                data = self._deposit_store.chunk(chunk)
-                self._chunks[chunk.sha256] = parsed(chunk, data, champion)
-            window.append(self._chunks[chunk.sha256])
-        return window
-
-    def _remember_chunk(self, unit: Unit, transitions: Chunk, start: MergeRecord) -> None:
-        """Keep what a branch has sampled, whose file may have been removed, for the branches of
-        later iterations; and of earlier ones what is still in the window."""
-        self._sampled = {
-            known: sha256
-            for known, sha256 in self._sampled.items()
-            if known.iteration == unit.iteration or any(c.sha256 == sha256 for c in start.window)
-        }
-        sha256 = hashlib.sha256(chunk_to_bytes(transitions)).hexdigest()
-        self._sampled[unit], self._chunks[sha256] = sha256, transitions
-        needed = {*self._sampled.values(), *(chunk.sha256 for chunk in start.window)}
-        self._chunks = {name: chunk for name, chunk in self._chunks.items() if name in needed}
+    def _sampled(self, unit: Unit, start: MergeRecord) -> Chunk:
+        """The transitions of a branch that is computed again."""
+        champion = self._start_agent("branch", start)
+        assert champion is not None
+        sources = Sources(window=self._windows.of(start, champion))
+        computed = self._computation.compute(unit, champion, sources, start)
+        if computed.transitions is None:
+            raise Divergence(f"{unit.stem}: {computed.failure}")
+        return computed.transitions
 
     def _remember(self, unit: Unit, agent: Agent) -> None:
         """Keep an agent for the mean of its iteration, and none of other iterations."""

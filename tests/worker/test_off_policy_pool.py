@@ -15,6 +15,7 @@ from poolrl.config.loading import load
 from poolrl.config.run_options import RetentionRule, RunOptions
 from poolrl.config.schema import Spec
 from poolrl.errors import IncompatiblePool
+from poolrl.formatting import count
 from poolrl.pool.directory import Pool, make_pool, open_pool
 from poolrl.pool.retention import removable
 from poolrl.pool.stop_criteria import StopCriteria
@@ -150,6 +151,11 @@ def test_a_window_wider_than_an_iteration(memory_folder: Path) -> None:
     said = in_process("verify", root, "--all", cwd=memory_folder)
     assert said.returncode == 0, said.stdout + said.stderr
     assert "27 units computed again" in said.stdout
+    # Alone, a branch needs others again, and these need others; a sample has none such.
+    for options, units in ((("--iteration", "4", "--branch", "1"), 1), (("--sample", "25"), 11)):
+        said = in_process("verify", root, *options, cwd=memory_folder)
+        assert said.returncode == 0, said.stdout + said.stderr
+        assert f"{count(units, 'unit')} computed again" in said.stdout
 
 
 def test_branches_learn_from_the_window(undisturbed: Callable[[str], Path]) -> None:
