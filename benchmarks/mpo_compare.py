@@ -6,9 +6,11 @@
         [--output results/benchmarks/mpo_half_cheetah.md]
 
 A return is the mean over the three last evaluations up to so many steps, of ten episodes each, by
-the mean action. The interval of the difference is a bootstrap over the seeds of both. Seconds are
-of the processor, of whole runs without evaluations; those outside of updates are what is left of
-training where updates are taken away, of poolrl in a run of its own of a few steps.
+the mean action. The interval of the difference is a bootstrap over the seeds of both. Times are of
+the processor, of whole runs without evaluations; those outside of updates are what is left of
+training where updates are taken away, of poolrl in a run of its own of a few steps. With
+``--outside PUBLISHED-20 20`` (for ``mpo_published.py … --simulations 20`` of a few steps) there is
+another line of them, with so many simulations side by side.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from typing import Any, NamedTuple
 import click
 import numpy as np
 from learning_curves import curve
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from poolrl import tasks
@@ -72,11 +75,16 @@ def ours(folder: Path, outside: float) -> Run:
     return Run(x, y, 1e6 * seconds[-1] / x[-1], outside)
 
 
-def outside_of_updates(folder: Path) -> float:
-    """Microseconds of a training step of a pool's configuration that are not of updates."""
+def outside_of_updates(folder: Path, simulations: int | None = None) -> float:
+    """Microseconds of a training step of a pool's configuration that are not of updates.
+
+    Args:
+        folder: of the pool.
+        simulations: side by side; the pool's by default.
+    """
     spec = open_pool(folder).spec
-    hp = spec.learner
-    assert isinstance(hp, MPO)
+    assert isinstance(spec.learner, MPO)
+    hp = replace(spec.learner, simulations=simulations or spec.learner.simulations)
     make = partial(tasks.make, spec.task)
     agent = initial_agent(spec, make(1), Streams(0))
     spent = 0.0
@@ -138,13 +146,24 @@ def draw(output: Path, arms: dict[str, list[Run]]) -> None:
 @click.command(help=__doc__)
 @click.argument("published_folder", type=click.Path(exists=True, path_type=Path))
 @click.argument("pools", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--outside",
+    nargs=2,
+    type=(click.Path(exists=True, path_type=Path), int),
+    help="A published folder, and its number of simulations.",
+)
 @click.option("--output", type=click.Path(path_type=Path), help="Table; the picture is beside it.")
-def main(published_folder: Path, pools: tuple[Path, ...], output: Path | None) -> None:
+def main(
+    published_folder: Path,
+    pools: tuple[Path, ...],
+    outside: tuple[Path, int] | None,
+    output: Path | None,
+) -> None:
     """Print the tables."""
     task = open_pool(pools[0]).spec.task.id
-    outside = outside_of_updates(pools[0])
+    own = outside_of_updates(pools[0])
     arms = {
-        "poolrl": [ours(path, outside) for path in pools],
+        "poolrl": [ours(path, own) for path in pools],
         "published": [published(f) for f in sorted(published_folder.glob(f"{task}-*.jsonl"))],
     }
     rows = []
@@ -168,6 +187,12 @@ def main(published_folder: Path, pools: tuple[Path, ...], output: Path | None) -
         ["outside of updates, µs", *(f"{each:.0f}" for each in left), f"{left[1] / left[0]:.2f}"],
         ["training steps a second", *(f"{1e6 / each:.0f}" for each in whole), ""],
     ]
+    if outside is not None:
+        folder, simulations = outside
+        few = [published(file).outside for file in sorted(folder.glob(f"{task}-*.jsonl"))]
+        pair = outside_of_updates(pools[0], simulations), float(np.mean(few))
+        name = f"the same, {simulations} simulations"
+        rows.append([name, *(f"{each:.0f}" for each in pair), f"{pair[1] / pair[0]:.2f}"])
     body = "\n\n".join([*tables, report.table(head, rows)])
     if output is not None:
         draw(output.with_suffix(".png"), arms)
