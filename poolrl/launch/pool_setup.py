@@ -145,6 +145,8 @@ def validate(
         existing.refuse_another(spec)
     if to_threshold:
         run = replace(run, target_return=reward_threshold(spec.task.id))
+    if run.replay_folder is not None:  # workers may run in another directory
+        run = replace(run, replay_folder=os.path.abspath(run.replay_folder))
     line = disk_line(spec, run, use) if existing is None else None
     return Validated(spec, run, first.data if first is not None else None, line)
 

@@ -137,3 +137,26 @@ def test_a_replay_without_room_is_refused_before_there_is_a_pool(tmp_path: Path)
     assert refused.returncode == 2
     assert "run.replay_folder: none: No such file or directory" in refused.stderr
     assert not (tmp_path / "pool").exists()
+
+
+def test_the_folder_of_replays_does_not_depend_on_where_a_run_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "replays").mkdir()
+    keys = {
+        "learner.name": "mpo",
+        "network.actor": [4],
+        "network.critic": [4],
+        "pool.count": 1,
+        "pool.iterate_episodes": 2,
+        "pool.evaluate_episodes": 1,
+        "pool.closing_episodes": 1,
+        "learner.warmup_steps": 10_000,
+        "run.replay_folder": "replays",
+    }
+    words = ["run", "--task", "Plateau-v0", "--pool-directory", "pool", "--iterations", "1"]
+    done = in_process(*words, "--workers", "1", *as_options(keys), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    words = ["run", "--pool-directory", "../pool", "--iterations", "2", "--workers", "1"]
+    done = in_process(*words, cwd=elsewhere)
+    assert done.returncode == 0, done.stderr
