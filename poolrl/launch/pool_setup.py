@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from poolrl import files, tasks
 from poolrl.agent import Agent
+from poolrl.algorithms.energy_cost import check_muscles
 from poolrl.algorithms.off_policy import check_replay
 from poolrl.config import tables
 from poolrl.config.loading import load, load_over
@@ -214,7 +215,13 @@ def _with_hashes(
         computation.check_merge()
         if isinstance(spec.learner, MPO):
             folder = Path(run.replay_folder) if run.replay_folder is not None else None
-            check_replay(computation.initial_agent(), budget(spec), spec.learner, spec.task, folder)
+            agent = computation.initial_agent()
+            (size,) = agent.metadata.observation_space.shape
+            for learner in dict.fromkeys(map(spec.hyperparameters, range(spec.pool.count))):
+                assert isinstance(learner, MPO)
+                check_replay(agent, budget(spec), learner, spec.task, folder)
+                if existing is None:
+                    check_muscles(learner.muscles, size)
         if existing is None:
             computation.check_selection()
         if first is None:

@@ -139,6 +139,25 @@ def test_a_replay_without_room_is_refused_before_there_is_a_pool(tmp_path: Path)
     assert not (tmp_path / "pool").exists()
 
 
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ("replay_size=[1000,3]", "learner.replay_size: 3 transitions are not one for each of 4"),
+        ("muscles=[0,3]", "learner.muscles: 3, but 2 values are observed"),
+    ],
+)
+def test_what_one_branch_cannot_have_is_refused_before_there_is_a_pool(
+    tmp_path: Path, values: str, words: str
+) -> None:
+    options = ["run", "--learner", "mpo", "--task", "Plateau-v0", "--iterate-episodes", "4"]
+    options += ["--pool-count", "2", "--workers", "1", "--iterations", "0"]
+    options += ["--set", "network.actor=[4]", "--set", f"branches.{values}"]
+    refused = in_process(*options, "--pool-directory", "pool", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert words in refused.stderr
+    assert not (tmp_path / "pool").exists()
+
+
 def test_the_folder_of_replays_does_not_depend_on_where_a_run_goes_on(tmp_path: Path) -> None:
     (tmp_path / "replays").mkdir()
     keys = {
