@@ -16,15 +16,18 @@ from poolrl.config.run_options import RetentionRule, RunOptions
 from poolrl.config.schema import Spec
 from poolrl.errors import IncompatiblePool
 from poolrl.formatting import count
+from poolrl.launch.disk_use import window_line
 from poolrl.pool.directory import Pool, make_pool, open_pool
 from poolrl.pool.retention import removable
 from poolrl.pool.stop_criteria import StopCriteria
 from poolrl.records.records import MergeRecord
 from poolrl.records.work_units import Unit
 from poolrl.rollouts.replay_chunk import Chunk
+from poolrl.storage.deposits import DepositStore
 from poolrl.worker.loop import Worker
 from poolrl.worker.replay_window import WindowReader
 from tests.faults.checker import check, same_history
+from tests.helpers.agents import new_agent
 from tests.helpers.command_line import in_process
 from tests.helpers.forks import serve, serve_with_kills
 from tests.helpers.memory_pool import patch_compute
@@ -127,6 +130,27 @@ def test_the_files_of_the_window_alone_stay(undisturbed: Callable[[str], Path]) 
     assert {chunk.iteration for chunk in windows[-1]} == {ITERATIONS}
     assert chunks_on_disk(root) == {chunk.path for chunk in windows[-1]}
     assert chunks_on_disk(undisturbed("best")) == set()
+
+
+def test_up_to_two_iterations_more_are_on_disk(
+    memory_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has left the window is removed with the parent, which a single worker comes to last."""
+    root = memory_folder / "mpo disk"
+    there: list[int] = []
+    publish = DepositStore.publish_rollout
+
+    def counted(self: DepositStore, unit: Unit, data: bytes) -> str:
+        sha256 = publish(self, unit, data)
+        there.append(len(chunks_on_disk(root)))
+        return sha256
+
+    monkeypatch.setattr(DepositStore, "publish_rollout", counted)
+    pool = finished(root, "shared")
+    assert max(there) == 4 + 2 * pool.spec.pool.count
+    line = window_line(pool.spec, new_agent(learner__name="mpo", network__actor=[8]))
+    assert line is not None
+    assert "and up to two iterations' more" in line
 
 
 def test_retention_keeps_chunks_as_long_as_agents(memory_folder: Path) -> None:
