@@ -182,6 +182,19 @@ def test_a_window_wider_than_an_iteration(memory_folder: Path) -> None:
         assert f"{count(units, 'unit')} computed again" in said.stdout
 
 
+def test_a_sample_has_no_candidate_whose_branches_lack_their_window(memory_folder: Path) -> None:
+    root = memory_folder / "mpo candidates"
+    spec = load(None, KEYS | RULES["shared"] | {"merge.candidates": [1.5]})[0]
+    pool = make_pool(root, spec, RunOptions(2))
+    Worker(pool, StopCriteria(2), run=pool.run).run()
+    # Of two iterations with four branches, a candidate and a parent: the second one's parent alone.
+    said = in_process("verify", root, "--sample", "50", cwd=memory_folder)
+    assert said.returncode == 0, said.stdout + said.stderr
+    assert "9 units computed again" in said.stdout
+    said = in_process("verify", root, "--iteration", "2", cwd=memory_folder)
+    assert said.returncode == 0, said.stdout + said.stderr
+
+
 def test_branches_learn_from_the_window(undisturbed: Callable[[str], Path]) -> None:
     """The first iteration is the same without one, and the second is not."""
     for number, same in ((1, True), (2, False)):
