@@ -262,6 +262,19 @@ def check_replay(
     check_replay_room(capacity, simulations, size, actions, folder)
 
 
+def check_replay_start(hp: MPO) -> None:
+    """Check that a branch's own replay can have the transitions that updates begin with.
+
+    Raises:
+        UsageError: it cannot, so that nothing would ever be learned.
+    """
+    if not hp.replay_window and hp.replay_start > hp.replay_size:
+        raise UsageError(
+            f"learner.replay_start: {hp.replay_start:,} transitions, which a replay of "
+            f"learner.replay_size = {hp.replay_size:,} never has"
+        )
+
+
 def _sample(
     sampler: Sampler,
     actor: Actor,

@@ -144,6 +144,7 @@ def test_a_replay_without_room_is_refused_before_there_is_a_pool(tmp_path: Path)
     [
         ("replay_size=[1000,3]", "learner.replay_size: 3 transitions are not one for each of 4"),
         ("muscles=[0,3]", "learner.muscles: 3, but 2 values are observed"),
+        ("replay_size=[1000,900]", "replay_start: 1,000 transitions, which a replay of learner"),
     ],
 )
 def test_what_one_branch_cannot_have_is_refused_before_there_is_a_pool(
