@@ -13,6 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from poolrl.errors import UsageError
+
 F32 = NDArray[np.float32]
 
 SMOOTHING = 0.8
@@ -60,6 +62,16 @@ def adapted(state: EnergyState, episode_return: float, threshold: float) -> Ener
         weight -= rate
     success = SMOOTHING * state.success + (1 - SMOOTHING) * (score > threshold)
     return EnergyState(min(max(weight, 0.0), LARGEST_WEIGHT), rate, success, score)
+
+
+def check_muscles(size: int, observation_size: int) -> None:
+    """Check that the activities of so many muscles can be among the values observed.
+
+    Raises:
+        UsageError: they are more.
+    """
+    if size > observation_size:
+        raise UsageError(f"learner.muscles: {size}, but {observation_size} values are observed")
 
 
 def batch_effort(next_observation: F32, size: int) -> float:

@@ -262,6 +262,19 @@ def check_replay(
     check_replay_room(capacity, simulations, size, actions, folder)
 
 
+def check_replay_start(hp: MPO) -> None:
+    """Check that a branch's own replay can have the transitions that updates begin with.
+
+    Raises:
+        UsageError: it cannot, so that nothing would ever be learned.
+    """
+    if not hp.replay_window and hp.replay_start > hp.replay_size:
+        raise UsageError(
+            f"learner.replay_start: {hp.replay_start:,} transitions, which a replay of "
+            f"learner.replay_size = {hp.replay_size:,} never has"
+        )
+
+
 def _sample(
     sampler: Sampler,
     actor: Actor,
@@ -298,7 +311,14 @@ def _sample(
 def _capacity(budget: Budget, hp: MPO, simulations: int, agent: Agent) -> int:
     """Transitions that the replay needs room for: no more than the budget can fill, and where they
     are shared, all of them."""
-    episode = agent.metadata.max_episode_steps + 1  # the last observation takes the room of one
-    most = budget.episodes * episode if budget.episodes else 2 * budget.steps + episode
+    episode = agent.metadata.max_episode_steps
+    # Simulations are stepped together, and all of them while an episode is left that has not
+    # started: one has at most its part of the budget, and its last episode. An episode takes the
+    # room of one transition more, for its last observation.
+    if budget.episodes:
+        before = (budget.episodes - 1) * episode // simulations
+        most = before + episode + budget.episodes - simulations + 1
+    else:
+        most = 2 * math.ceil(budget.steps / simulations) + episode + 1
     whole = simulations * most
     return whole if hp.replay_window else min(hp.replay_size, whole)

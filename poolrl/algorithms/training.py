@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from poolrl.agent import STD, Agent, AgentMetadata
+from poolrl.algorithms.energy_cost import check_muscles
 from poolrl.algorithms.types import MakeTask, Training
 from poolrl.config.exploration import Exploration, NoExploration, PureExploration
 from poolrl.config.mpo import MPO
@@ -191,9 +192,7 @@ def _check_learner(
         UsageError: names the key.
     """
     if isinstance(learner, MPO):
-        size = len(arrays["actor.0.weight"].T)
-        if learner.muscles > size:
-            raise UsageError(f"learner.muscles: {learner.muscles}, but {size} values are observed")
+        check_muscles(learner.muscles, len(arrays["actor.0.weight"].T))
     takes_unit_steps = isinstance(learner, Reinforce) and learner.policy_step == "unit"
     if takes_unit_steps and "actor.free" in arrays:
         raise UsageError(

@@ -90,7 +90,7 @@ def window_line(spec: Spec, agent: Agent) -> str | None:
     each = row_bytes(metadata.observation_space.shape[0], metadata.action_space.shape[0])
     return (
         f"about {file_size(size * each)} on disk for the shared replay by learner.replay_window = "
-        f"{size:,}, {each} bytes a transition, and up to an iteration's more: docs/mpo.md"
+        f"{size:,}, {each} bytes a transition, and up to two iterations' more: docs/mpo.md"
     )
 
 

@@ -13,7 +13,8 @@ from msgspec.structs import replace
 
 from poolrl import files, tasks
 from poolrl.agent import Agent
-from poolrl.algorithms.off_policy import check_replay
+from poolrl.algorithms.energy_cost import check_muscles
+from poolrl.algorithms.off_policy import check_replay, check_replay_start
 from poolrl.config import tables
 from poolrl.config.loading import load, load_over
 from poolrl.config.mpo import MPO
@@ -145,6 +146,8 @@ def validate(
         existing.refuse_another(spec)
     if to_threshold:
         run = replace(run, target_return=reward_threshold(spec.task.id))
+    if run.replay_folder is not None:  # workers may run in another directory
+        run = replace(run, replay_folder=os.path.abspath(run.replay_folder))
     line = disk_line(spec, run, use) if existing is None else None
     return Validated(spec, run, first.data if first is not None else None, line)
 
@@ -212,7 +215,14 @@ def _with_hashes(
         computation.check_merge()
         if isinstance(spec.learner, MPO):
             folder = Path(run.replay_folder) if run.replay_folder is not None else None
-            check_replay(computation.initial_agent(), budget(spec), spec.learner, spec.task, folder)
+            agent = computation.initial_agent()
+            (size,) = agent.metadata.observation_space.shape
+            for learner in dict.fromkeys(map(spec.hyperparameters, range(spec.pool.count))):
+                assert isinstance(learner, MPO)
+                check_replay(agent, budget(spec), learner, spec.task, folder)
+                if existing is None:
+                    check_muscles(learner.muscles, size)
+                    check_replay_start(learner)
         if existing is None:
             computation.check_selection()
         if first is None:

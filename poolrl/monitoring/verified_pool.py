@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from poolrl.records.consistency import Discrepancy
 from poolrl.records.records import MergeRecord, UnitRecord
-from poolrl.records.work_units import Unit
+from poolrl.records.work_units import KINDS, Unit
 
 
 @dataclass
@@ -44,8 +44,10 @@ class VerifiedPool:
         ]
 
     def has_its_window(self, record: UnitRecord) -> bool:
-        """Return whether a unit can be computed again without others that it learned from."""
-        return record.kind != "branch" or record.iteration - 1 not in self.lost_windows
+        """Return whether a unit can be computed again without others of earlier iterations, that it
+        or the branches that it is made of have learned from."""
+        learned = record.kind == "branch" or KINDS[record.kind].second_stage
+        return not learned or record.iteration - 1 not in self.lost_windows
 
     def recomputable_means(self, iteration: int | None = None) -> list[MergeRecord]:
         """Return the merges whose mean of branches can be computed again, of one iteration or all,

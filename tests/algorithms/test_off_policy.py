@@ -9,12 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 from numpy.testing import assert_allclose
 
 from poolrl import tasks
 from poolrl.agent import Agent
 from poolrl.algorithms.averaging import check_averages, mean_agent
+from poolrl.algorithms.off_policy import check_replay
 from poolrl.algorithms.training import initial_agent, train
 from poolrl.algorithms.types import Training
 from poolrl.config.loading import load
@@ -24,6 +27,7 @@ from poolrl.rollouts.evaluation import evaluate
 from poolrl.rollouts.sampler import Budget
 from poolrl.seeding import Purpose, Streams
 from poolrl.tasks import Task
+from tests.helpers.counting_task import Counting
 
 KEYS: dict[str, Any] = {
     "task.id": "Plateau-v0",
@@ -147,6 +151,40 @@ def test_a_replay_that_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) 
     message = r"learner.replay_size: .* takes .* kB, but 1.0 kB of memory are free"
     with pytest.raises(UsageError, match=message):
         trained(agent, hp)
+
+
+def test_a_replay_takes_what_its_budget_can_fill(monkeypatch: pytest.MonkeyPatch) -> None:
+    hp, agent = setting(replay_window=1, simulations=10)
+    spec, _ = load(None, KEYS)
+    # 22 bytes a transition, and where all episodes are of one step, as much for its end.
+    monkeypatch.setattr("poolrl.rollouts.room.available_memory", lambda: 22 * 2 * 100_200)
+    check_replay(agent, Budget(steps=100_000), hp, spec.task, None)
+    check_replay(agent, Budget(episodes=10_000), hp, spec.task, None)
+    with pytest.raises(UsageError, match="MB of memory are free"):
+        check_replay(agent, Budget(steps=101_000), hp, spec.task, None)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    simulations=st.integers(1, 6),
+    limit=st.integers(1, 9),
+    number=st.integers(1, 30),
+    seed=st.integers(0, 99),
+    by_steps=st.booleans(),
+)
+def test_a_shared_replay_keeps_all_that_is_sampled(
+    simulations: int, limit: int, number: int, seed: int, by_steps: bool
+) -> None:
+    spec, _ = load(None, KEYS | {"learner.replay_window": 1, "learner.warmup_steps": 10_000})
+    assert isinstance(spec.learner, MPO)
+    hp = replace(spec.learner, simulations=simulations)
+    agent = initial_agent(spec, Counting(1, limit), Streams(0))
+    budget = Budget(steps=number) if by_steps else Budget(episodes=number)
+    result = train(agent, lambda n: Counting(n, limit), budget, hp, Streams(seed))
+    assert result.transitions is not None
+    assert int(result.transitions.has_action.sum()) == result.environment_steps
+    episodes = len(result.returns)
+    assert len(result.transitions.reward) == result.environment_steps + episodes
 
 
 def test_means_of_agents() -> None:

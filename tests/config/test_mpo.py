@@ -137,3 +137,46 @@ def test_a_replay_without_room_is_refused_before_there_is_a_pool(tmp_path: Path)
     assert refused.returncode == 2
     assert "run.replay_folder: none: No such file or directory" in refused.stderr
     assert not (tmp_path / "pool").exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ("replay_size=[1000,3]", "learner.replay_size: 3 transitions are not one for each of 4"),
+        ("muscles=[0,3]", "learner.muscles: 3, but 2 values are observed"),
+        ("replay_size=[1000,900]", "replay_start: 1,000 transitions, which a replay of learner"),
+    ],
+)
+def test_what_one_branch_cannot_have_is_refused_before_there_is_a_pool(
+    tmp_path: Path, values: str, words: str
+) -> None:
+    options = ["run", "--learner", "mpo", "--task", "Plateau-v0", "--iterate-episodes", "4"]
+    options += ["--pool-count", "2", "--workers", "1", "--iterations", "0"]
+    options += ["--set", "network.actor=[4]", "--set", f"branches.{values}"]
+    refused = in_process(*options, "--pool-directory", "pool", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert words in refused.stderr
+    assert not (tmp_path / "pool").exists()
+
+
+def test_the_folder_of_replays_does_not_depend_on_where_a_run_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "replays").mkdir()
+    keys = {
+        "learner.name": "mpo",
+        "network.actor": [4],
+        "network.critic": [4],
+        "pool.count": 1,
+        "pool.iterate_episodes": 2,
+        "pool.evaluate_episodes": 1,
+        "pool.closing_episodes": 1,
+        "learner.warmup_steps": 10_000,
+        "run.replay_folder": "replays",
+    }
+    words = ["run", "--task", "Plateau-v0", "--pool-directory", "pool", "--iterations", "1"]
+    done = in_process(*words, "--workers", "1", *as_options(keys), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    words = ["run", "--pool-directory", "../pool", "--iterations", "2", "--workers", "1"]
+    done = in_process(*words, cwd=elsewhere)
+    assert done.returncode == 0, done.stderr

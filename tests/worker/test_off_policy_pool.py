@@ -16,15 +16,18 @@ from poolrl.config.run_options import RetentionRule, RunOptions
 from poolrl.config.schema import Spec
 from poolrl.errors import IncompatiblePool
 from poolrl.formatting import count
+from poolrl.launch.disk_use import window_line
 from poolrl.pool.directory import Pool, make_pool, open_pool
 from poolrl.pool.retention import removable
 from poolrl.pool.stop_criteria import StopCriteria
 from poolrl.records.records import MergeRecord
 from poolrl.records.work_units import Unit
 from poolrl.rollouts.replay_chunk import Chunk
+from poolrl.storage.deposits import DepositStore
 from poolrl.worker.loop import Worker
 from poolrl.worker.replay_window import WindowReader
 from tests.faults.checker import check, same_history
+from tests.helpers.agents import new_agent
 from tests.helpers.command_line import in_process
 from tests.helpers.forks import serve, serve_with_kills
 from tests.helpers.memory_pool import patch_compute
@@ -129,6 +132,27 @@ def test_the_files_of_the_window_alone_stay(undisturbed: Callable[[str], Path]) 
     assert chunks_on_disk(undisturbed("best")) == set()
 
 
+def test_up_to_two_iterations_more_are_on_disk(
+    memory_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has left the window is removed with the parent, which a single worker comes to last."""
+    root = memory_folder / "mpo disk"
+    there: list[int] = []
+    publish = DepositStore.publish_rollout
+
+    def counted(self: DepositStore, unit: Unit, data: bytes) -> str:
+        sha256 = publish(self, unit, data)
+        there.append(len(chunks_on_disk(root)))
+        return sha256
+
+    monkeypatch.setattr(DepositStore, "publish_rollout", counted)
+    pool = finished(root, "shared")
+    assert max(there) == 4 + 2 * pool.spec.pool.count
+    line = window_line(pool.spec, new_agent(learner__name="mpo", network__actor=[8]))
+    assert line is not None
+    assert "and up to two iterations' more" in line
+
+
 def test_retention_keeps_chunks_as_long_as_agents(memory_folder: Path) -> None:
     pool = finished(memory_folder / "mpo all kept", "shared", keep="all")
     assert len(chunks_on_disk(pool.layout.root)) == 4 * ITERATIONS
@@ -156,6 +180,19 @@ def test_a_window_wider_than_an_iteration(memory_folder: Path) -> None:
         said = in_process("verify", root, *options, cwd=memory_folder)
         assert said.returncode == 0, said.stdout + said.stderr
         assert f"{count(units, 'unit')} computed again" in said.stdout
+
+
+def test_a_sample_has_no_candidate_whose_branches_lack_their_window(memory_folder: Path) -> None:
+    root = memory_folder / "mpo candidates"
+    spec = load(None, KEYS | RULES["shared"] | {"merge.candidates": [1.5]})[0]
+    pool = make_pool(root, spec, RunOptions(2))
+    Worker(pool, StopCriteria(2), run=pool.run).run()
+    # Of two iterations with four branches, a candidate and a parent: the second one's parent alone.
+    said = in_process("verify", root, "--sample", "50", cwd=memory_folder)
+    assert said.returncode == 0, said.stdout + said.stderr
+    assert "9 units computed again" in said.stdout
+    said = in_process("verify", root, "--iteration", "2", cwd=memory_folder)
+    assert said.returncode == 0, said.stdout + said.stderr
 
 
 def test_branches_learn_from_the_window(undisturbed: Callable[[str], Path]) -> None:
