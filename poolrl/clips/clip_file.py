@@ -24,6 +24,7 @@ from poolrl.hdf5 import (
     mark,
     new_file,
     read_transposed,
+    single,
     text,
     write_transposed,
 )
@@ -153,8 +154,8 @@ class ClipFile(ReadFile):
         attributes = self._file[name].attrs
         with damage_named(self.path, f"{name}: attributes"):
             label = text(attributes.get("action", ""))
-            steps = int(attributes.get("num_steps", frames))
-            dt = float(attributes["dt"]) if "dt" in attributes else None
+            steps = int(single(attributes.get("num_steps", frames)))
+            dt = float(single(attributes["dt"])) if "dt" in attributes else None
         if steps != frames:
             raise UsageError(
                 f"{self.path}: {name}: num_steps is {steps}, but there are {frames} frames"
