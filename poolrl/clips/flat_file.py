@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import mujoco
 import numpy as np
+from numpy.typing import NDArray
 
 from poolrl.clips.clip import ROOT_POSITIONS
 from poolrl.clips.clip_file import ClipFile
@@ -60,8 +62,8 @@ def write_flat(path: str | Path, clips: ClipFile, body: Body) -> None:
         file = new.file
         mark(file, synthetic=clips.is_synthetic)
         file["config"] = np.bytes_(yaml.safe_dump(config, sort_keys=False).encode())
-        file["names_qpos"] = np.array(["root"] * ROOT_POSITIONS + joints, "S")
-        file["names_xpos"] = np.array([model.body(i).name for i in range(model.nbody)], "S")
+        file["names_qpos"] = _bytes(["root"] * ROOT_POSITIONS + joints)
+        file["names_xpos"] = _bytes([model.body(i).name for i in range(model.nbody)])
         if min(lengths) < stride:
             file["clip_lengths"] = lengths
         total = stride * len(lengths)
@@ -85,6 +87,11 @@ def _places(model: mujoco.MjModel, qpos: np.ndarray) -> tuple[np.ndarray, np.nda
     for frame, data in poses(model, qpos):
         xpos[frame], xquat[frame] = data.xpos, data.xquat
     return xpos, xquat
+
+
+def _bytes(names: Sequence[str]) -> NDArray[np.bytes_]:
+    """Names as stac-mjx writes them; in UTF-8, of which NumPy itself has ASCII alone."""
+    return np.array([name.encode() for name in names])
 
 
 def _letters(label: str) -> str:
