@@ -87,3 +87,17 @@ def test_another_body_is_refused(tmp_path: Path) -> None:
     with ClipFile(source) as file, pytest.raises(UsageError, match=r"joints: 4 joints, but .* 3$"):
         write_flat(tmp_path / "flat.h5", file, BODY)
     assert [path.name for path in tmp_path.iterdir()] == ["clips.h5"]
+
+
+def test_a_body_of_another_scale_is_refused(tmp_path: Path) -> None:
+    model = mujoco.MjModel.from_xml_string(SNAKE.replace('pos="0.1 0 0"', 'pos="0.09 0 0"'))
+    source = tmp_path / "clips.h5"
+    write_clips(source, clips_of(3))
+    message = (
+        r"clip_0: body_positions: \w+ is 10 mm from where the model puts it in frame \d: another"
+    )
+    with ClipFile(source) as file, pytest.raises(UsageError, match=message):
+        write_flat(
+            tmp_path / "flat.h5", file, Body(model, BODY.root, BODY.appendages, BODY.tracked)
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ["clips.h5"]
