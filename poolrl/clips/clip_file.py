@@ -230,7 +230,8 @@ def write_clips(path: str | Path, clips: Iterable[Clip], *, synthetic: bool = Fa
         synthetic: note that the clips were made, and not recorded.
 
     Raises:
-        UsageError: the file cannot be written, there are no clips, or two have one name.
+        UsageError: the file cannot be written, there are no clips, two have one name, or a name or
+            a label is none that HDF5 can hold.
     """
     with new_file(path) as new:
         file = new.file
@@ -240,6 +241,10 @@ def write_clips(path: str | Path, clips: Iterable[Clip], *, synthetic: bool = Fa
                 raise UsageError(f"{path}: {clip.name!r} is no name of a clip")
             if clip.name in file:
                 raise UsageError(f"{path}: two clips of the name {clip.name}")
+            if "\0" in clip.label:
+                raise UsageError(
+                    f"{path}: {clip.name}: {clip.label!r} is no label: HDF5 has no NUL"
+                )
             _write(file.create_group(clip.name), clip)
             new.check()
         if not len(file):

@@ -107,3 +107,14 @@ def test_more_of_what_is_wrong(session: Path) -> None:
         pytest.raises(UsageError, match="expected 1 to 10,000,000"),
     ):
         list(cut(file, times, "times.csv", seconds=0.01))
+
+
+def test_a_label_that_hdf5_cannot_hold(session: Path, tmp_path: Path) -> None:
+    times, output = tmp_path / "times.csv", tmp_path / "cut.h5"
+    times.write_text("start,label\n1,Re\0ar\n")
+    with (
+        ClipFile(session) as file,
+        pytest.raises(UsageError, match=r"clip_0: 'Re\\x00ar' is no la"),
+    ):
+        write_clips(output, cut(file, read_times(times), times, seconds=2.0))
+    assert not output.exists()
