@@ -230,6 +230,24 @@ def test_a_task_may_have_no_tracked_bodies(tmp_path: Path, in_clips: int) -> Non
         assert len(file.latents()[0]) == file.played.sum()
 
 
+def test_a_body_named_like_the_folder_of_another(tmp_path: Path) -> None:
+    """As dm_control's composer names bodies, with slashes."""
+    kwargs = write_worm(tmp_path, 12) | {"tracked_bodies": "trunk,trunk/head"}
+    xml = Path(kwargs["xml_file"])
+    xml.write_text(xml.read_text().replace('"head"', '"trunk/head"'))
+    agent = imitating_agent(kwargs | {"end_effectors": "tail,trunk/head"})
+    with pytest.raises(UsageError, match="infos/global_error_trunk/head: infos/global_error_trunk"):
+        record_activations(agent, agent.metadata.world, tmp_path / "a.h5")
+    assert not list(tmp_path.glob("*a.h5"))
+    world = replace(
+        agent.metadata.world,
+        kwargs={**agent.metadata.world.kwargs, "tracked_bodies": "trunk/head,tail"},
+    )
+    record_activations(agent, world, tmp_path / "a.h5")
+    with ActivationsFile(tmp_path / "a.h5") as file:
+        assert file.body_errors().shape == (1, 2)
+
+
 def test_other_tasks_and_networks_are_refused(tmp_path: Path) -> None:
     kwargs = write_worm(tmp_path, 12)
     agent = imitating_agent(kwargs)
