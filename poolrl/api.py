@@ -159,6 +159,10 @@ class Pool:
         from poolrl.render.video import VideoOptions, make_video
         from poolrl.rollouts.evaluation import NO_EXPLORATION
 
+        if episodes < 1 or seed < 0:
+            raise UsageError(
+                f"expected episodes >= 1 and seed >= 0, got episodes={episodes}, seed={seed}"
+            )
         output = Path(output)
         output_format(output)
         shown = shown_agents(self.path, iterations)
@@ -209,6 +213,8 @@ class Pool:
         from poolrl.activations.recording import record_activations
         from poolrl.cli.agents import permitted_world
 
+        if simulations < 1:
+            raise UsageError(f"expected simulations >= 1, got simulations={simulations}")
         agent, output = self.champion(), Path(output)
         named = task, task_kwargs or {}, network
         with permitted_world(agent, *named, trust=trust) as world:

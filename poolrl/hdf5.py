@@ -184,10 +184,19 @@ def mark(file: h5py.File, *, synthetic: bool) -> None:
         file.attrs[SYNTHETIC] = True
 
 
+def single(value: Any) -> Any:
+    """Return an attribute's value, which some programs write as an array of one."""
+    return value.ravel()[0] if isinstance(value, np.ndarray) and value.size == 1 else value
+
+
 def text(value: Any) -> str:
-    """Return an attribute as text, which files hold as bytes, text or an array of one."""
-    if isinstance(value, np.ndarray) and value.size == 1:
-        value = value.ravel()[0]
+    """Return an attribute as text, which files hold as bytes, text, an array of one, or a null
+    where it is empty."""
+    import h5py
+
+    if isinstance(value, h5py.Empty):
+        return ""
+    value = single(value)
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 

@@ -76,6 +76,8 @@ def test_a_video(tmp_path: Path, draws: None) -> None:
     pool = poolrl.Pool(tmp_path / "pool")
     video = pool.video(tmp_path / "swim.gif", iterations="0", size=(64, 48), fps=10)
     assert video.read_bytes().startswith(b"GIF")
+    with pytest.raises(UsageError, match="expected episodes >= 1 and seed >= 0, got episodes=0"):
+        poolrl.Pool(tmp_path / "pool").video(video, episodes=0)
 
 
 def test_activations_of_the_clips_and_of_others(tmp_path: Path) -> None:
@@ -92,6 +94,8 @@ def test_activations_of_the_clips_and_of_others(tmp_path: Path) -> None:
     with h5py.File(pool.activations(tmp_path / "b.h5", task_kwargs=clips)) as file:
         assert file["clip_names"].asstr()[:].tolist() == ["clip_0"]
     assert pool.evaluate(episodes=1).mean != pool.evaluate(episodes=1, task_kwargs=clips).mean
+    with pytest.raises(UsageError, match="expected simulations >= 1, got simulations=0"):
+        pool.activations(tmp_path / "c.h5", simulations=0)
 
 
 def test_training(pool: poolrl.Pool, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from poolrl.errors import UsageError
+
 BLOCK_STEPS = 32
 """Control steps that are in memory at a time, and in a chunk of the file."""
 
@@ -48,9 +50,13 @@ class StepWriter:
             rows: (m,): simulations that have it.
             values: (simulations, …) by the name of the dataset; those that begin with ``states/``
                 are before the step, and so the last of them come one step after all others.
+
+        Raises:
+            UsageError: a name is the folder of another one.
         """
         for name, array in values.items():
             if name not in self._blocks:
+                self._require_place(name)
                 self._blocks[name] = self._make(name, array)
             _, block = self._blocks[name]
             block[step - self._start, rows] = array[rows]
@@ -69,6 +75,17 @@ class StepWriter:
                 dataset[steps, clips] = block[:count, :width]
             block[...] = dataset.fillvalue
         self._start += BLOCK_STEPS
+
+    def _require_place(self, name: str) -> None:
+        """Check that HDF5 can have a name, of which all up to a slash is a folder."""
+        own = f"{name.rstrip('/')}/"
+        for other in self._blocks:
+            theirs = f"{other.rstrip('/')}/"
+            if theirs.startswith(own) or own.startswith(theirs):
+                raise UsageError(
+                    f"{name}: {other} is recorded too, and HDF5 cannot have both; name other "
+                    "bodies or sensors"
+                )
 
     def _make(self, name: str, array: NDArray[Any]) -> tuple[h5py.Dataset, NDArray[Any]]:
         """Make a dataset, and its block."""

@@ -24,6 +24,7 @@ from poolrl.hdf5 import (
     mark,
     new_file,
     read_transposed,
+    single,
     text,
     write_transposed,
 )
@@ -153,8 +154,8 @@ class ClipFile(ReadFile):
         attributes = self._file[name].attrs
         with damage_named(self.path, f"{name}: attributes"):
             label = text(attributes.get("action", ""))
-            steps = int(attributes.get("num_steps", frames))
-            dt = float(attributes["dt"]) if "dt" in attributes else None
+            steps = int(single(attributes.get("num_steps", frames)))
+            dt = float(single(attributes["dt"])) if "dt" in attributes else None
         if steps != frames:
             raise UsageError(
                 f"{self.path}: {name}: num_steps is {steps}, but there are {frames} frames"
@@ -229,7 +230,8 @@ def write_clips(path: str | Path, clips: Iterable[Clip], *, synthetic: bool = Fa
         synthetic: note that the clips were made, and not recorded.
 
     Raises:
-        UsageError: the file cannot be written, there are no clips, or two have one name.
+        UsageError: the file cannot be written, there are no clips, two have one name, or a name or
+            a label is none that HDF5 can hold.
     """
     with new_file(path) as new:
         file = new.file
@@ -239,6 +241,10 @@ def write_clips(path: str | Path, clips: Iterable[Clip], *, synthetic: bool = Fa
                 raise UsageError(f"{path}: {clip.name!r} is no name of a clip")
             if clip.name in file:
                 raise UsageError(f"{path}: two clips of the name {clip.name}")
+            if "\0" in clip.label:
+                raise UsageError(
+                    f"{path}: {clip.name}: {clip.label!r} is no label: HDF5 has no NUL"
+                )
             _write(file.create_group(clip.name), clip)
             new.check()
         if not len(file):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import mujoco
 import numpy as np
+from numpy.typing import NDArray
 
-from poolrl.clips.clip import ROOT_POSITIONS
+from poolrl.clips.clip import ROOT_POSITIONS, Array, Clip
 from poolrl.clips.clip_file import ClipFile
-from poolrl.clips.preprocess import Body, poses
+from poolrl.clips.preprocess import SAME_PLACE, Body, poses
 from poolrl.errors import UsageError
 from poolrl.extras import require
 from poolrl.hdf5 import mark, new_file
@@ -29,7 +31,8 @@ def write_flat(path: str | Path, clips: ClipFile, body: Body) -> None:
         body: whose kinematics give the positions and orientations of all bodies.
 
     Raises:
-        UsageError: the file cannot be written, or the clips are of another body.
+        UsageError: the file cannot be written, or the clips are of another body: they have another
+            number of joints, or tracked bodies that are elsewhere.
     """
     require("yaml", "clips", "the configuration of a flat file needs PyYAML")
     import yaml
@@ -60,8 +63,8 @@ def write_flat(path: str | Path, clips: ClipFile, body: Body) -> None:
         file = new.file
         mark(file, synthetic=clips.is_synthetic)
         file["config"] = np.bytes_(yaml.safe_dump(config, sort_keys=False).encode())
-        file["names_qpos"] = np.array(["root"] * ROOT_POSITIONS + joints, "S")
-        file["names_xpos"] = np.array([model.body(i).name for i in range(model.nbody)], "S")
+        file["names_qpos"] = _bytes(["root"] * ROOT_POSITIONS + joints)
+        file["names_xpos"] = _bytes([model.body(i).name for i in range(model.nbody)])
         if min(lengths) < stride:
             file["clip_lengths"] = lengths
         total = stride * len(lengths)
@@ -72,19 +75,41 @@ def write_flat(path: str | Path, clips: ClipFile, body: Body) -> None:
         for number, clip in enumerate(clips):
             rows = np.minimum(np.arange(stride), clip.num_frames - 1)
             qpos, places = clip.qpos, _places(model, clip.qpos)
+            _require_same_places(clips, clip, places[0], body)
             written = {"qpos": qpos, "qvel": clip.qvel, "xpos": places[0], "xquat": places[1]}
             for name, array in written.items():
                 arrays[name][number * stride : (number + 1) * stride] = array[rows]
             new.check()
 
 
-def _places(model: mujoco.MjModel, qpos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _places(model: mujoco.MjModel, qpos: Array) -> tuple[Array, Array]:
     """Positions (T, bodies, 3) and orientations (T, bodies, 4) of all bodies."""
     xpos = np.empty((len(qpos), model.nbody, 3))
     xquat = np.empty((len(qpos), model.nbody, 4))
     for frame, data in poses(model, qpos):
         xpos[frame], xquat[frame] = data.xpos, data.xquat
     return xpos, xquat
+
+
+def _require_same_places(clips: ClipFile, clip: Clip, xpos: Array, body: Body) -> None:
+    """Compare the tracked bodies of a clip, if they are so many, with those of the model."""
+    tracked = body.ids(body.tracked)
+    theirs = clip.body_positions.reshape(clip.num_frames, -1, 3)
+    if not tracked or theirs.shape[1] != len(tracked):
+        return
+    distance = np.linalg.norm(theirs - xpos[:, tracked], axis=2)
+    frame, worst = map(int, np.unravel_index(np.argmax(distance), distance.shape))
+    if distance[frame, worst] > SAME_PLACE:
+        raise UsageError(
+            f"{clips.path}: {clip.name}: body_positions: {body.tracked[worst]} is "
+            f"{1000 * distance[frame, worst]:.3g} mm from where the model puts it in frame "
+            f"{frame}: another body, or another scale"
+        )
+
+
+def _bytes(names: Sequence[str]) -> NDArray[np.bytes_]:
+    """Names as stac-mjx writes them; in UTF-8, of which NumPy itself has ASCII alone."""
+    return np.array([name.encode() for name in names])
 
 
 def _letters(label: str) -> str:

@@ -126,7 +126,7 @@ def _cell(row: dict[str, str | None], column: str | None) -> str:
 
 
 def _seconds(path: str | Path, line: int, text: str) -> float:
-    match = re.fullmatch(r"(?:(?:(\d{1,6}):)?(\d{1,2}):)?(\d{1,9}(?:\.\d*)?)", text)
+    match = re.fullmatch(r"(?:(?:(\d{1,6}):(?=\d{1,2}:))?(\d{1,6}):)?(\d{1,9}(?:\.\d*)?)", text)
     if match is None:
         raise UsageError(
             f"{path}: line {line}: start: {text!r} is no time; write seconds, or minutes:seconds"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from poolrl import tasks
 from poolrl.activations.file import ActivationsFile
 from poolrl.activations.recording import RUNNING, TERMINATED, TRUNCATED, record_activations
 from poolrl.agent import Agent
-from poolrl.clips import read_clips
+from poolrl.clips import read_clips, write_clips
 from poolrl.errors import Divergence, UsageError
 from poolrl.networks.base import State
 from poolrl.tasks.imitation.imitation import Imitation
@@ -212,6 +213,39 @@ def test_names_are_those_of_the_virtual_rodents_recordings(tmp_path: Path) -> No
     others = {"clip_labels", "clip_names", "clip_steps", "rewards", "status"}
     assert {name for name in file if not name.startswith("infos/")} - widths.keys() == others
     assert [label.decode() for label in file["clip_labels"]] == ["Sway", "Sway"]
+
+
+@pytest.mark.parametrize("in_clips", [2, 0])
+def test_a_task_may_have_no_tracked_bodies(tmp_path: Path, in_clips: int) -> None:
+    kwargs = write_worm(tmp_path, 12) | {"tracked_bodies": ""}
+    if not in_clips:
+        none = dict.fromkeys(("body_positions", "body_quaternions"), np.empty((12, 0)))
+        clips = [dataclasses.replace(clip, **none) for clip in read_clips(kwargs["clips"])]
+        write_clips(kwargs["clips"], clips)
+    agent = imitating_agent(kwargs)
+    record_activations(agent, agent.metadata.world, tmp_path / "a.h5")
+    with ActivationsFile(tmp_path / "a.h5") as file:
+        with pytest.raises(UsageError, match="the task has no tracked bodies"):
+            file.body_errors()
+        assert len(file.latents()[0]) == file.played.sum()
+
+
+def test_a_body_named_like_the_folder_of_another(tmp_path: Path) -> None:
+    """As dm_control's composer names bodies, with slashes."""
+    kwargs = write_worm(tmp_path, 12) | {"tracked_bodies": "trunk,trunk/head"}
+    xml = Path(kwargs["xml_file"])
+    xml.write_text(xml.read_text().replace('"head"', '"trunk/head"'))
+    agent = imitating_agent(kwargs | {"end_effectors": "tail,trunk/head"})
+    with pytest.raises(UsageError, match="infos/global_error_trunk/head: infos/global_error_trunk"):
+        record_activations(agent, agent.metadata.world, tmp_path / "a.h5")
+    assert not list(tmp_path.glob("*a.h5"))
+    world = replace(
+        agent.metadata.world,
+        kwargs={**agent.metadata.world.kwargs, "tracked_bodies": "trunk/head,tail"},
+    )
+    record_activations(agent, world, tmp_path / "a.h5")
+    with ActivationsFile(tmp_path / "a.h5") as file:
+        assert file.body_errors().shape == (1, 2)
 
 
 def test_other_tasks_and_networks_are_refused(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from poolrl.clips import read_clips
+from poolrl.report.figures.body_errors import table
 from tests.helpers.command_line import in_process
 from tests.helpers.rodents import imitating_agent, write_worm
 
@@ -51,6 +52,11 @@ def test_the_table_has_means_over_the_steps_to_the_first_end(folder: Path) -> No
         expected = means[list(clips)].mean(axis=0)
         numbers = [float(cell) for cell in row[2:]]
         assert numbers == pytest.approx([*expected, expected.mean()], rel=1e-5)
+
+
+def test_a_behaviour_may_be_called_all() -> None:
+    text = table(["all", "Rear"], ["head"], np.array([[1.0], [3.0]]))
+    assert text.splitlines()[1:] == ["Rear,1,3,3", "all,1,1,1", "all,2,2,2"]
 
 
 def test_boxes_are_drawn_with_the_recording(folder: Path) -> None:

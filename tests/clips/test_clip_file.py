@@ -157,6 +157,18 @@ def test_attributes_may_be_missing(file: Path) -> None:
     assert [(clip.fps, clip.label) for clip in read_clips(file, fps=30.0)] == [(30.0, "")] * 3
 
 
+def test_attributes_may_be_arrays_of_one_or_null(file: Path) -> None:
+    with h5py.File(file, "r+") as other:
+        attributes = other["clip_0"].attrs
+        own = {"dt": 0.05, "num_steps": 7.0, "action": b"Rear"}
+        for name, value in own.items():
+            attributes[name] = np.array([value])
+        for name in ("clip_1", "clip_2"):
+            other[name].attrs.update(dt=0.05, action=h5py.Empty("S1"))
+    found = [(clip.fps, clip.label) for clip in read_clips(file)]
+    assert found == [(20.0, "Rear"), (20.0, ""), (20.0, "")]
+
+
 def rename(group: h5py.Group, old: str, new: str) -> None:
     group.move(old, new)
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import mujoco
 import numpy as np
 import pytest
 
 from poolrl.clips import Clip, ClipFile, write_clips
 from poolrl.clips.flat_file import write_flat
-from poolrl.clips.preprocess import make_clip
+from poolrl.clips.preprocess import Body, make_clip
 from poolrl.clips.recordings import Recording, is_synthetic, read_recordings
 from poolrl.errors import UsageError
-from tests.helpers.clips import assert_same, random_clip, smooth_positions, snake
+from tests.helpers.clips import SNAKE, assert_same, random_clip, smooth_positions, snake
 
 h5py = pytest.importorskip("h5py", reason="needs the extra clips")
 yaml = pytest.importorskip("yaml", reason="needs the extra clips")
@@ -69,9 +70,34 @@ def test_the_layout(tmp_path: Path) -> None:
     assert config["model"]["snips_order"] == ["Walk_0.p", "Rear_1.p"]
 
 
+def test_names_beyond_ascii(tmp_path: Path) -> None:
+    model = mujoco.MjModel.from_xml_string(SNAKE.replace('name="head"', 'name="tête"'))
+    body = Body(model, "trunk", ("tail", "tête"), ("trunk", "neck", "tête"))
+    source, flat = tmp_path / "clips.h5", tmp_path / "flat.h5"
+    write_clips(source, clips_of(3))
+    with ClipFile(source) as file:
+        write_flat(flat, file, body)
+    (found,) = read_recordings(flat, fps=50.0)
+    assert found.body_names == ("world", "trunk", "neck", "tête", "tail")
+
+
 def test_another_body_is_refused(tmp_path: Path) -> None:
     source = tmp_path / "clips.h5"
     write_clips(source, [random_clip(joints=4)])
     with ClipFile(source) as file, pytest.raises(UsageError, match=r"joints: 4 joints, but .* 3$"):
         write_flat(tmp_path / "flat.h5", file, BODY)
+    assert [path.name for path in tmp_path.iterdir()] == ["clips.h5"]
+
+
+def test_a_body_of_another_scale_is_refused(tmp_path: Path) -> None:
+    model = mujoco.MjModel.from_xml_string(SNAKE.replace('pos="0.1 0 0"', 'pos="0.09 0 0"'))
+    source = tmp_path / "clips.h5"
+    write_clips(source, clips_of(3))
+    message = (
+        r"clip_0: body_positions: \w+ is 10 mm from where the model puts it in frame \d: another"
+    )
+    with ClipFile(source) as file, pytest.raises(UsageError, match=message):
+        write_flat(
+            tmp_path / "flat.h5", file, Body(model, BODY.root, BODY.appendages, BODY.tracked)
+        )
     assert [path.name for path in tmp_path.iterdir()] == ["clips.h5"]

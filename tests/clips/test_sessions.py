@@ -53,6 +53,7 @@ def test_several_sessions(tmp_path: Path) -> None:
 
 def test_times() -> None:
     written = {"0": 0.0, "12.5": 12.5, "1:02": 62.0, "10:00.25": 600.25, "1:00:01": 3601.0}
+    written |= {"120:30": 7230.0, "2:00:30": 7230.0}
     for text, seconds in written.items():
         assert parsed(f"start\n{text}\n") == [seconds]
 
@@ -76,6 +77,7 @@ def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("start\n", "times.csv: no start times"),
         ("start,label\n1,Rear\nsoon,Rear\n", "times.csv: line 3: start: 'soon' is no time"),
         ("start\n" + "9" * 400 + "\n", "times.csv: line 2: start: '999"),
+        ("start\n1:100:30\n", "times.csv: line 2: start: '1:100:30' is no time"),
         ("start\n-1\n", "times.csv: line 2: start: '-1' is no time"),
         ("start,label\n1\n,Rear\n", "times.csv: line 3: start: '' is no time"),
         ("start\n9\n", "times.csv: line 2: 9 s to 11 s, but day of session.h5 ends at 10 s"),
@@ -105,3 +107,14 @@ def test_more_of_what_is_wrong(session: Path) -> None:
         pytest.raises(UsageError, match="expected 1 to 10,000,000"),
     ):
         list(cut(file, times, "times.csv", seconds=0.01))
+
+
+def test_a_label_that_hdf5_cannot_hold(session: Path, tmp_path: Path) -> None:
+    times, output = tmp_path / "times.csv", tmp_path / "cut.h5"
+    times.write_text("start,label\n1,Re\0ar\n")
+    with (
+        ClipFile(session) as file,
+        pytest.raises(UsageError, match=r"clip_0: 'Re\\x00ar' is no la"),
+    ):
+        write_clips(output, cut(file, read_times(times), times, seconds=2.0))
+    assert not output.exists()

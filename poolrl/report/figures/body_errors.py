@@ -34,8 +34,8 @@ def rows_of(labels: Sequence[str]) -> dict[str, NDArray[np.intp]]:
 
 
 def table(labels: Sequence[str], bodies: Sequence[str], errors: F64) -> str:
-    """Return a table as CSV: for each label the number of its clips and the means over them of each
-    body's error and of all bodies', in m.
+    """Return a table as CSV: for each label, and in the last row for all clips, the number of clips
+    and the means over them of each body's error and of all bodies', in m.
 
     Args:
         labels: of the clips.
@@ -45,7 +45,7 @@ def table(labels: Sequence[str], bodies: Sequence[str], errors: F64) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(["label", "clips", *bodies, "mean"])
-    for label, rows in (rows_of(labels) | {ALL: np.arange(len(labels))}).items():
+    for label, rows in (*rows_of(labels).items(), (ALL, np.arange(len(labels)))):
         means = errors[rows].mean(axis=0)
         writer.writerow([label, len(rows), *(f"{x:.6g}" for x in (*means, means.mean()))])
     return buffer.getvalue()

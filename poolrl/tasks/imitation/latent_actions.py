@@ -110,6 +110,8 @@ class LatentActions:
             raise self._another(f"it was trained on {world.id}, which is no task with the rat")
         if world.mask_velocities or world.action_repeat != 1:
             raise self._another("it was trained with mask_velocities or action_repeat")
+        if world.kwargs.get("decoder"):
+            raise self._another("its actions are latent variables of another decoder")
         defaults = {n: p.default for n, p in keyword_arguments(task_class(world.id)).items()}
         for name, expected in {**_BODY, **options}.items():
             theirs = world.kwargs.get(name, defaults.get(name, expected))

@@ -142,6 +142,10 @@ def test_other_decoders_are_refused(tmp_path: Path, clips: str, decoder: str) ->
             World(id=ID, max_episode_steps=9, kwargs={"frame_skip": 4}),
             "it was trained with frame_skip = 4, not 5",
         ),
+        (
+            World(id=ID, max_episode_steps=9, kwargs={"decoder": decoder}),
+            "its actions are latent variables of another decoder",
+        ),
     ):
         other = Agent(dict(made.arrays), made.metadata.in_world(world))
         path.write_bytes(other.to_bytes())
