@@ -1,10 +1,13 @@
-"""Reading of untrusted files: plain files only, with a limit on their size."""
+"""Files of users: untrusted ones are plain and of limited size; new ones are whole or not there."""
 
 from __future__ import annotations
 
 import errno
 import os
 import stat
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 # Limits in bytes, so that no file exhausts the memory of its reader.
@@ -106,3 +109,26 @@ def printable(text: str, most: int = 2000) -> str:
     """
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return shown if len(shown) <= most else f"{shown[: most - 1]}…"
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Yield a path beside a file's own, which what is written there takes at the end, or nothing.
+
+    A link stays one: the file that it names is replaced.
+
+    Args:
+        path: of the file, which may be there.
+
+    Raises:
+        OSError: there is no such folder, or something else than a plain file.
+    """
+    place = Path(os.path.realpath(path))
+    if place.exists() and not place.is_file():
+        raise OSError(errno.EEXIST, "there is something else than a plain file", str(path))
+    temporary = place.with_name(f".tmp-{uuid.uuid4().hex}")
+    try:
+        yield temporary
+        os.replace(temporary, place)
+    finally:
+        temporary.unlink(missing_ok=True)

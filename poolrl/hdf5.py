@@ -5,9 +5,8 @@ from __future__ import annotations
 import io
 import os
 import stat
-import uuid
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from poolrl.errors import UsageError, one_line
 from poolrl.extras import require
+from poolrl.files import replacing
 
 if TYPE_CHECKING:
     import h5py
@@ -267,6 +267,17 @@ class NewFile:
             raise self._sink.error
 
 
+def require_other(output: str | Path, *inputs: str | Path) -> None:
+    """Check that a file to be written is none of those that are read for it.
+
+    Raises:
+        UsageError: it is one of them, maybe by another name.
+    """
+    for path in inputs:
+        if os.path.exists(output) and os.path.exists(path) and os.path.samefile(output, path):
+            raise UsageError(f"{output}: it is read for this; name another file")
+
+
 def cannot_write(path: str | Path, error: OSError) -> UsageError:
     """The error of a file that cannot be written.
 
@@ -285,23 +296,20 @@ def new_file(path: str | Path) -> Iterator[NewFile]:
         UsageError: it cannot be written, or h5py is not installed.
     """
     require("h5py", "clips", NEED)
-    place = Path(os.path.realpath(path))  # a link stays one: the file that it names is replaced
-    if not place.parent.is_dir():
-        raise UsageError(f"{path}: no such directory: {place.parent}")
-    temporary = place.with_name(f".tmp-{uuid.uuid4().hex}")
-    try:
-        sink = _Sink(temporary)
-    except OSError as error:
-        raise cannot_write(path, error) from error
-    try:
-        with closing(sink):
-            new = NewFile(path, sink)
-            with new.file:
-                yield new
-            new.check()
+    parent = os.path.dirname(os.path.realpath(path))
+    if not os.path.isdir(parent):
+        raise UsageError(f"{path}: no such directory: {parent}")
+    with ExitStack() as stack:
         try:
-            os.replace(temporary, place)
+            sink = stack.enter_context(closing(_Sink(stack.enter_context(replacing(path)))))
         except OSError as error:
             raise cannot_write(path, error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        new = NewFile(path, sink)
+        with new.file:
+            yield new
+        new.check()
+        sink.close()
+        try:
+            stack.close()
+        except OSError as error:
+            raise cannot_write(path, error) from error

@@ -20,7 +20,7 @@ from poolrl.agent import Agent
 from poolrl.clips import ClipFile
 from poolrl.config.schema import World
 from poolrl.errors import Divergence, UsageError
-from poolrl.hdf5 import NewFile, mark, new_file
+from poolrl.hdf5 import NewFile, mark, new_file, require_other
 from poolrl.networks.base import State
 from poolrl.networks.encoder_decoder import EncoderDecoderNetwork
 from poolrl.rollouts.evaluation import refuse_other_spaces
@@ -80,7 +80,7 @@ def record_activations(
 
     Raises:
         UsageError: task or network are others, the spaces are not the agent's, or the file cannot
-            be written.
+            be written, or has the clips.
         Divergence: a simulation became unstable.
     """
     network = agent.policy.network
@@ -95,7 +95,9 @@ def record_activations(
     world = replace(world, max_episode_steps=NO_LIMIT)
     with tasks.closing(tasks.make(world, 1), world) as task:
         refuse_other_spaces(agent, task)
-        clips = len(_imitation(task, world).references.lengths)
+        references = _imitation(task, world).references
+    require_other(output, references.path)
+    clips = len(references.lengths)
     simulations = min(simulations, clips)
     with tasks.closing(tasks.make(world, simulations), world) as task, new_file(output) as new:
         player = _Player(agent, network, _imitation(task, world), new)

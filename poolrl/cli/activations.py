@@ -100,9 +100,11 @@ def _opened(path: Path) -> ActivationsFile:
 def _record(source: Path, output: Path, clips: Path | None, options: dict[str, Any]) -> None:
     from poolrl.activations.recording import record_activations
     from poolrl.cli.agents import permitted_world
+    from poolrl.hdf5 import require_other
     from poolrl.render.agents import shown_agents
     from poolrl.report.console import progress_bar
 
+    require_other(output, source)
     arguments = dict(options["arguments"])
     if clips is not None:
         arguments["clips"] = str(clips)

@@ -132,7 +132,9 @@ def convert(
     """
     from poolrl.clips import ClipFile, write_clips
     from poolrl.clips.recordings import has_recordings, is_synthetic, read_recordings
+    from poolrl.hdf5 import require_other
 
+    require_other(output, file)
     if layout == "flat":
         from poolrl.clips.flat_file import write_flat
 
@@ -158,7 +160,9 @@ def cut(session: Path, times: Path, output: Path, seconds: float) -> None:
     """Cut clips out of a session, at start times."""
     from poolrl.clips import ClipFile, write_clips
     from poolrl.clips.sessions import cut, read_times
+    from poolrl.hdf5 import require_other
 
+    require_other(output, session, times)
     parts = read_times(times)
     with ClipFile(session) as sessions:
         clips = cut(sessions, parts, times, seconds=seconds)

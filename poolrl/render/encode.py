@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from poolrl.errors import PoolrlError, UsageError, one_line
 from poolrl.extras import require
+from poolrl.files import replacing
 
 if TYPE_CHECKING:
     import av
@@ -103,19 +103,13 @@ def write_video(images: Iterable[Image], fps: Fraction, path: Path) -> None:
         PoolrlError: the encoder failed.
     """
     encode = output_format(path).encode
-    temporary = path.with_name(f".tmp-{uuid.uuid4().hex}")
     try:
-        try:
+        with replacing(path) as temporary:
             encode(images, fps, str(temporary))
-            os.replace(temporary, path)
-        except OSError as error:  # PyAV's errors of files are OSErrors too
-            raise UsageError(
-                f"{path}: cannot write the video: {error.strerror or error}"
-            ) from error
-        except (ValueError, RuntimeError) as error:
-            raise PoolrlError(f"{path}: cannot encode the video: {one_line(error)}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    except OSError as error:  # PyAV's errors of files are OSErrors too
+        raise UsageError(f"{path}: cannot write the video: {error.strerror or error}") from error
+    except (ValueError, RuntimeError) as error:
+        raise PoolrlError(f"{path}: cannot encode the video: {one_line(error)}") from error
 
 
 def _write_mp4(images: Iterable[Image], fps: Fraction, path: str) -> None:

@@ -118,6 +118,8 @@ def test_other_clips_of_the_same_body_are_played(folder: Path, tmp_path: Path) -
         ("fewer.h5 --by-body e.csv", "fewer.h5: status: 4 clips of 48 steps, but 3 clip_labels"),
         ("no.h5 --by-body e.csv", "no.h5: No such file or directory"),
         ("agent.safetensors -o no/c.h5", "no/c.h5: no such directory: "),
+        ("agent.safetensors -o agent.safetensors", "agent.safetensors: it is read for this"),
+        ("agent.safetensors -o worm.h5", "worm.h5: it is read for this; name another file"),
         ("agent.safetensors -o c.h5 --clips no.h5", "no.h5: No such file or directory"),
     ],
 )

@@ -149,6 +149,8 @@ def test_synthetic_clips(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         (("cut", "clips.h5", "--times", "t.csv", "-o", "n.h5"), "poolrl: t.csv: line 2: 1 s to 21"),
         (("cut", "session.h5", "--times", "t.csv", "-o", "n.h5"), "poolrl: session.h5: pose/walk"),
+        (("cut", "clips.h5", "--times", "t.csv", "-o", "clips.h5"), "poolrl: clips.h5: it is read"),
+        (("convert", "session.h5", "-o", "./session.h5", *BODY), "poolrl: session.h5: it is read"),
     ],
 )
 def test_what_is_wrong_is_one_line(folder: Path, arguments: tuple[str, ...], message: str) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from poolrl.errors import UsageError
+from poolrl.files import replacing
 from poolrl.report.drawing import drawing
 
 if TYPE_CHECKING:
@@ -131,16 +132,6 @@ def picture(figures: Sequence[Figure], form: str) -> bytes:
 
 def _write(pictures: Mapping[Path, bytes]) -> None:
     """Write files, all of them beside their places first, so that none is half there."""
-    temporary: dict[Path, Path] = {}
-    try:
+    with ExitStack() as stack:
         for path, content in pictures.items():
-            # A link stays one: the file that it names is replaced.
-            place = Path(os.path.realpath(path))
-            beside = place.with_name(f".{place.name}.{os.getpid()}.tmp")
-            temporary[place] = beside
-            beside.write_bytes(content)
-        for place, beside in temporary.items():
-            os.replace(beside, place)
-    finally:
-        for beside in temporary.values():
-            beside.unlink(missing_ok=True)
+            stack.enter_context(replacing(path)).write_bytes(content)
