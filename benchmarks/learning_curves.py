@@ -8,13 +8,15 @@ Plans are described in ``plans.py``; a task's ``iterations`` are the training it
 Each run is a pool in FOLDER/TASK/ARM/SEED, by one worker; the same command goes on where it
 stopped. A curve is the score of the champions, evaluated without updates, over the training steps
 of all branches. The score of a run is the mean over the last tenth of its steps, of an arm the mean
-over its seeds with a 95 % bootstrap interval over seeds.
+over its seeds with a 95 % bootstrap interval over seeds. A plan with ``reach`` gets a column more: after
+how many steps the score is there for the first time.
 """
 
 from __future__ import annotations
 
 import report  # isort: skip  (before NumPy is loaded)
 
+import math
 from pathlib import Path
 
 import click
@@ -62,6 +64,19 @@ def interval(values: F64, generator: np.random.Generator) -> tuple[float, float]
 def last_tenth(x: F64, y: F64) -> float:
     """The mean score over the last tenth of the steps."""
     return float(y[x >= 0.9 * x[-1]].mean())
+
+
+def steps_to(x: F64, y: F64, level: float) -> float:
+    """Training steps until the score is at a level for the first time; infinity if it never is."""
+    (there,) = np.nonzero(y >= level)
+    return float(x[there[0]]) if len(there) else math.inf
+
+
+def reached(steps: list[float]) -> str:
+    """Steps by seed, and their mean where all are there."""
+    each = " ".join("–" if math.isinf(value) else f"{value:,.0f}" for value in steps)
+    mean = sum(steps) / len(steps)
+    return each if math.isinf(mean) else f"**{mean:,.0f}** ({each})"
 
 
 def signed(value: float) -> str:
@@ -114,6 +129,8 @@ def show(plan_file: Path, folder: Path, output: Path | None, title: str) -> None
         1, len(tasks), figsize=(4.2 * len(tasks), 3.6), layout="constrained", squeeze=False
     )
     rows = []
+    longest = max(curve(run.folder)[0][-1] for run in there)
+    unit, word = (1e6, "millions") if longest >= 1e6 else (1e3, "thousands")
     for axis, task in zip(axes[0], tasks, strict=True):
         scores: dict[str, dict[int, float]] = {}
         for color, arm in enumerate(arms_of(plan, task)):
@@ -127,8 +144,12 @@ def show(plan_file: Path, folder: Path, output: Path | None, title: str) -> None
             lines = np.array([np.interp(grid, x, y) for x, y, _ in curves.values()])
             low, high = np.array([interval(column, generator) for column in lines.T]).T
             style = ("-", "--", ":", "-.")[color % 4]
-            (line,) = axis.plot(grid / 1e6, lines.mean(axis=0), style, label=arm, color=f"C{color}")
-            axis.fill_between(grid / 1e6, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
+            (line,) = axis.plot(
+                grid / unit, lines.mean(axis=0), style, label=arm, color=f"C{color}"
+            )
+            axis.fill_between(
+                grid / unit, low, high, color=line.get_color(), alpha=0.2, linewidth=0
+            )
             scores[arm] = {seed: last_tenth(x, y) for seed, (x, y, _) in curves.items()}
             values = np.array(list(scores[arm].values()))
             bounds = interval(values, generator)
@@ -139,7 +160,7 @@ def show(plan_file: Path, folder: Path, output: Path | None, title: str) -> None
             paired = interval(gain, generator)
             rows.append(
                 [
-                    *(task, arm, str(len(values)), f"{end / 1e6:.2f}"),
+                    *(task, arm, str(len(values)), f"{end / 1e6:.3g}"),
                     f"**{report.number(values.mean())}** "
                     f"[{report.number(bounds[0])}, {report.number(bounds[1])}]",
                     " ".join(map(report.number, values)),
@@ -149,13 +170,19 @@ def show(plan_file: Path, folder: Path, output: Path | None, title: str) -> None
                     f"{seconds / 60:.1f}",
                 ]
             )
+            if "reach" in plan:
+                firsts = [steps_to(x, y, plan["reach"]) for x, y, _ in curves.values()]
+                rows[-1].append(reached(firsts))
         axis.set_title(task)
-        axis.set_xlabel("training steps, millions")
+        axis.set_xlabel(f"training steps, {word}")
         axis.grid(alpha=0.3)
     axes[0][0].set_ylabel("return of an evaluation episode")
     axes[0][0].legend(fontsize="small")
     head = ["task", "arm", "seeds", "M steps", "score [95 %]", "by seed", "gain over the first arm"]
-    table = report.table([*head, "core-minutes of training"], rows)
+    head.append("core-minutes of training")
+    if "reach" in plan:
+        head.append(f"steps to {plan['reach']} (by seed)")
+    table = report.table(head, rows)
     if output is not None:
         figure.savefig(output.with_suffix(".png"), dpi=130)
         table = f"![{title}]({output.with_suffix('.png').name})\n\n{table}"

@@ -4,6 +4,7 @@ A plan is a TOML file that names seeds, tasks (a configuration, keys), arms (key
 have in common:
 
     seeds = 5                      # 0 to 4; or a list, as in [3, 4]
+    reach = 0.9                    # a score, for the steps that it takes; may be left out
     [tasks.hopper]
     config = "configs/hopper.toml"
     iterations = 60
