@@ -8,8 +8,8 @@ Plans are described in ``plans.py``; a task's ``iterations`` are the training it
 Each run is a pool in FOLDER/TASK/ARM/SEED, by one worker; the same command goes on where it
 stopped. A curve is the score of the champions, evaluated without updates, over the training steps
 of all branches. The score of a run is the mean over the last tenth of its steps, of an arm the mean
-over its seeds with a 95 % bootstrap interval over seeds. A plan with ``reach`` gets a column more: after
-how many steps the score is there for the first time.
+over its seeds with a 95 % bootstrap interval over seeds. A plan with ``reach`` gets a column more:
+after how many steps the score is there for the first time.
 """
 
 from __future__ import annotations
