@@ -17,6 +17,7 @@ from __future__ import annotations
 import report  # isort: skip  (before NumPy is loaded)
 
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import click
@@ -44,14 +45,22 @@ def training_of(history: History) -> tuple[dict[int, int], dict[int, float]]:
 
 
 def curve(folder: Path) -> tuple[F64, F64, F64]:
-    """Training steps of all branches, champions' scores, and seconds of one core, by iteration."""
+    """Training steps of all branches, champions' scores, and seconds of one core, by iteration.
+
+    Of several branches, a champion's score is that of the parent or of the closing after it: the
+    best of several noisy scores is too high, and a mean has none.
+    """
     history = read_history(folder)
     steps, seconds = training_of(history)
-    merges = [m for m in history.merges if m.iteration in steps and m.champion.score is not None]
-    order = [m.iteration for m in merges]
-    x = np.cumsum([steps[i] for i in order])
-    scores = np.array([m.champion.score for m in merges], np.float64)
-    return x.astype(np.float64), scores, np.cumsum([seconds[i] for i in order])
+    single = max((u.index for u in history.units if u.kind == "branch"), default=0) == 0
+    scores = {m.iteration: m.champion.score for m in history.merges} if single else {}
+    for unit in history.units:
+        if not single and unit.evaluation is not None and unit.kind in ("parent", "closing"):
+            scores[unit.iteration - (unit.kind == "parent")] = unit.evaluation.selection_score
+    order = [i for i in sorted(steps) if scores.get(i) is not None]
+    x = np.cumsum([sum(steps[k] for k in steps if a < k <= b) for a, b in pairwise([-1, *order])])
+    y = np.array([scores[i] for i in order], np.float64)
+    return x.astype(np.float64), y, np.cumsum([seconds[i] for i in order])
 
 
 def interval(values: F64, generator: np.random.Generator) -> tuple[float, float]:
@@ -176,7 +185,8 @@ def show(plan_file: Path, folder: Path, output: Path | None, title: str) -> None
         axis.set_title(task)
         axis.set_xlabel(f"training steps, {word}")
         axis.grid(alpha=0.3)
-    axes[0][0].set_ylabel("return of an evaluation episode")
+    by = plan["common"].get("selection.score", "return").removeprefix("info.")
+    axes[0][0].set_ylabel(f"{by} of an evaluation episode")
     axes[0][0].legend(fontsize="small")
     head = ["task", "arm", "seeds", "M steps", "score [95 %]", "by seed", "gain over the first arm"]
     head.append("core-minutes of training")

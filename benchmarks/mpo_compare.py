@@ -7,10 +7,10 @@
 
 A return is the mean over the three last evaluations up to so many steps, of ten episodes each, by
 the mean action. The interval of the difference is a bootstrap over the seeds of both. Times are of
-the processor, of whole runs without evaluations; those outside of updates are what is left of
-training where updates are taken away, of poolrl in a run of its own of a few steps. With
-``--outside PUBLISHED-20 20`` (for ``mpo_published.py … --simulations 20`` of a few steps) there is
-another line of them, with so many simulations side by side.
+the processor, of whole runs without evaluations. With ``--outside PUBLISHED-4 4`` there is what is
+left of a training step where updates are taken away, with four simulations side by side. In that
+folder is what ``mpo_published.py … --simulations 4 --steps 20000 --warmup 2000 --batches 1`` has
+written; poolrl's is measured by a run of as many steps.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ STEPS = (100_000, 200_000, 300_000)
 EVALUATIONS = 3
 """Whose mean is a return."""
 
-OUTSIDE_STEPS = 4_000
+OUTSIDE_STEPS = 20_000
 """Of the run that measures the time outside of updates."""
 
 
@@ -53,8 +53,7 @@ class Run(NamedTuple):
 
     steps: F64
     returns: F64
-    whole: float
-    outside: float
+    microseconds: float
 
 
 def published(file: Path) -> Run:
@@ -65,26 +64,32 @@ def published(file: Path) -> Run:
         np.array([line["steps"] for line in lines], np.float64),
         np.array([line["return"] for line in lines]),
         1e6 * last["seconds"] / last["steps"],
-        1e6 * (last["seconds"] - last["update_seconds"]) / last["steps"],
     )
 
 
-def ours(folder: Path, outside: float) -> Run:
+def published_outside(folder: Path) -> float:
+    """Microseconds of a training step that are not of updates, of what was written in a folder."""
+    last = [json.loads(f.read_text().splitlines()[-1]) for f in sorted(folder.glob("*.jsonl"))]
+    spent = [(each["seconds"] - each["update_seconds"]) / each["steps"] for each in last]
+    return 1e6 * float(np.mean(spent))
+
+
+def ours(folder: Path) -> Run:
     """Read a pool."""
     x, y, seconds = curve(folder)
-    return Run(x, y, 1e6 * seconds[-1] / x[-1], outside)
+    return Run(x, y, 1e6 * seconds[-1] / x[-1])
 
 
-def outside_of_updates(folder: Path, simulations: int | None = None) -> float:
-    """Microseconds of a training step of a pool's configuration that are not of updates.
+def own_outside(folder: Path, simulations: int) -> float:
+    """Microseconds of a training step that are not of updates, of a pool's configuration.
 
     Args:
         folder: of the pool.
-        simulations: side by side; the pool's by default.
+        simulations: side by side.
     """
     spec = open_pool(folder).spec
     assert isinstance(spec.learner, MPO)
-    hp = replace(spec.learner, simulations=simulations or spec.learner.simulations)
+    hp = replace(spec.learner, simulations=simulations)
     make = partial(tasks.make, spec.task)
     agent = initial_agent(spec, make(1), Streams(0))
     spent = 0.0
@@ -148,7 +153,7 @@ def draw(output: Path, arms: dict[str, list[Run]]) -> None:
 @click.argument("pools", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option(
     "--outside",
-    nargs=2,
+    multiple=True,
     type=(click.Path(exists=True, path_type=Path), int),
     help="A published folder, and its number of simulations.",
 )
@@ -156,14 +161,13 @@ def draw(output: Path, arms: dict[str, list[Run]]) -> None:
 def main(
     published_folder: Path,
     pools: tuple[Path, ...],
-    outside: tuple[Path, int] | None,
+    outside: tuple[tuple[Path, int], ...],
     output: Path | None,
 ) -> None:
     """Print the tables."""
     task = open_pool(pools[0]).spec.task.id
-    own = outside_of_updates(pools[0])
     arms = {
-        "poolrl": [ours(path, own) for path in pools],
+        "poolrl": [ours(path) for path in pools],
         "published": [published(f) for f in sorted(published_folder.glob(f"{task}-*.jsonl"))],
     }
     rows = []
@@ -177,22 +181,16 @@ def main(
         gain = values[0].mean() - values[1].mean()
         rows.append([f"{steps:,}", *cells, f"{gain:+.0f} [{low:+.0f}, {high:+.0f}]"])
     tables = [report.table(["steps", *(f"{name} (by seed)" for name in arms), "difference"], rows)]
-    whole, left = (
-        [float(np.mean([getattr(run, key) for run in runs])) for runs in arms.values()]
-        for key in ("whole", "outside")
-    )
+    whole = [float(np.mean([run.microseconds for run in runs])) for runs in arms.values()]
     head = ["", *arms, "published / poolrl"]
     rows = [
         ["a training step, µs", *(f"{each:,.0f}" for each in whole), f"{whole[1] / whole[0]:.2f}"],
-        ["outside of updates, µs", *(f"{each:.0f}" for each in left), f"{left[1] / left[0]:.2f}"],
         ["training steps a second", *(f"{1e6 / each:.0f}" for each in whole), ""],
     ]
-    if outside is not None:
-        folder, simulations = outside
-        few = [published(file).outside for file in sorted(folder.glob(f"{task}-*.jsonl"))]
-        pair = outside_of_updates(pools[0], simulations), float(np.mean(few))
-        name = f"the same, {simulations} simulations"
-        rows.append([name, *(f"{each:.0f}" for each in pair), f"{pair[1] / pair[0]:.2f}"])
+    for folder, simulations in outside:
+        left = own_outside(pools[0], simulations), published_outside(folder)
+        name = f"outside of updates, µs, {simulations} simulations"
+        rows.append([name, *(f"{each:.0f}" for each in left), f"{left[1] / left[0]:.2f}"])
     body = "\n\n".join([*tables, report.table(head, rows)])
     if output is not None:
         draw(output.with_suffix(".png"), arms)

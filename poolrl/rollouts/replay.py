@@ -112,7 +112,8 @@ class Replay:
         """
         (ids,) = np.nonzero(valid)
         starting = ids[self._episode_start[ids]]
-        self._append(starting, observation[starting])
+        if len(starting):
+            self._append(starting, observation[starting])
         rows, own = self._newest[ids], self._own
         own.sample[rows], own.reward[rows] = sample[ids], reward[ids]
         own.terminated[rows], own.has_action[rows] = terminated[ids], True
