@@ -196,7 +196,8 @@ def main(
         draw(output.with_suffix(".png"), arms)
         body = f"![Curves]({output.with_suffix('.png').name})\n\n{body}"
     names = " ".join(path.name for path in pools)
-    command = f"python benchmarks/mpo_compare.py {published_folder.name} {names}"
+    options = "".join(f" --outside {folder.name} {number}" for folder, number in outside)
+    command = f"python benchmarks/mpo_compare.py {published_folder.name} {names}{options}"
     report.keep(output, f"MPO on {task} beside the published package", command, body)
 
 

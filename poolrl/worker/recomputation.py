@@ -199,24 +199,22 @@ class Recomputer:
             if data is not None:
                 agent = Agent.from_bytes(data, record.agent.path)
             else:
-                champion = self._start_agent(record.kind, start)
-                assert champion is not None
-                window = self._windows.of(start, champion)
-                computed = self._computation.compute(
-                    record.unit, champion, Sources(window=window), start
-                )
+                computed = self._branch_again(record.unit, start)
                 if computed.agent is None:
                     raise Divergence(f"{record.unit.stem}: {computed.failure}")
                 agent = computed.agent
             self._remember(record.unit, agent)
         return self._agents[record.unit]
 
-    def _sampled(self, unit: Unit, start: MergeRecord) -> Chunk:
-        """The transitions of a branch that is computed again."""
+    def _branch_again(self, unit: Unit, start: MergeRecord) -> Result:
         champion = self._start_agent("branch", start)
         assert champion is not None
         sources = Sources(window=self._windows.of(start, champion))
-        computed = self._computation.compute(unit, champion, sources, start)
+        return self._computation.compute(unit, champion, sources, start)
+
+    def _sampled(self, unit: Unit, start: MergeRecord) -> Chunk:
+        """The transitions of a branch that is computed again."""
+        computed = self._branch_again(unit, start)
         if computed.transitions is None:
             raise Divergence(f"{unit.stem}: {computed.failure}")
         return computed.transitions

@@ -43,9 +43,7 @@ class RecomputedWindows:
         Raises:
             IncompatiblePool: one can neither be read nor be computed again.
         """
-        lost = [chunk for chunk in start.window if not self._is_there(chunk, champion)]
-        if lost:
-            self._restore(start, champion)
+        self._restore(start, champion)
         return [self._chunks[chunk.sha256] for chunk in start.window]
 
     def remember(self, unit: Unit, transitions: Chunk, start: MergeRecord) -> None:
@@ -76,7 +74,8 @@ class RecomputedWindows:
         return data is not None
 
     def _restore(self, start: MergeRecord, champion: Agent) -> None:
-        """Compute branches again, in the order of their iterations, until a window is whole."""
+        """Read a window; of what is lost, compute branches again in the order of their
+        iterations."""
         lost: dict[Unit, ReplayChunk] = {}
         starts = [start]
         while starts:
