@@ -182,21 +182,12 @@ def cell(values: F64) -> str:
 
 def row(name: str, arm: Sequence[Played], base: Played) -> list[str]:
     """A line of the table; (seeds, clips) of each figure."""
-    life = np.array([each.life for each in arm])
-    reward = np.array([each.reward for each in arm])
-    whole = np.array([each.of_the_clip for each in arm])
-    gains = ["", "", ""]
-    if arm[0] is not base:
-        gains = [
-            cell(own - other)
-            for own, other in (
-                (life, base.life),
-                (reward, base.reward),
-                (whole, base.of_the_clip),
-            )
-        ]
-    cells = zip(map(cell, (life, reward, whole)), gains, strict=True)
-    return [name, str(len(arm)), *itertools.chain(*cells)]
+    cells = []
+    for figure in ("life", "reward", "of_the_clip"):
+        values = np.array([getattr(each, figure) for each in arm])
+        gain = "" if arm[0] is base else cell(values - getattr(base, figure))
+        cells += [cell(values), gain]
+    return [name, str(len(arm)), *cells]
 
 
 def draw(
