@@ -287,25 +287,23 @@ def _sample(
     Raises:
         Divergence: a reward or an observation is not finite, or a simulation became unstable.
     """
-    observations, rewards = [], []
-    for step in sampler.steps(actor, generator, limit):
-        valid = step.valid
-        assert step.output.sample is not None
-        replay.add(
-            step.observation,
-            step.output.sample,
-            step.reward,
-            step.terminated,
-            step.terminated | step.truncated,
-            step.final_observation,
-            valid,
-        )
-        observations.append(step.observation[valid])
-        rewards.append(step.reward[valid])
-        for name in ("observation", "reward", "final_observation"):
-            if not np.isfinite(getattr(step, name)[valid]).all():
-                raise Divergence(f"{name} is not finite in training")
-    return np.concatenate(observations), np.concatenate(rewards)
+    steps = list(sampler.steps(actor, generator, limit))
+    observation = np.array([step.observation for step in steps])
+    reward = np.array([step.reward for step in steps])
+    terminated = np.array([step.terminated for step in steps])
+    ended = terminated | np.array([step.truncated for step in steps])
+    after = np.array([step.final_observation for step in steps])
+    valid = np.array([step.valid for step in steps])
+    for name, values in (
+        ("observation", observation),
+        ("reward", reward),
+        ("final_observation", after),
+    ):
+        if not np.isfinite(values[valid]).all():
+            raise Divergence(f"{name} is not finite in training")
+    sample = np.array([step.output.sample for step in steps])
+    replay.add(observation, sample, reward, terminated, ended, after, valid)
+    return observation[valid], reward[valid]
 
 
 def _capacity(budget: Budget, hp: MPO, simulations: int, agent: Agent) -> int:

@@ -148,8 +148,10 @@ class SoftplusStd(StandardDeviation):
         self._low, self._high = np.float32(low), np.float32(high)
 
     def log_std(self, parameters: F32) -> F32:
-        log_std: F32 = np.log(np.clip(_softplus(parameters), self._low, self._high))
-        return log_std
+        std = _softplus(parameters)
+        np.minimum(std, self._high, out=std)
+        np.maximum(std, self._low, out=std)
+        return np.log(std, out=std)
 
     def chain(self, parameters: F32, by_log_std: F32) -> None:
         std = _softplus(parameters)

@@ -83,8 +83,8 @@ class Replay:
         self._parts = [*chunks, self._own]
         self._starts = np.cumsum([0, *(len(chunk.reward) for chunk in chunks)])
         self._start = np.arange(simulations) * self._length
-        self._newest = self._start.copy()
-        self._filled = np.zeros(simulations, np.intp)
+        # Rows of each simulation that were ever written, those included that others replaced.
+        self._written = np.zeros(simulations, np.intp)
         self._episode_start = np.ones(simulations, np.bool_)
         self.size = sum(int(np.count_nonzero(chunk.has_action)) for chunk in chunks)
 
@@ -98,28 +98,35 @@ class Replay:
         next_observation: NDArray[np.floating],
         valid: NDArray[np.bool_],
     ) -> None:
-        """Add a step of all simulations.
+        """Add T steps of all simulations, in the order of time.
 
         Args:
-            observation: (simulations, observation size), before the step; read where an episode
-                starts, and elsewhere that of the last call's ``next_observation``.
-            sample: (simulations, action size), of the policy's distribution.
-            reward: (simulations,).
-            terminated: (simulations,): no reward follows.
-            ended: (simulations,): the episode terminated or was truncated.
-            next_observation: (simulations, observation size), after the step, before any reset.
-            valid: (simulations,): False where a simulation made no step.
+            observation: (T, simulations, observation size), before the steps; read where an episode
+                starts, and elsewhere that of ``next_observation`` of the step before.
+            sample: (T, simulations, action size), of the policy's distribution.
+            reward: (T, simulations).
+            terminated: (T, simulations): no reward follows.
+            ended: (T, simulations): the episode terminated or was truncated.
+            next_observation: (T, simulations, observation size), after the steps, before any reset.
+            valid: (T, simulations): False where a simulation made no step.
         """
-        (ids,) = np.nonzero(valid)
-        starting = ids[self._episode_start[ids]]
-        if len(starting):
-            self._append(starting, observation[starting])
-        rows, own = self._newest[ids], self._own
-        own.sample[rows], own.reward[rows] = sample[ids], reward[ids]
-        own.terminated[rows], own.has_action[rows] = terminated[ids], True
-        self.size += len(ids)
-        self._append(ids, next_observation[ids])
-        self._episode_start[ids] = ended[ids]
+        own = self._own
+        # A step writes two rows at most: no row twice at once.
+        most = self._length // 2
+        for first in range(0, len(valid), most):
+            # The steps of the first simulation, in the order of time, then those of the next one.
+            ids, times = np.nonzero(valid[first : first + most].T)
+            if not len(ids):
+                continue
+            at = times + first, ids
+            rows, after, starting = self._next_rows(ids, ended[at])
+            replaced = np.concatenate((rows[starting], after))
+            self.size += len(rows) - int(np.count_nonzero(own.has_action[replaced]))
+            own.has_action[replaced] = False
+            own.observation[rows[starting]] = observation[at][starting]
+            own.observation[after] = next_observation[at]
+            own.sample[rows], own.reward[rows] = sample[at], reward[at]
+            own.terminated[rows], own.has_action[rows] = terminated[at], True
 
     def draw(self, count: int, generator: np.random.Generator) -> Rows:
         """Draw rows of transitions, each with the same probability, with replacement.
@@ -135,7 +142,7 @@ class Replay:
             raise ValueError("the replay is empty")
         # The rows of all chunks count as those of one more simulation, the first.
         first = int(self._starts[-1])
-        filled = np.array([first, *self._filled])
+        filled = np.array([first, *self._filled()])
         start = np.array([0, *(self._start + first)])
         ends = np.cumsum(filled)
         drawn: list[Rows] = []
@@ -175,8 +182,10 @@ class Replay:
     def chunk(self) -> Chunk:
         """Copies of the rows that were added, of the simulations one after another."""
         rows = [
-            start + (np.arange(filled) + newest + 1 - start - filled) % self._length
-            for start, newest, filled in zip(self._start, self._newest, self._filled, strict=True)
+            start + (np.arange(filled) + written - filled) % self._length
+            for start, written, filled in zip(
+                self._start, self._written, self._filled(), strict=True
+            )
         ]
         at, own = np.concatenate(rows), self._own
         return Chunk(
@@ -199,15 +208,35 @@ class Replay:
             values[at] = getattr(self._parts[number], name)[rows[at] - self._starts[number]]
         return values
 
-    def _append(self, ids: NDArray[np.intp], observation: NDArray[np.floating]) -> None:
-        """Store observations, (n, observation size), in the next rows of these simulations."""
-        first = self._filled[ids] == 0
-        rows = np.where(first, self._start[ids], self._after(self._newest[ids]))
-        self._own.observation[rows] = observation
-        self.size -= int(np.count_nonzero(self._own.has_action[rows]))
-        self._own.has_action[rows] = False
-        self._newest[ids] = rows
-        self._filled[ids] = np.minimum(self._filled[ids] + 1, self._length)
+    def _next_rows(
+        self, ids: NDArray[np.intp], ended: NDArray[np.bool_]
+    ) -> tuple[Rows, Rows, NDArray[np.bool_]]:
+        """Take rows for n steps.
+
+        Args:
+            ids: (n,), of the steps' simulations, in ascending order.
+            ended: (n,): the episode ended.
+
+        Returns:
+            For each step the row of its action, the row of the observation after it, and whether an
+            episode starts with it, whose first observation is then to be written as well; (n,).
+        """
+        new = np.diff(ids, prepend=-1) > 0  # the first step of a simulation
+        starting = np.roll(ended, 1)
+        starting[new] = self._episode_start[ids[new]]
+        last = np.roll(new, -1)
+        self._episode_start[ids[last]] = ended[last]
+        taken = 1 + starting
+        counts = np.bincount(ids, taken, len(self._written)).astype(np.intp)
+        before = np.cumsum(counts) - counts
+        number = self._written[ids] + np.cumsum(taken) - before[ids]  # of rows, with this step's
+        self._written += counts
+        rows, after = ((number - back) % self._length + self._start[ids] for back in (2, 1))
+        return rows, after, starting
+
+    def _filled(self) -> NDArray[np.intp]:
+        """Number of rows that each simulation has, (simulations,)."""
+        return np.minimum(self._written, self._length)
 
     def _after(self, rows: Rows) -> Rows:
         """The rows after these, in the rings of their simulations."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
+from numpy.typing import NDArray
 
 from poolrl.errors import UsageError
 from poolrl.rollouts.replay import Replay, row_bytes
@@ -28,17 +29,22 @@ class Step(NamedTuple):
 
 
 def fill(replay: Replay, n: int, steps: int, seed: int) -> list[list[Step]]:
-    """Add steps of invented episodes; returns those of each simulation, of which some pause."""
+    """Add steps of invented episodes, some at a time; returns those of each simulation, of which
+    some pause."""
     rng = np.random.default_rng(seed)
     made: list[list[Step]] = [[] for _ in range(n)]
     now = rng.random(n)
-    for _ in range(steps):
+    added: list[tuple[NDArray[Any], ...]] = []
+    for number in range(steps):
         valid = rng.random(n) < 0.9
         after, reward = rng.random(n), rng.random(n)
         terminated = rng.random(n) < 0.1
         ended = terminated | (rng.random(n) < 0.1)
         sample = now[:, None] + 10
-        replay.add(now[:, None], sample, reward, terminated, ended, after[:, None], valid)
+        added.append((now[:, None], sample, reward, terminated, ended, after[:, None], valid))
+        if rng.random() < 0.3 or number == steps - 1:
+            replay.add(*map(np.array, zip(*added, strict=True)))
+            added.clear()
         for i in np.flatnonzero(valid):
             made[i].append(Step(now[i], reward[i], terminated[i], ended[i], after[i]))
         now = np.where(valid, np.where(ended, rng.random(n), after), now)
@@ -123,8 +129,7 @@ def test_returns_are_those_of_the_published_buffer(
     }
     steps, n = given["rewards"].shape
     replay = Replay(2 * steps * n, n, 1, 1, tmp_path if mapped else None)
-    for step in zip(*given.values(), strict=True):
-        replay.add(*step, np.ones(n, np.bool_))
+    replay.add(*given.values(), np.ones((steps, n), np.bool_))
     assert replay.size == steps * n
     rows = np.unique(replay.draw(40_000, np.random.default_rng(1)))
     assert len(rows) == steps * n
@@ -178,9 +183,9 @@ def test_transitions_of_chunks_are_those_of_the_replays_that_they_come_from(
 
 def test_a_file_that_is_no_chunk_is_one_line() -> None:
     replay = Replay(9, 1, 2, 1)
-    step = np.ones((1, 2)), np.ones((1, 1)), np.ones(1)
-    never = np.zeros(1, np.bool_)
-    replay.add(*step, never, never, np.ones((1, 2)), ~never)
+    step = np.ones((1, 1, 2)), np.ones((1, 1, 1)), np.ones((1, 1))
+    never = np.zeros((1, 1), np.bool_)
+    replay.add(*step, never, never, np.ones((1, 1, 2)), ~never)
     data = to_bytes(replay.chunk())
     assert len(from_buffer(data, 2, 1, "c").reward) == 2
     for damaged, sizes in (
