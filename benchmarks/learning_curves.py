@@ -9,7 +9,8 @@ Each run is a pool in FOLDER/TASK/ARM/SEED, by one worker; the same command goes
 stopped. A curve is the score of the champions, evaluated without updates, over the training steps
 of all branches. The score of a run is the mean over the last tenth of its steps, of an arm the mean
 over its seeds with a 95 % bootstrap interval over seeds. A plan with ``reach`` gets a column more:
-after how many steps the score is there for the first time.
+after how many steps the score is there for the first time. With ``--minutes`` the picture has a
+second row, of the same curves against the core-minutes of training.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import report  # isort: skip  (before NumPy is loaded)
 import math
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -88,6 +90,26 @@ def reached(steps: list[float]) -> str:
     return each if math.isinf(mean) else f"**{mean:,.0f}** ({each})"
 
 
+def draw(axis: Any, label: str, color: int, curves: list[tuple[F64, F64]], unit: float) -> None:
+    """The mean of an arm's curves with its interval, where all curves are.
+
+    Args:
+        axis: to draw on.
+        label: of the arm.
+        color: number of the arm.
+        curves: abscissas and scores, by seed.
+        unit: of the abscissa.
+    """
+    grid = np.linspace(max(x[0] for x, _ in curves), min(x[-1] for x, _ in curves), POINTS)
+    lines = np.array([np.interp(grid, x, y) for x, y in curves])
+    generator = np.random.default_rng(0)
+    low, high = np.array([interval(column, generator) for column in lines.T]).T
+    style = ("-", "--", ":", "-.")[color % 4]
+    axis.plot(grid / unit, lines.mean(axis=0), style, label=label, color=f"C{color}")
+    axis.fill_between(grid / unit, low, high, color=f"C{color}", alpha=0.2, linewidth=0)
+    axis.grid(alpha=0.3)
+
+
 def signed(value: float) -> str:
     """As ``report.number``, with a sign."""
     return f"{'+' if value >= 0 else '-'}{report.number(abs(value))}"
@@ -123,7 +145,8 @@ def run_plan(
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--output", type=click.Path(path_type=Path), help="Table; the picture is beside it.")
 @click.option("--title", default="Learning curves")
-def show(plan_file: Path, folder: Path, output: Path | None, title: str) -> None:
+@click.option("--minutes", is_flag=True, help="Draw curves against core-minutes as well.")
+def show(plan_file: Path, folder: Path, output: Path | None, title: str, minutes: bool) -> None:
     """Print a table, and draw a picture beside it."""
     import matplotlib
 
@@ -134,13 +157,14 @@ def show(plan_file: Path, folder: Path, output: Path | None, title: str) -> None
     there = [run for run in runs(plan, folder) if (run.folder / "pool.toml").exists()]
     tasks = [task for task in plan["tasks"] if any(run.task == task for run in there)]
     generator = np.random.default_rng(0)
+    size = 2 if minutes else 1, len(tasks)
     figure, axes = plt.subplots(
-        1, len(tasks), figsize=(4.2 * len(tasks), 3.6), layout="constrained", squeeze=False
+        *size, figsize=(4.2 * size[1], 3.6 * size[0]), layout="constrained", squeeze=False
     )
     rows = []
     longest = max(curve(run.folder)[0][-1] for run in there)
     unit, word = (1e6, "millions") if longest >= 1e6 else (1e3, "thousands")
-    for axis, task in zip(axes[0], tasks, strict=True):
+    for column, task in zip(axes.T, tasks, strict=True):
         scores: dict[str, dict[int, float]] = {}
         for color, arm in enumerate(arms_of(plan, task)):
             own = [run for run in there if (run.task, run.arm) == (task, arm)]
@@ -148,17 +172,9 @@ def show(plan_file: Path, folder: Path, output: Path | None, title: str) -> None
                 continue
             curves = {run.seed: curve(run.folder) for run in own}
             end = min(x[-1] for x, _, _ in curves.values())
-            start = max(x[0] for x, _, _ in curves.values())
-            grid = np.linspace(start, end, POINTS)
-            lines = np.array([np.interp(grid, x, y) for x, y, _ in curves.values()])
-            low, high = np.array([interval(column, generator) for column in lines.T]).T
-            style = ("-", "--", ":", "-.")[color % 4]
-            (line,) = axis.plot(
-                grid / unit, lines.mean(axis=0), style, label=arm, color=f"C{color}"
-            )
-            axis.fill_between(
-                grid / unit, low, high, color=line.get_color(), alpha=0.2, linewidth=0
-            )
+            draw(column[0], arm, color, [(x, y) for x, y, _ in curves.values()], unit)
+            if minutes:
+                draw(column[1], arm, color, [(cpu, y) for _, y, cpu in curves.values()], 60)
             scores[arm] = {seed: last_tenth(x, y) for seed, (x, y, _) in curves.items()}
             values = np.array(list(scores[arm].values()))
             bounds = interval(values, generator)
@@ -182,11 +198,12 @@ def show(plan_file: Path, folder: Path, output: Path | None, title: str) -> None
             if "reach" in plan:
                 firsts = [steps_to(x, y, plan["reach"]) for x, y, _ in curves.values()]
                 rows[-1].append(reached(firsts))
-        axis.set_title(task)
-        axis.set_xlabel(f"training steps, {word}")
-        axis.grid(alpha=0.3)
+        column[0].set_title(task)
+        column[0].set_xlabel(f"training steps, {word}")
+        column[-1].set_xlabel("core-minutes of training" if minutes else f"training steps, {word}")
     by = plan["common"].get("selection.score", "return").removeprefix("info.")
-    axes[0][0].set_ylabel(f"{by} of an evaluation episode")
+    for axis in axes[:, 0]:
+        axis.set_ylabel(f"{by} of an evaluation episode")
     axes[0][0].legend(fontsize="small")
     head = ["task", "arm", "seeds", "M steps", "score [95 %]", "by seed", "gain over the first arm"]
     head.append("core-minutes of training")
