@@ -4,6 +4,7 @@
     poolrl clips synthesize -o held_out.h5 --seed 1
     poolrl run configs/rodent/tiny.toml --seed S --pool-directory POOL-S        (for each seed)
     python benchmarks/imitation.py POOL-0 POOL-1 … --held-out held_out.h5 [--every 4]
+        [--against "ten branches" TEN-0 --against "ten branches" TEN-1 …]
         [--output results/benchmarks/imitation.md]
 
 Every clip is played once, from its first frame to the first end. Of an arm and a clip,
@@ -21,6 +22,8 @@ of the frame a few ahead, where M is the mass matrix in the default pose and con
 squares of what the actuators can do, within their bounds. Its w and number of frames are those of a
 grid that do best on some clips of training. Differences to zero actions are paired by clip; a
 trained arm's value of a clip is the mean over seeds. Intervals are bootstraps over seeds and clips.
+With ``--against`` the last champions of other pools are compared with those that the first pools
+had after as many training steps.
 """
 
 from __future__ import annotations
@@ -180,14 +183,53 @@ def cell(values: F64) -> str:
     return f"{values.mean():.2f} [{low:.2f}, {high:.2f}]"
 
 
-def row(name: str, arm: Sequence[Played], base: Played) -> list[str]:
-    """A line of the table; (seeds, clips) of each figure."""
+def row(name: str, arm: Sequence[Played], base: Sequence[Played]) -> list[str]:
+    """A line of a table; differences are to an arm of as many seeds, or of one."""
     cells = []
     for figure in ("life", "reward", "of_the_clip"):
-        values = np.array([getattr(each, figure) for each in arm])
-        gain = "" if arm[0] is base else cell(values - getattr(base, figure))
-        cells += [cell(values), gain]
+        values, others = (np.array([getattr(e, figure) for e in each]) for each in (arm, base))
+        cells += [cell(values), "" if arm[0] is base[0] else cell(values - others)]
     return [name, str(len(arm)), *cells]
+
+
+def champions(path: Path, task: Imitation, every: int) -> list[tuple[float, Played]]:
+    """Training steps and what is played of every so many champions of a pool, and of its last."""
+    merges = read_history(path).merges
+    taken = [merge for merge in merges[:-1] if merge.iteration % every == 0] + [merges[-1]]
+    curve = []
+    for merge in taken:
+        agent = Pool(path).champion(merge.iteration)
+        played = play(task, policy(agent, task.num_simulations))
+        curve.append((float(merge.training_steps), played))
+        click.echo(
+            f"{path.name}, {merge.training_steps:,} steps: life {played.life.mean():.2f}, "
+            f"of the clip {played.of_the_clip.mean():.2f}"
+        )
+    return curve
+
+
+def compare(
+    paths: Sequence[Path], against: Sequence[tuple[str, Path]], task: Imitation, head: list[str]
+) -> str:
+    """A table of other pools' last champions beside those of the first ones at their steps."""
+    groups: dict[str, list[tuple[float, Played]]] = {}
+    for name, path in against:
+        groups.setdefault(name, []).append(champions(path, task, 10**9)[-1])
+    most = min(steps for group in groups.values() for steps, _ in group)
+    first = []
+    for path in paths:
+        # Of a branch the last episodes may go a few steps beyond its budget.
+        merges = [m for m in read_history(path).merges if m.training_steps <= most * 1.01]
+        agent = Pool(path).champion(merges[-1].iteration)
+        played = play(task, policy(agent, task.num_simulations))
+        first.append((float(merges[-1].training_steps), played))
+    rows = []
+    for name, group in {"one process": first, **groups}.items():
+        steps = sum(steps for steps, _ in group) / len(group)
+        rows.append(
+            row(f"{name}, {steps:,.0f} steps", [p for _, p in group], [p for _, p in first])
+        )
+    return report.table([cell.replace("zero", "one process") for cell in head], rows)
 
 
 def draw(
@@ -223,27 +265,28 @@ def draw(
 @click.argument("pools", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--held-out", required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--every", default=4, show_default=True, help="Iterations, of the curves.")
+@click.option(
+    "--against",
+    type=(str, click.Path(exists=True, path_type=Path)),
+    multiple=True,
+    metavar="ARM POOL",
+    help="Another pool of an arm; may be repeated.",
+)
 @click.option("--output", type=click.Path(path_type=Path), help="Table; the picture is beside it.")
-def main(pools: tuple[Path, ...], held_out: Path, every: int, output: Path | None) -> None:
+def main(
+    pools: tuple[Path, ...],
+    held_out: Path,
+    every: int,
+    against: tuple[tuple[str, Path], ...],
+    output: Path | None,
+) -> None:
     """Play all arms, and print the table."""
     world = Pool(pools[0]).champion().metadata.world
     task = make(world, held_out)
     frequency, ahead = best_tracker(world, Path(str(world.kwargs["clips"])))
     base = play(task, zero(task))
     tracked = play(task, tracker(task, frequency, ahead))
-    curves = []
-    for path in pools:
-        merges = read_history(path).merges
-        taken = [merge for merge in merges[:-1] if merge.iteration % every == 0] + [merges[-1]]
-        curve = []
-        for merge in taken:
-            agent = Pool(path).champion(merge.iteration)
-            curve.append((merge.training_steps, play(task, policy(agent, task.num_simulations))))
-            click.echo(
-                f"{path.name}, {curve[-1][0]:,} steps: life {curve[-1][1].life.mean():.2f}, "
-                f"of the clip {curve[-1][1].of_the_clip.mean():.2f}"
-            )
-        curves.append(curve)
+    curves = [champions(path, task, every) for path in pools]
     arms = {
         "trained": [curve[-1][1] for curve in curves],
         "untrained": [curve[0][1] for curve in curves],
@@ -252,12 +295,17 @@ def main(pools: tuple[Path, ...], held_out: Path, every: int, output: Path | Non
     }
     figures = ("life", "reward", "of the clip")
     head = ["arm", "seeds", *itertools.chain(*((name, "− zero") for name in figures))]
-    table = report.table(head, [row(name, arm, base) for name, arm in arms.items()])
-    steps = ", ".join(f"{curve[-1][0]:,}" for curve in curves)
+    table = report.table(head, [row(name, arm, [base]) for name, arm in arms.items()])
+    steps = ", ".join(f"{curve[-1][0]:,.0f}" for curve in curves)
     body = (
         f"{len(base.steps)} clips of {held_out.name}, {base.steps.min():.0f} to "
-        f"{base.steps.max():.0f} control steps; trained for {steps} steps.\n\n{table}"
+        f"{base.steps.max():.0f} control steps; trained for {steps} steps. The reward of a step is "
+        f"5.1 at most.\n\n{table}"
     )
+    if against:
+        body += (
+            f"\n\n## Beside other pools, at equal steps\n\n{compare(pools, against, task, head)}"
+        )
     if output is not None:
         untrained = curves[0][0][1]
         lines = {"untrained": untrained, "zero actions": base, "tracker": tracked}
@@ -265,6 +313,7 @@ def main(pools: tuple[Path, ...], held_out: Path, every: int, output: Path | Non
         body = f"![Curves]({output.with_suffix('.png').name})\n\n{body}"
     names = " ".join(path.name for path in pools)
     command = f"python benchmarks/imitation.py {names} --held-out {held_out.name} --every {every}"
+    command += "".join(f' --against "{name}" {path.name}' for name, path in against)
     report.keep(output, "Imitation of clips that were not trained on", command, body)
 
 

@@ -259,16 +259,26 @@ def check_replay(
         space.shape for space in (agent.metadata.observation_space, agent.metadata.action_space)
     )
     capacity = _capacity(budget, hp, simulations, agent)
-    check_replay_room(capacity, simulations, size, actions, folder)
+    key = "learner.replay_window" if hp.replay_window else "learner.replay_size"
+    check_replay_room(capacity, simulations, size, actions, folder, key)
 
 
-def check_replay_start(hp: MPO) -> None:
-    """Check that a branch's own replay can have the transitions that updates begin with.
+def check_replay_keys(hp: MPO) -> None:
+    """Check that the keys of a replay go together.
 
     Raises:
-        UsageError: it cannot, so that nothing would ever be learned.
+        UsageError: a branch's own replay cannot have the transitions that updates begin with, so
+            that nothing would ever be learned; or a size is given where the replay is shared, which
+            has a window in its place.
     """
-    if not hp.replay_window and hp.replay_start > hp.replay_size:
+    if hp.replay_window:
+        if hp.replay_size != MPO().replay_size:
+            raise UsageError(
+                f"learner.replay_size: {hp.replay_size:,} transitions of a replay that ends with "
+                f"its branch, but by learner.replay_window = {hp.replay_window:,} branches share "
+                "theirs: set learner.replay_window = 0, or the window alone"
+            )
+    elif hp.replay_start > hp.replay_size:
         raise UsageError(
             f"learner.replay_start: {hp.replay_start:,} transitions, which a replay of "
             f"learner.replay_size = {hp.replay_size:,} never has"

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from poolrl import files, tasks
 from poolrl.agent import Agent
 from poolrl.algorithms.energy_cost import check_muscles
-from poolrl.algorithms.off_policy import check_replay, check_replay_start
+from poolrl.algorithms.off_policy import check_replay, check_replay_keys
 from poolrl.config import tables
 from poolrl.config.loading import load, load_over
 from poolrl.config.mpo import MPO
@@ -222,7 +222,7 @@ def _with_hashes(
                 check_replay(agent, budget(spec), learner, spec.task, folder)
                 if existing is None:
                     check_muscles(learner.muscles, size)
-                    check_replay_start(learner)
+                    check_replay_keys(learner)
         if existing is None:
             computation.check_selection()
         if first is None:

@@ -10,6 +10,7 @@ several steps are summed up where transitions are sampled.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +23,9 @@ from poolrl.rollouts.room import check_room, zeros
 
 F32 = NDArray[np.float32]
 Rows = NDArray[np.intp]
+
+_SMALL = ("reward", "terminated", "has_action")
+"""Arrays of ``Chunk`` that have one number a row."""
 
 
 class Transitions(NamedTuple):
@@ -80,8 +84,14 @@ class Replay:
             zeros((rows,), np.bool_, folder),
             zeros((rows,), np.bool_, folder),
         )
-        self._parts = [*chunks, self._own]
         self._starts = np.cumsum([0, *(len(chunk.reward) for chunk in chunks)])
+        self._parts = {
+            name: [getattr(chunk, name) for chunk in (*chunks, self._own)] for name in Chunk._fields
+        }
+        # There may be hundreds of chunks. What takes few bytes is one array of all of them.
+        for name in _SMALL if chunks else ():
+            *others, own = self._parts[name]
+            self._parts[name] = [np.concatenate(others), own]
         self._start = np.arange(simulations) * self._length
         # Rows of each simulation that were ever written, those included that others replaced.
         self._written = np.zeros(simulations, np.intp)
@@ -198,14 +208,19 @@ class Replay:
 
     def _values(self, name: str, rows: Rows) -> NDArray[Any]:
         """What rows have of an array of ``Chunk``."""
-        own: NDArray[Any] = getattr(self._own, name)
-        if len(self._parts) == 1:
-            return own[rows]
-        values = np.empty((len(rows), *own.shape[1:]), own.dtype)
-        numbers = np.searchsorted(self._starts, rows, side="right") - 1
-        for number in np.unique(numbers).tolist():
-            (at,) = np.nonzero(numbers == number)
-            values[at] = getattr(self._parts[number], name)[rows[at] - self._starts[number]]
+        parts: list[NDArray[Any]] = self._parts[name]
+        if len(parts) == 1:
+            return parts[0][rows]
+        starts = self._starts if name not in _SMALL else self._starts[[0, -1]]
+        values = np.empty((len(rows), *parts[0].shape[1:]), parts[0].dtype)
+        order = np.argsort(rows)
+        ordered = rows[order]
+        ends = [*np.searchsorted(ordered, starts[1:]).tolist(), len(rows)]
+        for part, start, (first, end) in zip(
+            parts, starts.tolist(), pairwise([0, *ends]), strict=True
+        ):
+            if first < end:
+                values[order[first:end]] = part[ordered[first:end] - start]
         return values
 
     def _next_rows(
@@ -246,18 +261,30 @@ class Replay:
 
 
 def check_replay_room(
-    capacity: int, simulations: int, observation_size: int, action_size: int, folder: Path | None
+    capacity: int,
+    simulations: int,
+    observation_size: int,
+    action_size: int,
+    folder: Path | None,
+    key: str = "learner.replay_size",
 ) -> None:
-    """Check that there is room for a replay; arguments and errors as for ``Replay``."""
+    """Check that there is room for a replay.
+
+    Args:
+        capacity, simulations, observation_size, action_size, folder: as for ``Replay``.
+        key: of the specification, which errors name.
+
+    Raises:
+        UsageError: as for ``Replay``.
+    """
     if capacity < simulations:
         raise UsageError(
-            f"learner.replay_size: {capacity:,} transitions are not one for each of "
-            f"{simulations:,} simulations"
+            f"{key}: {capacity:,} transitions are not one for each of {simulations:,} simulations"
         )
     check_room(
         (capacity + simulations) * row_bytes(observation_size, action_size),
         folder,
-        f"learner.replay_size: a replay of {capacity:,} transitions",
+        f"{key}: a replay of {capacity:,} transitions",
     )
 
 

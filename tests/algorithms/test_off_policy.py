@@ -144,7 +144,7 @@ def test_divergence_is_raised() -> None:
 
 
 def test_a_replay_that_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    hp, agent = setting()
+    hp, agent = setting(replay_window=0)
     with pytest.raises(UsageError, match="not one for each of 4 simulations"):
         trained(agent, replace(hp, replay_size=3))
     monkeypatch.setattr("poolrl.rollouts.room.available_memory", lambda: 1000)

@@ -86,7 +86,7 @@ def test_sizes_are_those_of_a_trained_agent() -> None:
 
 
 def test_the_window_of_a_shared_replay_is_said(tmp_path: Path) -> None:
-    given = MINE | {"learner.replay_window": 1_000_000}
+    given = MINE  # of a million by default
     agent = new_agent(learner__name="mpo", network__actor=[8], network__critic=[8])
     line = disk_line(load(None, given)[0], RunOptions(), disk_use(load(None, given)[0], agent))
     assert line is not None
@@ -98,9 +98,8 @@ def test_the_window_of_a_shared_replay_is_said(tmp_path: Path) -> None:
     assert both is not None
     assert both.endswith(line)
     assert "merge.rule = mean" in both
-    assert (
-        disk_line(load(None, MINE)[0], RunOptions(), disk_use(load(None, MINE)[0], agent)) is None
-    )
+    none = load(None, MINE | {"learner.replay_window": 0})[0]
+    assert disk_line(none, RunOptions(), disk_use(none, agent)) is None
 
 
 def test_the_command_line_names_it(tmp_path: Path) -> None:
@@ -129,9 +128,12 @@ def test_a_replay_without_room_is_refused_before_there_is_a_pool(tmp_path: Path)
     words = ["run", "--learner", "mpo", "--task", "Plateau-v0", "--pool-directory", "pool"]
     words += ["--iterate-steps", str(10**15), "--set", "learner.replay_size=1000000000"]
     words += ["--set", "task.kwargs.size=1000"]
-    refused = in_process(*words, cwd=tmp_path)
+    refused = in_process(*words, "--set", "learner.replay_window=0", cwd=tmp_path)
     assert refused.returncode == 2
-    assert "replay of 1,000,000,000 transitions takes 8006.0 GB, but" in refused.stderr
+    assert "size: a replay of 1,000,000,000 transitions takes 8006.0 GB, but" in refused.stderr
+    refused = in_process(*words[:-4], "--set", "task.kwargs.size=1000", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "learner.replay_window: a replay of 2,000,000," in refused.stderr
     (tmp_path / "run.toml").write_text('[run]\nreplay_folder = "none"\n[learner]\nname = "mpo"\n')
     refused = in_process("run", "run.toml", "--pool-directory", "pool", cwd=tmp_path)
     assert refused.returncode == 2
@@ -145,6 +147,7 @@ def test_a_replay_without_room_is_refused_before_there_is_a_pool(tmp_path: Path)
         ("replay_size=[1000,3]", "learner.replay_size: 3 transitions are not one for each of 4"),
         ("muscles=[0,3]", "learner.muscles: 3, but 2 values are observed"),
         ("replay_size=[1000,900]", "replay_start: 1,000 transitions, which a replay of learner"),
+        ("replay_size=[9000,900]", "9,000 transitions of a replay that ends with its branch, but"),
     ],
 )
 def test_what_one_branch_cannot_have_is_refused_before_there_is_a_pool(
@@ -153,6 +156,8 @@ def test_what_one_branch_cannot_have_is_refused_before_there_is_a_pool(
     options = ["run", "--learner", "mpo", "--task", "Plateau-v0", "--iterate-episodes", "4"]
     options += ["--pool-count", "2", "--workers", "1", "--iterations", "0"]
     options += ["--set", "network.actor=[4]", "--set", f"branches.{values}"]
+    window = 1 if "9000" in values else 0
+    options += ["--set", f"learner.replay_window={window}"]
     refused = in_process(*options, "--pool-directory", "pool", cwd=tmp_path)
     assert refused.returncode == 2
     assert words in refused.stderr

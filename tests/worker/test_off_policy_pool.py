@@ -47,9 +47,14 @@ KEYS = {key: value for key, value in COMMON.items() if not key.startswith("learn
 }
 
 RULES: dict[str, dict[str, object]] = {
-    "best": {},
+    "best": {"learner.replay_window": 0},
     "shared": {"learner.replay_window": 100},
-    "mean": {"merge.rule": "mean", "merge.step": 1.5, "merge.momentum": 0.5},
+    "mean": {
+        "merge.rule": "mean",
+        "merge.step": 1.5,
+        "merge.momentum": 0.5,
+        "learner.replay_window": 0,
+    },
 }
 
 every_rule = pytest.mark.parametrize("rule", RULES)
