@@ -16,6 +16,7 @@ import json
 import os
 import queue
 import random
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -184,11 +185,17 @@ def sample(cases: list[Case], size: int, seed: int) -> list[Case]:
 
 
 def report(
-    calls: Calls, cases: list[Case], outcomes: list[Outcome], every: int, seconds: float
+    command: str,
+    calls: Calls,
+    cases: list[Case],
+    outcomes: list[Outcome],
+    every: int,
+    seconds: float,
 ) -> str:
     """The coverage and the outcomes, as Markdown.
 
     Args:
+        command: that it is the report of.
         calls: by situation.
         cases: those that were run.
         outcomes: of the cases.
@@ -201,11 +208,11 @@ def report(
     lines = [
         "# Faults by call",
         "",
-        "Written by `python -m tests.faults.calls --full --output results/faults-calls.md`. Every",
-        "file-system call is hit: the process is killed before it or after it, it fails once",
-        "with one of four errors, or is done and its reply lost, or the disk is full from there",
-        "on. Each time one or two others bring the pool to its end, and it is held against the",
-        "promises and against an undisturbed pool.",
+        f"Written by `{command}`.",
+        "Every file-system call is hit: the process is killed before it or after it, it fails",
+        "once with one of four errors, or is done and its reply lost, or the disk is full from",
+        "there on. Each time one or two others bring the pool to its end, and it is held against",
+        "the promises and against an undisturbed pool.",
         "",
         f"**{sum(map(len, calls.values())):,} calls, {len(cases):,} of {every:,} cases, "
         f"{len(hit):,} of them hit, {broken} with a broken promise**; {seconds / 60:.0f} minutes.",
@@ -269,7 +276,8 @@ def main() -> int:
                 if outcome.problems or options.case:
                     print_problems(case, outcome, calls[case.situation][case.number - 1])
             print(f"{len(outcomes)} done in {time.monotonic() - started:.0f} s", flush=True)
-    text = report(calls, cases, outcomes, every, time.monotonic() - started)
+    command = shlex.join(["python", "-m", "tests.faults.calls", *sys.argv[1:]])
+    text = report(command, calls, cases, outcomes, every, time.monotonic() - started)
     print(text)
     if options.output:
         options.output.write_text(text)
