@@ -9,8 +9,8 @@ A return is the mean over the three last evaluations up to so many steps, of ten
 the mean action. The interval of the difference is a bootstrap over the seeds of both. Times are of
 the processor, of whole runs without evaluations. With ``--outside PUBLISHED-4 4`` there is what is
 left of a training step where updates are taken away, with four simulations side by side. In that
-folder is what ``mpo_published.py … --simulations 4 --steps 20000 --warmup 2000 --batches 1`` has
-written; poolrl's is measured by a run of as many steps.
+folder is what ``mpo_published.py … --simulations 4 --steps 60000 --batches 1`` has written, for
+some seeds; poolrl's is measured by as many runs of as many steps.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ STEPS = (100_000, 200_000, 300_000)
 EVALUATIONS = 3
 """Whose mean is a return."""
 
-OUTSIDE_STEPS = 20_000
-"""Of the run that measures the time outside of updates."""
+OUTSIDE_STEPS = 60_000
+"""Of the run that measures the time outside of updates, with one batch an update."""
 
 
 class Run(NamedTuple):
@@ -67,11 +67,10 @@ def published(file: Path) -> Run:
     )
 
 
-def published_outside(folder: Path) -> float:
-    """Microseconds of a training step that are not of updates, of what was written in a folder."""
+def published_outside(folder: Path) -> list[float]:
+    """Microseconds of a training step that are not of updates, of each run in a folder."""
     last = [json.loads(f.read_text().splitlines()[-1]) for f in sorted(folder.glob("*.jsonl"))]
-    spent = [(each["seconds"] - each["update_seconds"]) / each["steps"] for each in last]
-    return 1e6 * float(np.mean(spent))
+    return [1e6 * (each["seconds"] - each["update_seconds"]) / each["steps"] for each in last]
 
 
 def ours(folder: Path) -> Run:
@@ -89,7 +88,7 @@ def own_outside(folder: Path, simulations: int) -> float:
     """
     spec = open_pool(folder).spec
     assert isinstance(spec.learner, MPO)
-    hp = replace(spec.learner, simulations=simulations)
+    hp = replace(spec.learner, simulations=simulations, batches=1)
     make = partial(tasks.make, spec.task)
     agent = initial_agent(spec, make(1), Streams(0))
     spent = 0.0
@@ -188,9 +187,11 @@ def main(
         ["training steps a second", *(f"{1e6 / each:.0f}" for each in whole), ""],
     ]
     for folder, simulations in outside:
-        left = own_outside(pools[0], simulations), published_outside(folder)
-        name = f"outside of updates, µs, {simulations} simulations"
-        rows.append([name, *(f"{each:.0f}" for each in left), f"{left[1] / left[0]:.2f}"])
+        theirs = published_outside(folder)
+        own = [own_outside(pools[0], simulations) for _ in theirs]
+        name = f"outside of updates, µs, {simulations} simulations (by run)"
+        by_run = (f"{np.mean(x):.1f} ({' '.join(f'{y:.1f}' for y in x)})" for x in (own, theirs))
+        rows.append([name, *by_run, f"{np.mean(theirs) / np.mean(own):.2f}"])
     body = "\n\n".join([*tables, report.table(head, rows)])
     if output is not None:
         draw(output.with_suffix(".png"), arms)

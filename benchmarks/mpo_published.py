@@ -137,8 +137,8 @@ def main(
             line = {
                 "steps": done,
                 "batches": updates,
-                "seconds": round(time.process_time() - start - evaluating, 1),
-                "update_seconds": round(spent, 1),
+                "seconds": round(time.process_time() - start - evaluating, 3),
+                "update_seconds": round(spent, 3),
                 "return": round(float(score), 2),
             }
             with output.open("a") as file:
