@@ -75,7 +75,7 @@ def run_array_worker(
     if closed_here:
         history = History(pool)
         history.refresh()
-        for line in write_result(history, stop_criteria):
+        for line in write_result(history, last, stop_criteria):
             log.info("%s", line)
 
 
