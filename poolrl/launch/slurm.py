@@ -48,11 +48,12 @@ class Job(Struct, frozen=True):
     start: str
 
 
-def queue(ids: Iterable[str]) -> list[Job] | None:
+def queue(ids: Iterable[str], name: str | None = None) -> list[Job] | None:
     """List jobs with squeue.
 
     Args:
         ids: ids of jobs or tasks. Other text is ignored, since the ids come from untrusted files.
+        name: of the jobs; any by default.
 
     Returns:
         The jobs that SLURM still knows; ``None`` without SLURM, or if it does not answer.
@@ -61,6 +62,7 @@ def queue(ids: Iterable[str]) -> list[Job] | None:
     if not wanted or shutil.which("squeue") is None:
         return None
     command = ["squeue", "--noheader", f"--jobs={','.join(wanted)}", f"--format={_FIELDS}"]
+    command += [] if name is None else [f"--name={name}"]
     try:
         done = _ask(command, QUEUE_TIMEOUT_SECONDS)
     except (OSError, subprocess.TimeoutExpired):
