@@ -58,7 +58,7 @@ def check_plain(value: Any) -> None:
 
     Raises:
         ValueError: it is nested deeper than ``MAX_DEPTH``, or has an integer of more than 64 bits,
-            which TOML and NumPy do not support.
+            which TOML and NumPy do not support, or bytes of a command line that are no text.
     """
     level = [value]
     for _ in range(MAX_DEPTH):
@@ -70,6 +70,8 @@ def check_plain(value: Any) -> None:
                 deeper += each
             elif isinstance(each, int) and not -(2**63) <= each < 2**63:
                 raise ValueError(f"an integer of {each.bit_length()} bits")
+            elif isinstance(each, str) and any("\ud800" <= c <= "\udfff" for c in each):
+                raise ValueError(f"{each!r} is not text in UTF-8")
         level = deeper
         if not level:
             return

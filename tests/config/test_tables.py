@@ -66,6 +66,12 @@ def test_what_toml_cannot_hold_is_refused(text: str) -> None:
     assert text in str(error.value)
 
 
+@pytest.mark.parametrize("text", ["./\udcff.npz", "['a', '\udcff']"])
+def test_bytes_of_a_command_line_that_are_no_text_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=r"^--set a\.b: '.*udcff.*' is not text in UTF-8$"):
+        tables.parse_override(f"a.b={text}")
+
+
 def test_what_was_a_text_is_known_again() -> None:
     for recorded in ("False", "FALSE"):
         assert tables.was_text(recorded, False)
