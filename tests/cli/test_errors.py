@@ -275,6 +275,21 @@ def test_a_process_says_the_same_as_main(directory: Path, name: str) -> None:
     assert said.stderr.splitlines()[-1] == last
 
 
+def test_a_working_directory_that_was_removed(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "poolrl", "worker", "--pool-directory", "pool"]
+    (tmp_path / "gone").mkdir()
+    said = subprocess.run(
+        ["sh", "-c", 'rmdir "$PWD" && exec "$@"', "sh", *command],
+        cwd=tmp_path / "gone",
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_SECONDS,
+        check=False,
+    )
+    line = "poolrl: the working directory was removed: change to another one\n"
+    assert (said.returncode, said.stdout, said.stderr) == (2, "", line)
+
+
 def test_a_read_only_directory(tmp_path: Path) -> None:
     place = tmp_path / "place"
     place.mkdir()
