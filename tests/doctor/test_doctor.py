@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -48,6 +49,21 @@ CHECKS = {
 
 def by_check(results: list[CheckResult]) -> dict[str, CheckResult]:
     return {result.check: result for result in results}
+
+
+def test_a_folder_that_is_not_ones_own(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "poolrl", "doctor", "private/pool"]
+    if os.geteuid() == 0:  # root may look anywhere, unless it gives that up
+        if shutil.which("setpriv") is None:
+            pytest.skip("needs setpriv or another user than root")
+        command[:0] = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    (tmp_path / "private" / "pool").mkdir(parents=True)
+    (tmp_path / "private").chmod(0)
+    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    (tmp_path / "private").chmod(0o700)
+    assert said.returncode == 2
+    line = "poolrl: private/pool: no pool can be safe here: write: Permission denied\n"
+    assert said.stderr == line
 
 
 def test_a_sound_file_system(tmp_path: Path) -> None:
