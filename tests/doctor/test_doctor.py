@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +22,7 @@ from poolrl.doctor.scratch import STALE_SECONDS
 from poolrl.errors import UsageError
 from poolrl.pool.directory import Pool, make_pool
 from tests.conftest import tiny_spec
-from tests.helpers.command_line import poolrl
+from tests.helpers.command_line import poolrl, without_privileges
 from tests.helpers.waiting import until
 
 CHECKS = {
@@ -52,14 +51,9 @@ def by_check(results: list[CheckResult]) -> dict[str, CheckResult]:
 
 
 def test_a_folder_that_is_not_ones_own(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "poolrl", "doctor", "private/pool"]
-    if os.geteuid() == 0:  # root may look anywhere, unless it gives that up
-        if shutil.which("setpriv") is None:
-            pytest.skip("needs setpriv or another user than root")
-        command[:0] = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
     (tmp_path / "private" / "pool").mkdir(parents=True)
     (tmp_path / "private").chmod(0)
-    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    said = without_privileges("doctor", "private/pool", cwd=tmp_path)
     (tmp_path / "private").chmod(0o700)
     assert said.returncode == 2
     line = "poolrl: private/pool: no pool can be safe here: write: Permission denied\n"
