@@ -389,7 +389,8 @@ def _run(arguments: list[str], *, quiet: bool) -> None:
             process.send_signal(signal.SIGINT)
             process.wait()
             raise
-    if process.returncode:
-        error = ERRORS.get(process.returncode, PoolrlError)(last.removeprefix("poolrl: "))
-        error.exit_code = process.returncode
+    if code := process.returncode:
+        said = last.removeprefix("poolrl: ") if code > 0 else f"killed by signal {-code}"
+        error = ERRORS.get(code, PoolrlError)(said)
+        error.exit_code = code
         raise error

@@ -16,7 +16,7 @@ import poolrl
 from poolrl.config.branches import Evolve
 from poolrl.config.loading import load
 from poolrl.config.run_options import RunOptions
-from poolrl.errors import IncompatiblePool, UsageError
+from poolrl.errors import IncompatiblePool, PoolrlError, UsageError
 from poolrl.pool.directory import make_pool, open_pool
 from poolrl.pool.stop_criteria import StopCriteria
 from poolrl.worker.loop import Worker
@@ -166,6 +166,14 @@ def test_an_interrupt_ends_the_run(tmp_path: Path) -> None:
         out, _ = caller.communicate(timeout=60)
     assert out.endswith("interrupted\n")
     assert in_process("status", "pool", cwd=tmp_path).returncode == 0
+
+
+def test_a_run_that_is_killed_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = "import os; print('iteration 1', flush=True); os.kill(os.getpid(), 9)"
+    monkeypatch.setattr("poolrl.api.python_command", lambda _: [sys.executable, "-c", program])
+    with pytest.raises(PoolrlError, match=r"^killed by signal 9$") as killed:
+        poolrl.train(tmp_path / "pool", quiet=True)
+    assert killed.value.exit_code == -9
 
 
 def test_the_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
