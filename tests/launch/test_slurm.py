@@ -70,6 +70,21 @@ def test_what_sbatch_says_is_one_line(fakes: Fakes) -> None:
         slurm.submit([], "#!/bin/sh\n")
 
 
+def test_the_script_outdoes_variables_of_the_same_options(
+    fakes: Fakes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (fakes.folder / "sbatch").write_text(f"#!/bin/sh\n/usr/bin/env >{tmp_path}/seen\necho 101\n")
+    outdone = ("JOB_NAME", "ARRAY_INX", "NO_REQUEUE", "SIGNAL", "OUTPUT", "ACCOUNT", "QOS")
+    kept = ("PARTITION", "TIMELIMIT", "CONSTRAINT")  # which the script does not say
+    for name in (*outdone, *kept):
+        monkeypatch.setenv(f"SBATCH_{name}", "a user's own")
+    request = Request(account="my lab", sbatch_arguments=("--qos=long",))
+    assert slurm.submit([], script(tmp_path / "pool", request, 3)) == "101"
+    lines = (tmp_path / "seen").read_text().splitlines()
+    seen = {line.partition("=")[0] for line in lines if line.startswith("SBATCH_")}
+    assert seen == {f"SBATCH_{name}" for name in kept}
+
+
 def test_a_script_has_what_was_asked_for(tmp_path: Path) -> None:
     request = Request(
         time="1-02:00:00",
