@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from poolrl.agent import Agent
 from poolrl.config.run_options import RunOptions
-from poolrl.config.tables import flatten
+from poolrl.config.tables import flatten, override
 from poolrl.errors import IncompatiblePool, PoolrlError, UsageError
 from poolrl.import_path import python_command
 from poolrl.monitoring.history import History, read_history
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 ERRORS: dict[int, type[PoolrlError]] = {2: UsageError, 4: IncompatiblePool}
 """Exit code of a run -> what is raised; ``PoolrlError`` for others."""
+
+_WHOLE = re.compile(r"(branches|task\.kwargs|task\.randomize)\.[^.]+")
+"""Keys of settings that a table replaces, where others are tables of keys."""
 
 
 class Pool:
@@ -347,14 +350,16 @@ def train(
             known = ", ".join(RunOptions.__struct_fields__)
             raise TypeError(f"train: no option {name!r} of a run; there are {known}")
     arguments = ["run", "--pool-directory", os.fspath(pool_directory)]
-    if config is not None:
-        arguments.insert(1, os.fspath(config))
-    keys = flatten(settings or {}) | {f"run.{name}": value for name, value in options.items()}
+    keys = flatten(settings or {}, whole=_WHOLE)
+    keys |= {f"run.{name}": value for name, value in options.items()}
     for key, value in keys.items():
-        arguments += ["--set", f"{key}={json.dumps(value)}"]
+        arguments += ["--set", override(key, value)]
     for name, text in (("task", task), ("network", network), ("from-agent", from_agent)):
         arguments += [] if text is None else [f"--{name}", os.fspath(text)]
-    _run([*arguments, *(["--trust"] if trust else [])], quiet=quiet)
+    arguments += ["--trust"] if trust else []
+    if config is not None:
+        arguments += ["--", os.fspath(config)]
+    _run(arguments, quiet=quiet)
     return Pool(pool_directory)
 
 
@@ -384,7 +389,8 @@ def _run(arguments: list[str], *, quiet: bool) -> None:
             process.send_signal(signal.SIGINT)
             process.wait()
             raise
-    if process.returncode:
-        error = ERRORS.get(process.returncode, PoolrlError)(last.removeprefix("poolrl: "))
-        error.exit_code = process.returncode
+    if code := process.returncode:
+        said = last.removeprefix("poolrl: ") if code > 0 else f"killed by signal {-code}"
+        error = ERRORS.get(code, PoolrlError)(said)
+        error.exit_code = code
         raise error

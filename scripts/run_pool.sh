@@ -27,7 +27,7 @@ set -euo pipefail
 PROJECT=
 for folder in "${POOLRL_HOME:-}" "$(dirname "${BASH_SOURCE[0]}")/.." "${SLURM_SUBMIT_DIR:-}"; do
     if [ -n "$folder" ] && [ -f "$folder/scripts/setup.sh" ] && [ -d "$folder/poolrl" ]; then
-        PROJECT=$(cd "$folder" && pwd)
+        PROJECT=$(CDPATH="" cd "$folder" && pwd) # CDPATH leads elsewhere, and prints
         break
     elif [ -n "$folder" ] && [ "$folder" = "${POOLRL_HOME:-}" ]; then
         echo "run_pool.sh: POOLRL_HOME: $folder is not poolrl's folder" >&2

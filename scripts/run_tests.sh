@@ -5,7 +5,7 @@
 # The tests of arrays want a SLURM of their own, as root; Debian's packages are installed for them
 # where that needs no password. Elsewhere they skip, and say why.
 set -euo pipefail
-PROJECT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+PROJECT=$(CDPATH="" cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$PROJECT/scripts/setup.sh"
 set_up test
 cd "$PROJECT"

@@ -60,7 +60,7 @@ install() {
     mv "$marker.new" "$marker"
 }
 
-PROJECT=${PROJECT:-$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)}
+PROJECT=${PROJECT:-$(CDPATH="" cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)}
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then
     set -euo pipefail
     install "$@"

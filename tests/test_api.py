@@ -10,12 +10,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import tomli_w
 
 import poolrl
+from poolrl.config.branches import Evolve
 from poolrl.config.loading import load
 from poolrl.config.run_options import RunOptions
-from poolrl.errors import IncompatiblePool, UsageError
-from poolrl.pool.directory import make_pool
+from poolrl.errors import IncompatiblePool, PoolrlError, UsageError
+from poolrl.pool.directory import make_pool, open_pool
 from poolrl.pool.stop_criteria import StopCriteria
 from poolrl.worker.loop import Worker
 from tests.conftest import TINY, tiny_spec
@@ -25,6 +27,14 @@ from tests.helpers.rodents import IMITATING, write_worm
 from tests.helpers.waiting import until
 
 PROJECT = Path(__file__).parents[1]
+
+OWN = """
+from poolrl.tasks.identity import Plateau
+
+class Own(Plateau):
+    def __init__(self, num_simulations, *, max_episode_steps=4, span=None, text="", table=None):
+        super().__init__(num_simulations, max_episode_steps=max_episode_steps)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +124,30 @@ def test_training(pool: poolrl.Pool, tmp_path: Path, capfd: pytest.CaptureFixtur
         poolrl.train(tmp_path / "new", iteration=3)
 
 
+def test_settings_arrive_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = {"learner": {"name": "climb"}, "branches": {"learning_rate": [0.1, 0.2]}}
+    Path("-odd.toml").write_text(tomli_w.dumps(config))
+    (tmp_path / "\U0001f40d.py").write_text(OWN)
+    evolving = {"learning_rate": {"evolve": 0.5}}
+    kwargs = {"span": (0.5, float("inf")), "text": "\U0001f40d", "table": {"a": {"b": 1}}}
+    trained = poolrl.train(
+        "pool",
+        "-odd.toml",
+        {key: TINY[key] for key in TINY if key.startswith("pool.")}
+        | {"branches": evolving, "task": {"kwargs": kwargs}},
+        task="\U0001f40d.py:Own",
+        quiet=True,
+        iterations=0,
+        workers=1,
+    )
+    spec = open_pool(trained.path).spec
+    assert spec.task.kwargs == kwargs | {"span": [0.5, float("inf")]}
+    assert spec.branches == {"learning_rate": Evolve(0.5)}
+    with pytest.raises(UsageError, match=r"^run\.replay_folder: PosixPath\('a'\) is nothing"):
+        poolrl.train("pool", replay_folder=Path("a"))
+
+
 def test_an_interrupt_ends_the_run(tmp_path: Path) -> None:
     program = (
         "import poolrl\n"
@@ -132,6 +166,14 @@ def test_an_interrupt_ends_the_run(tmp_path: Path) -> None:
         out, _ = caller.communicate(timeout=60)
     assert out.endswith("interrupted\n")
     assert in_process("status", "pool", cwd=tmp_path).returncode == 0
+
+
+def test_a_run_that_is_killed_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = "import os; print('iteration 1', flush=True); os.kill(os.getpid(), 9)"
+    monkeypatch.setattr("poolrl.api.python_command", lambda _: [sys.executable, "-c", program])
+    with pytest.raises(PoolrlError, match=r"^killed by signal 9$") as killed:
+        poolrl.train(tmp_path / "pool", quiet=True)
+    assert killed.value.exit_code == -9
 
 
 def test_the_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from poolrl.cli.options import pool_argument
+from poolrl.errors import PoolrlError
 from poolrl.formatting import count
 
 
@@ -28,10 +29,23 @@ def command(pool: Path) -> None:
     if not jobs:
         click.echo(f"{pool}: no job was submitted for this pool")
         return
-    queued = slurm.queue(jobs)
-    slurm.cancel(jobs, job_name(opened.layout))
-    left = ""
+    name = job_name(opened.layout)
+    # In this order: a job that ends in between is not taken for one of another name.
+    queued = slurm.queue(jobs, name)
+    others = {each.job.partition("_")[0] for each in slurm.queue(jobs) or []}
+    others -= {each.job.partition("_")[0] for each in queued or []}
+    slurm.cancel(jobs, name)
+    if queued is not None and others:
+        left = (
+            f"{pool}: not cancelled, since the name is not {name}: {' '.join(sorted(others))}; if "
+            "the pool was moved, scancel them by these ids"
+        )
+        if not queued:
+            raise PoolrlError(left)
+        click.echo(f"warning: {left}", err=True)
+        jobs = [job for job in jobs if job not in others]
+    tasks = ""
     if queued:
         were = "was" if len(queued) == 1 else "were"
-        left = f", of which {count(len(queued), 'task')} {were} waiting or at work"
-    click.echo(f"cancelled {count(len(jobs), 'job')}{left}: {' '.join(jobs)}")
+        tasks = f", of which {count(len(queued), 'task')} {were} waiting or at work"
+    click.echo(f"cancelled {count(len(jobs), 'job')}{tasks}: {' '.join(jobs)}")

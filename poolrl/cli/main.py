@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -9,7 +10,7 @@ import click
 
 from poolrl import output, threads
 from poolrl._version import __version__
-from poolrl.errors import PoolrlError, Stopped
+from poolrl.errors import PoolrlError, Stopped, UsageError
 from poolrl.files import printable
 
 COMMANDS = {
@@ -83,7 +84,20 @@ def _run(argv: Sequence[str] | None) -> int:
         return error.exit_code
     except Stopped as stopped:
         return _say(stopped)
+    except FileNotFoundError:
+        if _has_working_directory():
+            raise
+        click.echo("poolrl: the working directory was removed: change to another one", err=True)
+        return UsageError.exit_code
     return code or 0
+
+
+def _has_working_directory() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _say(stopped: Stopped) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import click
 from msgspec import Meta
@@ -55,6 +55,8 @@ def _settings(name: str, bounded: bool) -> dict[str, Any]:
         "flag": bool,
         "folder": click.Path(file_okay=False, resolve_path=True),
     }
+    for inner in get_args(_HINTS[name].__origin__):  # of what may be None too
+        metadata += getattr(inner, "__metadata__", ())
     minima = [each.ge for each in metadata if isinstance(each, Meta) and each.ge is not None]
     kind["integer"] = click.IntRange(min=int(minima[0])) if bounded and minima else int
     return {"type": kind[option.kind], "help": option.help}

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import tomli_w
+
 from poolrl import files
 from poolrl.errors import UsageError
 
@@ -58,7 +60,7 @@ def check_plain(value: Any) -> None:
 
     Raises:
         ValueError: it is nested deeper than ``MAX_DEPTH``, or has an integer of more than 64 bits,
-            which TOML and NumPy do not support.
+            which TOML and NumPy do not support, or bytes of a command line that are no text.
     """
     level = [value]
     for _ in range(MAX_DEPTH):
@@ -70,6 +72,8 @@ def check_plain(value: Any) -> None:
                 deeper += each
             elif isinstance(each, int) and not -(2**63) <= each < 2**63:
                 raise ValueError(f"an integer of {each.bit_length()} bits")
+            elif isinstance(each, str) and any("\ud800" <= c <= "\udfff" for c in each):
+                raise ValueError(f"{each!r} is not text in UTF-8")
         level = deeper
         if not level:
             return
@@ -167,6 +171,28 @@ def parse_override(text: str) -> tuple[str, Any]:
         raise UsageError(f"--set {key.strip()}: {error}") from error
 
 
+def override(key: str, value: Any) -> str:
+    """The text that ``parse_override`` parses as this key and value.
+
+    Raises:
+        UsageError: TOML cannot hold the value; names the key.
+    """
+    try:
+        return f"{key}={_inline(value)}"
+    except TypeError as error:
+        raise UsageError(f"{key}: {value!r} is nothing that TOML can hold") from error
+
+
+def _inline(value: Any) -> str:
+    """A value as TOML in one line, also a table."""
+    if isinstance(value, Mapping):
+        pairs = (f"{_inline(str(key))} = {_inline(inner)}" for key, inner in value.items())
+        return f"{{{', '.join(pairs)}}}"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_inline, value))}]"
+    return tomli_w.dumps({"value": value}).removeprefix("value = ").rstrip("\n")
+
+
 def assign(table: dict[str, Any], dotted: str, value: Any) -> None:
     """Set a value by its dotted key, creating missing tables.
 
@@ -187,12 +213,20 @@ def assign(table: dict[str, Any], dotted: str, value: Any) -> None:
     table[last] = value
 
 
-def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Flatten nested tables to one table with dotted keys, each beginning with ``prefix``."""
+def flatten(
+    table: Mapping[str, Any], prefix: str = "", whole: re.Pattern[str] | None = None
+) -> dict[str, Any]:
+    """Flatten nested tables to one table with dotted keys.
+
+    Args:
+        table: the tables.
+        prefix: of all keys.
+        whole: dotted keys whose tables are values, and stay tables.
+    """
     flat: dict[str, Any] = {}
     for key, value in table.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}.")
+        if isinstance(value, Mapping) and not (whole and whole.fullmatch(f"{prefix}{key}")):
+            flat |= flatten(value, f"{prefix}{key}.", whole)
         else:
             flat[f"{prefix}{key}"] = value
     return flat

@@ -62,10 +62,13 @@ def _with_key(path: str, table: Any, kind: Any) -> str:
     before, dots, after = path.partition("[...]")
     if not dots:
         return path
+    inner = table
     for part in before.split("."):
-        kind = _plain({field.name: field.type for field in msgspec.structs.fields(kind)}[part])
+        fields = msgspec.structs.fields(_member(kind, inner))
+        kind = _plain({field.name: field.type for field in fields}[part])
+        inner = inner[part]
     element = get_args(kind)[1]
-    for key, value in _lookup(table, before).items():
+    for key, value in inner.items():
         try:
             msgspec.convert(value, element)
         except msgspec.ValidationError:

@@ -25,9 +25,10 @@ def check_file_system(directory: Path) -> list[CheckResult]:
     Raises:
         UsageError: neither the folder nor its parent exists.
     """
-    if directory.is_dir():
+    # Not Path.is_dir, which raises where the folder above may not be searched.
+    if os.path.isdir(directory):
         base = directory
-    elif directory.parent.is_dir() and not os.path.lexists(directory):
+    elif os.path.isdir(directory.parent) and not os.path.lexists(directory):
         base = directory.parent
     else:
         raise UsageError(f"{directory}: no such directory, and none can be made there")

@@ -17,9 +17,10 @@ from poolrl.interrupts import InterruptHandler
 from poolrl.job_environment import JobEnvironment, detect
 from poolrl.launch.cores import task_threads
 from poolrl.launch.pool_setup import make_or_open_pool
-from poolrl.launch.requeue import SlurmRequeue
+from poolrl.launch.requeue import AT_LIMIT, SlurmRequeue
 from poolrl.launch.run_result import write_result
 from poolrl.monitoring.history import History
+from poolrl.pool.directory import open_pool
 from poolrl.pool.stop_criteria import StopCriteria
 from poolrl.records.work_units import Unit
 from poolrl.worker.loop import Worker
@@ -36,6 +37,8 @@ def run_array_worker(
     trust: bool = False,
 ) -> None:
     """Make the pool, or open the one that another worker has made, and work on it in this process.
+
+    A worker of ``poolrl submit`` makes none, since its arguments do not say which.
 
     All workers of a pool may be given the same arguments, at the same time. The worker that
     computes the closing evaluation writes the pool's history and plot too. The time budget counts
@@ -56,6 +59,9 @@ def run_array_worker(
     root = Path(os.path.abspath(root))  # a task may change the directory
     environment = detect()
     log.info("worker on %s: %s", _describe(environment), root)
+    if AT_LIMIT in os.environ:
+        # `poolrl submit` has made the pool; one that was moved is not made again, from defaults.
+        open_pool(root)
     pool, run, _ = make_or_open_pool(config_file, root, overrides, from_agent, trust=trust)
     deadline = start + run.time_budget if run.time_budget else None
     stop_criteria = StopCriteria.of(run, pool.spec.selection, deadline)
@@ -75,7 +81,7 @@ def run_array_worker(
     if closed_here:
         history = History(pool)
         history.refresh()
-        for line in write_result(history, stop_criteria):
+        for line in write_result(history, last, stop_criteria):
             log.info("%s", line)
 
 

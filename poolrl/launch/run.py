@@ -18,7 +18,7 @@ from poolrl.interrupts import InterruptHandler
 from poolrl.launch.cores import advice, core_layout
 from poolrl.launch.local import LocalWorkers, usable_cores
 from poolrl.launch.pool_setup import user_arguments, validate
-from poolrl.launch.run_result import write_result
+from poolrl.launch.run_result import end_of_run, write_result
 from poolrl.launch.tensorboard import RunEvents
 from poolrl.launch.videos import VideoProcess
 from poolrl.monitoring.history import History
@@ -159,18 +159,19 @@ def _conclude(
     Raises:
         PoolrlError: the workers ended before the pool did.
     """
-    layout = history.pool.layout
-    last = history.merges[-1] if history.merges else None
-    closing = history.closing
-    if (
-        last is None
-        or closing is None
-        or closing.iteration != last.iteration
-        or stop_criteria.reason(last) is None  # the end of an earlier run
-    ):
-        code, message = workers.failure() or (1, "the workers ended before the pool did")
-        error = PoolrlError(f"{message} (logs in {layout.logs})")
+    failure = workers.failure()
+    newest = history.merges[-1] if history.merges else None
+    last = end_of_run(history, stop_criteria)
+    if failure is None and last is not newest:
+        # Another run has gone on; what came late before its newest merge was not read.
+        history = History(history.pool)
+        history.refresh()
+        last = end_of_run(history, stop_criteria)
+    # Where workers failed, an earlier merge is the end of an earlier run.
+    if last is None or (failure is not None and last is not newest):
+        code, message = failure or (1, "the workers ended before the pool did")
+        error = PoolrlError(f"{message} (logs in {history.pool.layout.logs})")
         error.exit_code = code if code > 0 else 1
         raise error
-    for line in write_result(history, stop_criteria, seconds):
+    for line in write_result(history, last, stop_criteria, seconds):
         console.print(line, highlight=False, soft_wrap=True)

@@ -8,17 +8,37 @@ from poolrl.errors import PoolrlError
 from poolrl.formatting import duration
 from poolrl.monitoring.history import History
 from poolrl.pool.stop_criteria import StopCriteria
+from poolrl.records.records import MergeRecord, UnitRecord
 from poolrl.report.plot import plot_bytes
 from poolrl.report.result_line import result_line
 
 
+def end_of_run(history: History, stop_criteria: StopCriteria) -> MergeRecord | None:
+    """The newest merge that may end a run and has its closing evaluation; ``None`` without one.
+
+    The pool's newest merge is a later one where another run goes on with the pool.
+
+    Args:
+        history: of the pool.
+        stop_criteria: criteria of the run.
+    """
+    for merge in reversed(history.merges):
+        if stop_criteria.reason(merge) is not None and _closing(history, merge) is not None:
+            return merge
+    return None
+
+
 def write_result(
-    history: History, stop_criteria: StopCriteria, seconds: float | None = None
+    history: History,
+    last: MergeRecord,
+    stop_criteria: StopCriteria,
+    seconds: float | None = None,
 ) -> Iterator[str]:
     """Yield a summary for the user, then write history and plot into the pool.
 
     Args:
-        history: history of a finished pool, which has a merge and a closing record.
+        history: history of the pool.
+        last: the merge that the run ended with, which has its closing evaluation.
         stop_criteria: criteria of the run.
         seconds: duration of the run in seconds, if there was one.
 
@@ -29,7 +49,7 @@ def write_result(
         PoolrlError: the history cannot be written.
     """
     layout = history.pool.layout
-    last, closing = history.merges[-1], history.closing
+    closing = _closing(history, last)
     assert closing is not None
     took = f"{duration(seconds)}, " if seconds is not None else ""
     yield (
@@ -57,3 +77,8 @@ def write_result(
         yield f"warning: no plot: {error}"
     else:
         yield f"plot:    {layout.plot}"
+
+
+def _closing(history: History, merge: MergeRecord) -> UnitRecord | None:
+    closings = (unit for unit in history.units if unit.kind == "closing")
+    return next((unit for unit in closings if unit.iteration == merge.iteration), None)

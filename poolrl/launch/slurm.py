@@ -27,6 +27,14 @@ JOB = re.compile(r"[1-9][0-9]{0,9}(_[0-9]{1,9})?")
 
 _FIELDS = "%i|%T|%N|%r|%L|%S"
 
+_VARIABLES = {
+    "array": ("ARRAY_INX",),
+    "mem": ("MEM_PER_NODE",),
+    "requeue": ("REQUEUE", "NO_REQUEUE"),
+    "time": ("TIMELIMIT",),
+}
+"""Option of sbatch -> ends of its variables, where they are not named as it is."""
+
 
 class Job(Struct, frozen=True):
     """A job as squeue lists it.
@@ -48,11 +56,12 @@ class Job(Struct, frozen=True):
     start: str
 
 
-def queue(ids: Iterable[str]) -> list[Job] | None:
+def queue(ids: Iterable[str], name: str | None = None) -> list[Job] | None:
     """List jobs with squeue.
 
     Args:
         ids: ids of jobs or tasks. Other text is ignored, since the ids come from untrusted files.
+        name: of the jobs; any by default.
 
     Returns:
         The jobs that SLURM still knows; ``None`` without SLURM, or if it does not answer.
@@ -61,6 +70,7 @@ def queue(ids: Iterable[str]) -> list[Job] | None:
     if not wanted or shutil.which("squeue") is None:
         return None
     command = ["squeue", "--noheader", f"--jobs={','.join(wanted)}", f"--format={_FIELDS}"]
+    command += [] if name is None else [f"--name={name}"]
     try:
         done = _ask(command, QUEUE_TIMEOUT_SECONDS)
     except (OSError, subprocess.TimeoutExpired):
@@ -154,11 +164,15 @@ def _ask(
         capture_output=True,
         timeout=timeout,
         check=False,
-        env=_plain_environment(),
+        env=_plain_environment(stdin),
     )
 
 
-def _plain_environment() -> dict[str, str]:
-    """The environment without variables that change what these commands print or wait for."""
-    changing = re.compile(r"(SQUEUE|SCANCEL)_.*|SBATCH_(WAIT|ARRAY_INX|PARSABLE)")
+def _plain_environment(script: str) -> dict[str, str]:
+    """The environment without variables that change what these commands print or wait for, and
+    without those of the options in a batch script, which sbatch would take instead of them."""
+    options = re.findall(r"(?m)^#SBATCH '?--([\w-]+)", script)
+    ends = (_VARIABLES.get(each, (each.upper().replace("-", "_"),)) for each in options)
+    others = "|".join(["WAIT", "PARSABLE", *(end for each in ends for end in each)])
+    changing = re.compile(rf"(SQUEUE|SCANCEL)_.*|SBATCH_({others})")
     return {name: value for name, value in os.environ.items() if not changing.fullmatch(name)}

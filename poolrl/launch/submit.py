@@ -87,8 +87,13 @@ class Request:
         ):
             if value is not None and (not value or not value.isprintable()):
                 raise UsageError(f"{option} {value!r}: not one line of text")
+        for line in self.before:
+            if any("\ud800" <= character <= "\udfff" for character in line):
+                raise UsageError(f"--before {line!r}: not text in UTF-8")
         for argument in self.sbatch_arguments:
             name = argument.partition("=")[0].partition(" ")[0]
+            if not name.startswith("--"):
+                name = name[:2]  # its value may follow at once: -c4
             if not argument.startswith("-"):
                 raise UsageError(f"--sbatch-arg {argument}: write it as sbatch would, --mem=2G")
             if name in _OURS:

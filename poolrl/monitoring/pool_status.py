@@ -24,7 +24,7 @@ from poolrl.monitoring.status_types import (
     WorkerStatus,
 )
 from poolrl.monitoring.waiting_reasons import waiting_reasons
-from poolrl.pool.directory import Pool
+from poolrl.pool.directory import Pool, open_pool
 from poolrl.pool.stop_criteria import is_last
 from poolrl.records.codec import NewerSchema, Unreadable
 from poolrl.records.records import AgentRef, MergeRecord, UnitRecord
@@ -52,10 +52,12 @@ class StatusReader:
         """Return the current status.
 
         Raises:
+            UsageError: the pool is no longer there.
             IncompatiblePool: the last merge is damaged.
             StoreError: a call of the file system failed.
         """
-        pool = self._pool
+        # Again each time: another run may have other options, and a pool that was moved looks new.
+        pool = self._pool = open_pool(self._pool.layout.root, self._pool.store)
         self._heartbeats.read()
         newest = self._deposit_store.newest_merge()
         workers, forgotten = self._heartbeats.workers()

@@ -19,7 +19,7 @@ from poolrl.pool.directory import make_pool
 from poolrl.pool.stop_criteria import StopCriteria
 from poolrl.worker.loop import Worker
 from tests.conftest import tiny_spec
-from tests.helpers.command_line import in_process, poolrl, settings
+from tests.helpers.command_line import in_process, poolrl, settings, without_privileges
 from tests.helpers.pools import snapshot
 from tests.helpers.waiting import TIMEOUT_SECONDS
 
@@ -275,6 +275,21 @@ def test_a_process_says_the_same_as_main(directory: Path, name: str) -> None:
     assert said.stderr.splitlines()[-1] == last
 
 
+def test_a_working_directory_that_was_removed(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "poolrl", "worker", "--pool-directory", "pool"]
+    (tmp_path / "gone").mkdir()
+    said = subprocess.run(
+        ["sh", "-c", 'rmdir "$PWD" && exec "$@"', "sh", *command],
+        cwd=tmp_path / "gone",
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_SECONDS,
+        check=False,
+    )
+    line = "poolrl: the working directory was removed: change to another one\n"
+    assert (said.returncode, said.stdout, said.stderr) == (2, "", line)
+
+
 def test_a_read_only_directory(tmp_path: Path) -> None:
     place = tmp_path / "place"
     place.mkdir()
@@ -294,6 +309,15 @@ def test_a_read_only_directory(tmp_path: Path) -> None:
     assert said.stderr.count("\n") == 1
     assert "cannot make: " in said.stderr
     assert str(place / "pool") in said.stderr
+
+
+def test_a_figure_in_a_folder_that_is_not_ones_own(tmp_path: Path) -> None:
+    make_pool(tmp_path / "pool", tiny_spec(), RunOptions())
+    (tmp_path / "private").mkdir(mode=0)
+    said = without_privileges("plot", "pool", "-o", "private/in/plot", cwd=tmp_path)
+    (tmp_path / "private").chmod(0o700)
+    line = "poolrl: private/in/plot: name a .png, .pdf or .svg file\n"
+    assert (said.returncode, said.stderr) == (2, line)
 
 
 def test_a_champion_that_is_missing(directory: Path) -> None:

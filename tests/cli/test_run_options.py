@@ -53,3 +53,17 @@ def test_options_that_cannot_be_are_one_line(tiny_pool: Pool, tmp_path: Path, te
     assert said.stderr.startswith("poolrl: --run-options: ")
     assert said.stderr.count("\n") == 1
     assert "--run-options" not in in_process("worker", "--help", cwd=tmp_path).stdout
+
+
+@pytest.mark.parametrize("number", ["0", "-1"])
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [("run", "--workers"), ("run", "--threads"), ("worker", "--threads")],
+)
+def test_fewer_than_one_is_refused(
+    tiny_pool: Pool, tmp_path: Path, command: str, option: str, number: str
+) -> None:
+    said = in_process(command, "--pool-directory", "pool", option, number, cwd=tmp_path)
+    assert said.returncode == 2
+    assert f"'{option}': {number} is not in the range x>=1" in said.stderr
+    assert not tiny_pool.layout.iteration(0).merge.exists()

@@ -148,3 +148,25 @@ def test_nothing_to_cancel(fakes: Fakes, tmp_path: Path) -> None:
     done = in_process("cancel", "pool", cwd=tmp_path)
     assert done.stdout == "pool: no job was submitted for this pool\n"
     assert fakes.calls("scancel") == []
+
+
+def test_jobs_of_another_name_are_not_said_to_be_cancelled(fakes: Fakes, tmp_path: Path) -> None:
+    assert in_process("submit", "--pool-directory", "pool", *settings(), cwd=tmp_path)[0] == 0
+    (tmp_path / "pool").rename(tmp_path / "moved")
+    name = job_name(Layout(tmp_path / "moved"))
+    task = "|RUNNING|n1|None|59:00|2026-01-01T00:00:00\n"
+    fakes.answer("squeue", {}, {"out": f"101_0{task}"})
+    done = in_process("cancel", "moved", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    refusal = (
+        f"moved: not cancelled, since the name is not {name}: 101; if the pool was moved, scancel "
+        "them by these ids\n"
+    )
+    assert done.stderr == f"poolrl: {refusal}"
+    assert [call[3:-1] for call in fakes.calls("squeue")] == [[f"--name={name}"], []]
+    # Submitted again, it has jobs of both names.
+    assert in_process("submit", "--pool-directory", "moved", cwd=tmp_path)[0] == 0
+    fakes.answer("squeue", {"out": f"102_0{task}"}, {"out": f"101_0{task}102_0{task}"})
+    done = in_process("cancel", "moved", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, f"warning: {refusal}")
+    assert done.stdout == "cancelled 1 job, of which 1 task was waiting or at work: 102\n"

@@ -20,6 +20,11 @@ from poolrl.errors import UsageError
         ({"learner.learning_rate": float("nan")}, ["learner.learning_rate", "nan"]),
         ({"learner.learning_rate": float("inf")}, ["learner.learning_rate", "inf"]),
         ({"learner.discount": 1.5}, ["learner.discount", "<= 1", "1.5"]),
+        ({"learner.penalties.kl": -1}, ["learner.penalties.kl: ", ">= 0", "-1"]),
+        (
+            {"learner.name": "reinforce", "learner.penalties": {"kl": 0, "x": "much"}},
+            ["learner.penalties.x: ", "float", "'much'"],
+        ),
         ({"learner.name": "sarsa"}, ["learner.name", "'sarsa'", "ppo"]),
         ({"learner.name": "reinforce", "learner.epochs": 2}, ["learner.epochs", "unknown key"]),
         ({"network.activation": "sine"}, ["network.activation", "'sine'", "tanh"]),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from poolrl.config import tables
 from poolrl.config.run_options import RunOptions
@@ -66,6 +68,12 @@ def test_what_toml_cannot_hold_is_refused(text: str) -> None:
     assert text in str(error.value)
 
 
+@pytest.mark.parametrize("text", ["./\udcff.npz", "['a', '\udcff']"])
+def test_bytes_of_a_command_line_that_are_no_text_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=r"^--set a\.b: '.*udcff.*' is not text in UTF-8$"):
+        tables.parse_override(f"a.b={text}")
+
+
 def test_what_was_a_text_is_known_again() -> None:
     for recorded in ("False", "FALSE"):
         assert tables.was_text(recorded, False)
@@ -81,6 +89,30 @@ def test_what_was_a_text_is_known_again() -> None:
 def test_an_override_without_a_key_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="key=value"):
         tables.parse_override(text)
+
+
+VALUES = st.recursive(
+    st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False)
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text("a.= é\U0001f600"), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=100)
+@given(VALUES)
+def test_an_override_that_is_written_is_read_back(value: object) -> None:
+    assert tables.parse_override(tables.override("a.b", value)) == ("a.b", value)
+
+
+@pytest.mark.parametrize("value", [None, Path("a"), [1j], {"a": None}])
+def test_an_override_that_cannot_be_written_is_named(value: object) -> None:
+    with pytest.raises(UsageError, match=r"^a\.b: .* is nothing that TOML can hold$"):
+        tables.override("a.b", value)
 
 
 def test_assigning_makes_the_tables_on_the_way() -> None:

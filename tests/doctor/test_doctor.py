@@ -22,7 +22,7 @@ from poolrl.doctor.scratch import STALE_SECONDS
 from poolrl.errors import UsageError
 from poolrl.pool.directory import Pool, make_pool
 from tests.conftest import tiny_spec
-from tests.helpers.command_line import poolrl
+from tests.helpers.command_line import poolrl, without_privileges
 from tests.helpers.waiting import until
 
 CHECKS = {
@@ -48,6 +48,16 @@ CHECKS = {
 
 def by_check(results: list[CheckResult]) -> dict[str, CheckResult]:
     return {result.check: result for result in results}
+
+
+def test_a_folder_that_is_not_ones_own(tmp_path: Path) -> None:
+    (tmp_path / "private" / "pool").mkdir(parents=True)
+    (tmp_path / "private").chmod(0)
+    said = without_privileges("doctor", "private/pool", cwd=tmp_path)
+    (tmp_path / "private").chmod(0o700)
+    assert said.returncode == 2
+    line = "poolrl: private/pool: no pool can be safe here: write: Permission denied\n"
+    assert said.stderr == line
 
 
 def test_a_sound_file_system(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +15,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
+
+import pytest
 
 from poolrl.cli.main import main
 from poolrl.interrupts import SIGNALS, WAKE_UP
@@ -31,14 +35,17 @@ class Result(NamedTuple):
 
 def poolrl(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run `poolrl` with arguments in a directory, as a process."""
-    return subprocess.run(
-        [sys.executable, "-m", "poolrl", *map(str, arguments)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_SECONDS,
-        check=False,
-    )
+    return _run([sys.executable, "-m", "poolrl", *map(str, arguments)], cwd)
+
+
+def without_privileges(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """As ``poolrl``, without root's privilege to read and write what permissions forbid."""
+    prefix = []
+    if os.geteuid() == 0:
+        if shutil.which("setpriv") is None:
+            pytest.skip("needs setpriv, or another user than root")
+        prefix = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    return _run([*prefix, sys.executable, "-m", "poolrl", *map(str, arguments)], cwd)
 
 
 def in_process(*arguments: object, cwd: Path) -> Result:
@@ -78,6 +85,12 @@ def assert_refused(folder: Path, keys: Sequence[str], message: str) -> None:
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (folder / "pool").exists()
+
+
+def _run(command: Sequence[str], cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False
+    )
 
 
 @contextlib.contextmanager

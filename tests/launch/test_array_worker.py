@@ -10,11 +10,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 from poolrl.config.run_options import RunOptions
+from poolrl.launch.requeue import AT_LIMIT
 from poolrl.pool.directory import make_pool
 from tests.conftest import tiny_spec
 from tests.faults.checker import check
-from tests.helpers.command_line import settings
+from tests.helpers.command_line import in_process, settings
 from tests.helpers.processes import LONG, busy
 from tests.helpers.waiting import TIMEOUT_SECONDS, until
 
@@ -100,6 +103,16 @@ def test_a_signal_gives_the_unit_back(tmp_path: Path) -> None:
     worker.terminate()
     assert ended(worker, 75).splitlines()[-1].endswith("INFO stopped: SIGTERM")
     assert not busy(root)
+
+
+def test_one_of_a_submission_makes_no_other_pool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(AT_LIMIT, "requeue")
+    root = tmp_path / "moved"
+    said = in_process(*ONE, "--pool-directory", root, *settings(), cwd=tmp_path)
+    assert (said.returncode, said.stderr) == (2, f"poolrl: {root}: no such directory\n")
+    assert not root.exists()
 
 
 def test_it_starts_no_workers_and_so_takes_no_number_of_them(tmp_path: Path) -> None:

@@ -70,13 +70,28 @@ def test_what_sbatch_says_is_one_line(fakes: Fakes) -> None:
         slurm.submit([], "#!/bin/sh\n")
 
 
+def test_the_script_outdoes_variables_of_the_same_options(
+    fakes: Fakes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (fakes.folder / "sbatch").write_text(f"#!/bin/sh\n/usr/bin/env >{tmp_path}/seen\necho 101\n")
+    outdone = ("JOB_NAME", "ARRAY_INX", "NO_REQUEUE", "SIGNAL", "OUTPUT", "ACCOUNT", "QOS")
+    kept = ("PARTITION", "TIMELIMIT", "CONSTRAINT")  # which the script does not say
+    for name in (*outdone, *kept):
+        monkeypatch.setenv(f"SBATCH_{name}", "a user's own")
+    request = Request(account="my lab", sbatch_arguments=("--qos=long",))
+    assert slurm.submit([], script(tmp_path / "pool", request, 3)) == "101"
+    lines = (tmp_path / "seen").read_text().splitlines()
+    seen = {line.partition("=")[0] for line in lines if line.startswith("SBATCH_")}
+    assert seen == {f"SBATCH_{name}" for name in kept}
+
+
 def test_a_script_has_what_was_asked_for(tmp_path: Path) -> None:
     request = Request(
         time="1-02:00:00",
         partition="cpu",
         account="lab",
         array_limit=4,
-        sbatch_arguments=("--mem=2G", "--exclude 'n[1-3]'"),
+        sbatch_arguments=("--mem=2G", "-N1", "--exclude 'n[1-3]'"),
         before=("module load python/3.11", "source '/venvs/my env/bin/activate'"),
     )
     lines = script(tmp_path / "a pool%A", request, 10).splitlines()
@@ -88,7 +103,7 @@ def test_a_script_has_what_was_asked_for(tmp_path: Path) -> None:
     assert "--account=lab" in options
     assert "--requeue" in options
     assert f"'--output={tmp_path}/a pool%%A/logs/slurm-%A_%a.out'" in options
-    assert options[-2:] == ["--mem=2G", "--exclude 'n[1-3]'"]
+    assert options[-3:] == ["--mem=2G", "-N1", "--exclude 'n[1-3]'"]
     assert lines[-4:-1] == [f"export {AT_LIMIT}=requeue", *request.before]
     assert lines[-1].startswith("exec ")
     assert lines[-1].endswith(f" run --one-worker --pool-directory '{tmp_path}/a pool%A'")
@@ -104,6 +119,8 @@ def test_a_script_has_what_was_asked_for(tmp_path: Path) -> None:
         ({"sbatch_arguments": ("mem=2G",)}, "--sbatch-arg mem=2G: write it as sbatch would"),
         ({"sbatch_arguments": ("--array=0-3",)}, "give --tasks and --array-limit instead"),
         ({"sbatch_arguments": ("-d afterok:1",)}, "give --chain instead"),
+        ({"sbatch_arguments": ("-Jmine",)}, "-Jmine: give nothing, since jobs are cancelled by"),
+        ({"before": ("module load a", "echo \udcff")}, "--before 'echo .*': not text in UTF-8"),
     ],
 )
 def test_a_request_that_sbatch_could_not_take(changed: dict[str, object], message: str) -> None:

@@ -16,6 +16,7 @@ import pytest
 from msgspec.structs import replace
 
 from poolrl.config.run_options import RunOptions
+from poolrl.errors import UsageError
 from poolrl.monitoring.heartbeats import ServerClock
 from poolrl.monitoring.pool_status import StatusReader
 from poolrl.monitoring.status_types import Status, UnitStatus
@@ -92,6 +93,17 @@ def test_a_pool_without_workers_has_stopped(pool: Pool) -> None:
     beat(pool, "n1", 7, 100, job="12_3")
     (reason,) = status_of(pool).waiting
     assert "the last one, on n1 (job 12_3), was heard 1m40s ago" in reason.text
+
+
+def test_a_reader_follows_another_run_and_notices_a_move(pool: Pool, tmp_path: Path) -> None:
+    reader = StatusReader(pool)
+    assert reader.read().iterations == 4
+    make_pool(pool.layout.root, pool.spec, RunOptions(iterations=1))
+    status = reader.read()
+    assert (status.iterations, [unit.unit for unit in status.units]) == (1, ["closing-000"])
+    pool.layout.root.rename(tmp_path / "moved")
+    with pytest.raises(UsageError, match="pool: no such directory"):
+        reader.read()
 
 
 def test_every_state_of_a_unit(pool: Pool) -> None:

@@ -52,6 +52,20 @@ def test_by_hand_it_is_poolrl_run(tmp_path: Path, echo: str) -> None:
     assert said == (0, ["-P -m poolrl run --seed 3"])
 
 
+def test_cdpath_leads_to_no_other_folder(tmp_path: Path) -> None:
+    project, other = tmp_path / "project", tmp_path / "other"
+    shutil.copytree(SCRIPT.parent, project / "scripts")
+    for folder in (project / "poolrl", other / "scripts"):
+        folder.mkdir(parents=True)
+    for name in ("setup.cfg", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, project)
+    for path in (str(other), "."):
+        job = {"CDPATH": path, "SLURM_JOB_ID": "9"}
+        code, (line,) = bash(Path("scripts/run_pool.sh"), folder=project, **job)
+        assert code == 2
+        assert line.startswith(f"run_pool.sh: poolrl is not set up in {project}, or its")
+
+
 def test_in_an_array_it_is_one_worker(spooled: Path, tmp_path: Path, echo: str) -> None:
     task = {"SLURM_JOB_ID": "9", "SLURM_ARRAY_TASK_ID": "0", "SLURM_SUBMIT_DIR": str(ROOT)}
     said = bash(spooled, "--seed", "3", folder=tmp_path, POOLRL_PYTHON=echo, **task)

@@ -15,10 +15,13 @@ from tests.helpers.waiting import until
 from tests.slurm.cluster import Cluster
 from tests.slurm.jobs import VARIABLES, deposits, merged, sleepy, wait_for_merge, workers_on
 
+PROFILE = {"SBATCH_JOB_NAME": "mine", "SBATCH_NO_REQUEUE": "1", "SBATCH_OUTPUT": "elsewhere.out"}
+"""What users set for submissions of their own; sbatch would take it instead of a script's lines."""
+
 
 def poolrl(slurm: Cluster, command: str, *arguments: str) -> str:
     words = [sys.executable, "-m", "poolrl", command, *arguments]
-    return slurm.command(*words, variables=VARIABLES)
+    return slurm.command(*words, variables=VARIABLES | PROFILE)
 
 
 def submit(slurm: Cluster, root: Path, arguments: list[str], *options: str) -> tuple[str, ...]:

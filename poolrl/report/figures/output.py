@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from io import BytesIO
@@ -36,7 +37,7 @@ def file_format(output: Path, given: str | None, option: str = "-o") -> str:
         raise UsageError(f"{option} {output}: name a .png, .svg or .pdf file")
     if given is not None and given != own:
         raise UsageError(f"--format {given}: {option} {output} is a .{own} file")
-    if output.is_dir():
+    if os.path.isdir(output):  # Path.is_dir raises in a folder that may not be searched
         raise UsageError(f"{option} {output}: is a folder")
     return own
 
