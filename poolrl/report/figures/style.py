@@ -94,7 +94,9 @@ def legend(axis: Axes, **options: Any) -> None:
         axis.legend(fontsize="small", framealpha=0.9, **options)
 
 
-def limit_to(axis: Axes, values: Sequence[float], *, lowest_is_best: bool) -> None:
+def limit_to(
+    axis: Axes, values: Sequence[float], *, lowest_is_best: bool, inside: Sequence[float] = ()
+) -> None:
     """Limit the vertical axis to all but the worst values, so that one collapsed branch does not
     press all others into a line.
 
@@ -102,6 +104,7 @@ def limit_to(axis: Axes, values: Sequence[float], *, lowest_is_best: bool) -> No
         axis: of the figure.
         values: finite.
         lowest_is_best: whether the worst ones are the highest.
+        inside: further values, none of which is left out.
     """
     import numpy as np
 
@@ -112,6 +115,7 @@ def limit_to(axis: Axes, values: Sequence[float], *, lowest_is_best: bool) -> No
         high = float(np.quantile(values, 1 - OUTSIDE))
     else:
         low = float(np.quantile(values, OUTSIDE))
+    low, high = min([low, *inside]), max([high, *inside])
     if high > low:
         axis.set_ylim(low - 0.06 * (high - low), high + 0.06 * (high - low))
 

@@ -13,8 +13,8 @@ from poolrl.config.run_options import RunOptions
 from poolrl.pool.directory import make_pool
 from poolrl.pool.stop_criteria import StopCriteria
 from poolrl.records.evaluation import Evaluation
-from poolrl.report.figures import episodes, overstatement, tree, wins
-from poolrl.report.figures.pool_data import PoolData
+from poolrl.report.figures import champion, episodes, overstatement, tree, wins
+from poolrl.report.figures.pool_data import PoolData, half_width
 from poolrl.report.figures.registry import FIGURES
 from poolrl.worker.loop import Worker
 from tests.conftest import tiny_spec
@@ -100,6 +100,19 @@ def test_the_line_goes_back_with_a_fallback(pool_of: Callable[[str], Path]) -> N
     assert iterations[0] == 0
     dropped = {i for start, target in falls for i in range(target + 1, start + 1)}
     assert not dropped & set(iterations)
+
+
+@every_rule
+def test_the_closing_evaluation_is_within_the_figure(
+    pool_of: Callable[[str], Path], rule: str
+) -> None:
+    data = PoolData(history_of(pool_of(rule)))
+    assert data.closing is not None
+    assert data.closing.score is not None
+    half = half_width(data.closing)
+    for axis in champion.draw(data).axes:
+        low, high = axis.get_ylim()
+        assert low < data.closing.score - half < data.closing.score + half < high
 
 
 UNEVALUATED = [name for name in RULES if name in ("mean", "update")]
