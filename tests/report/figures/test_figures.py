@@ -136,6 +136,40 @@ def test_shares_add_up(pool_of: Callable[[str], Path], rule: str) -> None:
         )
 
 
+@pytest.mark.parametrize("evolve", [1e-6, 1.0])
+def test_values_that_evolve_are_all_in_a_row(tmp_path: Path, evolve: float) -> None:
+    pool = make_pool(
+        tmp_path / "pool",
+        tiny_spec(branches__learning_rate={"evolve": evolve}, pool__count=4),
+        RunOptions(4),
+    )
+    Worker(pool, StopCriteria(4)).run()
+    data = PoolData(history_of(pool.layout.root))
+    by_branch, by_value = wins._by_branch(data), wins._by_value(data, "learning_rate")
+    assert len(by_value) > 1
+    for rows in (by_branch, by_value):
+        won = sum(row.share for row in rows)
+        assert won == pytest.approx(sum(row.share for row in by_branch))
+        assert sum(row.expected or 0.0 for row in rows) == pytest.approx(won)
+
+
+def test_more_values_than_rows_are_drawn_by_chance_alike(tmp_path: Path) -> None:
+    count = wins.MOST + 2
+    rates = [0.1 * (1 + number) for number in range(count)]
+    pool = make_pool(
+        tmp_path / "pool",
+        tiny_spec(branches__learning_rate=rates, pool__count=count),
+        RunOptions(1),
+    )
+    Worker(pool, StopCriteria(1)).run()
+    data = PoolData(history_of(pool.layout.root))
+    won = sum(row.share for row in wins._by_branch(data))
+    assert won == 1
+    rows = wins._by_value(data, "learning_rate")
+    assert len(rows) == wins.MOST
+    assert [row.expected for row in rows] == pytest.approx([1 / count] * len(rows))
+
+
 def test_gains_are_paired_with_the_parent(pool_of: Callable[[str], Path]) -> None:
     data = PoolData(history_of(pool_of("best")))
     by_branch = wins._by_branch(data)
