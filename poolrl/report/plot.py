@@ -94,7 +94,7 @@ def _figure(history: History) -> Any:
     axes[0].legend(loc="lower right", fontsize="small", framealpha=0.9)
     spec = history.pool.spec
     figure.suptitle(
-        f"{printable(history.pool.layout.root.name)}: {spec.task.id}, "
+        f"{printable(history.pool.layout.name)}: {spec.task.id}, "
         f"{count(spec.pool.count, 'branch')}, "
         f"seed {spec.pool.seed}",
         fontsize="medium",

@@ -13,6 +13,7 @@ from poolrl.config.run_options import RunOptions
 from poolrl.pool.directory import make_pool
 from poolrl.pool.stop_criteria import StopCriteria
 from poolrl.records.evaluation import Evaluation
+from poolrl.report.evolved import evolved_configuration
 from poolrl.report.figures import champion, episodes, overstatement, tree, wins
 from poolrl.report.figures.pool_data import PoolData, half_width
 from poolrl.report.figures.registry import FIGURES
@@ -221,6 +222,16 @@ def test_info_is_drawn_where_records_have_it(
     ]
     line = next(line for line in figure.axes[2].lines if "champion" in str(line.get_label()))
     assert set(line.get_ydata()) == {2.0}
+
+
+def test_a_pool_by_a_path_without_a_name(
+    pool_of: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = pool_of("evolving")
+    monkeypatch.chdir(root)
+    history = history_of(Path("."))
+    assert PoolData(history).title.startswith("evolving: Swimmer-v5, ")
+    assert "Evolved in the pool evolving: " in evolved_configuration(history)
 
 
 BAD: dict[str, tuple[tuple[str, ...], str]] = {
