@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from poolrl.config.scoring import SelectionSpec
 from poolrl.errors import UsageError
-from poolrl.files import printable
+from poolrl.files import printable, replacing
 from poolrl.formatting import count
 from poolrl.monitoring.history import History
 from poolrl.report.drawing import drawing
@@ -23,7 +23,8 @@ FALLBACK = "#b03060"
 
 
 def plot_history(history: History, output: Path) -> None:
-    """Plot scores against iterations, environment steps and working time.
+    """Plot scores against iterations, environment steps and working time; the file appears whole or
+    not at all.
 
     Args:
         history: refreshed by the caller.
@@ -37,9 +38,15 @@ def plot_history(history: History, output: Path) -> None:
         raise UsageError(f"{output}: name a .png, .pdf or .svg file")
     with drawing():
         figure = _figure(history)
+        buffer = BytesIO()
         try:
-            figure.savefig(output, dpi=110)
-        except (OSError, ValueError) as error:
+            figure.savefig(buffer, dpi=110, format=output.suffix[1:])
+            with replacing(output) as temporary:
+                temporary.write_bytes(buffer.getvalue())
+        except OSError as error:
+            text = error.strerror or error
+            raise UsageError(f"{output}: cannot write the plot: {text}") from error
+        except ValueError as error:
             raise UsageError(f"{output}: cannot write the plot: {error}") from error
 
 

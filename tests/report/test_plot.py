@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,11 @@ from pathlib import Path
 import pytest
 
 from poolrl.config.run_options import RunOptions
+from poolrl.errors import UsageError
+from poolrl.monitoring.history import read_history
 from poolrl.pool.directory import make_pool
 from poolrl.pool.stop_criteria import StopCriteria
+from poolrl.report.plot import plot_history
 from poolrl.worker.loop import Worker
 from tests.conftest import tiny_spec
 from tests.helpers.command_line import settings
@@ -91,6 +95,26 @@ def test_plot_fails_in_one_line(broken: Path) -> None:
     for variables in CAN:
         done = poolrl(broken, "plot", "pool", "-o", "x.png", **variables)
         assert (done.returncode, done.stdout, done.stderr) == (0, "x.png\n", "")
+
+
+@pytest.mark.parametrize("suffix", ["png", "pdf"])
+def test_a_picture_is_whole_or_as_it_was(tmp_path: Path, suffix: str) -> None:
+    pool = make_pool(tmp_path / "pool", tiny_spec(), RunOptions())
+    Worker(pool, StopCriteria(1)).run()
+    picture = tmp_path / f"x.{suffix}"
+    picture.write_text("old")
+    history = read_history(tmp_path / "pool")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))  # smaller than any picture
+    try:
+        with pytest.raises(UsageError, match="File too large"):
+            plot_history(history, picture)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert picture.read_text() == "old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pool", picture.name]
+    plot_history(history, picture)
+    assert picture.stat().st_size > 4096
 
 
 def test_a_picture_that_cannot_be_written(tmp_path: Path) -> None:
