@@ -13,6 +13,7 @@ from poolrl.files import printable, replacing
 from poolrl.formatting import count
 from poolrl.monitoring.history import History
 from poolrl.report.drawing import drawing
+from poolrl.report.figures import style
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,6 +98,7 @@ def _figure(history: History) -> Any:
     ):
         _draw(axis, table, x, label, selection.direction)
         _draw_fallbacks(axis, table, x, history.fallbacks(), selection.direction)
+    style.whole_ticks(axes[0])
     axes[0].set_ylabel(_score_label(selection), parse_math=False)
     axes[0].legend(loc="lower right", fontsize="small", framealpha=0.9)
     spec = history.pool.spec
@@ -138,6 +140,7 @@ def _draw(axis: Any, table: pd.DataFrame, x: str, label: str, direction: str) ->
         champions["score"],
         color=CHAMPION,
         lw=1.2,
+        **_markers(len(champions)),
         label="champion, as selected",
         zorder=2,
     )
@@ -147,31 +150,38 @@ def _draw(axis: Any, table: pd.DataFrame, x: str, label: str, direction: str) ->
         parents["score"],
         color=REEVALUATED,
         lw=1.2,
+        **_markers(len(parents)),
         label="champion, evaluated again",
         zorder=3,
     )
-    closing = table[table["kind"] == "closing"].tail(1)
+    # The worst ones may be far off.
+    scores = table[table["kind"] != "closing"]["score"]
+    bounds = [scores.quantile(0.005 if direction == "max" else 0.995), scores.agg(direction)]
+    closing = table[table["kind"] == "closing"].tail(1).dropna(subset="score")  # or it has failed
     if len(closing):
-        score = float(closing["score"].iloc[0])
+        score, half = float(closing["score"].iloc[0]), 2 * float(closing["standard_error"].iloc[0])
+        bounds += [score - half, score + half]
         axis.errorbar(
             closing[x],
             closing["score"],
-            yerr=2 * closing["standard_error"],
+            yerr=half,
             fmt="*",
             ms=10,
             color=CLOSING,
             label=f"closing evaluation: {score:{'.1f' if abs(score) >= 10 else '.3g'}}",
             zorder=4,
         )
-    # The worst branches may be far off.
-    worst = 0.005 if direction == "max" else 0.995
-    bounds = [branches["score"].quantile(worst) if len(branches) else 0.0]
-    bounds.append(table["score"].agg(direction))
-    low, high = sorted(bounds)
+    low, high = min(bounds), max(bounds)
     if high > low:
         axis.set_ylim(low - 0.05 * (high - low), high + 0.08 * (high - low))
     axis.set_xlabel(label)
+    style.few_ticks(axis)
     axis.grid(alpha=0.3)
+
+
+def _markers(number: int) -> dict[str, Any]:
+    """Markers of a line of so many points where they would not touch: one point has no line."""
+    return {"marker": "o", "ms": 2.5} if number <= 60 else {}
 
 
 def _draw_fallbacks(

@@ -9,13 +9,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from poolrl.config.run_options import RunOptions
 from poolrl.errors import UsageError
-from poolrl.monitoring.history import read_history
+from poolrl.monitoring.history import History, read_history
 from poolrl.pool.directory import make_pool
 from poolrl.pool.stop_criteria import StopCriteria
-from poolrl.report.plot import plot_history
+from poolrl.records.evaluation import Evaluation
+from poolrl.report.plot import _figure, plot_history
 from poolrl.worker.loop import Worker
 from tests.conftest import tiny_spec
 from tests.helpers.command_line import settings
@@ -95,6 +97,37 @@ def test_plot_fails_in_one_line(broken: Path) -> None:
     for variables in CAN:
         done = poolrl(broken, "plot", "pool", "-o", "x.png", **variables)
         assert (done.returncode, done.stdout, done.stderr) == (0, "x.png\n", "")
+
+
+@pytest.fixture
+def short(tmp_path: Path) -> History:
+    """The records of a pool with one iteration of one branch, whose result is a low one."""
+    pool = make_pool(tmp_path / "pool", tiny_spec(pool__count=1), RunOptions())
+    Worker(pool, StopCriteria(1)).run()
+    history = read_history(tmp_path / "pool")
+    closing = history.units.pop()
+    low = Evaluation.of([-1e3, -1e3 - 1], [4, 4], deterministic=True)
+    history.units.append(replace(closing, evaluation=low))
+    return history
+
+
+def test_a_short_pool_is_all_in_its_picture(short: History) -> None:
+    figure = _figure(short)
+    points = {len(line.get_xdata()): line for line in figure.axes[0].lines if line.get_ls() == "-"}
+    assert sorted(points) == [1, 2]  # evaluated again, and as selected
+    assert points[1].get_marker() == "o"
+    scores = [unit.score for unit in short.units if unit.score is not None]
+    for axis in figure.axes:
+        low, high = axis.get_ylim()
+        assert low < min(scores) < max(scores) < high
+    assert all(float(tick).is_integer() for tick in figure.axes[0].get_xticks())
+
+
+def test_a_closing_evaluation_that_failed_is_not_in_the_legend(short: History) -> None:
+    closing = short.units.pop()
+    short.units.append(replace(closing, status="failed", evaluation=None, reason="of no use"))
+    labels = _figure(short).axes[0].get_legend_handles_labels()[1]
+    assert labels == ["branches", "champion, as selected", "champion, evaluated again"]
 
 
 @pytest.mark.parametrize("suffix", ["png", "pdf"])

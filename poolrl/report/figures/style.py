@@ -129,4 +129,5 @@ def whole_ticks(axis: Axes) -> None:
     """Iterations are whole numbers."""
     from matplotlib.ticker import MaxNLocator
 
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    # By default there are two ticks at least, and those beside a single iteration are fractions.
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
