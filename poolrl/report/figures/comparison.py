@@ -137,7 +137,8 @@ def _configuration(data: PoolData) -> dict[str, Any]:
 
 
 def _labels(pools: Sequence[PoolData]) -> list[str]:
-    """What distinguishes configurations: the keys in which they differ, or else a pool's name.
+    """What distinguishes configurations: the keys in which they differ, or else a pool's name, with
+    the folders before it where names are the same.
 
     Args:
         pools: one of each configuration.
@@ -149,16 +150,28 @@ def _labels(pools: Sequence[PoolData]) -> list[str]:
     differing = [k for k in keys if any(table.get(k) != flat[0].get(k) for table in flat)]
     if len(differing) <= KEYS_IN_LABEL:
         return [
-            ", ".join(f"{key.partition('.')[2]} = {_text(table.get(key))}" for key in differing)
+            ", ".join(f"{_short(key)} = {_text(table.get(key))}" for key in differing)
             for table in flat
         ]
-    return [printable(os.path.basename(os.path.abspath(_root(data))), 40) for data in pools]
+    names = [data.history.pool.layout.name for data in pools]
+    if len(set(names)) < len(names):
+        roots = [os.path.abspath(data.history.pool.layout.root) for data in pools]
+        common = os.path.commonpath(roots)
+        names = [os.path.relpath(root, common) for root in roots]
+    return [printable(name, 60) for name in names]
+
+
+def _short(key: str) -> str:
+    """A key without its section; not every key has one."""
+    return key.partition(".")[2] or key
 
 
 def _text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_text, value))}]"
-    return f"{value:g}" if isinstance(value, float) else "none" if value is None else str(value)
+    if isinstance(value, float):
+        return f"{value:g}"
+    return printable(str(value), 24) if value not in (None, "") else "none"
 
 
 def _curve(data: PoolData, place: int, most: tuple[float, float]) -> tuple[F64, F64]:

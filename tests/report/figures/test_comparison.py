@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from poolrl.report.figures.pool_data import PoolData
 from poolrl.worker.loop import Worker
 from tests.conftest import tiny_spec
 from tests.helpers.command_line import in_process
+from tests.helpers.pools import champion_file
 from tests.report.figures.conftest import history_of
 
 
@@ -57,6 +60,29 @@ def test_seeds_are_grouped_by_configuration(folder: Path) -> None:
 def test_many_differences_are_named_by_the_pool(folder: Path) -> None:
     labels = [group.label for group in comparison(folder, "a0", "c0").groups]
     assert labels == ["a0 (1 seed)", "c0 (1 seed)"]
+
+
+def test_pools_of_the_same_name_are_named_by_their_folders(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "one" / "deep").mkdir(parents=True)
+    (tmp_path / "other").mkdir()
+    roots = tmp_path / "one" / "deep" / "x", tmp_path / "other" / "x"
+    for root, name in zip(roots, ("a0", "c0"), strict=True):
+        shutil.copytree(folder / name, root)
+    labels = [group.label for group in Comparison([history_of(root) for root in roots]).groups]
+    assert labels == ["one/deep/x (1 seed)", "other/x (1 seed)"]
+
+
+def test_a_difference_outside_of_the_sections_has_its_name(folder: Path, tmp_path: Path) -> None:
+    agent = champion_file(folder / "a0", 3).read_bytes()
+    sha256 = hashlib.sha256(agent).hexdigest()
+    spec = tiny_spec(initial_agent_sha256=sha256)
+    pool = make_pool(tmp_path / "d0", spec, RunOptions(1), initial_agent=agent)
+    Worker(pool, StopCriteria(1)).run()
+    found = Comparison([history_of(folder / "a0"), history_of(tmp_path / "d0")])
+    assert [group.label for group in found.groups] == [
+        "initial_agent_sha256 = none (1 seed)",
+        f"initial_agent_sha256 = {sha256[:23]}… (1 seed)",
+    ]
 
 
 def test_a_mean_goes_as_far_as_the_shortest_pool(folder: Path) -> None:
