@@ -189,7 +189,7 @@ def _curve(data: PoolData, place: int, most: tuple[float, float]) -> tuple[F64, 
 def _draw_group(
     axis: Axes, group: Group, place: int, most: tuple[float, float], number: int
 ) -> None:
-    color, dashes, marker = style.CYCLE[number % len(style.CYCLE)]
+    color, dashes, marker = style.look(number)
     curves = [_curve(data, place, most) for data in group.pools]
     if len(curves) > 1:
         for xs, ys in curves:
@@ -208,8 +208,8 @@ def _draw_group(
         ls=dashes,
         lw=1.6,
         marker=marker,
-        # not all at the same places, so that curves that coincide are both seen
-        markevery=(number / (8 * len(style.CYCLE)), 0.125),
+        # not all at the same places, so that curves that coincide are both seen; one point has one
+        markevery=(number / (8 * len(style.CYCLE)) % 0.125, 0.125) if xs[-1] > xs[0] else [0],
         ms=4.5,
         zorder=3,
     )
@@ -218,7 +218,7 @@ def _draw_group(
 def _draw_closings(axis: Axes, groups: Sequence[Group]) -> None:
     """Draw the closing evaluation of each pool, and their mean with its interval."""
     for number, group in enumerate(groups):
-        color, _, marker = style.CYCLE[number % len(style.CYCLE)]
+        color, _, marker = style.look(number)
         scores = [data.closing.score for data in group.pools if data.closing is not None]
         values = np.array([score for score in scores if score is not None])
         if not len(values):

@@ -51,6 +51,13 @@ def make_figure(width: float, height: float) -> Figure:
     return figure
 
 
+def look(number: int) -> tuple[str, Any, str]:
+    """Colour, line style and marker of a curve, by its number; unlike those of the first 49."""
+    color, _, _ = CYCLE[number % len(CYCLE)]
+    _, dashes, marker = CYCLE[(number + number // len(CYCLE)) % len(CYCLE)]
+    return color, dashes, marker
+
+
 def plain(text: str, most: int = 60) -> str:
     """Return text that matplotlib draws as it is: names may contain dollar signs, or be long.
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
+from msgspec.structs import replace
 
 from poolrl.config.run_options import RunOptions
+from poolrl.config.schema import RandomSearch
 from poolrl.errors import UsageError
+from poolrl.monitoring.history import History
 from poolrl.pool.directory import make_pool
 from poolrl.pool.stop_criteria import StopCriteria
+from poolrl.report.figures import style
 from poolrl.report.figures.comparison import Comparison
 from poolrl.report.figures.pool_data import PoolData
 from poolrl.worker.loop import Worker
@@ -93,6 +99,33 @@ def test_a_mean_goes_as_far_as_the_shortest_pool(folder: Path) -> None:
     pools = [PoolData(history_of(folder / name)) for name in ("a0", "a2")]
     last = [again.score for data in pools if (again := data.reevaluation(2))]
     assert list(mean.get_ydata())[-1] == pytest.approx(np.mean([s for s in last if s is not None]))
+
+
+def test_many_configurations_look_different(folder: Path) -> None:
+    first = history_of(folder / "a0")
+    histories = []
+    for number in range(9):
+        spec = replace(first.pool.spec, learner=RandomSearch(learning_rate=float(number)))
+        history = History(dataclasses.replace(first.pool, spec=spec))
+        history.units, history.merges = first.units, first.merges
+        histories.append(history)
+    figure = Comparison(histories).draw()
+    for axis in (figure.axes[0], figure.axes[3]):
+        looks = {(line.get_color(), line.get_ls(), line.get_marker()) for line in axis.lines}
+        assert len(axis.lines) == len(looks) == 9
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_a_single_re_evaluation_is_seen(tmp_path: Path, seeds: int) -> None:
+    pools = [made(tmp_path / str(seed), 1, pool__seed=seed) for seed in range(seeds)]
+    figure = Comparison([history_of(pool) for pool in pools]).draw()
+    figure.canvas.draw()
+    pixels = np.asarray(figure.canvas.buffer_rgba())[::-1, :, :3]
+    blue = np.round(255 * np.array(to_rgb(style.BLUE)))
+    for axis in figure.axes[:3]:
+        (left, low), (right, high) = axis.get_window_extent().get_points().astype(int)
+        inside = pixels[low + 2 : high - 2, left + 2 : right - 2]
+        assert (inside == blue).all(axis=2).any()
 
 
 @pytest.mark.parametrize("form", ["png", "svg", "pdf"])
