@@ -55,7 +55,8 @@ def _draw(axis: Axes, data: PoolData, scale: Scale) -> None:
         low = [score - half for score, half in zip(scores, halves, strict=True)]
         high = [score + half for score, half in zip(scores, halves, strict=True)]
         bounds = low + high
-        axis.fill_between(ends, low, high, color=style.BLUE, alpha=0.25, lw=0, zorder=2)
+        width = style.band_edge(len(ends))
+        axis.fill_between(ends, low, high, color=style.BLUE, alpha=0.25, lw=width, zorder=2)
         label = "champion, evaluated again, with 95 % interval"
         axis.plot(ends, scores, label=label, **style.champion_line(len(ends)))
     _fallbacks(axis, data, scale)

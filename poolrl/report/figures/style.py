@@ -95,6 +95,11 @@ def champion_line(number: int) -> dict[str, Any]:
     return {"color": BLUE, "ls": "-", "zorder": 3} | many
 
 
+def band_edge(number: int) -> float:
+    """Width of the edge of a band over so many points: a single one has no area."""
+    return 0 if number > 1 else 4
+
+
 def legend(axis: Axes, **options: Any) -> None:
     """Add a legend, if anything has a label."""
     if axis.get_legend_handles_labels()[0]:

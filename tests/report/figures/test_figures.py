@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from matplotlib.collections import PolyCollection
 
 from poolrl.config.run_options import RunOptions
 from poolrl.pool.directory import make_pool
@@ -222,6 +223,20 @@ def test_info_is_drawn_where_records_have_it(
     ]
     line = next(line for line in figure.axes[2].lines if "champion" in str(line.get_label()))
     assert set(line.get_ydata()) == {2.0}
+    assert "no episode with a value yet" in texts(figure)
+
+
+def test_the_interval_of_a_single_champion_is_seen(tmp_path: Path) -> None:
+    root = tmp_path / "pool"
+    for iterations in (1, 2):
+        pool = make_pool(root, tiny_spec(), RunOptions(iterations))
+        Worker(pool, StopCriteria(iterations)).run()
+        data = PoolData(history_of(root))
+        for draw in (champion.draw, episodes.draw):
+            parts = draw(data).axes[0].collections
+            (band,) = (part for part in parts if isinstance(part, PolyCollection))
+            has_edge = bool(band.get_linewidths()[0] > 0)
+            assert has_edge == (iterations == 1)  # as one point has no area
 
 
 def test_a_pool_by_a_path_without_a_name(
