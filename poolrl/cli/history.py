@@ -76,4 +76,9 @@ def command(
     elif table.empty:
         click.echo(f"{pool}: no such record")
     else:
-        click.echo(table.to_string(index=False, na_rep="", float_format=lambda x: f"{x:.6g}"))
+        click.echo(table.to_string(index=False, na_rep="", float_format=_number))
+
+
+def _number(value: float) -> str:
+    """Six digits; of large numbers, such as Unix times and steps, all before the point."""
+    return f"{value:.0f}" if 1e6 <= abs(value) < 1e15 else f"{value:.6g}"

@@ -94,6 +94,15 @@ def test_quantiles_are_numpys(values: list[float]) -> None:
     assert set(quantiles([]).values()) == {None}
 
 
+def test_times_in_the_table_are_to_the_second(place: Path) -> None:
+    rows = rows_of(place, "--columns", "finished")
+    done = command(place, "--columns", "finished,score")
+    heading, *lines = done.stdout.splitlines()
+    assert heading.split() == ["finished", "score"]
+    times = [float(row["finished"]) for row in rows]
+    assert [float(line.split()[0]) for line in lines] == pytest.approx(times, rel=0, abs=0.5)
+
+
 def test_quantiles_of_infos_are_columns(place: Path) -> None:
     (edited,) = rows_of(place, "--columns", "quantiles.x_position.*", "--iterations", "1")[1:2]
     expected = {"max": 1.5, "median": 1.0, "min": 0.5, "q25": 0.75, "q75": 1.25}
