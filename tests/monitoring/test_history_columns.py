@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from poolrl.config.run_options import RunOptions
 from poolrl.monitoring.history import COLUMNS, History
-from poolrl.monitoring.history_columns import DESCRIPTIONS, RowFilter, quantiles
+from poolrl.monitoring.history_columns import DESCRIPTIONS, RowFilter, described, quantiles
 from poolrl.pool.directory import Pool, make_pool
 from poolrl.pool.stop_criteria import StopCriteria
 from poolrl.records.evaluation import InfoRecord, standard_error
@@ -130,6 +130,15 @@ def test_all_columns_are_described(place: Path) -> None:
     assert "the sum over steps" in said["quantiles.reward_forward.q25"]
     assert "phase `publish`" in said["publish_wall"]
     assert said["learning_rate"].startswith("hyper-parameter")
+    assert said["rollout/ep_len_median"].startswith("of the branch's training episodes")
+
+
+def test_a_value_that_is_named_like_a_standard_error_is_a_value() -> None:
+    aggregates = {"x": "last", "x.se": "sum", "y.se": "max"}
+    assert described("info.x", aggregates).endswith("the last step's value in the task's info")
+    assert described("info.x.se", aggregates).endswith("the sum over steps in the task's info")
+    assert described("info.x.se.se", aggregates) == "standard error of info.x.se"
+    assert described("info.y.se", aggregates).endswith("the largest value in the task's info")
 
 
 @pytest.mark.parametrize(
