@@ -49,6 +49,10 @@ def command(
     evolved: bool,
 ) -> None:
     """Print one row a unit and iteration, from a pool's records, to standard output."""
+    if evolved and (columns or kind or iterations or status or champions or style != "table"):
+        raise click.UsageError("--evolved prints a configuration: without other options")
+    if columns == "list" and style != "table":
+        raise click.UsageError("--columns list prints names: without --format")
     from poolrl.monitoring.history import read_history
     from poolrl.monitoring.history_columns import RowFilter
 

@@ -199,6 +199,23 @@ def test_what_matches_nothing_is_refused(place: Path, options: list[str], messag
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--evolved", "--format", "json"], "--evolved prints a configuration"),
+        (["--evolved", "--iterations", "1:2"], "--evolved prints a configuration"),
+        (["--evolved", "--columns", "score"], "--evolved prints a configuration"),
+        (["--columns", "list", "--format", "csv"], "--columns list prints names"),
+    ],
+)
+def test_options_that_have_no_effect_are_refused(
+    place: Path, options: list[str], message: str
+) -> None:
+    done = command(place, *options)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr.splitlines()[-1]
+
+
 def test_a_pool_without_records_has_default_columns(tiny_pool: Pool, tmp_path: Path) -> None:
     history = History(tiny_pool)
     assert list(history.table(["score", "kind"]).columns) == ["score", "kind"]
