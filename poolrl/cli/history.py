@@ -49,6 +49,10 @@ def command(
     evolved: bool,
 ) -> None:
     """Print one row a unit and iteration, from a pool's records, to standard output."""
+    if evolved and (columns or kind or iterations or status or champions or style != "table"):
+        raise click.UsageError("--evolved prints a configuration: without other options")
+    if columns == "list" and style != "table":
+        raise click.UsageError("--columns list prints names: without --format")
     from poolrl.monitoring.history import read_history
     from poolrl.monitoring.history_columns import RowFilter
 
@@ -76,4 +80,9 @@ def command(
     elif table.empty:
         click.echo(f"{pool}: no such record")
     else:
-        click.echo(table.to_string(index=False, na_rep="", float_format=lambda x: f"{x:.6g}"))
+        click.echo(table.to_string(index=False, na_rep="", float_format=_number))
+
+
+def _number(value: float) -> str:
+    """Six digits; of large numbers, such as Unix times and steps, all before the point."""
+    return f"{value:.0f}" if 1e6 <= abs(value) < 1e15 else f"{value:.6g}"

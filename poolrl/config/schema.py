@@ -80,7 +80,8 @@ class World(Section, frozen=True):
     kwargs: dict[str, Any] = {}
     """The task's own arguments, named as in Gymnasium."""
     action_repeat: Annotated[int, Meta(ge=1, le=10_000)] = 1
-    """Control steps that each action is applied for; their rewards are summed."""
+    """Control steps that each action is applied for; their rewards are summed. The time limit
+    counts them; budgets, lengths of episodes and records count actions."""
     mask_velocities: bool = False
     """Omit the velocities from the observations, for a partially observed variant of the task."""
     randomize: dict[str, Randomization] = {}

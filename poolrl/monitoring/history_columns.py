@@ -306,15 +306,17 @@ def _of_info(name: str, aggregates: Mapping[str, str]) -> str:
         value, _, end = name.removeprefix("quantiles.").rpartition(".")
         how = _EPISODE[aggregates.get(value, "last")]
         return f"{_SHARES[end]} over the evaluation's episodes of {how} in the task's info"
-    base = name.removesuffix(".se")
-    if base != name and base.removeprefix("info.") in aggregates:
+    base, own = name.removesuffix(".se"), aggregates.get(name.removeprefix("info."))
+    if own is None and base != name and base.removeprefix("info.") in aggregates:
         return f"standard error of {base}"
-    how = _EPISODE[aggregates.get(name.removeprefix("info."), "last")]
+    how = _EPISODE[own or "last"]
     return f"mean over the evaluation's episodes of {how} in the task's info"
 
 
 _STARTS = {
     "train/": "mean over the branch's updates; docs/records.md",
+    "rollout/ep_": "of the branch's training episodes; docs/records.md",
+    "rollout/effort": "mean over the branch's training steps; docs/records.md",
     "rollout/": "mean over the branch's updates; docs/records.md",
     "line_": "of the iteration: value that the evolving hyper-parameter goes on from",
 }

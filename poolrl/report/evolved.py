@@ -30,7 +30,7 @@ def evolved_configuration(history: History) -> str:
         raise UsageError(f"{pool.layout.root}: no iteration is merged yet")
     last = merged[-max(1, len(merged) // SHARE) :]
     lines = [
-        f"# Evolved in the pool {printable(pool.layout.root.name)}: geometric means of the line of",
+        f"# Evolved in the pool {printable(pool.layout.name)}: geometric means of the line of",
         f"# champions over iterations {last[0].iteration} to {last[-1].iteration}.",
         "[learner]",
     ]

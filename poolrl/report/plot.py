@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from poolrl.config.scoring import SelectionSpec
 from poolrl.errors import UsageError
-from poolrl.files import printable
+from poolrl.files import printable, replacing
 from poolrl.formatting import count
 from poolrl.monitoring.history import History
 from poolrl.report.drawing import drawing
+from poolrl.report.figures import style
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +24,8 @@ FALLBACK = "#b03060"
 
 
 def plot_history(history: History, output: Path) -> None:
-    """Plot scores against iterations, environment steps and working time.
+    """Plot scores against iterations, environment steps and working time; the file appears whole or
+    not at all.
 
     Args:
         history: refreshed by the caller.
@@ -37,9 +39,15 @@ def plot_history(history: History, output: Path) -> None:
         raise UsageError(f"{output}: name a .png, .pdf or .svg file")
     with drawing():
         figure = _figure(history)
+        buffer = BytesIO()
         try:
-            figure.savefig(output, dpi=110)
-        except (OSError, ValueError) as error:
+            figure.savefig(buffer, dpi=110, format=output.suffix[1:])
+            with replacing(output) as temporary:
+                temporary.write_bytes(buffer.getvalue())
+        except OSError as error:
+            text = error.strerror or error
+            raise UsageError(f"{output}: cannot write the plot: {text}") from error
+        except ValueError as error:
             raise UsageError(f"{output}: cannot write the plot: {error}") from error
 
 
@@ -90,11 +98,12 @@ def _figure(history: History) -> Any:
     ):
         _draw(axis, table, x, label, selection.direction)
         _draw_fallbacks(axis, table, x, history.fallbacks(), selection.direction)
+    style.whole_ticks(axes[0])
     axes[0].set_ylabel(_score_label(selection), parse_math=False)
     axes[0].legend(loc="lower right", fontsize="small", framealpha=0.9)
     spec = history.pool.spec
     figure.suptitle(
-        f"{printable(history.pool.layout.root.name)}: {spec.task.id}, "
+        f"{printable(history.pool.layout.name)}: {spec.task.id}, "
         f"{count(spec.pool.count, 'branch')}, "
         f"seed {spec.pool.seed}",
         fontsize="medium",
@@ -131,6 +140,7 @@ def _draw(axis: Any, table: pd.DataFrame, x: str, label: str, direction: str) ->
         champions["score"],
         color=CHAMPION,
         lw=1.2,
+        **_markers(len(champions)),
         label="champion, as selected",
         zorder=2,
     )
@@ -140,31 +150,38 @@ def _draw(axis: Any, table: pd.DataFrame, x: str, label: str, direction: str) ->
         parents["score"],
         color=REEVALUATED,
         lw=1.2,
+        **_markers(len(parents)),
         label="champion, evaluated again",
         zorder=3,
     )
-    closing = table[table["kind"] == "closing"].tail(1)
+    # The worst ones may be far off.
+    scores = table[table["kind"] != "closing"]["score"]
+    bounds = [scores.quantile(0.005 if direction == "max" else 0.995), scores.agg(direction)]
+    closing = table[table["kind"] == "closing"].tail(1).dropna(subset="score")  # or it has failed
     if len(closing):
-        score = float(closing["score"].iloc[0])
+        score, half = float(closing["score"].iloc[0]), 2 * float(closing["standard_error"].iloc[0])
+        bounds += [score - half, score + half]
         axis.errorbar(
             closing[x],
             closing["score"],
-            yerr=2 * closing["standard_error"],
+            yerr=half,
             fmt="*",
             ms=10,
             color=CLOSING,
             label=f"closing evaluation: {score:{'.1f' if abs(score) >= 10 else '.3g'}}",
             zorder=4,
         )
-    # The worst branches may be far off.
-    worst = 0.005 if direction == "max" else 0.995
-    bounds = [branches["score"].quantile(worst) if len(branches) else 0.0]
-    bounds.append(table["score"].agg(direction))
-    low, high = sorted(bounds)
+    low, high = min(bounds), max(bounds)
     if high > low:
         axis.set_ylim(low - 0.05 * (high - low), high + 0.08 * (high - low))
     axis.set_xlabel(label)
+    style.few_ticks(axis)
     axis.grid(alpha=0.3)
+
+
+def _markers(number: int) -> dict[str, Any]:
+    """Markers of a line of so many points where they would not touch: one point has no line."""
+    return {"marker": "o", "ms": 2.5} if number <= 60 else {}
 
 
 def _draw_fallbacks(

@@ -13,7 +13,7 @@ from poolrl.monitoring.history import History
 from poolrl.records.records import MergeRecord
 
 WINDOW = 10
-"""Number of iterations over which the speed is averaged."""
+"""Number of times that merges were seen, over which the speed is averaged."""
 
 
 class RunProgress:
@@ -64,11 +64,12 @@ class RunProgress:
 
     def update(self) -> None:
         """Show the merges since the last call."""
-        for merge in self._history.merges:
-            if merge.iteration > self._shown:
-                self._shown = merge.iteration
-                self._times = [*self._times[-WINDOW:], (time.monotonic(), merge)]
-                self._show(merge)
+        new = [merge for merge in self._history.merges if merge.iteration > self._shown]
+        if new:  # what is seen at once was not made at once: one time for all of them
+            self._times = [*self._times[-WINDOW:], (time.monotonic(), new[-1])]
+        for merge in new:
+            self._shown = merge.iteration
+            self._show(merge)
 
     def _show(self, merge: MergeRecord) -> None:
         text = f"score {_number(merge.champion.score)}, {self._speed()}"

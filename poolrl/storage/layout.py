@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -92,6 +93,11 @@ class Layout:
     """A pool directory."""
 
     root: Path
+
+    @property
+    def name(self) -> str:
+        """Name of the directory, also where the path to it has none, as ``.``."""
+        return Path(os.path.abspath(self.root)).name
 
     @property
     def spec(self) -> Path:

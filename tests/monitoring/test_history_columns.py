@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from poolrl.config.run_options import RunOptions
 from poolrl.monitoring.history import COLUMNS, History
-from poolrl.monitoring.history_columns import DESCRIPTIONS, RowFilter, quantiles
+from poolrl.monitoring.history_columns import DESCRIPTIONS, RowFilter, described, quantiles
 from poolrl.pool.directory import Pool, make_pool
 from poolrl.pool.stop_criteria import StopCriteria
 from poolrl.records.evaluation import InfoRecord, standard_error
@@ -94,6 +94,15 @@ def test_quantiles_are_numpys(values: list[float]) -> None:
     assert set(quantiles([]).values()) == {None}
 
 
+def test_times_in_the_table_are_to_the_second(place: Path) -> None:
+    rows = rows_of(place, "--columns", "finished")
+    done = command(place, "--columns", "finished,score")
+    heading, *lines = done.stdout.splitlines()
+    assert heading.split() == ["finished", "score"]
+    times = [float(row["finished"]) for row in rows]
+    assert [float(line.split()[0]) for line in lines] == pytest.approx(times, rel=0, abs=0.5)
+
+
 def test_quantiles_of_infos_are_columns(place: Path) -> None:
     (edited,) = rows_of(place, "--columns", "quantiles.x_position.*", "--iterations", "1")[1:2]
     expected = {"max": 1.5, "median": 1.0, "min": 0.5, "q25": 0.75, "q75": 1.25}
@@ -121,6 +130,15 @@ def test_all_columns_are_described(place: Path) -> None:
     assert "the sum over steps" in said["quantiles.reward_forward.q25"]
     assert "phase `publish`" in said["publish_wall"]
     assert said["learning_rate"].startswith("hyper-parameter")
+    assert said["rollout/ep_len_median"].startswith("of the branch's training episodes")
+
+
+def test_a_value_that_is_named_like_a_standard_error_is_a_value() -> None:
+    aggregates = {"x": "last", "x.se": "sum", "y.se": "max"}
+    assert described("info.x", aggregates).endswith("the last step's value in the task's info")
+    assert described("info.x.se", aggregates).endswith("the sum over steps in the task's info")
+    assert described("info.x.se.se", aggregates) == "standard error of info.x.se"
+    assert described("info.y.se", aggregates).endswith("the largest value in the task's info")
 
 
 @pytest.mark.parametrize(
@@ -179,6 +197,23 @@ def test_what_matches_nothing_is_refused(place: Path, options: list[str], messag
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"poolrl: {message}")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--evolved", "--format", "json"], "--evolved prints a configuration"),
+        (["--evolved", "--iterations", "1:2"], "--evolved prints a configuration"),
+        (["--evolved", "--columns", "score"], "--evolved prints a configuration"),
+        (["--columns", "list", "--format", "csv"], "--columns list prints names"),
+    ],
+)
+def test_options_that_have_no_effect_are_refused(
+    place: Path, options: list[str], message: str
+) -> None:
+    done = command(place, *options)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr.splitlines()[-1]
 
 
 def test_a_pool_without_records_has_default_columns(tiny_pool: Pool, tmp_path: Path) -> None:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from poolrl.config.run_options import RunOptions
+from poolrl.errors import UsageError
+from poolrl.monitoring.history import History, read_history
 from poolrl.pool.directory import make_pool
 from poolrl.pool.stop_criteria import StopCriteria
+from poolrl.records.evaluation import Evaluation
+from poolrl.report.plot import _figure, plot_history
 from poolrl.worker.loop import Worker
 from tests.conftest import tiny_spec
 from tests.helpers.command_line import settings
@@ -91,6 +97,57 @@ def test_plot_fails_in_one_line(broken: Path) -> None:
     for variables in CAN:
         done = poolrl(broken, "plot", "pool", "-o", "x.png", **variables)
         assert (done.returncode, done.stdout, done.stderr) == (0, "x.png\n", "")
+
+
+@pytest.fixture
+def short(tmp_path: Path) -> History:
+    """The records of a pool with one iteration of one branch, whose result is a low one."""
+    pool = make_pool(tmp_path / "pool", tiny_spec(pool__count=1), RunOptions())
+    Worker(pool, StopCriteria(1)).run()
+    history = read_history(tmp_path / "pool")
+    closing = history.units.pop()
+    low = Evaluation.of([-1e3, -1e3 - 1], [4, 4], deterministic=True)
+    history.units.append(replace(closing, evaluation=low))
+    return history
+
+
+def test_a_short_pool_is_all_in_its_picture(short: History) -> None:
+    figure = _figure(short)
+    points = {len(line.get_xdata()): line for line in figure.axes[0].lines if line.get_ls() == "-"}
+    assert sorted(points) == [1, 2]  # evaluated again, and as selected
+    assert points[1].get_marker() == "o"
+    scores = [unit.score for unit in short.units if unit.score is not None]
+    for axis in figure.axes:
+        low, high = axis.get_ylim()
+        assert low < min(scores) < max(scores) < high
+    assert all(float(tick).is_integer() for tick in figure.axes[0].get_xticks())
+
+
+def test_a_closing_evaluation_that_failed_is_not_in_the_legend(short: History) -> None:
+    closing = short.units.pop()
+    short.units.append(replace(closing, status="failed", evaluation=None, reason="of no use"))
+    labels = _figure(short).axes[0].get_legend_handles_labels()[1]
+    assert labels == ["branches", "champion, as selected", "champion, evaluated again"]
+
+
+@pytest.mark.parametrize("suffix", ["png", "pdf"])
+def test_a_picture_is_whole_or_as_it_was(tmp_path: Path, suffix: str) -> None:
+    pool = make_pool(tmp_path / "pool", tiny_spec(), RunOptions())
+    Worker(pool, StopCriteria(1)).run()
+    picture = tmp_path / f"x.{suffix}"
+    picture.write_text("old")
+    history = read_history(tmp_path / "pool")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))  # smaller than any picture
+    try:
+        with pytest.raises(UsageError, match="File too large"):
+            plot_history(history, picture)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert picture.read_text() == "old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pool", picture.name]
+    plot_history(history, picture)
+    assert picture.stat().st_size > 4096
 
 
 def test_a_picture_that_cannot_be_written(tmp_path: Path) -> None:

@@ -31,6 +31,17 @@ def test_a_line_an_iteration_and_none_twice(tiny_pool: Pool) -> None:
     assert "steps/s" in out.getvalue()
 
 
+def test_merges_that_are_seen_at_once_have_no_speed(tiny_pool: Pool) -> None:
+    out = io.StringIO()
+    history = History(tiny_pool)
+    with RunProgress(history, 3, None, Console(file=out)) as progress:
+        Worker(tiny_pool, StopCriteria(3)).run()
+        history.refresh()
+        progress.update()
+    lines = out.getvalue().splitlines()
+    assert [line.rpartition(", ")[2] for line in lines] == ["…"] * 4
+
+
 def test_a_terminal_gets_a_bar(tiny_pool: Pool) -> None:
     out = io.StringIO()
     history = History(tiny_pool)

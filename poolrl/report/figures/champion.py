@@ -55,20 +55,25 @@ def _draw(axis: Axes, data: PoolData, scale: Scale) -> None:
         low = [score - half for score, half in zip(scores, halves, strict=True)]
         high = [score + half for score, half in zip(scores, halves, strict=True)]
         bounds = low + high
-        axis.fill_between(ends, low, high, color=style.BLUE, alpha=0.25, lw=0, zorder=2)
+        width = style.band_edge(len(ends))
+        axis.fill_between(ends, low, high, color=style.BLUE, alpha=0.25, lw=width, zorder=2)
         label = "champion, evaluated again, with 95 % interval"
         axis.plot(ends, scores, label=label, **style.champion_line(len(ends)))
     _fallbacks(axis, data, scale)
     closing = data.closing
+    result: list[float] = []
     if closing is not None and closing.score is not None:
+        half = half_width(closing)
+        result = [closing.score - half, closing.score + half]
         axis.errorbar(
             scale.units[closing.unit],
             closing.score,
-            yerr=half_width(closing),
+            yerr=half,
             label=f"closing evaluation: {closing.score:.4g}",
             **style.CLOSING,
         )
-    style.limit_to(axis, [*shown, *bounds], lowest_is_best=data.lowest_is_best)
+    lowest_is_best = data.lowest_is_best
+    style.limit_to(axis, [*shown, *bounds], lowest_is_best=lowest_is_best, inside=result)
     style.few_ticks(axis)
     axis.set_xlabel(scale.label)
     axis.grid(alpha=0.3)

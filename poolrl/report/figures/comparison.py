@@ -137,7 +137,8 @@ def _configuration(data: PoolData) -> dict[str, Any]:
 
 
 def _labels(pools: Sequence[PoolData]) -> list[str]:
-    """What distinguishes configurations: the keys in which they differ, or else a pool's name.
+    """What distinguishes configurations: the keys in which they differ, or else a pool's name, with
+    the folders before it where names are the same.
 
     Args:
         pools: one of each configuration.
@@ -149,16 +150,28 @@ def _labels(pools: Sequence[PoolData]) -> list[str]:
     differing = [k for k in keys if any(table.get(k) != flat[0].get(k) for table in flat)]
     if len(differing) <= KEYS_IN_LABEL:
         return [
-            ", ".join(f"{key.partition('.')[2]} = {_text(table.get(key))}" for key in differing)
+            ", ".join(f"{_short(key)} = {_text(table.get(key))}" for key in differing)
             for table in flat
         ]
-    return [printable(os.path.basename(os.path.abspath(_root(data))), 40) for data in pools]
+    names = [data.history.pool.layout.name for data in pools]
+    if len(set(names)) < len(names):
+        roots = [os.path.abspath(data.history.pool.layout.root) for data in pools]
+        common = os.path.commonpath(roots)
+        names = [os.path.relpath(root, common) for root in roots]
+    return [printable(name, 60) for name in names]
+
+
+def _short(key: str) -> str:
+    """A key without its section; not every key has one."""
+    return key.partition(".")[2] or key
 
 
 def _text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_text, value))}]"
-    return f"{value:g}" if isinstance(value, float) else "none" if value is None else str(value)
+    if isinstance(value, float):
+        return f"{value:g}"
+    return printable(str(value), 24) if value not in (None, "") else "none"
 
 
 def _curve(data: PoolData, place: int, most: tuple[float, float]) -> tuple[F64, F64]:
@@ -176,7 +189,7 @@ def _curve(data: PoolData, place: int, most: tuple[float, float]) -> tuple[F64, 
 def _draw_group(
     axis: Axes, group: Group, place: int, most: tuple[float, float], number: int
 ) -> None:
-    color, dashes, marker = style.CYCLE[number % len(style.CYCLE)]
+    color, dashes, marker = style.look(number)
     curves = [_curve(data, place, most) for data in group.pools]
     if len(curves) > 1:
         for xs, ys in curves:
@@ -195,8 +208,8 @@ def _draw_group(
         ls=dashes,
         lw=1.6,
         marker=marker,
-        # not all at the same places, so that curves that coincide are both seen
-        markevery=(number / (8 * len(style.CYCLE)), 0.125),
+        # not all at the same places, so that curves that coincide are both seen; one point has one
+        markevery=(number / (8 * len(style.CYCLE)) % 0.125, 0.125) if xs[-1] > xs[0] else [0],
         ms=4.5,
         zorder=3,
     )
@@ -205,7 +218,7 @@ def _draw_group(
 def _draw_closings(axis: Axes, groups: Sequence[Group]) -> None:
     """Draw the closing evaluation of each pool, and their mean with its interval."""
     for number, group in enumerate(groups):
-        color, _, marker = style.CYCLE[number % len(style.CYCLE)]
+        color, _, marker = style.look(number)
         scores = [data.closing.score for data in group.pools if data.closing is not None]
         values = np.array([score for score in scores if score is not None])
         if not len(values):

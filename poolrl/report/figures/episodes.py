@@ -97,10 +97,10 @@ def _draw(axis: Axes, data: PoolData, values: Values) -> None:
             *(numbers, low, high),
             color=style.BLUE,
             alpha=0.2,
-            lw=0,
+            lw=style.band_edge(len(numbers)),
             label="champion: smallest to largest of the episodes",
         )
         label = "champion, evaluated again: mean"
         axis.plot(numbers, means, label=label, **style.champion_line(len(numbers)))
     if not branches and not champions:
-        style.notice(axis, "no episode yet")
+        style.notice(axis, "no episode with a value yet")

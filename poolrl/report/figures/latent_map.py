@@ -78,7 +78,7 @@ def draw(labels: Sequence[str], plane: Plane, clips: NDArray[np.intp]) -> Figure
     figure = style.make_figure(8.5, 6)
     axis = figure.subplots()
     for number, (label, rows) in enumerate(rows_of(labels).items()):
-        color, marker = _look(number)
+        color, _, marker = style.look(number)
         own = plane.points[drawn[np.isin(clips[drawn], rows)]]
         axis.scatter(
             own[:, 0],
@@ -100,11 +100,3 @@ def draw(labels: Sequence[str], plane: Plane, clips: NDArray[np.intp]) -> Figure
     axis.set_axisbelow(True)
     figure.legend(loc="outside right upper", fontsize="small", markerscale=2)
     return figure
-
-
-def _look(number: int) -> tuple[str, str]:
-    """Colour and marker of a behaviour, by its number; unlike those of the first 49."""
-    size = len(style.CYCLE)
-    color, _, _ = style.CYCLE[number % size]
-    _, _, marker = style.CYCLE[(number + number // size) % size]
-    return color, marker

@@ -74,7 +74,7 @@ class PoolData:
         """Name, task and seed of the pool."""
         pool = self.spec.pool
         return (
-            f"{printable(self.history.pool.layout.root.name, 60)}: {self.spec.task.id}, "
+            f"{printable(self.history.pool.layout.name, 60)}: {self.spec.task.id}, "
             f"{count(pool.count, 'branch')}, {self.rule}, seed {pool.seed}"
         )
 

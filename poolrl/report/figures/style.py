@@ -51,6 +51,13 @@ def make_figure(width: float, height: float) -> Figure:
     return figure
 
 
+def look(number: int) -> tuple[str, Any, str]:
+    """Colour, line style and marker of a curve, by its number; unlike those of the first 49."""
+    color, _, _ = CYCLE[number % len(CYCLE)]
+    _, dashes, marker = CYCLE[(number + number // len(CYCLE)) % len(CYCLE)]
+    return color, dashes, marker
+
+
 def plain(text: str, most: int = 60) -> str:
     """Return text that matplotlib draws as it is: names may contain dollar signs, or be long.
 
@@ -88,13 +95,20 @@ def champion_line(number: int) -> dict[str, Any]:
     return {"color": BLUE, "ls": "-", "zorder": 3} | many
 
 
+def band_edge(number: int) -> float:
+    """Width of the edge of a band over so many points: a single one has no area."""
+    return 0 if number > 1 else 4
+
+
 def legend(axis: Axes, **options: Any) -> None:
     """Add a legend, if anything has a label."""
     if axis.get_legend_handles_labels()[0]:
         axis.legend(fontsize="small", framealpha=0.9, **options)
 
 
-def limit_to(axis: Axes, values: Sequence[float], *, lowest_is_best: bool) -> None:
+def limit_to(
+    axis: Axes, values: Sequence[float], *, lowest_is_best: bool, inside: Sequence[float] = ()
+) -> None:
     """Limit the vertical axis to all but the worst values, so that one collapsed branch does not
     press all others into a line.
 
@@ -102,6 +116,7 @@ def limit_to(axis: Axes, values: Sequence[float], *, lowest_is_best: bool) -> No
         axis: of the figure.
         values: finite.
         lowest_is_best: whether the worst ones are the highest.
+        inside: further values, none of which is left out.
     """
     import numpy as np
 
@@ -112,6 +127,7 @@ def limit_to(axis: Axes, values: Sequence[float], *, lowest_is_best: bool) -> No
         high = float(np.quantile(values, 1 - OUTSIDE))
     else:
         low = float(np.quantile(values, OUTSIDE))
+    low, high = min([low, *inside]), max([high, *inside])
     if high > low:
         axis.set_ylim(low - 0.06 * (high - low), high + 0.06 * (high - low))
 
@@ -125,4 +141,5 @@ def whole_ticks(axis: Axes) -> None:
     """Iterations are whole numbers."""
     from matplotlib.ticker import MaxNLocator
 
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    # By default there are two ticks at least, and those beside a single iteration are fractions.
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

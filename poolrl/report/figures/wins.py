@@ -167,10 +167,11 @@ def _by_value(data: PoolData, name: str) -> list[Row]:
     groups: dict[str, list[UnitRecord]] = {}
     numbers = [value for value, _ in valued if isinstance(value, int | float)]
     if name in data.spec.evolving and len(set(numbers)) > 2 * BINS:
-        edges = np.quantile(numbers, np.linspace(0, 1, BINS + 1))
-        for low, high in itertools.pairwise(edges):
-            label = f"{low:.2g} to {high:.2g}"
-            groups[label] = [
+        edges = np.unique(np.quantile(numbers, np.linspace(0, 1, BINS + 1))).tolist()
+        for (low, high), names in zip(
+            itertools.pairwise(edges), itertools.pairwise(_distinct(edges)), strict=True
+        ):
+            groups[" to ".join(names)] = [
                 unit
                 for value, unit in valued
                 if isinstance(value, int | float)
@@ -180,7 +181,16 @@ def _by_value(data: PoolData, name: str) -> list[Row]:
     for value, unit in sorted(valued, key=lambda pair: (str(type(pair[0])), pair[0])):
         label = f"{value:g}" if isinstance(value, float) else str(value)
         groups.setdefault(label, []).append(unit)
-    return _rows(data, dict(list(groups.items())[:MOST]))
+    return _rows(data, groups)[:MOST]
+
+
+def _distinct(values: Sequence[float]) -> list[str]:
+    """Different values as different texts, with two significant digits or as many as it takes."""
+    for digits in range(2, 17):
+        texts = [f"{value:.{digits}g}" for value in values]
+        if len(set(texts)) == len(values):
+            return texts
+    return [repr(value) for value in values]
 
 
 def _draw_shares(axis: Axes, rows: Sequence[Row]) -> None:

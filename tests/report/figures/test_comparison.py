@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
+from msgspec.structs import replace
 
 from poolrl.config.run_options import RunOptions
+from poolrl.config.schema import RandomSearch
 from poolrl.errors import UsageError
+from poolrl.monitoring.history import History
 from poolrl.pool.directory import make_pool
 from poolrl.pool.stop_criteria import StopCriteria
+from poolrl.report.figures import style
 from poolrl.report.figures.comparison import Comparison
 from poolrl.report.figures.pool_data import PoolData
 from poolrl.worker.loop import Worker
 from tests.conftest import tiny_spec
 from tests.helpers.command_line import in_process
+from tests.helpers.pools import champion_file
 from tests.report.figures.conftest import history_of
 
 
@@ -59,6 +68,29 @@ def test_many_differences_are_named_by_the_pool(folder: Path) -> None:
     assert labels == ["a0 (1 seed)", "c0 (1 seed)"]
 
 
+def test_pools_of_the_same_name_are_named_by_their_folders(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "one" / "deep").mkdir(parents=True)
+    (tmp_path / "other").mkdir()
+    roots = tmp_path / "one" / "deep" / "x", tmp_path / "other" / "x"
+    for root, name in zip(roots, ("a0", "c0"), strict=True):
+        shutil.copytree(folder / name, root)
+    labels = [group.label for group in Comparison([history_of(root) for root in roots]).groups]
+    assert labels == ["one/deep/x (1 seed)", "other/x (1 seed)"]
+
+
+def test_a_difference_outside_of_the_sections_has_its_name(folder: Path, tmp_path: Path) -> None:
+    agent = champion_file(folder / "a0", 3).read_bytes()
+    sha256 = hashlib.sha256(agent).hexdigest()
+    spec = tiny_spec(initial_agent_sha256=sha256)
+    pool = make_pool(tmp_path / "d0", spec, RunOptions(1), initial_agent=agent)
+    Worker(pool, StopCriteria(1)).run()
+    found = Comparison([history_of(folder / "a0"), history_of(tmp_path / "d0")])
+    assert [group.label for group in found.groups] == [
+        "initial_agent_sha256 = none (1 seed)",
+        f"initial_agent_sha256 = {sha256[:23]}… (1 seed)",
+    ]
+
+
 def test_a_mean_goes_as_far_as_the_shortest_pool(folder: Path) -> None:
     figure = comparison(folder, "a0", "a2").draw()
     mean = next(line for line in figure.axes[0].lines if "2 seeds" in str(line.get_label()))
@@ -67,6 +99,33 @@ def test_a_mean_goes_as_far_as_the_shortest_pool(folder: Path) -> None:
     pools = [PoolData(history_of(folder / name)) for name in ("a0", "a2")]
     last = [again.score for data in pools if (again := data.reevaluation(2))]
     assert list(mean.get_ydata())[-1] == pytest.approx(np.mean([s for s in last if s is not None]))
+
+
+def test_many_configurations_look_different(folder: Path) -> None:
+    first = history_of(folder / "a0")
+    histories = []
+    for number in range(9):
+        spec = replace(first.pool.spec, learner=RandomSearch(learning_rate=float(number)))
+        history = History(dataclasses.replace(first.pool, spec=spec))
+        history.units, history.merges = first.units, first.merges
+        histories.append(history)
+    figure = Comparison(histories).draw()
+    for axis in (figure.axes[0], figure.axes[3]):
+        looks = {(line.get_color(), line.get_ls(), line.get_marker()) for line in axis.lines}
+        assert len(axis.lines) == len(looks) == 9
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_a_single_re_evaluation_is_seen(tmp_path: Path, seeds: int) -> None:
+    pools = [made(tmp_path / str(seed), 1, pool__seed=seed) for seed in range(seeds)]
+    figure = Comparison([history_of(pool) for pool in pools]).draw()
+    figure.canvas.draw()
+    pixels = np.asarray(figure.canvas.buffer_rgba())[::-1, :, :3]
+    blue = np.round(255 * np.array(to_rgb(style.BLUE)))
+    for axis in figure.axes[:3]:
+        (left, low), (right, high) = axis.get_window_extent().get_points().astype(int)
+        inside = pixels[low + 2 : high - 2, left + 2 : right - 2]
+        assert (inside == blue).all(axis=2).any()
 
 
 @pytest.mark.parametrize("form", ["png", "svg", "pdf"])

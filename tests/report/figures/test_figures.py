@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from matplotlib.collections import PolyCollection
 
 from poolrl.config.run_options import RunOptions
 from poolrl.pool.directory import make_pool
 from poolrl.pool.stop_criteria import StopCriteria
 from poolrl.records.evaluation import Evaluation
-from poolrl.report.figures import episodes, overstatement, tree, wins
-from poolrl.report.figures.pool_data import PoolData
+from poolrl.report.evolved import evolved_configuration
+from poolrl.report.figures import champion, episodes, overstatement, tree, wins
+from poolrl.report.figures.pool_data import PoolData, half_width
 from poolrl.report.figures.registry import FIGURES
 from poolrl.worker.loop import Worker
 from tests.conftest import tiny_spec
@@ -102,6 +104,19 @@ def test_the_line_goes_back_with_a_fallback(pool_of: Callable[[str], Path]) -> N
     assert not dropped & set(iterations)
 
 
+@every_rule
+def test_the_closing_evaluation_is_within_the_figure(
+    pool_of: Callable[[str], Path], rule: str
+) -> None:
+    data = PoolData(history_of(pool_of(rule)))
+    assert data.closing is not None
+    assert data.closing.score is not None
+    half = half_width(data.closing)
+    for axis in champion.draw(data).axes:
+        low, high = axis.get_ylim()
+        assert low < data.closing.score - half < data.closing.score + half < high
+
+
 UNEVALUATED = [name for name in RULES if name in ("mean", "update")]
 
 
@@ -121,6 +136,40 @@ def test_shares_add_up(pool_of: Callable[[str], Path], rule: str) -> None:
         assert sum(row.share for row in by_value) == pytest.approx(
             sum(row.share for row in rows if row.expected is not None)
         )
+
+
+@pytest.mark.parametrize("evolve", [1e-6, 1.0])
+def test_values_that_evolve_are_all_in_a_row(tmp_path: Path, evolve: float) -> None:
+    pool = make_pool(
+        tmp_path / "pool",
+        tiny_spec(branches__learning_rate={"evolve": evolve}, pool__count=4),
+        RunOptions(4),
+    )
+    Worker(pool, StopCriteria(4)).run()
+    data = PoolData(history_of(pool.layout.root))
+    by_branch, by_value = wins._by_branch(data), wins._by_value(data, "learning_rate")
+    assert len(by_value) > 1
+    for rows in (by_branch, by_value):
+        won = sum(row.share for row in rows)
+        assert won == pytest.approx(sum(row.share for row in by_branch))
+        assert sum(row.expected or 0.0 for row in rows) == pytest.approx(won)
+
+
+def test_more_values_than_rows_are_drawn_by_chance_alike(tmp_path: Path) -> None:
+    count = wins.MOST + 2
+    rates = [0.1 * (1 + number) for number in range(count)]
+    pool = make_pool(
+        tmp_path / "pool",
+        tiny_spec(branches__learning_rate=rates, pool__count=count),
+        RunOptions(1),
+    )
+    Worker(pool, StopCriteria(1)).run()
+    data = PoolData(history_of(pool.layout.root))
+    won = sum(row.share for row in wins._by_branch(data))
+    assert won == 1
+    rows = wins._by_value(data, "learning_rate")
+    assert len(rows) == wins.MOST
+    assert [row.expected for row in rows] == pytest.approx([1 / count] * len(rows))
 
 
 def test_gains_are_paired_with_the_parent(pool_of: Callable[[str], Path]) -> None:
@@ -174,6 +223,30 @@ def test_info_is_drawn_where_records_have_it(
     ]
     line = next(line for line in figure.axes[2].lines if "champion" in str(line.get_label()))
     assert set(line.get_ydata()) == {2.0}
+    assert "no episode with a value yet" in texts(figure)
+
+
+def test_the_interval_of_a_single_champion_is_seen(tmp_path: Path) -> None:
+    root = tmp_path / "pool"
+    for iterations in (1, 2):
+        pool = make_pool(root, tiny_spec(), RunOptions(iterations))
+        Worker(pool, StopCriteria(iterations)).run()
+        data = PoolData(history_of(root))
+        for draw in (champion.draw, episodes.draw):
+            parts = draw(data).axes[0].collections
+            (band,) = (part for part in parts if isinstance(part, PolyCollection))
+            has_edge = bool(band.get_linewidths()[0] > 0)
+            assert has_edge == (iterations == 1)  # as one point has no area
+
+
+def test_a_pool_by_a_path_without_a_name(
+    pool_of: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = pool_of("evolving")
+    monkeypatch.chdir(root)
+    history = history_of(Path("."))
+    assert PoolData(history).title.startswith("evolving: Swimmer-v5, ")
+    assert "Evolved in the pool evolving: " in evolved_configuration(history)
 
 
 BAD: dict[str, tuple[tuple[str, ...], str]] = {

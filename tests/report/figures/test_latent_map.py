@@ -48,11 +48,6 @@ def test_two_variables_are_drawn_as_they_are() -> None:
         assert np.array_equal(found, np.array(sorted(map(tuple, latents[rows]))))
 
 
-def test_behaviours_look_different() -> None:
-    looks = {latent_map._look(number) for number in range(49)}
-    assert len(looks) == 49
-
-
 @pytest.mark.parametrize(
     ("latents", "message"),
     [(np.ones((5, 3)), "are the same in all steps"), (np.zeros((5, 1)), "and there is one")],
