@@ -136,7 +136,7 @@ def initial_agent(
         arrays = initial_action_values(network, size, actions.space(), generator)
     else:
         arrays = initial_arrays(network, size, actions.space(), generator)
-    _check_learner(spec.learner, network, arrays)
+    check_learner(spec.learner, network, arrays)
     if network.std == "schedule":
         arrays[STD] = np.array(network.std_init)
     if isinstance(spec.learner, PPO | Reinforce) and spec.learner.normalize_values:
@@ -183,10 +183,15 @@ def _columns(key: str, names: Sequence[str], task: Task) -> tuple[int, ...]:
     return tuple(np.flatnonzero(mask).tolist())
 
 
-def _check_learner(
+def check_learner(
     learner: Learner, network: NetworkSpec, arrays: Mapping[str, NDArray[Any]]
 ) -> None:
     """Check what a specification alone does not show of its network.
+
+    Args:
+        learner: that is to train it, with the hyper-parameters of a branch or the pool's own.
+        network: as agents have it.
+        arrays: of any agent.
 
     Raises:
         UsageError: names the key.

@@ -65,7 +65,10 @@ def check_evolving(
         if not isinstance(start, float):
             raise UsageError(f"branches.{name}: evolve is for fractional numbers, got {start!r}")
         if not start > 0:
-            raise UsageError(f"branches.{name}: evolve starts at learner.{name}, which is 0")
+            raise UsageError(
+                f"branches.{name}: evolve starts at learner.{name}, which must be above 0, not "
+                f"{start:g}"
+            )
         for bound in (start / RANGE, start * RANGE):
             try:
                 check(values | {name: bound})

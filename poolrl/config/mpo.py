@@ -39,11 +39,11 @@ class MPO(Section, frozen=True, tag_field="name", tag="mpo"):
     """Transitions that the replay of a branch must have before the first update of the branch."""
     replay_size: Count = 1_000_000
     """Most transitions in the replay of a branch, without `replay_window`; the oldest make room."""
-    replay_window: Natural = 1_000_000
+    replay_window: Natural = 0
     """If not 0, the branches of a pool share their replay: each deposits the transitions that it
     has sampled as one file, and the branches after a merge learn from the newest files of so many
     transitions, of all branches that succeeded, beside their own. 0 for a replay that ends with its
-    branch."""
+    branch. 1,000,000 in new pools, 0 in pools without the key."""
     simulations: Annotated[int, Meta(ge=1, le=10_000)] = 4
     """Simulations that are stepped side by side in training, at most `task.max_simulations`."""
     target_rate: Fraction = 0.005

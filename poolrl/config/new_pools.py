@@ -21,6 +21,7 @@ NEW_POOL_DEFAULTS: dict[str, Any] = {
     "learner.gradient_clipping": "separate",
     "learner.normalize_values": True,
     "learner.standardize_single": False,
+    "learner.replay_window": 1_000_000,
 }
 """Dotted key -> value of new pools. A key that the chosen learner does not have is left out."""
 

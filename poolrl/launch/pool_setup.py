@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Mapping
 from contextlib import closing
@@ -13,8 +14,8 @@ from msgspec.structs import replace
 
 from poolrl import files, tasks
 from poolrl.agent import Agent
-from poolrl.algorithms.energy_cost import check_muscles
 from poolrl.algorithms.off_policy import check_replay, check_replay_keys
+from poolrl.algorithms.training import check_learner
 from poolrl.config import tables
 from poolrl.config.loading import load, load_over
 from poolrl.config.mpo import MPO
@@ -216,14 +217,13 @@ def _with_hashes(
         if isinstance(spec.learner, MPO):
             folder = Path(run.replay_folder) if run.replay_folder is not None else None
             agent = computation.initial_agent()
-            (size,) = agent.metadata.observation_space.shape
             for learner in dict.fromkeys(map(spec.hyperparameters, range(spec.pool.count))):
                 assert isinstance(learner, MPO)
                 check_replay(agent, budget(spec), learner, spec.task, folder)
                 if existing is None:
-                    check_muscles(learner.muscles, size)
                     check_replay_keys(learner)
         if existing is None:
+            _check_branches(spec, computation.initial_agent())
             computation.check_selection()
         if first is None:
             return spec, use
@@ -232,6 +232,26 @@ def _with_hashes(
         except UsageError as error:
             raise UsageError(f"--from-agent {first.path}: {error}") from error
     return replace(spec, initial_agent_sha256=hashlib.sha256(first.data).hexdigest()), use
+
+
+def _check_branches(spec: Spec, agent: Agent) -> None:
+    """Check that the learner suits the specification with the values of each branch too.
+
+    Args:
+        spec: of a new pool; that it is valid with the learner's own values is known.
+        agent: any one of the pool.
+
+    Raises:
+        UsageError: it does not; names the key and the branch.
+    """
+    periods = [len(values) for values in spec.branches.values() if isinstance(values, tuple)]
+    for branch in range(min(spec.pool.count, math.lcm(*periods))):
+        learner = spec.hyperparameters(branch)
+        try:
+            replace(spec, learner=learner, branches={})
+            check_learner(learner, agent.metadata.network, agent.arrays)
+        except UsageError as error:
+            raise UsageError(f"branches: of branch {branch}: {error}") from None
 
 
 def _with_recorded_paths(existing: Pool, task: World) -> World:

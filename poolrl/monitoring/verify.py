@@ -43,6 +43,8 @@ class _Verification:
         self.result = VerifiedPool()
         self._chunks: set[str] = set()
         """Paths of the files of rollouts and chunks that are there."""
+        self._sampled: list[tuple[UnitRecord, MergeRecord | None]] = []
+        """Records of branches that deposited transitions, with the merges of their iterations."""
 
     def run(self) -> VerifiedPool:
         numbers = self.deposit_store.iterations()
@@ -167,8 +169,11 @@ class _Verification:
         if record.agent is not None:
             self._agent(path, record, record.agent, start, merged)
         if record.status == "done" and record.kind == "branch":
-            if (record.replay_sha256 is not UNSET) != (window_size(self.pool.spec) > 0):
+            samples = record.replay_sha256 is not UNSET
+            if samples != (window_size(self.pool.spec) > 0):
                 self.report(path, "replay_sha256", "there, or missing, against pool.toml")
+            elif samples:
+                self._sampled.append((record, merged))
             plays = record.rollout_sha256 is not UNSET
             if plays != self.pool.spec.merge.shares_experience:
                 key = "rollout_sha256"
@@ -211,7 +216,7 @@ class _Verification:
         self._report_damage(record, agent.path, self._damage(agent), merged)
 
     def _rollout(self, record: UnitRecord, merged: MergeRecord | None) -> None:
-        sha256 = record.content_sha256
+        sha256 = record.played_sha256
         path = self.pool.layout.iteration(record.iteration).rollout(record.unit, sha256)
         message = self._damage_of(path, files.ROLLOUT, sha256)
         self._report_damage(record, self.pool.layout.relative(path), message, merged)
@@ -300,7 +305,7 @@ class _Verification:
 
     def _window(self) -> None:
         """Note which windows of a shared replay are whole, and check the files of the newest,
-        which the next branches read."""
+        which the next branches read, and those of other chunks that are there."""
         if not self.result.merges:
             return
         self.result.lost_windows = {
@@ -316,6 +321,10 @@ class _Verification:
             # A newer merge than our listing may have left it out.
             if message is not None and self.pool.store.read_if_there(after, files.MERGE) is None:
                 self.report(chunk.path, "", f"{message}; in the window of the shared replay")
+        checked = {(chunk.iteration, chunk.index) for chunk in newest.window}
+        for record, merged in self._sampled:
+            if (record.iteration, record.index) not in checked:
+                self._rollout(record, merged)
 
     def _merge(
         self,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from poolrl.clock import SYSTEM_CLOCK, Clock
@@ -15,8 +16,8 @@ from poolrl.config.run_options import RunOptions
 from poolrl.errors import PoolrlError, Stopped, TooLong
 from poolrl.interrupts import InterruptHandler
 from poolrl.pool.timeouts import HEARTBEAT_CHECK_SECONDS, HEARTBEAT_SECONDS
-from poolrl.records.codec import encode
-from poolrl.records.records import WorkerInfo
+from poolrl.records.codec import NewerSchema, Unreadable, decode, encode
+from poolrl.records.records import UnitRecord, WorkerInfo
 from poolrl.records.worker_records import Heartbeat
 from poolrl.storage.layout import IterationLayout, Layout
 from poolrl.storage.store import Store
@@ -154,16 +155,30 @@ class Watchdog:
             self._section = (section, now)
             return
         activity = self._activity
-        if activity.state != "working" or activity.doing.startswith("closing"):
+        # No merge does without an update.
+        if activity.state != "working" or activity.doing.startswith(("closing", "update")):
             return
         if now - self._section[1] <= timeout:
             return
-        try:
-            names = self._store.names_in(self._layout.iteration(activity.iteration).folder)
-        except PoolrlError:
-            return
-        if sum(IterationLayout.is_branch(name) for name in names) >= self._run.min_deposits:
+        if self._enough_succeeded(self._layout.iteration(activity.iteration).folder):
             self._interrupts.interrupt(section, TooLong(f"not done after {timeout:g} s"))
+
+    def _enough_succeeded(self, folder: Path) -> bool:
+        """Whether as many branches of an iteration have succeeded as a merge without others
+        needs."""
+        least = self._run.min_deposits
+        try:
+            names = [n for n in self._store.names_in(folder) if IterationLayout.is_branch(n)]
+            return len(names) >= least and sum(self._succeeded(folder / n) for n in names) >= least
+        except PoolrlError:
+            return False
+
+    def _succeeded(self, path: Path) -> bool:
+        data = self._store.read_if_there(path)
+        try:
+            return data is not None and decode(data, UnitRecord).status == "done"
+        except (Unreadable, NewerSchema):  # who merges says so
+            return False
 
     def _has_stalled(self, now: float) -> bool:
         interval = max(HEARTBEAT_CHECK_SECONDS, self._run.stall_timeout / STALL_CHECKS)

@@ -9,14 +9,15 @@ import msgspec
 import pytest
 
 from poolrl.config.loading import load, load_over
-from poolrl.config.networks import MLPSpec
+from poolrl.config.mpo import MPO
+from poolrl.config.networks import MLPSpec, QMLPSpec
 from poolrl.config.new_pools import NEW_POOL_DEFAULTS
 from poolrl.config.run_options import RunOptions
 from poolrl.config.schema import PPO, RandomSearch, Reinforce, Spec
 from poolrl.config.tables import flatten
 from poolrl.errors import UsageError
 
-LEARNERS = {"ppo": PPO(), "reinforce": Reinforce(), "climb": RandomSearch()}
+LEARNERS = {"ppo": PPO(), "reinforce": Reinforce(), "climb": RandomSearch(), "mpo": MPO()}
 
 
 def values(spec: Spec) -> dict[str, Any]:
@@ -31,12 +32,13 @@ def test_a_new_pool_has_the_new_meanings(name: str, tmp_path: Path) -> None:
     for spec in (load(config)[0], load(None, {"learner.name": name})[0]):
         found = values(spec)
         assert found == {key: NEW_POOL_DEFAULTS[key] for key in found}
-    assert len(found) == {"ppo": 5, "reinforce": 4, "climb": 2}[name]
+    assert len(found) == {"ppo": 5, "reinforce": 4, "climb": 2, "mpo": 3}[name]
 
 
 @pytest.mark.parametrize("name", LEARNERS)
 def test_an_old_pool_keeps_the_old_meanings(name: str) -> None:
-    old = Spec(learner=LEARNERS[name])
+    network = QMLPSpec() if name == "mpo" else MLPSpec()
+    old = Spec(learner=LEARNERS[name], network=network)
     assert values(old) != {key: NEW_POOL_DEFAULTS[key] for key in values(old)}
     again, _ = load(None, {"learner.name": name}, existing=old)
     assert values(again) == values(old)

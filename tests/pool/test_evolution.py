@@ -235,7 +235,18 @@ def test_a_pool_in_which_nothing_evolves_has_no_such_configuration(tmp_path: Pat
     ("keys", "message"),
     [
         ({"branches.epochs": {"evolve": 0.5}}, "branches.epochs: evolve is for fractional"),
-        ({"branches.adaptive_kl": {"evolve": 1}}, "branches.adaptive_kl: evolve starts at learner"),
+        (
+            {"branches.adaptive_kl": {"evolve": 1}},
+            "branches.adaptive_kl: evolve starts at learner.adaptive_kl, which must be above 0",
+        ),
+        (
+            {
+                "learner.name": "mpo",
+                "learner.energy_threshold": -5,
+                "branches.energy_threshold": {"evolve": 1},
+            },
+            "which must be above 0, not -5",
+        ),
         ({"branches.discount": {"evolve": 0.5}}, "branches.discount: evolve may take it to 9.9"),
         ({"branches.learning_rat": {"evolve": 0.5}}, "did you mean learning_rate?"),
         ({"branches.learning_rate": {"evolve": 0}}, "branches.learning_rate.evolve: expected"),

@@ -17,6 +17,7 @@ from poolrl.config.schema import Spec
 from poolrl.errors import IncompatiblePool
 from poolrl.formatting import count
 from poolrl.launch.disk_use import window_line
+from poolrl.monitoring.verify import verify_files
 from poolrl.pool.directory import Pool, make_pool, open_pool
 from poolrl.pool.retention import removable
 from poolrl.pool.stop_criteria import StopCriteria
@@ -229,6 +230,25 @@ def test_a_chunk_that_is_lost_is_one_line_and_nothing_else_is(
     path.write_bytes(data)
     Worker(open_pool(root), StopCriteria(ITERATIONS)).run()
     assert same_history(undisturbed("shared"), root) == []
+
+
+def test_damage_of_a_chunk_outside_of_the_newest_window_is_found(memory_folder: Path) -> None:
+    root = memory_folder / "mpo damaged elsewhere"
+    pool = finished(root, "shared", keep="all")
+    layout = pool.layout.iteration(ITERATIONS)
+    for number in (1, ITERATIONS):
+        (chunk,) = root.glob(f"iterations/{number:06d}/rollout-001-*.safetensors")
+        data = chunk.read_bytes()
+        chunk.write_bytes(data[:-1])
+        (found,) = verify_files(pool).discrepancies
+        assert found.path == pool.layout.relative(chunk)
+        chunk.unlink()
+        assert len(verify_files(pool).discrepancies) == (number == ITERATIONS)
+        chunk.write_bytes(data)
+        for kind in ("parent", "closing"):  # the last iteration is open then
+            layout.record(Unit(ITERATIONS, kind, 0)).unlink(missing_ok=True)
+        layout.merge.unlink(missing_ok=True)
+    assert verify_files(pool).discrepancies == []
 
 
 def test_a_chunk_damaged_before_the_merge_is_sampled_again(

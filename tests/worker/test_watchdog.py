@@ -10,13 +10,14 @@ from poolrl.config.run_options import RunOptions
 from poolrl.errors import Stopped, TooLong
 from poolrl.interrupts import InterruptHandler
 from poolrl.pool.timeouts import HEARTBEAT_SECONDS
-from poolrl.records.codec import decode
+from poolrl.records.codec import decode, encode
 from poolrl.records.records import WorkerInfo
 from poolrl.records.work_units import Unit
 from poolrl.records.worker_records import Heartbeat
 from poolrl.storage.layout import Layout
 from poolrl.storage.memory import MemoryStore
 from poolrl.worker.watchdog import STALL_CHECKS, Watchdog
+from tests.helpers.deposits import deposit
 from tests.helpers.manual_clock import ManualClock
 
 INFO = WorkerInfo(id="0" * 32, host="n1", pid=7, versions={})
@@ -49,9 +50,9 @@ class Scene:
     def heartbeat(self) -> Heartbeat:
         return decode(self.store.read(self.layout.heartbeat(INFO.id)), Heartbeat)
 
-    def deposit(self, index: int) -> None:
-        path = self.layout.iteration(1).record(Unit(1, "branch", index))
-        self.store.publish(path, b"{}")
+    def deposit(self, index: int, *, failed: bool = False) -> None:
+        record = deposit("branch", index, None if failed else [1.0])
+        self.store.publish(self.layout.iteration(1).record(record.unit), encode(record))
 
     def checks(self, seconds: float) -> bool:
         """Check every second; whether the pool stalled."""
@@ -157,6 +158,10 @@ def test_an_overdue_unit_is_interrupted_once_enough_is_deposited(tmp_path: Path)
     with scene.interrupts.interruptible():
         scene.checks(60)
         assert scene.interrupts.interrupted == []  # the iteration cannot be merged without it
+        scene.deposit(3, failed=True)
+        scene.store.publish(scene.layout.iteration(1).record(Unit(1, "branch", 4)), b"{}")
+        scene.checks(10)
+        assert scene.interrupts.interrupted == []  # nor by what has failed, or is damaged
         scene.deposit(1)
         scene.checks(1)
         ((section, error),) = scene.interrupts.interrupted
@@ -177,9 +182,10 @@ def test_each_unit_has_the_whole_timeout(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "doing"), [("working", "closing-000"), ("waiting", ""), ("merging", "")]
+    ("state", "doing"),
+    [("working", "closing-000"), ("working", "update-000"), ("waiting", ""), ("merging", "")],
 )
-def test_closing_and_waiting_have_no_timeout(tmp_path: Path, state: str, doing: str) -> None:
+def test_what_no_merge_does_without_has_no_timeout(tmp_path: Path, state: str, doing: str) -> None:
     scene = Scene(tmp_path, branch_timeout=30.0, min_deposits=1)
     scene.deposit(0)
     scene.watchdog.report(state, 1, doing)  # type: ignore[arg-type]
