@@ -10,7 +10,8 @@
 Every clip is played once, from its first frame to the first end. Of an arm and a clip,
 
 - `life` is the share of the clip's control steps before the episode ends;
-- `reward` is the mean reward of the steps that were lived;
+- `reward` is the mean reward of the steps that were lived, the first ones of which are the easiest
+  of a clip that begins where the body is: its last column compares the steps that both lived;
 - `of the clip` is the sum of the rewards over the steps of the clip: of 5.1 at most.
 
 Arms: the pools' champions, by the mean action; their first agents, which are untrained; zero
@@ -63,7 +64,8 @@ RESAMPLES = 10_000
 
 
 class Played(NamedTuple):
-    """Of each clip, (clips,): steps of the clip, steps before the end, sum of their rewards."""
+    """Of each clip, (clips,): its steps, and those before the end; rewards of all steps, (longest,
+    clips), 0 after the end."""
 
     steps: F64
     lived: F64
@@ -77,12 +79,22 @@ class Played(NamedTuple):
     @property
     def reward(self) -> F64:
         """Mean of the steps that were lived."""
-        return self.rewards / self.lived
+        mean: F64 = self.rewards.sum(axis=0) / self.lived
+        return mean
 
     @property
     def of_the_clip(self) -> F64:
         """Sum of rewards over the steps of the clip."""
-        return self.rewards / self.steps
+        mean: F64 = self.rewards.sum(axis=0) / self.steps
+        return mean
+
+    def ahead_of(self, other: Played) -> F64:
+        """Mean difference of the rewards over the steps that both lived."""
+        both = np.minimum(self.lived, other.lived)
+        rows = np.arange(min(len(self.rewards), len(other.rewards)))[:, None]
+        gains = self.rewards[: len(rows)] - other.rewards[: len(rows)]
+        mean: F64 = np.where(rows < both, gains, 0).sum(axis=0) / both
+        return mean
 
 
 def make(world: World, clips: Path, most: int | None = None) -> Imitation:
@@ -100,16 +112,16 @@ def play(task: Imitation, act: Act) -> Played:
     """Play each clip to its first end."""
     ids = np.arange(task.num_simulations)
     task.begin(ids, ids, np.zeros_like(ids))
-    lived, rewards = np.zeros(len(ids)), np.zeros(len(ids))
+    lived, rewards = np.zeros(len(ids)), []
     observation, alive = task.observe(), np.ones(len(ids), np.bool_)
     while alive.any():
         (rows,) = np.nonzero(alive)
         result = task.step(act(observation), None if alive.all() else rows)
         lived[alive] += 1
-        rewards[alive] += result.reward[alive]
+        rewards.append(np.where(alive, result.reward, 0.0))
         alive &= ~(result.terminated | result.truncated)
         observation = result.observation
-    return Played(task.steps_to_end()[ids].astype(np.float64), lived, rewards)
+    return Played(task.steps_to_end()[ids].astype(np.float64), lived, np.array(rewards))
 
 
 def policy(agent: Agent, n: int) -> Act:
@@ -189,7 +201,9 @@ def row(name: str, arm: Sequence[Played], base: Sequence[Played]) -> list[str]:
     for figure in ("life", "reward", "of_the_clip"):
         values, others = (np.array([getattr(e, figure) for e in each]) for each in (arm, base))
         cells += [cell(values), "" if arm[0] is base[0] else cell(values - others)]
-    return [name, str(len(arm)), *cells]
+    pairs = zip(arm, itertools.cycle(base))
+    together = np.array([own.ahead_of(other) for own, other in pairs])
+    return [name, str(len(arm)), *cells, "" if arm[0] is base[0] else cell(together)]
 
 
 def champions(path: Path, task: Imitation, every: int) -> list[tuple[float, Played]]:
@@ -295,6 +309,7 @@ def main(
     }
     figures = ("life", "reward", "of the clip")
     head = ["arm", "seeds", *itertools.chain(*((name, "− zero") for name in figures))]
+    head.append("reward − zero, steps that both lived")
     table = report.table(head, [row(name, arm, [base]) for name, arm in arms.items()])
     steps = ", ".join(f"{curve[-1][0]:,.0f}" for curve in curves)
     body = (
