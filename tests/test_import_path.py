@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from poolrl.config.loading import load
+from poolrl.config.run_options import RunOptions
 from poolrl.import_path import python_command
 from poolrl.launch.submit import Request, script
-from tests.helpers.command_line import settings
+from poolrl.pool.directory import make_pool
+from tests.helpers.command_line import TINY, settings
 from tests.helpers.waiting import TIMEOUT_SECONDS
 
 ROOT = str(Path(__file__).parent.parent)
@@ -72,9 +75,10 @@ def test_nor_does_another_command(foreign: Path, arguments: list[str]) -> None:
 
 def test_nor_does_a_batch_script(foreign: Path) -> None:
     pool = foreign / "pool"
-    text = script(pool, Request(), 1, ["--iterations", "1", *settings()])
+    make_pool(pool, load(None, TINY)[0], RunOptions())  # as the submission does
+    text = script(pool, Request(), 1, ["--iterations", "1"])
     done = process(foreign, "bash", "-c", text)
-    assert done.returncode == 0, done.stdout
+    assert done.returncode == 0, done.stderr
     assert not (foreign / "imported").exists()
 
 

@@ -53,7 +53,7 @@ class Fuzzer:
         os.chdir(place.here)
         arguments = KINDS[kind](draw, place)
         before = _snapshot(place.outside), _snapshot(place.here)
-        allowed = (place.pool, place.root / "new", place.root / "out.png")
+        allowed = (place.pool, place.root / "new", place.plots)
         outcome = sandbox.command(self._watch, arguments, allowed, LIMIT_SECONDS)
         if (_snapshot(place.outside), _snapshot(place.here)) != before:
             outcome.wrong.append("something outside of the pool was changed")

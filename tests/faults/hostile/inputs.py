@@ -60,6 +60,11 @@ class Place:
         """Where commands run."""
         return self.root / "here"
 
+    @property
+    def plots(self) -> Path:
+        """Where a plot is written, by way of a temporary file beside it."""
+        return self.root / "plots"
+
     def files(self, pattern: str) -> list[Path]:
         """Of the pool, in order."""
         return sorted(self.pool.glob(pattern))
@@ -68,7 +73,7 @@ class Place:
 def make_template(root: Path) -> Place:
     """Make a place to copy."""
     place = Place(root)
-    for folder in (place.outside / "folder", place.here / "hostile_package"):
+    for folder in (place.outside / "folder", place.here / "hostile_package", place.plots):
         folder.mkdir(parents=True)
     (place.outside / "kept.safetensors").write_bytes(b"kept")
     run = RunOptions(iterations=2, keep="all")
@@ -111,7 +116,7 @@ def _pool_command(draw: Draw, place: Place, *, runs: bool = True) -> Arguments:
         "run": ["run", "--pool-directory", pool],
         "prune": ["prune", pool, "--corrupt"],
         "status": ["status", pool, *draw(st.sampled_from([[], ["--json"], ["--all"]]))],
-        "plot": ["plot", pool, "-o", str(place.root / "out.png")],
+        "plot": ["plot", pool, "-o", str(place.plots / "out.png")],
     }[name]
 
 
