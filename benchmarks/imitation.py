@@ -47,6 +47,7 @@ from poolrl.agent import Agent
 from poolrl.clips.clip import ROOT_POSITIONS
 from poolrl.config.schema import World
 from poolrl.monitoring.history import read_history
+from poolrl.records.records import MergeRecord
 from poolrl.tasks.imitation.imitation import Imitation
 
 F64 = NDArray[np.float64]
@@ -206,20 +207,22 @@ def row(name: str, arm: Sequence[Played], base: Sequence[Played]) -> list[str]:
     return [name, str(len(arm)), *cells, "" if arm[0] is base[0] else cell(together)]
 
 
+def play_champion(path: Path, merge: MergeRecord, task: Imitation) -> tuple[float, Played]:
+    """Training steps and what is played of the champion of a merge."""
+    agent = Pool(path).champion(merge.iteration)
+    played = play(task, policy(agent, task.num_simulations))
+    click.echo(
+        f"{path.name}, {merge.training_steps:,} steps: life {played.life.mean():.2f}, "
+        f"of the clip {played.of_the_clip.mean():.2f}"
+    )
+    return float(merge.training_steps), played
+
+
 def champions(path: Path, task: Imitation, every: int) -> list[tuple[float, Played]]:
     """Training steps and what is played of every so many champions of a pool, and of its last."""
     merges = read_history(path).merges
     taken = [merge for merge in merges[:-1] if merge.iteration % every == 0] + [merges[-1]]
-    curve = []
-    for merge in taken:
-        agent = Pool(path).champion(merge.iteration)
-        played = play(task, policy(agent, task.num_simulations))
-        curve.append((float(merge.training_steps), played))
-        click.echo(
-            f"{path.name}, {merge.training_steps:,} steps: life {played.life.mean():.2f}, "
-            f"of the clip {played.of_the_clip.mean():.2f}"
-        )
-    return curve
+    return [play_champion(path, merge, task) for merge in taken]
 
 
 def compare(
@@ -228,15 +231,14 @@ def compare(
     """A table of other pools' last champions beside those of the first ones at their steps."""
     groups: dict[str, list[tuple[float, Played]]] = {}
     for name, path in against:
-        groups.setdefault(name, []).append(champions(path, task, 10**9)[-1])
+        last = read_history(path).merges[-1]
+        groups.setdefault(name, []).append(play_champion(path, last, task))
     most = min(steps for group in groups.values() for steps, _ in group)
     first = []
     for path in paths:
         # Of a branch the last episodes may go a few steps beyond its budget.
         merges = [m for m in read_history(path).merges if m.training_steps <= most * 1.01]
-        agent = Pool(path).champion(merges[-1].iteration)
-        played = play(task, policy(agent, task.num_simulations))
-        first.append((float(merges[-1].training_steps), played))
+        first.append(play_champion(path, merges[-1], task))
     rows = []
     for name, group in {"one process": first, **groups}.items():
         steps = sum(steps for steps, _ in group) / len(group)

@@ -155,6 +155,7 @@ def show(plan_file: Path, folder: Path, output: Path | None, title: str, minutes
 
     plan = read_plan(plan_file)
     there = [run for run in runs(plan, folder) if (run.folder / "pool.toml").exists()]
+    read = {run: curve(run.folder) for run in there}
     tasks = [task for task in plan["tasks"] if any(run.task == task for run in there)]
     generator = np.random.default_rng(0)
     size = 2 if minutes else 1, len(tasks)
@@ -162,7 +163,7 @@ def show(plan_file: Path, folder: Path, output: Path | None, title: str, minutes
         *size, figsize=(4.2 * size[1], 3.6 * size[0]), layout="constrained", squeeze=False
     )
     rows = []
-    longest = max(curve(run.folder)[0][-1] for run in there)
+    longest = max(x[-1] for x, _, _ in read.values())
     unit, word = (1e6, "millions") if longest >= 1e6 else (1e3, "thousands")
     for column, task in zip(axes.T, tasks, strict=True):
         scores: dict[str, dict[int, float]] = {}
@@ -170,7 +171,7 @@ def show(plan_file: Path, folder: Path, output: Path | None, title: str, minutes
             own = [run for run in there if (run.task, run.arm) == (task, arm)]
             if not own:
                 continue
-            curves = {run.seed: curve(run.folder) for run in own}
+            curves = {run.seed: read[run] for run in own}
             end = min(x[-1] for x, _, _ in curves.values())
             draw(column[0], arm, color, [(x, y) for x, y, _ in curves.values()], unit)
             if minutes:
