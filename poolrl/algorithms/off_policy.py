@@ -192,7 +192,9 @@ def train_off_policy(
         space.shape[0] for space in (agent.metadata.observation_space, agent.metadata.action_space)
     )
     capacity = _capacity(budget, hp, simulations, agent)
-    replay = Replay(capacity, simulations, size, actions, chosen_folder(), window)
+    replay = Replay(
+        capacity, simulations, size, actions, chosen_folder(), window, _capacity_key(hp)
+    )
     uniform = UniformActor(state.distribution, actions)
     explorer = None
     if not isinstance(exploration, NoExploration):
@@ -259,8 +261,7 @@ def check_replay(
         space.shape for space in (agent.metadata.observation_space, agent.metadata.action_space)
     )
     capacity = _capacity(budget, hp, simulations, agent)
-    key = "learner.replay_window" if hp.replay_window else "learner.replay_size"
-    check_replay_room(capacity, simulations, size, actions, folder, key)
+    check_replay_room(capacity, simulations, size, actions, folder, _capacity_key(hp))
 
 
 def check_replay_keys(hp: MPO) -> None:
@@ -330,3 +331,8 @@ def _capacity(budget: Budget, hp: MPO, simulations: int, agent: Agent) -> int:
         most = 2 * math.ceil(budget.steps / simulations) + episode + 1
     whole = simulations * most
     return whole if hp.replay_window else min(hp.replay_size, whole)
+
+
+def _capacity_key(hp: MPO) -> str:
+    """The key of the specification that the replay's size follows from."""
+    return "learner.replay_window" if hp.replay_window else "learner.replay_size"

@@ -50,6 +50,7 @@ def command(pool: Path, folder: Path, follow: bool) -> None:
                 if not written and not follow and time.monotonic() > give_up:
                     raise PoolrlError(f"{folder}: another process logs there, but not this pool")
                 interrupts.sleep(POLL_SECONDS)
+                open_pool(history.pool.layout.root, history.pool.store)  # is it still there?
                 history.refresh()
         finally:
             events.close()

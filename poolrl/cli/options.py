@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -79,10 +80,32 @@ class TargetReturn(click.ParamType[float | str]):
     ) -> float | str:
         if value == "threshold":
             return "threshold"
-        try:
-            return float(value)
-        except ValueError:
+        number = _number(value)
+        if number is None:
             self.fail(f"{value!r} is neither a number nor `threshold`", param, ctx)
+        return number
+
+
+class Number(click.ParamType[float]):
+    """A number that others can be compared with: no NaN."""
+
+    name = "float"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        number = _number(value)
+        if number is None:
+            self.fail(f"{value!r} is not a number", param, ctx)
+        return number
+
+
+def _number(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return None if math.isnan(number) else number
 
 
 class RetentionRuleType(click.ParamType[str]):

@@ -8,7 +8,7 @@ from typing import Any, get_args, get_type_hints
 import click
 from msgspec import Meta
 
-from poolrl.cli.options import Duration, F, RetentionRuleType, TargetReturn
+from poolrl.cli.options import Duration, F, Number, RetentionRuleType, TargetReturn
 from poolrl.config.run_options import Option, RunOptions
 
 FIELDS = RunOptions.__struct_fields__
@@ -48,7 +48,7 @@ def _settings(name: str, bounded: bool) -> dict[str, Any]:
     metadata = _HINTS[name].__metadata__
     (option,) = (each for each in metadata if isinstance(each, Option))
     kind: Any = {
-        "number": float,
+        "number": Number(),
         "return": TargetReturn(),
         "duration": Duration(),
         "retention rule": RetentionRuleType(),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from poolrl.errors import Divergence
-from poolrl.pool.directory import Pool
+from poolrl.pool.directory import Pool, open_pool
 from poolrl.records.work_units import Unit
 from poolrl.render.agents import ShownAgent, champion
 
@@ -36,6 +36,7 @@ def follow(
         is_over: whether the pool has ended; what is due then is still made.
 
     Raises:
+        UsageError: the pool is no longer there.
         PoolrlError: a champion cannot be read, or a video cannot be made.
     """
     store, layout = pool.deposit_store(), pool.layout
@@ -54,6 +55,7 @@ def follow(
             return
         else:
             sleep(POLL_SECONDS)
+            open_pool(layout.root, pool.store)  # is it still there?
         done = max(done, due)
 
 

@@ -55,6 +55,7 @@ class Replay:
         observation_size, action_size: number of values.
         folder: of a file that the transitions are mapped to; ``None`` to keep them in memory.
         chunks: that others have sampled, the oldest first.
+        key: of the specification, which errors name.
 
     Attributes:
         size: number of transitions, those of chunks included.
@@ -72,8 +73,9 @@ class Replay:
         action_size: int,
         folder: Path | None = None,
         chunks: Sequence[Chunk] = (),
+        key: str = "learner.replay_size",
     ) -> None:
-        check_replay_room(capacity, simulations, observation_size, action_size, folder)
+        check_replay_room(capacity, simulations, observation_size, action_size, folder, key)
         # One more, for the newest observation, which no action has followed yet.
         self._length = capacity // simulations + 1
         rows = simulations * self._length

@@ -27,8 +27,16 @@ def test_a_run_ends_at_it(tmp_path: Path) -> None:
     assert run.target_return == 475
 
 
-def test_other_words_are_refused(tmp_path: Path) -> None:
-    said = in_process("run", "--target-return", "solved", cwd=tmp_path)
+@pytest.mark.parametrize("word", ["solved", "nan"])
+def test_other_words_are_refused(tmp_path: Path, word: str) -> None:
+    said = in_process("run", "--target-return", word, cwd=tmp_path)
     assert said.returncode == 2
     assert "--target-return" in said.stderr
-    assert "'solved' is neither a number nor `threshold`" in said.stderr
+    assert f"{word!r} is neither a number nor `threshold`" in said.stderr
+
+
+def test_a_score_that_nothing_reaches_is_refused(tmp_path: Path) -> None:
+    said = in_process("run", "--target-score", "nan", cwd=tmp_path)
+    assert said.returncode == 2
+    assert "--target-score" in said.stderr
+    assert "'nan' is not a number" in said.stderr

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from poolrl.errors import Divergence
+from poolrl.errors import Divergence, UsageError
 from poolrl.render.agents import ShownAgent
 from poolrl.render.follow import follow, has_ended
 from tests.helpers.memory_pool import Scene
@@ -65,6 +65,18 @@ def test_what_diverges_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixt
     follower.diverges = {2}
     assert follower.run(2) == [0, 4]
     assert caplog.messages == ["iteration 2: no video: a return is not finite"]
+
+
+def test_a_pool_that_is_no_longer_there_is_not_waited_for(tmp_path: Path) -> None:
+    follower = Follower(Scene(tmp_path), 0, 1)
+
+    def remove() -> None:
+        follower.iterations.clear()
+        follower.scene.store.remove(follower.scene.pool.layout.spec)
+
+    follower.go_on = remove  # type: ignore[method-assign]
+    with pytest.raises(UsageError, match="not a pool"):
+        follower.run(1)
 
 
 def test_a_pool_has_ended_with_its_closing_evaluation(tmp_path: Path) -> None:

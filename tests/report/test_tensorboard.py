@@ -19,6 +19,7 @@ from poolrl import extras
 from poolrl.config.loading import load
 from poolrl.config.run_options import RunOptions
 from poolrl.errors import UsageError
+from poolrl.interrupts import InterruptHandler
 from poolrl.monitoring.history import History
 from poolrl.pool.directory import Pool, make_pool, open_pool
 from poolrl.pool.stop_criteria import StopCriteria
@@ -286,6 +287,18 @@ def test_commands(finished: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert (said.returncode, said.stderr.count("\n")) == (2, 1)
         assert "pip install 'poolrl[tensorboard]'" in said.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["events"]
+
+
+def test_a_pool_that_is_no_longer_there_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_pool(tmp_path / "pool", tiny_spec(), RunOptions())
+    monkeypatch.setattr(
+        InterruptHandler, "sleep", lambda *_: (tmp_path / "pool").rename(tmp_path / "moved")
+    )
+    said = in_process("log", "pool", "--tensorboard", "events", "--follow", cwd=tmp_path)
+    assert said.returncode == 2
+    assert said.stderr == f"poolrl: {tmp_path / 'pool'}: no such directory\n"
 
 
 def test_a_pool_without_a_champion_is_one_line(tmp_path: Path) -> None:
