@@ -1,8 +1,13 @@
-"""Durations, file sizes and counts as text."""
+"""Scores, durations, file sizes and counts as text."""
 
 from __future__ import annotations
 
 from rich.filesize import pick_unit_and_suffix
+
+
+def decimals(value: float) -> str:
+    """Format a score or a return: two decimals, or two digits of what is smaller than 0.1."""
+    return f"{value:.2f}" if value == 0 or abs(value) >= 0.1 else f"{value:#.2g}"
 
 
 def duration(seconds: float) -> str:

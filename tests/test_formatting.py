@@ -1,10 +1,27 @@
-"""Durations, file sizes and counts as text."""
+"""Scores, durations, file sizes and counts as text."""
 
 from __future__ import annotations
 
 import pytest
 
-from poolrl.formatting import count, duration, file_size
+from poolrl.formatting import count, decimals, duration, file_size
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0.00"),
+        (-1234.567, "-1234.57"),
+        (0.5, "0.50"),
+        (0.0999, "0.10"),
+        (0.00123, "0.0012"),
+        (-2e-5, "-2.0e-05"),
+        (float("inf"), "inf"),
+        (float("nan"), "nan"),
+    ],
+)
+def test_scores(value: float, text: str) -> None:
+    assert decimals(value) == text
 
 
 @pytest.mark.parametrize(

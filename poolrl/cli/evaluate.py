@@ -9,7 +9,7 @@ import click
 
 from poolrl.cli import completion
 from poolrl.cli.options import network_option, own_task_options, trust_option
-from poolrl.formatting import count
+from poolrl.formatting import count, decimals
 from poolrl.interrupts import stoppable
 from poolrl.output import json_text, results
 
@@ -64,9 +64,10 @@ def command(
         return
     actions = "deterministic" if summary.deterministic else "sampled"
     click.echo(
-        f"{agent.metadata.task}: mean return {summary.mean:.2f} "
-        f"(95 % interval {summary.ci95_low:.2f} to {summary.ci95_high:.2f}, "
-        f"standard deviation {summary.std:.2f}, {summary.min:.2f} to {summary.max:.2f}), "
+        f"{agent.metadata.task}: mean return {decimals(summary.mean)} "
+        f"(95 % interval {decimals(summary.ci95_low)} to {decimals(summary.ci95_high)}, "
+        f"standard deviation {decimals(summary.std)}, "
+        f"{decimals(summary.min)} to {decimals(summary.max)}), "
         f"{count(summary.episodes, 'episode')} of {summary.mean_length:.1f} steps, "
         f"{actions} actions",
         file=results(),

@@ -15,6 +15,7 @@ import click
 from poolrl.cli import completion
 from poolrl.cli.options import FILE, network_option, own_task_options, trust_option
 from poolrl.errors import Stopped
+from poolrl.formatting import decimals
 from poolrl.interrupts import InterruptHandler, stoppable
 from poolrl.output import results
 
@@ -192,7 +193,7 @@ def _render(agents: Sequence[ShownAgent], output: Path, options: dict[str, Any])
     video = make_video(agents, recordings, output, looks)
     for shown, recording in zip(agents, recordings, strict=True):
         of = "" if shown.iteration is None else f"iteration {shown.iteration}: "
-        values = ", ".join(f"{value:.2f}" for value in recording.returns)
+        values = ", ".join(decimals(value) for value in recording.returns)
         noun = "return" if len(recording.returns) == 1 else "returns"
         click.echo(f"{of}{noun} {values}", file=results())
     seconds = float(len(video.sequence) / video.fps)

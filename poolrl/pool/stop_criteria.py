@@ -9,7 +9,7 @@ from msgspec import UNSET
 from poolrl.clock import SYSTEM_CLOCK, Clock
 from poolrl.config.run_options import RunOptions
 from poolrl.config.scoring import SelectionSpec
-from poolrl.formatting import count
+from poolrl.formatting import count, decimals
 from poolrl.records.records import MergeRecord
 
 
@@ -69,7 +69,7 @@ class StopCriteria:
             return f"the champion's re-evaluation reached the score {score:g}"
         target = self.target_return
         if target is not None and mean_return is not None and mean_return >= target:
-            return f"the champion's re-evaluation reached {mean_return:.2f}"
+            return f"the champion's re-evaluation reached {decimals(mean_return)}"
         if self.time_is_up():
             return "the time budget is spent"
         return None

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from poolrl.errors import UsageError
+from poolrl.formatting import decimals
 from poolrl.render.agents import ShownAgent
 from poolrl.render.backend import working_backend
 from poolrl.render.compose import composed
@@ -220,5 +221,5 @@ def _captions(shown: ShownAgent, recording: Recording) -> list[str]:
     for episode, value in enumerate(recording.returns):
         words = [] if shown.iteration is None else [f"iteration {shown.iteration}"]
         words += [f"episode {episode}"] if len(recording.returns) > 1 else []
-        captions.append(" · ".join([*words, f"return {value:.2f}"]))
+        captions.append(" · ".join([*words, f"return {decimals(value)}"]))
     return captions

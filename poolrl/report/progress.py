@@ -8,7 +8,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from poolrl.formatting import duration
+from poolrl.formatting import decimals, duration
 from poolrl.monitoring.history import History
 from poolrl.records.records import MergeRecord
 
@@ -98,4 +98,4 @@ class RunProgress:
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
+    return "–" if value is None else decimals(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import UNSET
 
 from poolrl.files import printable
-from poolrl.formatting import count
+from poolrl.formatting import count, decimals
 from poolrl.records.evaluation import Evaluation
 
 
@@ -19,6 +19,7 @@ def result_line(evaluation: Evaluation) -> str:
             value = f"{selection.score:.4g} ± {selection.standard_error:.2g}"
         score = f"{printable(selection.by)} {value}, "
     return (
-        f"result: {score}mean return {evaluation.score:.2f} ± {evaluation.standard_error:.2f} "
+        f"result: {score}mean return {decimals(evaluation.score)} ± "
+        f"{decimals(evaluation.standard_error)} "
         f"(standard error) over {count(len(evaluation.returns), 'episode')} on reserved seeds"
     )

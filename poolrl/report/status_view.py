@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from poolrl.files import printable
-from poolrl.formatting import count, duration
+from poolrl.formatting import count, decimals, duration
 from poolrl.monitoring.status_types import Status, UnitStatus
 from poolrl.report.result_line import result_line
 
@@ -85,18 +85,17 @@ def _head(status: Status) -> Text:
     champion, speed = status.champion, status.speed
     if champion is not None:
         again = champion.parent_score
-        previous = f" (the one before it again: {again:.2f})" if again is not None else ""
-        score = "none" if champion.score is None else f"{champion.score:.2f}"
+        previous = f" (the one before it again: {decimals(again)})" if again is not None else ""
         head.append(
             f"\niteration {status.iteration} of {status.iterations}; champion of iteration "
-            f"{champion.iteration}: score {score}{previous}{_score_name(status)}"
+            f"{champion.iteration}: score {_score(champion.score)}{previous}{_score_name(status)}"
         )
     else:
         head.append(f"\niteration {status.iteration} of {status.iterations}; no champion yet")
     best = status.best_ever
     if best is not None:
         head.append(
-            f"\nbest-ever champion of iteration {best.iteration}: score {best.score:.2f}; "
+            f"\nbest-ever champion of iteration {best.iteration}: score {_score(best.score)}; "
             f"{count(best.iterations_since, 'iteration')} without a better one, the pool "
             f"goes back to it after more than {best.fallback}"
         )
@@ -167,7 +166,7 @@ def _table(units: Sequence[UnitStatus]) -> Table:
         table.add_row(
             Text(unit.unit),
             Text(unit.state, COLOURS[unit.state]),
-            Text("" if unit.score is None else f"{unit.score:.2f}"),
+            Text("" if unit.score is None else decimals(unit.score)),
             Text(_printable(unit.host, 40)),
             Text(_printable(unit.job, 40)),
             *(
@@ -243,6 +242,10 @@ def _limited(label: str, lines: Sequence[str]) -> Iterator[str]:
     yield from (f"{label}{line}" for line in lines[:MAX_LINES])
     if len(lines) > MAX_LINES:
         yield f"{label}… and {len(lines) - MAX_LINES} more"
+
+
+def _score(value: float | None) -> str:
+    return "none" if value is None else decimals(value)
 
 
 def _line(text: str) -> Text:
