@@ -134,10 +134,10 @@ def run_plan(
     for each in chosen(plan, folder, task, arm, seeds):
         ended = execute(command(plan, each, options=["--one-worker"]), each.folder)
         x, y, seconds = curve(each.folder)
-        click.echo(
-            f"{each.task} {each.arm} seed {each.seed}: {last_tenth(x, y):.1f} after "
-            f"{x[-1]:,.0f} steps, {seconds[-1]:.0f} s, exit code {ended}"
-        )
+        said = "no branch succeeded"
+        if len(x):
+            said = f"{last_tenth(x, y):.1f} after {x[-1]:,.0f} steps, {seconds[-1]:.0f} s"
+        click.echo(f"{each.task} {each.arm} seed {each.seed}: {said}, exit code {ended}")
 
 
 @main.command()

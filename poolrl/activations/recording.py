@@ -196,7 +196,7 @@ class _Player:
         yield length
 
     def _check(self, rows: NDArray[np.intp], clips: NDArray[np.intp]) -> None:
-        unstable = rows[self._task.diverged()[rows]]
+        unstable = rows[self._task.unstable()[rows]]
         if len(unstable):
             name = self._task.references.names[clips[unstable[0]]]
             raise Divergence(f"{name}: the simulation became unstable")

@@ -98,7 +98,9 @@ class BodyTask(MujocoTask):
     As with ``mj_step``, all but the first three are one substep behind after a step.
 
     Actions are in the control ranges of the actuators, and clipped to them. An episode terminates
-    where the centre of mass is below ``min_torso_z``.
+    where the centre of mass is below ``min_torso_z``, and where the simulation becomes unstable: a
+    body that tumbles with the full force of its actuators now and then does. MuJoCo resets it then,
+    so the step has no reward.
 
     Args:
         num_simulations: number of episodes that are simulated side by side.
@@ -237,7 +239,15 @@ class BodyTask(MujocoTask):
         super().set_state(ids, qpos, qvel)
 
     def terminated(self) -> NDArray[np.bool_]:
-        return self.center_of_mass[:, 2] < self._min_z
+        return (self.center_of_mass[:, 2] < self._min_z) | self.unstable()
+
+    def unstable(self) -> NDArray[np.bool_]:
+        """Return which simulations became unstable since their last reset, (num_simulations,)."""
+        return super().diverged()
+
+    def diverged(self) -> NDArray[np.bool_]:
+        """None: where a simulation becomes unstable its episode terminates."""
+        return np.zeros(self.num_simulations, np.bool_)
 
     def control_cost(self) -> NDArray[np.float64]:
         """Return the sums of the squared controls, (num_simulations,)."""
@@ -251,6 +261,9 @@ class BodyTask(MujocoTask):
 
     def total(self, terms: Info) -> NDArray[np.float64]:
         """Keep the terms of a reward for ``info``, and return their sum, (num_simulations,)."""
+        unstable = self.unstable()
+        if unstable.any():
+            terms = {name: np.where(unstable, 0.0, term) for name, term in terms.items()}
         self._terms = terms
         # One after another, since a sum over an axis has other bits for a single simulation.
         return reduce(np.add, terms.values())

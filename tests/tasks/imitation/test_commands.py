@@ -29,6 +29,27 @@ def started(task_id: str, n: int, **kwargs: Any) -> CommandTask:
     return task
 
 
+@pytest.mark.parametrize("task_id", IDS)
+def test_where_a_simulation_becomes_unstable_its_episode_terminates(task_id: str) -> None:
+    task = started(task_id, 3)
+    action = np.zeros((3, 38))
+    task.step(action)
+    task.qvel[1] = 1e12
+    result = task.step(action)
+    assert task.unstable().tolist() == result.terminated.tolist() == [False, True, False]
+    assert not task.diverged().any()
+    assert result.reward[1] == 0
+    assert (result.reward[[0, 2]] > 0).all()
+    assert not result.truncated.any()
+    assert np.isfinite(result.observation).all()
+    assert all(term[1] == 0 for term in task.reward_terms().values())
+    task.reset(np.array([1]), [np.random.default_rng([4, 1])])
+    result = task.step(action)
+    assert not task.unstable().any()
+    assert not result.terminated.any()
+    assert result.reward[1] > 0
+
+
 class Plain:
     """One simulation of the rat."""
 
