@@ -1,7 +1,7 @@
 """How well agents imitate clips that they were not trained on, beside agents that learned nothing.
 
     poolrl clips synthesize -o clips.h5
-    poolrl clips synthesize -o held_out.h5 --seed 1
+    poolrl clips synthesize -o held_out.h5 --clips 35 --seed 1
     poolrl run configs/rodent/tiny.toml --seed S --pool-directory POOL-S        (for each seed)
     python benchmarks/imitation.py POOL-0 POOL-1 … --held-out held_out.h5 [--every 4]
         [--against "ten branches" TEN-0 --against "ten branches" TEN-1 …]
@@ -328,9 +328,9 @@ def main(
         lines = {"untrained": untrained, "zero actions": base, "tracker": tracked}
         draw(output.with_suffix(".png"), curves, lines)
         body = f"![Curves]({output.with_suffix('.png').name})\n\n{body}"
-    names = " ".join(path.name for path in pools)
+    names = " ".join(map(str, pools))
     command = f"python benchmarks/imitation.py {names} --held-out {held_out.name} --every {every}"
-    command += "".join(f' --against "{name}" {path.name}' for name, path in against)
+    command += "".join(f' --against "{name}" "{path}"' for name, path in against)
     report.keep(output, "Imitation of clips that were not trained on", command, body)
 
 
