@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from poolrl.agent import Agent
 from poolrl.errors import UsageError
+from poolrl.formatting import decimals
 from poolrl.render.agents import ShownAgent
 from poolrl.render.job import Array, SimulatedEpisode
 from poolrl.render.recording import Recording, record
@@ -85,7 +86,7 @@ def test_side_by_side(draws: None) -> None:
 def test_captions() -> None:
     agent = swimmer(1)
     recording = recorded(agent, 2)
-    one, two = (f"return {value:.2f}" for value in recording.returns)
+    one, two = (f"return {decimals(value)}" for value in recording.returns)
     for iteration, before in ((None, ""), (7, "iteration 7 · ")):
         (panel,) = plan([ShownAgent(agent, iteration)], [recording], SMALL).panels
         assert panel.captions == [f"{before}episode 0 · {one}", f"{before}episode 1 · {two}"]
