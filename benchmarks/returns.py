@@ -2,12 +2,15 @@
 
     python benchmarks/learning_curves.py run benchmarks/curves/returns.toml FOLDER
     python benchmarks/returns.py measure benchmarks/curves/returns.toml FOLDER
+    python benchmarks/pays.py time benchmarks/curves/returns.toml FOLDER --task T --data DATA
     python benchmarks/returns.py show benchmarks/curves/returns.toml [--output FILE.md]
 
 `measure` evaluates, of each run and each number of steps that the plan gives a published return of,
 the last champion of no more steps: 100 deterministic episodes of plain Gymnasium, on seeds that no
 pool uses, as ``check_gymnasium.py`` does. What it finds is in
-results/benchmarks/returns/TASK-SEED.json, which `show` reads, and is not measured again.
+DATA, results/benchmarks/returns, as TASK-SEED.json, which `show` reads, and is not measured again.
+The minutes with ten cores are computed from those of one, by what threads gained in timed runs of
+these configurations (``costs.py``): of this plan, or of ``pays.toml``.
 """
 
 from __future__ import annotations
@@ -17,19 +20,25 @@ import report  # isort: skip  (before NumPy is loaded)
 import json
 import multiprocessing
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 from check_gymnasium import evaluate
+from costs import Costs
 from learning_curves import interval, training_of
 from plans import read_plan, runs
+from timing import Timing, read_timings
 
 from poolrl.monitoring.history import read_history
 
 DATA = Path(__file__).resolve().parent.parent / "results" / "benchmarks" / "returns"
 SEEDS = range(1_000_000, 1_000_100)
+TIMED = (DATA / "timing.json", DATA.parent / "pays" / "timing.json")
+CORES = 10
+ARM = "one"
 
 
 def champions(folder: Path) -> list[tuple[int, float, Path]]:
@@ -41,6 +50,20 @@ def champions(folder: Path) -> list[tuple[int, float, Path]]:
         total += seconds.get(merge.iteration, 0.0)
         found.append((merge.training_steps, total, folder / merge.champion.path))
     return found
+
+
+def share_of_one(timings: Sequence[Timing], cores: int) -> float | None:
+    """Time of training with a thread a core, by that of one core; ``None`` if it was not timed.
+
+    Args:
+        timings: of one task and arm.
+        cores: number of cores.
+    """
+    costs = Costs(timings)
+    one, many = costs.rates(1), costs.rates(cores)
+    if one is None or many is None:
+        return None
+    return many.step["branch", "training"] / one.step["branch", "training"]
 
 
 @click.group(help=__doc__)
@@ -90,7 +113,9 @@ def show(plan_file: Path, output: Path | None) -> None:
     plan = read_plan(plan_file)
     generator = np.random.default_rng(0)
     rows = []
+    timings = [timing for path in TIMED for timing in read_timings(path)]
     for task, table in plan["tasks"].items():
+        share = share_of_one([t for t in timings if (t.task, t.arm) == (task, ARM)], CORES)
         files = sorted(DATA.glob(f"{task}-*.json"))
         data = [json.loads(file.read_text()) for file in files]
         for millions, published in table["published"].items():
@@ -99,15 +124,18 @@ def show(plan_file: Path, output: Path | None) -> None:
                 continue
             means = np.array([each["mean"] for each in own])
             low, high = interval(means, generator)
+            minutes = float(np.mean([each["core_minutes"] for each in own]))
             rows.append(
                 [
                     *(task, millions, str(published)),
                     f"**{means.mean():.0f}** [{low:.0f}, {high:.0f}]",
                     " ".join(f"{each['mean']:.0f} ± {each['standard_error']:.0f}" for each in own),
-                    f"{np.mean([each['core_minutes'] for each in own]):.1f}",
+                    f"{minutes:.1f}",
+                    "–" if share is None else f"{minutes * share:.1f}",
                 ]
             )
     head = ["task", "M steps", "rl_games", "return [95 %]", "by seed", "core-minutes"]
+    head.append(f"minutes with {CORES} cores")
     command = f"python benchmarks/returns.py show {plan_file}"
     report.keep(output, "Returns at equal steps", command, report.table(head, rows))
 

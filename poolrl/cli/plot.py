@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,8 +52,6 @@ def command(
     if figure is not None:
         _draw_figures(pools[0], output, figure, form)
         return
-    if os.path.isdir(output):  # Path.is_dir raises in a folder that may not be searched
-        raise click.BadParameter(f"File '{output}' is a directory.", param_hint="'-o' / '--output'")
     if form is not None:
         raise click.UsageError("--format goes with --figure all and a folder")
     from poolrl.report.plot import plot_history

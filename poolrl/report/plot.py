@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from poolrl.config.scoring import SelectionSpec
 from poolrl.errors import UsageError
-from poolrl.files import printable, replacing
+from poolrl.files import printable
 from poolrl.formatting import count
 from poolrl.monitoring.history import History
 from poolrl.report.drawing import drawing
 from poolrl.report.figures import style
+from poolrl.report.figures.output import picture, write_figures
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,20 +35,7 @@ def plot_history(history: History, output: Path) -> None:
         UsageError: the pool has no merge yet, or the file cannot be written.
         PoolrlError: matplotlib cannot draw, because of its configuration for example.
     """
-    if not output.suffix:
-        raise UsageError(f"{output}: name a .png, .pdf or .svg file")
-    with drawing():
-        figure = _figure(history)
-        buffer = BytesIO()
-        try:
-            figure.savefig(buffer, dpi=110, format=output.suffix[1:])
-            with replacing(output) as temporary:
-                temporary.write_bytes(buffer.getvalue())
-        except OSError as error:
-            text = error.strerror or error
-            raise UsageError(f"{output}: cannot write the plot: {text}") from error
-        except ValueError as error:
-            raise UsageError(f"{output}: cannot write the plot: {error}") from error
+    write_figures(["history"], lambda: [_figure(history)], output, None)
 
 
 def plot_bytes(history: History) -> bytes:
@@ -58,10 +45,8 @@ def plot_bytes(history: History) -> bytes:
         UsageError: the pool has no merge yet.
         PoolrlError: as ``plot_history``.
     """
-    buffer = BytesIO()
     with drawing():
-        _figure(history).savefig(buffer, dpi=110, format="png")
-    return buffer.getvalue()
+        return picture([_figure(history)], "png")
 
 
 def _figure(history: History) -> Any:

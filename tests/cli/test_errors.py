@@ -316,7 +316,7 @@ def test_a_figure_in_a_folder_that_is_not_ones_own(tmp_path: Path) -> None:
     (tmp_path / "private").mkdir(mode=0)
     said = without_privileges("plot", "pool", "-o", "private/in/plot", cwd=tmp_path)
     (tmp_path / "private").chmod(0o700)
-    line = "poolrl: private/in/plot: name a .png, .pdf or .svg file\n"
+    line = "poolrl: -o private/in/plot: name a .png, .svg or .pdf file\n"
     assert (said.returncode, said.stderr) == (2, line)
 
 
