@@ -60,7 +60,7 @@ def command(
     from msgspec.structs import replace
 
     from poolrl import tasks
-    from poolrl.config.run_options import decode
+    from poolrl.config.run_options import check_min_deposits, decode
     from poolrl.errors import Stopped
     from poolrl.interrupts import InterruptHandler
     from poolrl.job_environment import detect
@@ -85,6 +85,8 @@ def command(
         options["target_return"] = reward_threshold(pool.spec.task.id)
     given = {name: value for name, value in options.items() if value is not None}
     run = replace(decode(encoded) if encoded is not None else pool.run, **given)
+    if "min_deposits" in given:
+        check_min_deposits(run, pool.spec.pool.count)
     environment = detect()
     if prefer is None:
         prefer = environment.branch

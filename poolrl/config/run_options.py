@@ -157,6 +157,22 @@ class RunOptions(Section, frozen=True):
             raise UsageError(f"run.keep: {error}") from None
 
 
+def check_min_deposits(run: RunOptions, count: int) -> None:
+    """Check that an iteration can have as many branches as a merge without the others needs.
+
+    Args:
+        run: options that were given, not those of a pool of an earlier version.
+        count: branches of an iteration.
+
+    Raises:
+        UsageError: it has fewer, so that ``branch_timeout`` would never end the wait for one.
+    """
+    if run.min_deposits > count:
+        raise UsageError(
+            f"run.min_deposits: {run.min_deposits} branches, of an iteration that has {count}"
+        )
+
+
 def encode(run: RunOptions) -> str:
     """Encode options as one line of JSON, with ``Infinity`` and ``NaN`` as Python writes them."""
     return json.dumps(msgspec.to_builtins(run))

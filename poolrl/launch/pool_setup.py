@@ -20,7 +20,7 @@ from poolrl.config import tables
 from poolrl.config.loading import load, load_over
 from poolrl.config.mpo import MPO
 from poolrl.config.networks import ModuleSpec, NetworkSpec
-from poolrl.config.run_options import RunOptions
+from poolrl.config.run_options import RunOptions, check_min_deposits
 from poolrl.config.schema import Spec, World
 from poolrl.errors import IncompatiblePool, UsageError
 from poolrl.launch.disk_use import DiskUse, disk_line, disk_use
@@ -145,6 +145,8 @@ def validate(
         spec = replace(spec, task=task)
     if existing is not None:
         existing.refuse_another(spec)
+    if existing is None or run.min_deposits != existing.run.min_deposits:
+        check_min_deposits(run, spec.pool.count)
     if to_threshold:
         run = replace(run, target_return=reward_threshold(spec.task.id))
     if run.replay_folder is not None:  # workers may run in another directory

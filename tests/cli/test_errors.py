@@ -193,6 +193,16 @@ CASES: dict[str, tuple[tuple[str, ...], int, list[str]]] = {
     "a plot nowhere": (("plot", "pool", "-o", "no/x.png"), 2, ["no/x.png"]),
     "a plot without a kind": (("plot", "pool", "-o", "x"), 2, ["x: name a .png"]),
     "a plot of no known kind": (("plot", "pool", "-o", "x.zzz"), 2, ["x.zzz"]),
+    "more deposits than branches": (
+        (*RUN, "--pool-count", 2, "--min-deposits", 3),
+        2,
+        ["run.min_deposits: 3 branches, of an iteration that has 2"],
+    ),
+    "more deposits than branches, of a worker": (
+        ("worker", "--pool-directory", "pool", "--min-deposits", 99),
+        2,
+        ["run.min_deposits: 99 branches, of an iteration that has"],
+    ),
     "from no agent": ((*RUN, "--from-agent", "absent"), 2, ["absent: No such file"]),
     "from a truncated agent": (
         (*RUN, "--from-agent", "truncated.safetensors"),
