@@ -39,6 +39,14 @@ SEEDS = range(1_000_000, 1_000_100)
 TIMED = (DATA / "timing.json", DATA.parent / "pays" / "timing.json")
 CORES = 10
 ARM = "one"
+TEXT = """\
+Configurations of `configs/one_process/`, one process: 100 deterministic episodes of plain
+Gymnasium with each run's last champion of no more steps, ± standard error; means over seeds with
+95 % bootstrap intervals, which of three seeds are little more than the range between them. Beside
+them rl_games with EnvPool: one run, training returns, read off the plots of its repository (2022).
+Its Ant is Ant-v4, which has no contact forces among the observations, as in the configuration
+here, and no cost of contacts, which is in the returns here. Core-minutes are of training alone,
+beside another run on the machine's other core."""
 
 
 def champions(folder: Path) -> list[tuple[int, float, Path]]:
@@ -137,7 +145,7 @@ def show(plan_file: Path, output: Path | None) -> None:
     head = ["task", "M steps", "rl_games", "return [95 %]", "by seed", "core-minutes"]
     head.append(f"minutes with {CORES} cores")
     command = f"python benchmarks/returns.py show {plan_file}"
-    report.keep(output, "Returns at equal steps", command, report.table(head, rows))
+    report.keep(output, "Returns at equal steps", command, f"{TEXT}\n\n{report.table(head, rows)}")
 
 
 if __name__ == "__main__":
