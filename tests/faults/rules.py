@@ -61,22 +61,42 @@ def line_values(
     spec: Table,
     evolving: list[str],
 ) -> Table:
-    """The values that evolving hyper-parameters go on from; of a mean, with uniform weights."""
+    """The values that evolving hyper-parameters go on from."""
     if previous is None:
         return {name: spec["learner"][name] for name in evolving}
-    done = [
-        record["hyperparameters"]
-        for key, record in sorted(deposits.items())
-        if key[0] == "branch" and record["status"] == "done"
-    ]
     if said["rule"] in ("mean", "best candidate"):
-        logs = {name: [math.log(each[name]) for each in done] for name in evolving}
-        return {name: math.exp(mean(values)) for name, values in logs.items()}
+        made_of = weighted_branches(deposits, spec)
+        total = math.fsum(weight for weight, _ in made_of)
+        return {
+            name: math.exp(
+                math.fsum(w * math.log(r["hyperparameters"][name]) for w, r in made_of) / total
+            )
+            for name in evolving
+        }
     if said["rule"] in ("best branch", "patience"):
         own = deposits["branch", said["champion"]["index"]]["hyperparameters"]
         return {name: own[name] for name in evolving}
     source = said["best_ever"] if said["rule"] == "best-ever fallback" else previous
     return dict(source["hyperparameters"])
+
+
+def weighted_branches(deposits: dict[Key, Table], spec: Table) -> list[tuple[float, Table]]:
+    """The branches that a mean or a candidate is made of, each with its weight."""
+    done = [
+        record
+        for key, record in sorted(deposits.items())
+        if key[0] == "branch" and record["status"] == "done"
+    ]
+    if spec["merge"].get("weights", "uniform") == "uniform":
+        return [(1.0, record) for record in done]
+    with_score = [record for record in done if score_of(record) is not None]
+    ranked = sorted(with_score, key=lambda record: merit(record, spec["selection"]), reverse=True)
+    weights = [
+        math.log((len(ranked) + 1) / 2) - math.log(rank) for rank in range(1, len(ranked) + 1)
+    ]
+    if len(ranked) == 1:
+        weights = [1.0]
+    return [(weight, r) for weight, r in zip(weights, ranked, strict=True) if weight > 0]
 
 
 def decide_champion(previous: Table | None, deposits: dict[Key, Table], spec: Table) -> Table:

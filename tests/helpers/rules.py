@@ -76,7 +76,15 @@ RULES = {
         frozenset({"mean", "best-ever fallback"}),
         "averaging",
     ),
-    "rank": Rule({"merge.rule": "mean", "merge.weights": "rank"}, frozenset({"mean"}), "averaging"),
+    "rank": Rule(  # whose weights are those of the evolving values too
+        {
+            "merge.rule": "mean",
+            "merge.weights": "rank",
+            "branches.learning_rate": {"evolve": 0.5},
+        },
+        frozenset({"mean"}),
+        "averaging",
+    ),
     "candidates": Rule(
         {"merge.candidates": [1, 2, 4]},
         frozenset({"best branch", "best candidate"}),
