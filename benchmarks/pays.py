@@ -169,8 +169,9 @@ def show(plan_file: Path, data: Path, output: Path | None, title: str) -> None:
     pictures = []
     if output is not None:
         for cores in (1, 10):
-            pictures.append(f"{output.stem}-{cores}-core{'s' if cores > 1 else ''}.png")
-            draw(found, output.with_name(pictures[-1]), cores)
+            name = f"{output.stem}-{cores}-core{'s' if cores > 1 else ''}.png"
+            if draw(found, output.with_name(name), cores):
+                pictures.append(name)
     text = body(plan, found, pictures)
     report.keep(output, title, f"python benchmarks/pays.py show {plan_file}", text)
 

@@ -18,8 +18,9 @@ POINTS = 200
 """Points of a median curve."""
 
 
-def draw(found: Sequence[Comparison], path: Path, cores: int) -> None:
-    """Draw scores over minutes, one panel a task: seeds as thin lines, their median bold.
+def draw(found: Sequence[Comparison], path: Path, cores: int) -> bool:
+    """Draw scores over minutes, one panel a task whose minutes are known: seeds as thin lines,
+    their median bold. Returns whether there is any.
 
     Args:
         found: arms by task.
@@ -31,6 +32,9 @@ def draw(found: Sequence[Comparison], path: Path, cores: int) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
+    found = [c for c in found if any(arm.times(arm.layout(cores)) is not None for arm in c.arms)]
+    if not found:
+        return False
     columns = min(3, len(found))
     rows = -(-len(found) // columns)
     figure, axes = plt.subplots(
@@ -54,6 +58,7 @@ def draw(found: Sequence[Comparison], path: Path, cores: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130)
     plt.close(figure)
+    return True
 
 
 def _draw_arm(axis: Axes, arm: Arm, color: str, layout: Layout) -> None:
