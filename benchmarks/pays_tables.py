@@ -54,8 +54,8 @@ def body(plan: Plan, found: Sequence[Comparison], pictures: Sequence[str]) -> st
         "## Minutes to the target",
         f"Targets: {', '.join(targets) or 'none yet'}. Geometric means over seeds with 95 % "
         f"bootstrap intervals; a run that failed counts with the time of all of it (core-minutes "
-        f"of a run: {plan['cap']:g}). One process is charged for its training alone. One core and "
-        f"two are measured, more are computed.",
+        f"of a run: {plan['cap']:g}, or what `--cap` said). One process is charged for its "
+        f"training alone. One core and two are measured, more are computed.",
         report.table(["task", "arm", "seeds", "failed", *cores], rows["time"]),
         f"## Times as fast as `{one}`",
         "Ratios of times to the target over all pairs of seeds: against one process on one core, "

@@ -91,12 +91,9 @@ def weighted_branches(deposits: dict[Key, Table], spec: Table) -> list[tuple[flo
         return [(1.0, record) for record in done]
     with_score = [record for record in done if score_of(record) is not None]
     ranked = sorted(with_score, key=lambda record: merit(record, spec["selection"]), reverse=True)
-    weights = [
-        math.log((len(ranked) + 1) / 2) - math.log(rank) for rank in range(1, len(ranked) + 1)
-    ]
-    if len(ranked) == 1:
-        weights = [1.0]
-    return [(weight, r) for weight, r in zip(weights, ranked, strict=True) if weight > 0]
+    middle = (len(ranked) + 1) / 2
+    better = [(math.log(middle / rank), r) for rank, r in enumerate(ranked, 1) if rank < middle]
+    return better or [(1.0, record) for record in ranked]
 
 
 def decide_champion(previous: Table | None, deposits: dict[Key, Table], spec: Table) -> Table:
