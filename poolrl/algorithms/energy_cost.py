@@ -8,12 +8,14 @@ becomes smaller each time that the threshold is reached again.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from poolrl.errors import UsageError
+from poolrl.tasks.base import ACTIVITY
 
 F32 = NDArray[np.float32]
 
@@ -64,22 +66,36 @@ def adapted(state: EnergyState, episode_return: float, threshold: float) -> Ener
     return EnergyState(min(max(weight, 0.0), LARGEST_WEIGHT), rate, success, score)
 
 
-def check_muscles(size: int, observation_size: int) -> None:
-    """Check that the activities of so many muscles can be among the values observed.
+def activity_columns(
+    muscles: int, senses: Mapping[str, NDArray[np.bool_]], observation_size: int
+) -> NDArray[np.intp]:
+    """Return which of the observed values are the activities of muscles, (muscles,): those that the
+    task names ``activity``, or, as the published environments append them, the last ones.
+
+    Args:
+        muscles: their number; 0 if no energy cost is asked for.
+        senses: of the task: name of a part of the observations -> mask, (observation size,).
+        observation_size: number of observed values.
 
     Raises:
-        UsageError: they are more.
+        UsageError: the task has another number of muscles, or fewer values are observed.
     """
-    if size > observation_size:
-        raise UsageError(f"learner.muscles: {size}, but {observation_size} values are observed")
+    if muscles and ACTIVITY in senses:
+        columns = np.flatnonzero(senses[ACTIVITY])
+        if len(columns) != muscles:
+            raise UsageError(f"learner.muscles: {muscles}, but the task has {len(columns)} muscles")
+        return columns
+    if muscles > observation_size:
+        raise UsageError(f"learner.muscles: {muscles}, but {observation_size} values are observed")
+    return np.arange(observation_size - muscles, observation_size)
 
 
-def batch_effort(next_observation: F32, size: int) -> float:
+def batch_effort(next_observation: F32, activities: NDArray[np.intp]) -> float:
     """The effort of a batch, Σ a³ over all of its transitions and muscles: as published, one number
     that the weight multiplies and that is subtracted from the reward of every transition.
 
     Args:
         next_observation: (n, observation size), not normalised.
-        size: number of muscles, whose activities a in [0, 1] are the last values observed.
+        activities: (muscles,), which values are the activities a in [0, 1] of muscles.
     """
-    return float(np.power(next_observation[:, -size:], 3).sum())
+    return float(np.power(np.take(next_observation, activities, axis=1), 3).sum())

@@ -137,7 +137,7 @@ def update_on_replay(
             state.policy.normalized(drawn.next_observation),
         )
         if hp.muscles:
-            cost = state.energy.weight * batch_effort(drawn.next_observation, hp.muscles)
+            cost = state.energy.weight * batch_effort(drawn.next_observation, state.activities)
             batch = batch._replace(reward=batch.reward - np.float32(cost))
         shape = hp.action_samples, 2 * hp.batch_size, drawn.sample.shape[1]
         noise = generator.standard_normal(shape, np.float32)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from poolrl.agent import Agent
 from poolrl.algorithms.actor_critic import ActorCritic
-from poolrl.algorithms.energy_cost import EnergyState, adapted
+from poolrl.algorithms.energy_cost import EnergyState, activity_columns, adapted
 from poolrl.algorithms.rollout_metrics import episode_metrics, length_metrics
 from poolrl.algorithms.train_state import trained_agent
 from poolrl.algorithms.types import MakeTask, Training, mean_metrics
@@ -41,6 +41,7 @@ from poolrl.rollouts.replay_chunk import Chunk
 from poolrl.rollouts.room import chosen_folder
 from poolrl.rollouts.sampler import Actor, Budget, Sampler
 from poolrl.seeding import Purpose, Streams
+from poolrl.tasks.base import call_optional
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -54,6 +55,7 @@ class OffPolicyState:
 
     Args:
         agent: to train.
+        activities: (muscles,), which of the observed values the energy cost is of.
 
     Attributes:
         networks: actor, critic, targets and dual variables.
@@ -66,7 +68,8 @@ class OffPolicyState:
         UsageError: its network is another one's.
     """
 
-    def __init__(self, agent: Agent) -> None:
+    def __init__(self, agent: Agent, activities: NDArray[np.intp]) -> None:
+        self.activities = activities
         metadata = agent.metadata
         if not isinstance(metadata.network, QMLPSpec):
             raise UsageError("network.name: the agent has no critic of actions")
@@ -184,13 +187,13 @@ def train_off_policy(
         Divergence: training met NaN or infinity.
         UsageError: the replay does not fit into the memory or onto the disk.
     """
-    state = OffPolicyState(agent)
     task = make_task(min(hp.simulations, budget.episodes or hp.simulations))
     simulations = task.num_simulations
     sampler = Sampler(task, streams.generators_from(Purpose.RESET), budget)
     size, actions = (
         space.shape[0] for space in (agent.metadata.observation_space, agent.metadata.action_space)
     )
+    state = OffPolicyState(agent, activity_columns(hp.muscles, call_optional(task, "senses"), size))
     capacity = _capacity(budget, hp, simulations, agent)
     replay = Replay(
         capacity, simulations, size, actions, chosen_folder(), window, _capacity_key(hp)

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from poolrl.agent import STD, Agent, AgentMetadata
-from poolrl.algorithms.energy_cost import check_muscles
+from poolrl.algorithms.energy_cost import activity_columns
 from poolrl.algorithms.types import MakeTask, Training
 from poolrl.config.exploration import Exploration, NoExploration, PureExploration
 from poolrl.config.mpo import MPO
@@ -33,7 +33,7 @@ from poolrl.rollouts.replay_chunk import Chunk
 from poolrl.rollouts.sampler import Budget
 from poolrl.seeding import Purpose, Streams
 from poolrl.spaces import ActionSpace, SpaceSpec
-from poolrl.tasks.base import Task
+from poolrl.tasks.base import Task, call_optional
 from poolrl.tasks.variants import own_actions, time_limit
 
 MODULES: dict[type, str] = {
@@ -136,7 +136,7 @@ def initial_agent(
         arrays = initial_action_values(network, size, actions.space(), generator)
     else:
         arrays = initial_arrays(network, size, actions.space(), generator)
-    check_learner(spec.learner, network, arrays)
+    check_learner(spec.learner, network, arrays, task)
     if network.std == "schedule":
         arrays[STD] = np.array(network.std_init)
     if isinstance(spec.learner, PPO | Reinforce) and spec.learner.normalize_values:
@@ -171,7 +171,7 @@ def _columns(key: str, names: Sequence[str], task: Task) -> tuple[int, ...]:
     """
     if not names:
         return ()
-    senses = task.senses()
+    senses = call_optional(task, "senses")
     mask = np.zeros(task.observation_space.shape[0], np.bool_)
     for name in names:
         if name not in senses:
@@ -184,7 +184,7 @@ def _columns(key: str, names: Sequence[str], task: Task) -> tuple[int, ...]:
 
 
 def check_learner(
-    learner: Learner, network: NetworkSpec, arrays: Mapping[str, NDArray[Any]]
+    learner: Learner, network: NetworkSpec, arrays: Mapping[str, NDArray[Any]], task: Task
 ) -> None:
     """Check what a specification alone does not show of its network.
 
@@ -192,12 +192,14 @@ def check_learner(
         learner: that is to train it, with the hyper-parameters of a branch or the pool's own.
         network: as agents have it.
         arrays: of any agent.
+        task: to train on.
 
     Raises:
         UsageError: names the key.
     """
     if isinstance(learner, MPO):
-        check_muscles(learner.muscles, len(arrays["actor.0.weight"].T))
+        size = task.observation_space.shape[0]
+        activity_columns(learner.muscles, call_optional(task, "senses"), size)
     takes_unit_steps = isinstance(learner, Reinforce) and learner.policy_step == "unit"
     if takes_unit_steps and "actor.free" in arrays:
         raise UsageError(

@@ -62,10 +62,11 @@ class MPO(Section, frozen=True, tag_field="name", tag="mpo"):
     """Let the critic's values be between the smallest and the largest reward so far, at most −1 and
     at least 1, divided by 1 − discount; the extremes are part of the agent."""
     muscles: Natural = 0
-    """Number of muscles, whose activities are the last values observed, if an energy cost is to be
-    subtracted from the rewards of each batch that is drawn: a weight times Σ a³ over the muscles
-    and all transitions of the batch (Schumacher et al. 2023). The weight adapts and is part of the
-    agent. 0 for none."""
+    """Number of muscles, if an energy cost is to be subtracted from the rewards of each batch that
+    is drawn: a weight times Σ a³ over the muscles and all transitions of the batch (Schumacher et
+    al. 2023). Their activities a are what the task names ``activity`` among its observations, as
+    poolrl's own tasks of muscles do, and elsewhere the last values observed. The weight adapts and
+    is part of the agent. 0 for none."""
     energy_threshold: Annotated[float, Meta(ge=-1e9, le=1e9)] = 1000.0
     """Running return of episodes above which the weight of the energy cost grows."""
     max_grad_norm: NonNegative = 0.0

@@ -15,7 +15,6 @@ from msgspec.structs import replace
 from poolrl import files, tasks
 from poolrl.agent import Agent
 from poolrl.algorithms.off_policy import check_replay, check_replay_keys
-from poolrl.algorithms.training import check_learner
 from poolrl.config import tables
 from poolrl.config.loading import load, load_over
 from poolrl.config.mpo import MPO
@@ -225,7 +224,7 @@ def _with_hashes(
                 if existing is None:
                     check_replay_keys(learner)
         if existing is None:
-            _check_branches(spec, computation.initial_agent())
+            _check_branches(spec, computation)
             computation.check_selection()
         if first is None:
             return spec, use
@@ -236,12 +235,12 @@ def _with_hashes(
     return replace(spec, initial_agent_sha256=hashlib.sha256(first.data).hexdigest()), use
 
 
-def _check_branches(spec: Spec, agent: Agent) -> None:
+def _check_branches(spec: Spec, computation: UnitComputation) -> None:
     """Check that the learner suits the specification with the values of each branch too.
 
     Args:
         spec: of a new pool; that it is valid with the learner's own values is known.
-        agent: any one of the pool.
+        computation: of its units.
 
     Raises:
         UsageError: it does not; names the key and the branch.
@@ -251,7 +250,7 @@ def _check_branches(spec: Spec, agent: Agent) -> None:
         learner = spec.hyperparameters(branch)
         try:
             replace(spec, learner=learner, branches={})
-            check_learner(learner, agent.metadata.network, agent.arrays)
+            computation.check_learner(learner)
         except UsageError as error:
             raise UsageError(f"branches: of branch {branch}: {error}") from None
 

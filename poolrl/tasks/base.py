@@ -21,6 +21,10 @@ Info = dict[str, NDArray[Any]]
 """Values by name, each of shape (num_simulations, …)."""
 
 
+ACTIVITY = "activity"
+"""Name of the part of a task's observations that is the activities of its muscles."""
+
+
 class StepResult(NamedTuple):
     """Result of one control step of a batch. Every array is new, with one row per simulation.
 
@@ -134,7 +138,8 @@ class Task(ABC):
         return None
 
     def senses(self) -> dict[str, NDArray[np.bool_]]:
-        """Return the named parts of the observations: name -> mask, (observation size,)."""
+        """Return the named parts of the observations: name -> mask, (observation size,). Where one
+        is named ``activity``, ``learner.muscles`` takes the activities of muscles from it."""
         return {}
 
     def actuator_state(self) -> ActuatorState | None:
@@ -153,7 +158,9 @@ class Task(ABC):
 
 def call_optional(
     task: Task,
-    name: Literal["info", "reset_info", "velocities", "actuator_state", "diverged", "close"],
+    name: Literal[
+        "info", "reset_info", "velocities", "senses", "actuator_state", "diverged", "close"
+    ],
 ) -> Any:
     """Call an optional method of a task; that of ``Task`` where an attribute has its name, as
     ``self.velocities = np.zeros(…)`` in a user's constructor.

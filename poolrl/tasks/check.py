@@ -246,6 +246,14 @@ class _Checker:
         size = self.task.observation_space.shape
         if mask is not None and (np.shape(mask) != size or np.asarray(mask).dtype != np.bool_):
             self.refuse(f"velocities() must return an array of bools {size}: {_described(mask)}")
+        senses = call_optional(task, "senses")
+        if not isinstance(senses, dict):
+            self.refuse(f"senses() must return a dictionary: {_described(senses)}")
+        for name, mask in senses.items():
+            if np.shape(mask) != size or np.asarray(mask).dtype != np.bool_:
+                self.refuse(
+                    f"senses()[{name!r}] must be an array of bools {size}: {_described(mask)}"
+                )
         return copies
 
     def check_actuator_state(self, state: Any) -> None:

@@ -132,7 +132,8 @@ class TaskWrapper(Task):
         return result
 
     def senses(self) -> dict[str, NDArray[np.bool_]]:
-        return self.task.senses()
+        result: dict[str, NDArray[np.bool_]] = call_optional(self.task, "senses")
+        return result
 
     def diverged(self) -> NDArray[np.bool_]:
         result: NDArray[np.bool_] = call_optional(self.task, "diverged")
@@ -224,4 +225,4 @@ class MaskedVelocities(TaskWrapper):
         return np.zeros(len(self._kept), np.bool_)
 
     def senses(self) -> dict[str, NDArray[np.bool_]]:
-        return {name: mask[self._kept] for name, mask in self.task.senses().items()}
+        return {name: mask[self._kept] for name, mask in super().senses().items()}

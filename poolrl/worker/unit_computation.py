@@ -17,7 +17,7 @@ from poolrl.agent import Agent, AgentMetadata
 from poolrl.algorithms.averaging import check_averages, check_finite, check_no_nan, mean_agent
 from poolrl.algorithms.rollout_metrics import episode_metrics
 from poolrl.algorithms.shared_experience import play, update
-from poolrl.algorithms.training import initial_agent, train
+from poolrl.algorithms.training import check_learner, initial_agent, train
 from poolrl.algorithms.types import Training
 from poolrl.config.schema import PPO, Learner, Reinforce, Spec
 from poolrl.config.tables import flatten
@@ -154,6 +154,15 @@ class UnitComputation:
     def _initial_agent(self) -> Agent:  # once, since a user's own network is tried each time
         streams = Streams(self._spec.pool.seed, Unit(0, "initial", 0).training_key)
         return initial_agent(self._spec, self._task, streams, self._action_space)
+
+    def check_learner(self, learner: Learner) -> None:
+        """Check that the learner suits network and task with the hyper-parameters of a branch.
+
+        Raises:
+            UsageError: it does not; names the key.
+        """
+        agent = self.initial_agent()
+        check_learner(learner, agent.metadata.network, agent.arrays, self._task)
 
     def check_selection(self) -> None:
         """Check that the task has what units are selected by.

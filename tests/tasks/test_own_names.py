@@ -25,6 +25,7 @@ NAMES = [
     "info",
     "reset_info",
     "velocities",
+    "senses",
     "actuator_state",
     "diverged",
     "model",

@@ -172,6 +172,13 @@ class MujocoTask(Task):
             [np.full(part.shape[1], is_velocity) for part, is_velocity in self.__parts]
         )
 
+    def part_of_observation(self, columns: NDArray[Any]) -> NDArray[np.bool_] | None:
+        """Return which observed values are one of the arrays of ``observed``, (observation size,);
+        ``None`` if a subclass overrides ``observe``."""
+        if type(self).observe is not MujocoTask.observe:
+            return None
+        return np.concatenate([np.full(part.shape[1], part is columns) for part in self.__columns])
+
     def apply(self, action: NDArray[Any]) -> None:
         """Write the controls of an action, of shape (num_simulations, action size)."""
         self.ctrl[...] = action

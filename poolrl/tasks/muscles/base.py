@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
-from poolrl.tasks.base import ActuatorState, Ids, Info
+from poolrl.tasks.base import ACTIVITY, ActuatorState, Ids, Info
 from poolrl.tasks.mujoco.actuator_probe import activities, last_activations
 from poolrl.tasks.mujoco.base import MujocoTask, Part, sum_of_squares
 from poolrl.tasks.mujoco.model import require_argument
@@ -30,8 +30,8 @@ class MuscleTask(MujocoTask):
 
     The observation is (qpos, qvel, the muscles' lengths in m, velocities in m/s, forces in kN and
     activities, and, with ``fatigue``, their fatigued shares). All of it is that of the state after
-    the step, and not one substep behind. ``effort``, the mean of the squared activities, is in
-    ``info``.
+    the step, and not one substep behind. Of its parts, the activities have a name (``activity``).
+    ``effort``, the mean of the squared activities, is in ``info``.
 
     Args:
         num_simulations: number of episodes that are simulated side by side.
@@ -117,6 +117,10 @@ class MuscleTask(MujocoTask):
 
     def refresh(self) -> None:
         np.divide(self._force, 1000.0, out=self._kilonewtons)
+
+    def senses(self) -> dict[str, NDArray[np.bool_]]:
+        activity = self.part_of_observation(self._act)
+        return {} if activity is None else {ACTIVITY: activity}
 
     def actuator_state(self) -> ActuatorState:
         return ActuatorState(

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import mujoco
 import numpy as np
 import pytest
 
 from poolrl import extras, tasks
+from poolrl.algorithms.training import initial_agent
+from poolrl.config.loading import load
 from poolrl.config.run_options import RunOptions
+from poolrl.errors import UsageError
 from poolrl.parallel import use_threads
 from poolrl.pool.directory import make_pool
+from poolrl.seeding import Streams
 from poolrl.tasks.muscles import models
 from tests.conftest import tiny_spec
 from tests.helpers.command_line import in_process
@@ -94,6 +99,29 @@ def test_sites_that_are_left_out_have_no_effect(body: str, skip: int) -> None:
         mujoco.mj_step(own, other, skip)
     assert np.array_equal(one.qpos, other.qpos)
     assert np.array_equal(one.actuator_force, other.actuator_force)
+
+
+@needs_bodies
+@pytest.mark.parametrize("task_id", BODIES)
+@pytest.mark.parametrize("variant", [{}, {"mask_velocities": True}, {"kwargs": {"fatigue": True}}])
+def test_observed_activities_have_a_name(task_id: str, variant: dict[str, Any]) -> None:
+    task = tasks.make(task_id, 2, **variant)
+    task.reset(np.arange(2), [np.random.default_rng(i) for i in range(2)])
+    observation = task.step(actions(task, 0)).observation
+    state = task.actuator_state()
+    assert state is not None
+    assert state.activity.all()
+    assert np.array_equal(observation[:, task.senses()["activity"]], state.activity)
+
+
+@needs_bodies
+def test_the_energy_cost_is_of_all_muscles() -> None:
+    keys = {"task.id": "MuscleElbowReach-v0", "learner.name": "mpo", "learner.muscles": 5}
+    spec, _ = load(None, keys)
+    with pytest.raises(UsageError, match=r"learner\.muscles: 5, but the task has 6 muscles"):
+        initial_agent(spec, tasks.make(spec.task, 1), Streams(0))
+    spec, _ = load(None, keys | {"learner.muscles": 6})
+    initial_agent(spec, tasks.make(spec.task, 1), Streams(0))
 
 
 @needs_bodies
