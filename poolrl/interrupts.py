@@ -5,8 +5,8 @@ effect where no work is lost by it: in a section of code that was declared inter
 the main loop checks.
 
 Simulators and their packages install signal handlers of their own. One that replaced these here
-would make the process deaf to Ctrl-C and to its cluster, so they are recorded and not installed;
-in child processes of a fork they are.
+would keep Ctrl-C and the signals of a cluster from the process, so they are recorded and not
+installed; in child processes of a fork they are.
 """
 
 from __future__ import annotations

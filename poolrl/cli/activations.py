@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from poolrl.cli import completion
-from poolrl.cli.options import FILE, network_option, own_task_options, trust_option
+from poolrl.cli.options import FILE, SIMULATIONS, network_option, own_task_options, trust_option
 from poolrl.errors import UsageError
 from poolrl.formatting import count
 from poolrl.interrupts import stoppable
@@ -32,14 +32,14 @@ FORMATS = ("png", "svg", "pdf")
     shell_complete=completion.agents,
 )
 @click.option("-o", "--output", type=FILE, help="A .h5 file; it is replaced.")
-@click.option("--clips", type=FILE, help="Of the same body.  [default: the task's]")
+@click.option("--clips", type=FILE, help="Clips to play, of the same body.  [default: the task's]")
 @click.option(
     BY_BODY, type=FILE, help="Errors by behaviour and body, as a .csv, .png, .svg or .pdf file."
 )
 @click.option(
     MAP, "latent_map", type=FILE, help="Latent variables by behaviour, as .png, .svg or .pdf."
 )
-@click.option("--simulations", type=click.IntRange(min=1), default=64, help="Most side by side.")
+@click.option("--simulations", type=click.IntRange(min=1), default=64, help=SIMULATIONS)
 @own_task_options
 @network_option
 @trust_option

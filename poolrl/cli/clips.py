@@ -23,7 +23,9 @@ output_option = click.option(
 )
 positive = click.FloatRange(min=0, min_open=True)
 frames_option = click.option(
-    "--frames-per-clip", type=click.IntRange(min=1), help="Of a flat file.  [default: its own]"
+    "--frames-per-clip",
+    type=click.IntRange(min=1),
+    help="Frames of a clip in a flat file.  [default: its own]",
 )
 
 
@@ -37,9 +39,15 @@ def command() -> None:
 
 @command.command()
 @output_option
-@click.option("--clips", type=click.IntRange(min=1), default=70, show_default=True)
-@click.option("--seconds", type=positive, default=5.0, show_default=True, help="Of each clip.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--clips", type=click.IntRange(min=1), default=70, show_default=True, help="Number of clips."
+)
+@click.option(
+    "--seconds", type=positive, default=5.0, show_default=True, help="Seconds of each clip."
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the movement."
+)
 @stoppable()
 def synthesize(output: Path, clips: int, seconds: float, seed: int) -> None:
     """Record the position-controlled rat of dm_control under smooth control.
@@ -89,7 +97,9 @@ def body_options(command: F) -> F:
             "--appendages", metavar=names, help="End effectors, head last.  [default: the rat's]"
         ),
         click.option("--root", metavar="NAME", help="Root body.  [default: torso]"),
-        click.option("--body-scale", type=positive, help="Of dm_control's rat.  [default: 1.0]"),
+        click.option(
+            "--body-scale", type=positive, help="Scale of dm_control's rat.  [default: 1.0]"
+        ),
         click.option("--model", type=FILE, help="The body's MJCF.  [default: dm_control's rat]"),
     ):
         command = option(command)
@@ -108,7 +118,7 @@ def body_options(command: F) -> F:
     help="clips: dm_control's layout, of recordings. flat: that of stac-mjx, of clips.",
 )
 @click.option(
-    "--fps", type=positive, default=50.0, show_default=True, help="Frames a second of recordings."
+    "--fps", type=positive, default=50.0, show_default=True, help="Frames per second of recordings."
 )
 @frames_option
 @click.option(
@@ -154,7 +164,9 @@ def convert(
 @click.argument("session", type=FILE)
 @click.option("--times", type=FILE, required=True, help="CSV with columns start and label.")
 @output_option
-@click.option("--seconds", type=positive, default=20.0, show_default=True, help="Of each clip.")
+@click.option(
+    "--seconds", type=positive, default=20.0, show_default=True, help="Seconds of each clip."
+)
 @stoppable()
 def cut(session: Path, times: Path, output: Path, seconds: float) -> None:
     """Cut clips out of a session, at start times."""

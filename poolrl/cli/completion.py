@@ -48,9 +48,10 @@ def known_keys() -> list[str]:
     own arguments."""
     import msgspec
 
+    from poolrl.config.learners import PPO, Reinforce
     from poolrl.config.mpo import MPO
     from poolrl.config.run_options import RunOptions
-    from poolrl.config.schema import PPO, Reinforce, Spec
+    from poolrl.config.schema import Spec
 
     found = [*_fields(msgspec.inspect.type_info(Spec)), "task.kwargs.", "task.randomize."]
     found += [f"run.{name}" for name in RunOptions.__struct_fields__]

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from poolrl.cli import completion
-from poolrl.cli.options import network_option, own_task_options, trust_option
+from poolrl.cli.options import SIMULATIONS, network_option, own_task_options, trust_option
 from poolrl.formatting import count, decimals
 from poolrl.interrupts import stoppable
 from poolrl.output import json_text, results
@@ -16,12 +16,20 @@ from poolrl.output import json_text, results
 
 @click.command()
 @click.argument("agent_or_pool", type=click.Path(path_type=Path), shell_complete=completion.agents)
-@click.option("--episodes", type=click.IntRange(min=1), default=100, show_default=True)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--episodes",
+    type=click.IntRange(min=1),
+    default=100,
+    show_default=True,
+    help="Number of episodes.",
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the episodes."
+)
 @click.option("--stochastic", is_flag=True, help="Sample actions instead of playing their mean.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @own_task_options
-@click.option("--simulations", type=click.IntRange(min=1), default=64, help="Most side by side.")
+@click.option("--simulations", type=click.IntRange(min=1), default=64, help=SIMULATIONS)
 @network_option
 @trust_option
 @stoppable()

@@ -127,6 +127,8 @@ class RetentionRuleType(click.ParamType[str]):
 DIRECTORY = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
 
+SIMULATIONS = "Maximum number of simulations side by side.  [default: 64]"
+
 pool_argument = click.argument("pool", type=DIRECTORY, shell_complete=completion.pools)
 
 moved_option = click.option(
@@ -152,7 +154,11 @@ def own_task_options(command: F) -> F:
     """Options of commands that play an agent: ``task_id``, and ``arguments`` as pairs."""
     for option in (
         click.option(
-            "--task-arg", "arguments", type=Argument(), multiple=True, help="Other than its own."
+            "--task-arg",
+            "arguments",
+            type=Argument(),
+            multiple=True,
+            help="Argument of the task that differs from the agent's.",
         ),
         click.option(
             "--task",

@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     "[default: scores against iteration, steps and time]",
 )
 @click.option(
-    "--format", "form", type=click.Choice(["png", "svg", "pdf"]), help="Of files in a folder."
+    "--format",
+    "form",
+    type=click.Choice(["png", "svg", "pdf"]),
+    help="Format of the files in a folder.",
 )
 @click.option(
     "--compare",

@@ -40,21 +40,21 @@ def pool_options(command: F) -> F:
                 "--pool-directory",
                 type=DIRECTORY,
                 shell_complete=completion.pools,
-                help="Where the pool is, or shall be.  [default: pools/NAME]",
+                help="Folder of the pool.  [default: pools/NAME]",
             ),
             click.option(
                 "--task",
                 "task_id",
                 metavar="ID",
                 shell_complete=completion.tasks,
-                help="Of `poolrl tasks`, or FILE.py:CLASS.",
+                help="Task to train on: an id of `poolrl tasks`, or FILE.py:CLASS.",
             ),
             click.option(
                 "--task-arg",
                 "arguments",
                 type=Argument(),
                 multiple=True,
-                help="Of the task's own.",
+                help="Argument of the task, as `poolrl tasks ID` lists them.",
             ),
             network_option,
             click.option(
@@ -62,9 +62,11 @@ def pool_options(command: F) -> F:
                 metavar="NAME",
                 help="ppo, reinforce, mpo, or dep, which only explores.  [default: ppo]",
             ),
-            click.option("--pool-count", type=int, help="Branches an iteration."),
+            click.option("--pool-count", type=int, help="Branches of an iteration."),
             click.option("--iterate-episodes", type=int, help="Training episodes of a branch."),
-            click.option("--iterate-steps", type=int, help="Training steps of a branch, instead."),
+            click.option(
+                "--iterate-steps", type=int, help="Training steps of a branch, instead of episodes."
+            ),
             click.option("--evaluate-episodes", type=int, help="Evaluation episodes of a branch."),
             run_option("iterations", bounded=False),
             click.option("--seed", type=int, help="Seed of the pool."),
@@ -85,7 +87,7 @@ def pool_options(command: F) -> F:
                 multiple=True,
                 metavar="KEY=VALUE",
                 shell_complete=completion.keys,
-                help="Any key, as a.b=c.",
+                help="Any key of the configuration, as learner.discount=0.99.",
             ),
             trust_option,
         ]

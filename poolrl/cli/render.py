@@ -69,15 +69,23 @@ class FrameRate(click.ParamType[Fraction]):
 @click.command()
 @click.argument("agent_or_pool", type=click.Path(path_type=Path), shell_complete=completion.agents)
 @click.option("-o", "--output", type=FILE, help="A .mp4, .gif or .webp file.")
-@click.option("--episodes", type=click.IntRange(1, 100), default=1, show_default=True)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--episodes",
+    type=click.IntRange(1, 100),
+    default=1,
+    show_default=True,
+    help="Number of episodes.",
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the episodes."
+)
 @click.option("--stochastic", is_flag=True, help="Sample actions instead of playing their mean.")
 @click.option(
     "--exploration", is_flag=True, help="Of a pool: explore as its training does, by [exploration]."
 )
 @click.option("--ghost", is_flag=True, help="Show the movement that is imitated, translucent.")
-@click.option("--size", type=Size(), help="Of each panel.  [default: 480x360]")
-@click.option("--fps", type=FrameRate(), help="Frames a second.  [default: one a control step]")
+@click.option("--size", type=Size(), help="Pixels of each panel.  [default: 480x360]")
+@click.option("--fps", type=FrameRate(), help="Frames per second.  [default: one a control step]")
 @click.option(
     "--quality",
     type=click.Choice(["fast", "full"]),
@@ -85,11 +93,13 @@ class FrameRate(click.ParamType[Fraction]):
     show_default=True,
     help="fast: without shadows, reflections and smoothed edges.",
 )
-@click.option("--camera", metavar="NAME", help="Of the model's.  [default: track]")
+@click.option("--camera", metavar="NAME", help="Camera of the model.  [default: track]")
 @click.option("--iterations", metavar="0,10,last", help="Champions of a pool.  [default: last]")
 @click.option("--side-by-side", is_flag=True, help="Iterations, or else episodes, in panels.")
-@click.option("--follow", is_flag=True, help="Of a pool, as it trains, into its folder videos.")
-@click.option("--every", type=click.IntRange(1, 999_999_999), help="Iterations, with --follow.")
+@click.option("--follow", is_flag=True, help="Make videos as a pool trains, in its folder videos.")
+@click.option(
+    "--every", type=click.IntRange(1, 999_999_999), help="Iterations between videos of --follow."
+)
 @click.option("--attached", is_flag=True, hidden=True)
 @own_task_options
 @network_option

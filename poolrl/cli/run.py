@@ -25,8 +25,9 @@ from poolrl.cli.run_options import run_option
 def command(one_worker: bool, **options: Any) -> None:
     """Train with a pool of local workers.
 
-    CONFIG is a TOML file; without one, the MuJoCo swimmer is trained. The same command again goes
-    on where it ended, and more iterations extend a finished pool.
+    CONFIG is a TOML file, whose values these options overrule; without one, the MuJoCo swimmer
+    is trained. The same command again goes on where it ended, and more iterations extend a
+    finished pool.
     """
     if one_worker and options["workers"] is not None:
         raise click.UsageError("--one-worker and --workers: give one of them")

@@ -18,16 +18,17 @@ WHEN_TO_GIVE_UP = ("branch_timeout", "min_deposits", "stall_timeout", "max_faile
 _HINTS = get_type_hints(RunOptions, include_extras=True)
 
 
-def run_option(name: str, *, bounded: bool = True) -> Callable[[F], F]:
+def run_option(name: str, *, bounded: bool = True, text: str = "") -> Callable[[F], F]:
     """The option of one field.
 
     Args:
         name: of the field.
         bounded: whether click refuses an integer below the field's minimum. Without it the
             validation of the configuration does, and names the key.
+        text: for ``--help``, where a command differs; the field's by default.
     """
     option = f"--{name.replace('_', '-')}"
-    settings = _settings(name, bounded)
+    settings = _settings(name, bounded) | ({"help": text} if text else {})
     if settings["type"] is bool:  # None where it is not given: as the configuration says
         return click.option(f"{option}/{option.replace('--', '--no-')}", default=None, **settings)
     return click.option(option, **settings)

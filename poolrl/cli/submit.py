@@ -15,10 +15,12 @@ from poolrl.interrupts import stoppable
 @click.option(
     "--time", "limit", metavar="TIME", help="Time limit of a task, as SLURM writes it: 02:00:00."
 )
-@click.option("--partition", metavar="P", help="Where to run.")
-@click.option("--account", metavar="A", help="Who pays.")
+@click.option("--partition", metavar="P", help="Partition to run in.")
+@click.option("--account", metavar="A", help="Account to charge.")
 @click.option(
-    "--tasks", type=click.IntRange(1, 1_000_000), help="Workers.  [default: one a branch]"
+    "--tasks",
+    type=click.IntRange(1, 1_000_000),
+    help="Workers, each a task of the array.  [default: one a branch]",
 )
 @click.option(
     "--array-limit", type=click.IntRange(min=1), help="Tasks that may run at the same time."

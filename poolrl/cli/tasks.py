@@ -18,7 +18,7 @@ UNKNOWN = "follows from the arguments"
 
 @click.command()
 @click.argument("task_id", metavar="[ID]", required=False, shell_complete=completion.tasks)
-@click.option("--all", "everything", is_flag=True, help="Those too that are adapted.")
+@click.option("--all", "everything", is_flag=True, help="List adapted tasks too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @stoppable()
 def command(task_id: str | None, everything: bool, as_json: bool) -> None:

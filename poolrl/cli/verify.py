@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 @click.option("--sample", type=click.IntRange(min=0), help="Units to compute again.  [default: 5]")
 @click.option("--all", "everything", is_flag=True, help="Compute every unit again.")
 @click.option("--iteration", type=click.IntRange(min=0), help="Compute this iteration's units.")
-@click.option("--branch", type=click.IntRange(min=0), help="Of the iteration, this branch alone.")
+@click.option(
+    "--branch", type=click.IntRange(min=0), help="Compute this branch of the iteration alone."
+)
 @click.option("--task", "task_id", metavar="ID", help="The pool's task, if it is a user's own.")
 @network_option
 @moved_option

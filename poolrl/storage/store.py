@@ -1,8 +1,8 @@
 """Files of a pool in a shared directory: published whole or not at all, read with retries.
 
 The directory may be on NFS: a folder is listed once and the names are opened, since polling
-``exists()`` may return stale answers for half a minute there, and calls that a server's hiccup may
-fail are repeated a few times.
+``exists()`` may return stale answers for half a minute there, and calls that a server may fail once
+are repeated a few times.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A short soak; results/faults.md has a long one."""
+"""A short soak; results/soak.md has a long one."""
 
 from __future__ import annotations
 
