@@ -23,8 +23,8 @@ from gymnasium.spaces import Box
 from poolrl.agent import Agent, AgentMetadata
 from poolrl.algorithms import ppo
 from poolrl.algorithms.train_state import TrainState
+from poolrl.config.learners import PPO
 from poolrl.config.networks import EncoderDecoderSpec
-from poolrl.config.schema import PPO
 from poolrl.networks.base import State
 from poolrl.networks.parameters import initial_arrays
 from poolrl.rollouts.rollout import Rollout

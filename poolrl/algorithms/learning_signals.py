@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from poolrl.algorithms.advantages import Values, explained_variance, standardized
 from poolrl.algorithms.train_state import TrainState
-from poolrl.config.schema import PPO, Reinforce
+from poolrl.config.learners import PPO, Reinforce
 
 F32 = NDArray[np.float32]
 

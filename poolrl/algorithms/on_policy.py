@@ -18,7 +18,7 @@ from poolrl.algorithms.rollout_metrics import (
 )
 from poolrl.algorithms.train_state import TrainState
 from poolrl.algorithms.types import MakeTask, Training, mean_metrics
-from poolrl.config.schema import PPO, Reinforce
+from poolrl.config.learners import PPO, Reinforce
 from poolrl.rollouts.rollout import Rollout, collect
 from poolrl.rollouts.sampler import Budget, Sampler
 from poolrl.seeding import Purpose, Streams

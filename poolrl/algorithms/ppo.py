@@ -20,7 +20,7 @@ from poolrl.algorithms.schedules import adapted, scheduled
 from poolrl.algorithms.train_state import TrainState
 from poolrl.algorithms.types import MakeTask, Training
 from poolrl.algorithms.value_loss import value_loss
-from poolrl.config.schema import PPO, Schedule
+from poolrl.config.learners import PPO, Schedule
 from poolrl.distributions.gaussian import Gaussian
 from poolrl.rollouts.minibatches import Minibatches
 from poolrl.rollouts.rollout import Rollout

@@ -11,7 +11,7 @@ import numpy as np
 
 from poolrl.agent import Agent
 from poolrl.algorithms.types import MakeTask, Training
-from poolrl.config.schema import RandomSearch
+from poolrl.config.learners import RandomSearch
 from poolrl.rollouts.sampler import Budget, Sampler
 from poolrl.seeding import Purpose, Streams
 

@@ -12,7 +12,7 @@ from poolrl.algorithms.rollout_metrics import finite, width_metrics
 from poolrl.algorithms.train_state import TrainState
 from poolrl.algorithms.types import MakeTask, Training
 from poolrl.algorithms.unit_steps import unit_steps
-from poolrl.config.schema import Reinforce
+from poolrl.config.learners import Reinforce
 from poolrl.rollouts.minibatches import Minibatches
 from poolrl.rollouts.rollout import Rollout
 from poolrl.rollouts.sampler import Budget

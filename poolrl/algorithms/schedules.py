@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from poolrl.config.schema import Schedule
+from poolrl.config.learners import Schedule
 
 SMALLEST_RATE, LARGEST_RATE = 1e-6, 1e-2
 RATE_FACTOR = 1.5

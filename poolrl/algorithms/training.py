@@ -18,9 +18,10 @@ from poolrl.agent import STD, Agent, AgentMetadata
 from poolrl.algorithms.energy_cost import activity_columns
 from poolrl.algorithms.types import MakeTask, Training
 from poolrl.config.exploration import Exploration, NoExploration, PureExploration
+from poolrl.config.learners import PPO, Learner, RandomSearch, Reinforce
 from poolrl.config.mpo import MPO
 from poolrl.config.networks import EncoderDecoderSpec, ModuleSpec, NetworkSpec, QMLPSpec
-from poolrl.config.schema import PPO, Learner, RandomSearch, Reinforce, Spec, check_sequences
+from poolrl.config.schema import Spec, check_sequences
 from poolrl.distributions.factory import default_distribution, make_distribution
 from poolrl.errors import UsageError
 from poolrl.networks.parameters import (

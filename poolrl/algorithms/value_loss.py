@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from poolrl.config.schema import PPO
+from poolrl.config.learners import PPO
 
 F32 = NDArray[np.float32]
 

@@ -20,6 +20,7 @@ class MPO(Section, frozen=True, tag_field="name", tag="mpo"):
     dual_learning_rate: Positive = 1e-2
     """Of the dual variables."""
     discount: Annotated[float, Meta(ge=0, lt=1)] = 0.99
+    """γ, of a control step."""
     return_steps: Annotated[int, Meta(ge=1, le=1000)] = 1
     """Rewards of a critic's target before the target critic stands for the rest (n-step)."""
     action_samples: Annotated[int, Meta(ge=2, le=1000)] = 20

@@ -77,7 +77,9 @@ class MLPSpec(_Network, frozen=True, tag="mlp"):
     """Widths of the hidden layers, or `simple` (64, 64), `deeper` (64, 64, 64, 32) or `wider`
     (1024, 512)."""
     critic: Sizes = (64, 64)
+    """The same of the critic."""
     activation: Literal["tanh", "relu", "elu", "silu"] = "tanh"
+    """Of the hidden layers."""
     shared: bool = False
     """One trunk, of the widths of `actor`, for both; `critic` must be the same or left out."""
     hidden_gain: NonNegative = 1.4142135623730951
@@ -104,7 +106,9 @@ class RecurrentSpec(_Network, frozen=True, tag="recurrent"):
     actor: Sizes = (64,)
     """Widths of the layers before the memory."""
     critic: Sizes = (64,)
+    """The same of the critic."""
     activation: Literal["tanh", "relu", "elu", "silu"] = "tanh"
+    """Of the layers before the memory."""
     cell: Literal["rnn", "gru", "lstm"] = "lstm"
     """`rnn`: h' = tanh(W x + b + U h + c) (Elman 1990); `gru` (Cho et al. 2014); `lstm` (Hochreiter
     & Schmidhuber 1997); as in torch."""
@@ -114,10 +118,12 @@ class RecurrentSpec(_Network, frozen=True, tag="recurrent"):
     """One trunk with one memory, of the widths of `actor`, for both; `critic` must be the same or
     left out."""
     hidden_gain: NonNegative = 1.4142135623730951
-    policy_gain: NonNegative = 0.01
-    value_gain: NonNegative = 1.0
     """As for `mlp`; the recurrent layer's weights are orthogonal, by gate, with gain 1, and the
     forget gate's bias is 1 (Jozefowicz et al. 2015)."""
+    policy_gain: NonNegative = 0.01
+    """As for `mlp`."""
+    value_gain: NonNegative = 1.0
+    """As for `mlp`."""
 
     def __post_init__(self) -> None:
         _check_trunk(self)
@@ -132,10 +138,13 @@ class QMLPSpec(_Network, frozen=True, tag="q_mlp"):
     the dual variables of `mpo`, which alone trains it."""
 
     distribution: Literal["auto", "tanh_mean_gaussian"] = "auto"
+    """A gaussian whose mean is the tanh of an output; `auto` is the same."""
     actor: Sizes = (256, 256)
     """Widths of the hidden layers, as for `mlp`."""
     critic: Sizes = (256, 256)
+    """The same of the critic."""
     activation: Literal["tanh", "relu", "elu", "silu"] = "relu"
+    """Of the hidden layers."""
 
     def __post_init__(self) -> None:
         if self.critic_senses:
@@ -152,11 +161,14 @@ class EncoderDecoderSpec(_Network, frozen=True, tag="encoder_decoder"):
     """
 
     distribution: Literal["auto", "gaussian"] = "auto"
+    """`auto` is gaussian."""
     std: Literal["free", "network", "schedule"] = "network"
     """As for other networks; but with `network`, σ goes in proportion to an output, from `std_min`
     at −1 to `std_max` at 1, and `std_init` is not used."""
     std_init: Std = 0.2
+    """As for other networks."""
     std_max: Std = 0.5
+    """As for other networks."""
     encoder_senses: tuple[Text, ...] = ()
     """Parts of the observation that the encoder sees, and the decoder does not, by their names, as
     for `critic_senses`."""
@@ -184,14 +196,16 @@ class EncoderDecoderSpec(_Network, frozen=True, tag="encoder_decoder"):
     """The last layer: linear, then tanh; or an LSTM with a unit for each output, whose values are
     within ±1."""
     critic: Sizes = (256, 256)
+    """Widths of the critic's hidden layers, as for `mlp`."""
     activation: Literal["tanh", "relu", "elu", "silu"] = "tanh"
     """Of encoder, critic and `mlp` decoder."""
     value_scale: Positive = 1.0
     """Factor of the critic's last layer, such as 1/(1 − γ) for values of rewards of the order of 1;
     not with `learner.normalize_values`, which has a scale of its own."""
     hidden_gain: NonNegative = 1.4142135623730951
+    """As for `mlp`."""
     policy_gain: NonNegative = 0.01
-    """As for `mlp`, the latter of a linear output; weights of an LSTM are as for `recurrent`."""
+    """As for `mlp`, of a linear output; weights of an LSTM are as for `recurrent`."""
     value_gain: NonNegative = 0.0
     """Of the critic's last layer: all values are 0 at first."""
 

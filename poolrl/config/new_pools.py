@@ -12,8 +12,9 @@ from typing import Any, get_args
 
 from msgspec import Struct
 
+from poolrl.config.learners import Learner
 from poolrl.config.networks import KINDS, NetworkSpec
-from poolrl.config.schema import Learner, Spec, TaskSpec
+from poolrl.config.schema import Spec, TaskSpec
 
 NEW_POOL_DEFAULTS: dict[str, Any] = {
     "task.exact_spaces": True,

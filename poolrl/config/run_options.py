@@ -95,7 +95,9 @@ class RunOptions(Section, frozen=True):
     ] = None
     """Folder, on a local disk of each machine, for the files without a name that the replays of
     learners such as MPO are mapped to; by default they are in memory."""
-    keep: Annotated[str, Option("retention rule", "Agents that stay on disk.")] = "champions"
+    keep: Annotated[
+        str, Option("retention rule", "Agents that stay on disk.  [default: champions]")
+    ] = "champions"
     """Retention of agents on disk after the merge: only champions (`champions`), also all agents of
     the last N iterations (`last:N`), or `all`."""
     target_return: Annotated[

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from poolrl.config.learners import PPO, Reinforce
 from poolrl.config.mpo import MPO
 from poolrl.config.run_options import RunOptions
-from poolrl.config.schema import PPO, Reinforce, Spec
+from poolrl.config.schema import Spec
 from poolrl.formatting import count
 from poolrl.job_environment import JobEnvironment
 from poolrl.tasks.registry import REGISTRY

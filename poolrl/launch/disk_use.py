@@ -7,9 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from poolrl.agent import OPTIMIZER_PREFIX, Agent
+from poolrl.config.learners import PPO, Reinforce
 from poolrl.config.mpo import MPO
 from poolrl.config.run_options import RetentionRule, RunOptions
-from poolrl.config.schema import PPO, Reinforce, Spec
+from poolrl.config.schema import Spec
 from poolrl.formatting import file_size
 from poolrl.networks.parameters import TARGET_PREFIX, is_parameter
 from poolrl.pool.replay_window import window_size

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from msgspec import UNSET
 
+from poolrl.config.learners import PPO
 from poolrl.config.networks import EncoderDecoderSpec
-from poolrl.config.schema import PPO
 from poolrl.monitoring.history import History
 from poolrl.monitoring.history_columns import quantiles
 from poolrl.records.evaluation import Evaluation

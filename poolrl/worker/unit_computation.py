@@ -19,7 +19,8 @@ from poolrl.algorithms.rollout_metrics import episode_metrics
 from poolrl.algorithms.shared_experience import play, update
 from poolrl.algorithms.training import check_learner, initial_agent, train
 from poolrl.algorithms.types import Training
-from poolrl.config.schema import PPO, Learner, Reinforce, Spec
+from poolrl.config.learners import PPO, Learner, Reinforce
+from poolrl.config.schema import Spec
 from poolrl.config.tables import flatten
 from poolrl.errors import Divergence, IncompatiblePool, PoolrlError, UsageError
 from poolrl.networks import permissions

@@ -16,8 +16,9 @@ from poolrl.agent import Agent
 from poolrl.algorithms import ppo
 from poolrl.algorithms.train_state import TrainState
 from poolrl.algorithms.training import initial_agent
+from poolrl.config.learners import PPO
 from poolrl.config.networks import EncoderDecoderSpec
-from poolrl.config.schema import PPO, Spec, TaskSpec
+from poolrl.config.schema import Spec, TaskSpec
 from poolrl.networks.encoder_decoder import EncoderDecoderNetwork
 from poolrl.rollouts.minibatches import Minibatches
 from poolrl.rollouts.rollout import Rollout, collect

@@ -12,7 +12,7 @@ from poolrl.agent import Agent
 from poolrl.algorithms import ppo, reinforce
 from poolrl.algorithms.advantages import discounted_returns, generalized_advantages, standardized
 from poolrl.algorithms.train_state import TrainState
-from poolrl.config.schema import PPO, Reinforce
+from poolrl.config.learners import PPO, Reinforce
 from poolrl.networks.torch_module import PolicyModule
 from tests.helpers.small_updates import agent, rollout
 from tests.helpers.torch_distributions import CASES, entropy, log_prob

@@ -9,8 +9,9 @@ from msgspec.structs import replace
 from poolrl import tasks
 from poolrl.agent import Agent
 from poolrl.algorithms.training import initial_agent, train
+from poolrl.config.learners import Learner
 from poolrl.config.loading import load
-from poolrl.config.schema import Learner, Spec
+from poolrl.config.schema import Spec
 from poolrl.errors import Divergence
 from poolrl.rollouts.evaluation import evaluate
 from poolrl.rollouts.sampler import Budget

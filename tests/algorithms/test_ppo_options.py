@@ -16,8 +16,8 @@ from poolrl.algorithms.reward_scaler import RewardScaler
 from poolrl.algorithms.schedules import LARGEST_RATE, SMALLEST_RATE, adapted, scheduled
 from poolrl.algorithms.train_state import TrainState
 from poolrl.algorithms.value_loss import value_loss
+from poolrl.config.learners import PPO, Reinforce
 from poolrl.config.loading import load
-from poolrl.config.schema import PPO, Reinforce
 from poolrl.errors import UsageError
 from poolrl.rollouts.rollout import Rollout
 from tests.helpers.small_updates import agent, rollout

@@ -14,8 +14,9 @@ from msgspec.structs import replace
 from poolrl import tasks
 from poolrl.agent import Agent
 from poolrl.algorithms.training import initial_agent, train
+from poolrl.config.learners import PPO, Learner, Reinforce
 from poolrl.config.loading import load
-from poolrl.config.schema import PPO, Learner, Reinforce, Spec
+from poolrl.config.schema import Spec
 from poolrl.errors import Divergence
 from poolrl.networks.value_normalizer import PREFIX
 from poolrl.rollouts.evaluation import evaluate

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from poolrl.agent import Agent
 from poolrl.algorithms.shared_experience import play, update
 from poolrl.algorithms.training import initial_agent, train
+from poolrl.config.learners import PPO, Reinforce
 from poolrl.config.loading import load
-from poolrl.config.schema import PPO, Reinforce
 from poolrl.rollouts.rollout import Rollout
 from poolrl.rollouts.rollout_file import from_bytes, to_bytes
 from poolrl.rollouts.sampler import Budget, Episodes

@@ -18,8 +18,8 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from poolrl.agent import Agent
 from poolrl.algorithms import ppo
 from poolrl.algorithms.train_state import TrainState
+from poolrl.config.learners import PPO
 from poolrl.config.networks import MLPSpec, NetworkSpec, RecurrentSpec
-from poolrl.config.schema import PPO
 from poolrl.networks.parameters import initial_arrays
 from poolrl.rollouts.rollout import Rollout
 from poolrl.rollouts.sampler import Episodes

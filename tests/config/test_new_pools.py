@@ -8,12 +8,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from poolrl.config.learners import PPO, RandomSearch, Reinforce
 from poolrl.config.loading import load, load_over
 from poolrl.config.mpo import MPO
 from poolrl.config.networks import MLPSpec, QMLPSpec
 from poolrl.config.new_pools import NEW_POOL_DEFAULTS
 from poolrl.config.run_options import RunOptions
-from poolrl.config.schema import PPO, RandomSearch, Reinforce, Spec
+from poolrl.config.schema import Spec
 from poolrl.config.tables import flatten
 from poolrl.errors import UsageError
 

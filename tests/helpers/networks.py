@@ -13,6 +13,7 @@ from poolrl.agent import Agent
 from poolrl.algorithms import ppo
 from poolrl.algorithms.train_state import TrainState
 from poolrl.algorithms.training import initial_agent
+from poolrl.config.learners import PPO
 from poolrl.config.networks import (
     EncoderDecoderSpec,
     MLPSpec,
@@ -20,7 +21,7 @@ from poolrl.config.networks import (
     NetworkSpec,
     RecurrentSpec,
 )
-from poolrl.config.schema import PPO, Spec, TaskSpec
+from poolrl.config.schema import Spec, TaskSpec
 from poolrl.networks.base import Inputs, Network, Sequences, State
 from poolrl.networks.factory import make_network
 from poolrl.networks.parameters import CONSTANT_PREFIX, is_parameter

@@ -11,7 +11,7 @@ import pytest
 from poolrl.agent import Agent
 from poolrl.algorithms import ppo
 from poolrl.algorithms.train_state import TrainState
-from poolrl.config.schema import PPO
+from poolrl.config.learners import PPO
 from poolrl.networks.base import Sequences, State
 from poolrl.networks.parameters import is_parameter
 from tests.helpers.networks import (

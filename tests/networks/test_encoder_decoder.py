@@ -12,9 +12,10 @@ from scipy.special import expit
 from torch import Tensor
 
 from poolrl.algorithms.training import initial_agent
+from poolrl.config.learners import PPO
 from poolrl.config.loading import load
 from poolrl.config.networks import EncoderDecoderSpec
-from poolrl.config.schema import PPO, Spec, TaskSpec
+from poolrl.config.schema import Spec, TaskSpec
 from poolrl.errors import UsageError
 from poolrl.networks.encoder_decoder_module import EncoderDecoderModule
 from poolrl.networks.parameters import expected_shapes

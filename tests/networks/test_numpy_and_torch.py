@@ -7,8 +7,8 @@ import pytest
 
 from poolrl.algorithms import ppo
 from poolrl.algorithms.train_state import TrainState
+from poolrl.config.learners import PPO
 from poolrl.config.networks import MLPSpec
-from poolrl.config.schema import PPO
 from tests.helpers import networks
 
 

@@ -10,8 +10,9 @@ import pytest
 from gymnasium import spaces
 
 from poolrl.algorithms.training import initial_agent
+from poolrl.config.learners import PPO
 from poolrl.config.networks import MLPSpec, NetworkSpec, RecurrentSpec
-from poolrl.config.schema import PPO, Spec, TaskSpec, World
+from poolrl.config.schema import Spec, TaskSpec, World
 from poolrl.errors import UsageError
 from poolrl.seeding import Streams
 from poolrl.tasks.factory import make

@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import load, save
 
 from poolrl.agent import Agent
-from poolrl.config.schema import PPO
+from poolrl.config.learners import PPO
 from poolrl.errors import Divergence, UsageError
 from poolrl.rollouts.rollout import Rollout, collect
 from poolrl.rollouts.rollout_file import check_finite, from_bytes, to_bytes

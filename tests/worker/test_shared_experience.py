@@ -12,8 +12,9 @@ from msgspec.structs import replace
 
 from poolrl.agent import Agent
 from poolrl.algorithms.shared_experience import update
+from poolrl.config.learners import PPO
 from poolrl.config.merging import MergeSpec
-from poolrl.config.schema import PPO, SelectionSpec
+from poolrl.config.schema import SelectionSpec
 from poolrl.monitoring.verify import verify_files
 from poolrl.pool.directory import open_pool
 from poolrl.pool.merge_rules import merge

@@ -14,8 +14,8 @@ from msgspec.structs import replace
 
 from poolrl.agent import Agent
 from poolrl.algorithms.shared_experience import update
+from poolrl.config.learners import PPO
 from poolrl.config.run_options import RunOptions
-from poolrl.config.schema import PPO
 from poolrl.errors import Divergence, IncompatiblePool, PoolrlError
 from poolrl.monitoring.verify import verify_files
 from poolrl.records.records import MergeRecord, SourcesRecord

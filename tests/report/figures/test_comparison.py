@@ -12,8 +12,8 @@ import pytest
 from matplotlib.colors import to_rgb
 from msgspec.structs import replace
 
+from poolrl.config.learners import RandomSearch
 from poolrl.config.run_options import RunOptions
-from poolrl.config.schema import RandomSearch
 from poolrl.errors import UsageError
 from poolrl.monitoring.history import History
 from poolrl.pool.directory import make_pool
