@@ -41,6 +41,10 @@ from poolrl.seeding import Streams
 
 F32 = NDArray[np.float32]
 
+DUALS = ("temperature", "penalty_temperature", "mean", "std")
+"""Dual variables by their names in an agent: of the E-step, of the action penalty, and, one a
+dimension, of the constraints of mean and standard deviation."""
+
 SMALLEST_DUAL = np.float32(-18.0)
 """Floor of the dual variables before softplus."""
 
@@ -339,11 +343,6 @@ def bounded(outputs: F32, bounds: ValueRange) -> F32:
     values *= np.float32(bounds.high - bounds.low)
     values += np.float32(bounds.low)
     return values
-
-
-DUALS = ("temperature", "penalty_temperature", "mean", "std")
-"""Dual variables by their names in an agent: of the E-step, of the action penalty, and, one a
-dimension, of the constraints of mean and standard deviation."""
 
 
 def _softplus(x: F32) -> F32:

@@ -117,7 +117,7 @@ def _straggler(
         which = "the one before" if current.is_alone(unit.unit) else "its longest sibling"
         sibling = f"{which} took {duration(longest)}; " if longest else ""
         left = max(0.0, limit - claimed)
-        yield f"{sibling}doubled by a free worker after {duration(limit)}", left
+        yield f"{sibling}a free worker computes a backup after {duration(limit)}", left
 
 
 def _timeout(pool: Pool, current: CurrentIteration, claimed: float) -> Iterator[tuple[str, float]]:

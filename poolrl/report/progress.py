@@ -79,7 +79,7 @@ class RunProgress:
             self._console.print(
                 f"iteration {merge.iteration}/{self._iterations}: "
                 f"champion's score {_number(merge.champion.score)} ({merge.rule}; "
-                f"the previous champion again: {again}), "
+                f"the previous champion re-evaluated: {again}), "
                 f"{merge.environment_steps:,} steps, {self._speed()}",
                 highlight=False,
                 soft_wrap=True,

@@ -85,7 +85,9 @@ def _head(status: Status) -> Text:
     champion, speed = status.champion, status.speed
     if champion is not None:
         again = champion.parent_score
-        previous = f" (the one before it again: {decimals(again)})" if again is not None else ""
+        previous = (
+            f" (the previous one re-evaluated: {decimals(again)})" if again is not None else ""
+        )
         head.append(
             f"\niteration {status.iteration} of {status.iterations}; champion of iteration "
             f"{champion.iteration}: score {_score(champion.score)}{previous}{_score_name(status)}"
@@ -160,7 +162,7 @@ def _table(units: Sequence[UnitStatus]) -> Table:
         if unit.attempts:
             notes.append(f"{count(unit.attempts, 'attempt')} failed")
         if unit.copies:
-            notes.append(f"doubled {unit.copies} times")
+            notes.append(count(unit.copies, "backup"))
         if unit.reason:
             notes.append(_printable(unit.reason))
         table.add_row(

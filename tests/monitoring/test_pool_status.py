@@ -153,8 +153,9 @@ def test_reasons_name_the_timeouts(pool: Pool) -> None:
     made_old(pool.layout.iteration(1).merge, 150)
     texts = [reason.text for reason in status_of(pool).waiting]
     assert texts == [
-        "branch-000: worker on n1 (process 11) at it for 2m04s; doubled by a free worker after "
-        "5m00s; the iteration goes on without it after 1m40s, if 2 more branches have succeeded",
+        "branch-000: worker on n1 (process 11) at it for 2m04s; a free worker computes a backup "
+        "after 5m00s; the iteration goes on without it after 1m40s, if 2 more branches have "
+        "succeeded",
         "nothing new for 2m30s; the workers end with exit code 3 after 3m20s",
     ]
 
