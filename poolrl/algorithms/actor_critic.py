@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from poolrl.algorithms.optimizer import Adam, load_state, state_arrays
+from poolrl.algorithms.parameter_group import ParameterGroup
 from poolrl.config.networks import QMLPSpec
 from poolrl.networks.action_values import ActionValues
 from poolrl.networks.mlp import MLP
@@ -17,48 +17,6 @@ from poolrl.networks.parameters import DUAL_PREFIX, TARGET_PREFIX
 F32 = NDArray[np.float32]
 
 ADAM_EPSILON = 1e-8
-
-
-class ParameterGroup:
-    """Parameters with an optimiser of their own.
-
-    Args:
-        arrays: of an agent, with the optimiser's moments, if there are some.
-        names: of the parameters, in the order of the vector.
-        vector: takes their values; the caller keeps it.
-
-    Attributes:
-        arrays, gradient: by name, views of the vector and of that of the derivatives.
-        optimizer: updates the vector.
-    """
-
-    def __init__(
-        self, arrays: Mapping[str, NDArray[Any]], names: Sequence[str], vector: F32
-    ) -> None:
-        self._slices: dict[str, slice] = {}
-        self._shapes = {name: arrays[name].shape for name in names}
-        start = 0
-        for name in names:
-            self._slices[name] = slice(start, start + arrays[name].size)
-            start += arrays[name].size
-        derivatives = np.zeros_like(vector)
-        self.arrays, self.gradient = self._views(vector), self._views(derivatives)
-        for name in names:
-            self.arrays[name][...] = arrays[name]
-        self.optimizer = Adam(vector, derivatives, ADAM_EPSILON)
-        load_state(self.optimizer, arrays, self._slices)
-
-    def step(self, rate: float, max_norm: float) -> None:
-        """Clip the gradient to a norm, 0 for no clipping, and take a step."""
-        self.optimizer.clip(max_norm)
-        self.optimizer.step([(slice(None), rate)])
-
-    def optimizer_arrays(self) -> dict[str, NDArray[Any]]:
-        """Copies of the optimiser's moments, by the names that agents have for them."""
-        return state_arrays(self.optimizer, self._slices, self._shapes)
-
-    def _views(self, vector: F32) -> dict[str, NDArray[Any]]:
-        return {name: vector[s].reshape(self._shapes[name]) for name, s in self._slices.items()}
 
 
 class ActorCritic:
@@ -85,12 +43,15 @@ class ActorCritic:
         sizes = [sum(arrays[name].size for name in names) for names in own.values()]
         # Online networks and targets are vectors of the same layout, for one step of the targets.
         self._online, self._target = (np.empty(sum(sizes), np.float32) for _ in range(2))
+        dual = np.empty(sum(arrays[name].size for name in duals), np.float32)
+        vectors = {
+            "actor": (own["actor"], self._online[: sizes[0]]),
+            "critic": (own["critic"], self._online[sizes[0] :]),
+            "dual": (duals, dual),
+        }
         self.groups = {
-            "actor": ParameterGroup(arrays, own["actor"], self._online[: sizes[0]]),
-            "critic": ParameterGroup(arrays, own["critic"], self._online[sizes[0] :]),
-            "dual": ParameterGroup(
-                arrays, duals, np.empty(sum(arrays[name].size for name in duals), np.float32)
-            ),
+            group: ParameterGroup(arrays, names, vector, ADAM_EPSILON)
+            for group, (names, vector) in vectors.items()
         }
         self.arrays = {n: a for group in self.groups.values() for n, a in group.arrays.items()}
         start = 0

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poolrl.agent import STD, Agent
-from poolrl.algorithms.optimizer import Adam, load_state, state_arrays
+from poolrl.algorithms.parameter_group import ParameterGroup
 from poolrl.algorithms.reward_scaler import RewardScaler
 from poolrl.algorithms.schedules import scheduled
 from poolrl.distributions.base import Gradient
@@ -72,24 +72,16 @@ class TrainState:
         elif not plain and not normalize_values:
             statistics = {n: arrays.pop(n) for n in list(arrays) if n.startswith(VALUE_PREFIX)}
         self._critic_was_plain = plain and normalize_values
-        self._slices: dict[str, slice] = {}
-        size = 0
-        # Sorted by name and then by part, so that each part is one slice.
-        for name, array in sorted(arrays.items(), key=lambda item: PARTS.index(part_of(item[0]))):
-            if is_parameter(name):
-                self._slices[name] = slice(size, size + array.size)
-                size += array.size
-        self.vector, self._gradient = np.empty(size, np.float32), np.zeros(size, np.float32)
-        self._shapes = {name: arrays[name].shape for name in self._slices}
-        self.arrays = {n: a.copy() for n, a in arrays.items() if n not in self._slices}
-        self.arrays |= self._views(self.vector)
-        for name in self._slices:
-            self.arrays[name][...] = arrays[name]
+        # In the order of the parts, so that each part is one slice.
+        names = sorted(filter(is_parameter, arrays), key=lambda name: PARTS.index(part_of(name)))
+        self.vector = np.empty(sum(arrays[name].size for name in names), np.float32)
+        self._parameters = ParameterGroup({**agent.arrays, **arrays}, names, self.vector)
+        self.arrays = {n: a.copy() for n, a in arrays.items() if n not in self._parameters.arrays}
+        self.arrays |= self._parameters.arrays
+        self.gradient = self._parameters.gradient
+        self.optimizer = self._parameters.optimizer
         self.parts = {part: self._part(part) for part in PARTS}
-        self.optimizer = Adam(self.vector, self._gradient)
-        load_state(self.optimizer, agent.arrays, self._slices)
         metadata = agent.metadata
-        self.gradient = self._views(self._gradient)
         self.policy = Policy(
             self.arrays,
             metadata.network,
@@ -169,10 +161,10 @@ class TrainState:
             return
         network.backward(by_parameters, None, by_penalties)
         optimizer.clip(max_norm)
-        of_policy = self._gradient.copy()
+        of_policy = self._parameters.derivatives.copy()
         network.backward(by_value=by_value)
         optimizer.clip(max_norm)
-        self._gradient += of_policy
+        self._parameters.derivatives += of_policy
 
     def step(self, rates: list[tuple[slice, float]]) -> None:
         """Update the parameters by the gradient; see ``poolrl.algorithms.optimizer.Adam.step``."""
@@ -216,7 +208,7 @@ class TrainState:
         """
         arrays = {name: array.copy() for name, array in self.arrays.items()}
         arrays |= {name: array.copy() for name, array in self.running.items()}
-        arrays |= state_arrays(self.optimizer, self._slices, self._shapes)
+        arrays |= self._parameters.optimizer_arrays()
         return trained_agent(
             self._agent,
             arrays,
@@ -244,11 +236,8 @@ class TrainState:
         self.optimizer.mean[self.parts["value"]] = 0
         self.optimizer.square[self.parts["value"]] = 0
 
-    def _views(self, vector: F32) -> dict[str, NDArray[Any]]:
-        return {name: vector[s].reshape(self._shapes[name]) for name, s in self._slices.items()}
-
     def _part(self, part: str) -> slice:
-        own = [s for name, s in self._slices.items() if part_of(name) == part]
+        own = [s for name, s in self._parameters.slices.items() if part_of(name) == part]
         return slice(own[0].start, own[-1].stop) if own else slice(0, 0)
 
 
