@@ -310,8 +310,8 @@ class Agent:
         """Choose actions, for use in any Gymnasium loop.
 
         Args:
-            observations: (observation size,) for one, or (n, observation size) for a batch;
-                without what the critic alone sees, or with it.
+            observations: (observation size,) for one, as ``gymnasium.spaces.flatten`` makes it, or
+                (n, observation size) for a batch; with or without what the critic alone sees.
             generator: source of action noise; ``None`` for deterministic actions.
 
         Returns:

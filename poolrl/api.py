@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 ERRORS: dict[int, type[PoolrlError]] = {2: UsageError, 4: IncompatiblePool}
 """Exit code of a run -> what is raised; ``PoolrlError`` for others."""
 
-_WHOLE = re.compile(r"(branches|task\.kwargs|task\.randomize)\.[^.]+")
+_WHOLE = re.compile(r'(branches|task\.kwargs|task\.randomize)\.("[^"]+"|[^.]+)')
 """Keys of settings that a table replaces, where others are tables of keys."""
 
 
@@ -350,8 +350,8 @@ def train(
             known = ", ".join(RunOptions.__struct_fields__)
             raise TypeError(f"train: no option {name!r} of a run; there are {known}")
     arguments = ["run", "--pool-directory", os.fspath(pool_directory)]
-    keys = flatten(settings or {}, whole=_WHOLE)
-    keys |= {f"run.{name}": value for name, value in options.items()}
+    keys = flatten(settings or {}, whole=_WHOLE, quoted=True)
+    keys |= {f"run.{name}": value for name, value in options.items() if value is not None}
     for key, value in keys.items():
         arguments += ["--set", override(key, value)]
     for name, text in (("task", task), ("network", network), ("from-agent", from_agent)):

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tomli_w
@@ -147,6 +148,14 @@ def test_settings_arrive_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert spec.branches == {"learning_rate": Evolve(0.5)}
     with pytest.raises(UsageError, match=r"^run\.replay_folder: PosixPath\('a'\) is nothing"):
         poolrl.train("pool", replay_folder=Path("a"))
+
+
+def test_a_key_with_a_dot_and_an_option_that_is_not_set(tmp_path: Path) -> None:
+    gravity = {"opt.gravity": {"add": [-0.3, 0.3]}}
+    options: dict[str, Any] = {"iterations": 0, "workers": 1, "time_budget": None}
+    settings = {"task": {"randomize": gravity}}
+    trained = poolrl.train(tmp_path / "pool", settings=settings, quiet=True, **options)
+    assert list(open_pool(trained.path).spec.task.randomize) == ["opt.gravity"]
 
 
 def test_an_interrupt_ends_the_run(tmp_path: Path) -> None:

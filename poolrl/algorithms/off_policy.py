@@ -267,8 +267,13 @@ def check_replay(
     check_replay_room(capacity, simulations, size, actions, folder, _capacity_key(hp))
 
 
-def check_replay_keys(hp: MPO) -> None:
+def check_replay_keys(hp: MPO, budget: Budget, max_episode_steps: int) -> None:
     """Check that the keys of a replay go together.
+
+    Args:
+        hp: of the learner.
+        budget: of a branch.
+        max_episode_steps: time limit of the task.
 
     Raises:
         UsageError: a branch's own replay cannot have the transitions that updates begin with, so
@@ -286,6 +291,12 @@ def check_replay_keys(hp: MPO) -> None:
         raise UsageError(
             f"learner.replay_start: {hp.replay_start:,} transitions, which a replay of "
             f"learner.replay_size = {hp.replay_size:,} never has"
+        )
+    most = budget.steps or budget.episodes * max_episode_steps
+    if not hp.replay_window and hp.replay_start > most:
+        raise UsageError(
+            f"learner.replay_start: {hp.replay_start:,} transitions, which a branch of at most "
+            f"{most:,} steps never has, since its replay ends with it: set learner.replay_window"
         )
 
 

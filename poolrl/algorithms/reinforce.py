@@ -93,7 +93,10 @@ def update(
         state.step(rates)
         metrics.append([-(advantages[rows] * log_prob).mean(), (error**2).mean()])
     if hp.policy_step == "unit" and learns_policy:
-        unit_steps(state, rollout.normalized[valid], samples, advantages, hp.learning_rate)
+        seen = rollout.normalized[valid]
+        if state.actor_columns is not None:
+            seen = seen[:, state.actor_columns]
+        unit_steps(state, seen, samples, advantages, hp.learning_rate)
     parameters = state.policy_parameters(minibatches.whole().inputs)
     policy_loss, value_loss = np.mean(metrics, axis=0).tolist()
     return {

@@ -19,7 +19,7 @@ from poolrl.errors import Divergence, UsageError
 from poolrl.networks.base import PARTS, Inputs, part_of
 from poolrl.networks.microbatches import parts_of
 from poolrl.networks.normalizer import update_normalizer
-from poolrl.networks.parameters import has_normalized_values, is_parameter
+from poolrl.networks.parameters import actor_columns, has_normalized_values, is_parameter
 from poolrl.networks.policy import Policy
 from poolrl.networks.value_normalizer import PREFIX as VALUE_PREFIX
 from poolrl.networks.value_normalizer import (
@@ -52,6 +52,7 @@ class TrainState:
         vector: all parameters, flat.
         gradient: derivatives of the loss by the parameters, by name, as views of one vector.
         optimizer: updates the vector.
+        actor_columns: numbers of the observed values that the actor sees; ``None`` for all.
         parts: slices of the parameters of ``poolrl.networks.base.PARTS`` in that vector.
     """
 
@@ -82,6 +83,7 @@ class TrainState:
         self.optimizer = self._parameters.optimizer
         self.parts = {part: self._part(part) for part in PARTS}
         metadata = agent.metadata
+        self.actor_columns = actor_columns(metadata.network, metadata.observation_space.shape[0])
         self.policy = Policy(
             self.arrays,
             metadata.network,

@@ -81,7 +81,8 @@ class PPO(Section, frozen=True, tag_field="name", tag="ppo"):
     value_clip_range: NonNegative = 0.0
     """If not 0, a value that has moved further than this from what it was in the rollout gives the
     larger of its own loss and that of the bound, in units of the normalised values, which it needs.
-    """
+    As by rl_games, both are by the statistics after the update's rollout; where these still change
+    much, as in the first updates, values are beyond the bound before they have moved."""
     max_grad_norm: NonNegative = 0.5
     """Maximum norm of the gradient, by clipping; 0 for no clipping."""
     gradient_clipping: Literal["separate", "joint"] = "joint"

@@ -49,6 +49,8 @@ def add_missing(
         kind = _structure(section, part)
         if kind is None or name not in kind.__struct_fields__ or name in part:
             continue
+        if name == "normalize_values" and part.get("baseline") == "none":
+            continue  # there is no critic that could predict them
         part[name] = default
         given = first_network if section == "network" else None
         source = getattr(existing, section) if existing is not None else given

@@ -80,6 +80,8 @@ def check_plain(value: Any) -> None:
     raise ValueError(f"tables nested more than {MAX_DEPTH} deep")
 
 
+_PART = re.compile(r'"([^"]+)"|([^."]+)')
+_DOTTED = re.compile(rf"(?:{_PART.pattern})(?:\.(?:{_PART.pattern}))*")
 _PYTHON = re.compile(
     r"true|false|none|null|[\[({].*|[-+]?([0-9_]+\.|\.[0-9])[0-9_]*(e[-+]?[0-9]+)?", re.I | re.S
 )
@@ -109,12 +111,12 @@ def _python_value(text: str) -> Any:
     """Parse what is no TOML; a text that is no literal of plain data either is returned as it is.
 
     Raises:
-        ValueError: it is, or contains, ``None``.
+        ValueError: it is, or contains, ``None``. The word ``none`` is a text.
     """
     word = text.lower()
     if word in _WORDS:
         return _WORDS[word]
-    if word in ("none", "null"):
+    if word in ("none", "null") and text != "none":  # a value of some keys
         raise ValueError(
             f"{text} is no value here: leave it out where it is the default, or write "
             f"'\"{text}\"' for the word"
@@ -198,13 +200,14 @@ def assign(table: dict[str, Any], dotted: str, value: Any) -> None:
 
     Args:
         table: changed in place.
-        dotted: key of the value, as in ``learner.learning_rate``.
+        dotted: key of the value, as in ``learner.learning_rate``; a part that contains a dot is in
+            quotes, as in TOML: ``task.randomize."opt.gravity"``.
         value: replaces any old value.
 
     Raises:
         UsageError: a part of the path is a value, not a table.
     """
-    *parents, last = dotted.split(".")
+    *parents, last = _parts(dotted)
     for parent in parents:
         child = table.setdefault(parent, {})
         if not isinstance(child, dict):
@@ -213,8 +216,19 @@ def assign(table: dict[str, Any], dotted: str, value: Any) -> None:
     table[last] = value
 
 
+def _parts(dotted: str) -> list[str]:
+    """The parts of a dotted key, some of which may be in quotes."""
+    if '"' not in dotted or not _DOTTED.fullmatch(dotted):
+        return dotted.split(".")
+    return [quoted or bare for quoted, bare in _PART.findall(dotted)]
+
+
 def flatten(
-    table: Mapping[str, Any], prefix: str = "", whole: re.Pattern[str] | None = None
+    table: Mapping[str, Any],
+    prefix: str = "",
+    whole: re.Pattern[str] | None = None,
+    *,
+    quoted: bool = False,
 ) -> dict[str, Any]:
     """Flatten nested tables to one table with dotted keys.
 
@@ -222,13 +236,15 @@ def flatten(
         table: the tables.
         prefix: of all keys.
         whole: dotted keys whose tables are values, and stay tables.
+        quoted: whether nested keys that contain a dot are put in quotes, as for ``assign``.
     """
     flat: dict[str, Any] = {}
     for key, value in table.items():
-        if isinstance(value, Mapping) and not (whole and whole.fullmatch(f"{prefix}{key}")):
-            flat |= flatten(value, f"{prefix}{key}.", whole)
+        name = f'{prefix}"{key}"' if quoted and prefix and "." in key else f"{prefix}{key}"
+        if isinstance(value, Mapping) and not (whole and whole.fullmatch(name)):
+            flat |= flatten(value, f"{name}.", whole, quoted=quoted)
         else:
-            flat[f"{prefix}{key}"] = value
+            flat[name] = value
     return flat
 
 

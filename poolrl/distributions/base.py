@@ -24,6 +24,18 @@ class Gradient(NamedTuple):
     by_parameters: F32
 
 
+def inner_bounds(low: NDArray[Any], high: NDArray[Any]) -> tuple[F32, F32]:
+    """Return bounds, (m,), as float32 that no action within them is beyond, whatever precision they
+    are given in."""
+    inner: list[F32] = []
+    for bound, inwards in ((low, np.inf), (high, -np.inf)):
+        exact = np.asarray(bound)
+        rounded = exact.astype(np.float32)
+        outside = rounded < exact if inwards > 0 else rounded > exact
+        inner.append(np.where(outside, np.nextafter(rounded, np.float32(inwards)), rounded))
+    return inner[0], inner[1]
+
+
 class Distribution(ABC):
     """A family of action distributions, independent over dimensions.
 

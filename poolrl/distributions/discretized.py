@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from poolrl.distributions.base import F32
+from poolrl.distributions.base import F32, inner_bounds
 from poolrl.distributions.categorical import Categorical
 
 
@@ -27,7 +27,9 @@ class Discretized(Categorical):
     def __init__(self, low: NDArray[Any], high: NDArray[Any], bins: int) -> None:
         super().__init__([bins] * len(low))
         ends = np.asarray(low, np.float64), np.asarray(high, np.float64)
-        self._values = np.linspace(*ends, bins).astype(np.float32)
+        self._values = np.clip(
+            np.linspace(*ends, bins).astype(np.float32), *inner_bounds(low, high)
+        )
         self._dimensions = np.arange(len(low))
 
     def action(self, sample: NDArray[Any]) -> F32:

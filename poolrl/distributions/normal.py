@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from poolrl.distributions.base import F32, Distribution, Gradient
+from poolrl.distributions.base import F32, Distribution, Gradient, inner_bounds
 from poolrl.distributions.standard_deviation import StandardDeviation
 
 _HALF_LOG_2_PI = np.float32(0.9189385332046727)
@@ -26,7 +26,7 @@ class Normal(Distribution):
 
     def __init__(self, low: NDArray[Any], high: NDArray[Any], std: StandardDeviation) -> None:
         self._bounded = bounded = np.isfinite(low) & np.isfinite(high)
-        self._low, self._high = np.asarray(low, np.float32), np.asarray(high, np.float32)
+        self._low, self._high = inner_bounds(low, high)
         middle = np.where(bounded, (np.where(bounded, low, 0) + np.where(bounded, high, 0)) / 2, 0)
         half = np.where(bounded, (np.where(bounded, high, 0) - np.where(bounded, low, 0)) / 2, 1)
         self._middle, self._half = middle.astype(np.float32), half.astype(np.float32)

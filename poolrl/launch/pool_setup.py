@@ -23,6 +23,7 @@ from poolrl.config.run_options import RunOptions, check_min_deposits
 from poolrl.config.schema import Spec, World
 from poolrl.errors import IncompatiblePool, UsageError
 from poolrl.launch.disk_use import DiskUse, disk_line, disk_use
+from poolrl.launch.new_pool_checks import check_first_agent, check_new
 from poolrl.networks import permissions
 from poolrl.pool.directory import Pool, make_pool, open_pool
 from poolrl.storage.layout import Layout
@@ -222,7 +223,7 @@ def _with_hashes(
                 assert isinstance(learner, MPO)
                 check_replay(agent, budget(spec), learner, spec.task, folder)
                 if existing is None:
-                    check_replay_keys(learner)
+                    check_replay_keys(learner, budget(spec), agent.metadata.max_episode_steps)
         if existing is None:
             _check_branches(spec, computation)
             computation.check_selection()
@@ -230,6 +231,9 @@ def _with_hashes(
             return spec, use
         try:
             computation.check_first(first.agent)
+            if existing is None:
+                for branch in range(spec.pool.count):
+                    check_first_agent(spec.hyperparameters(branch), first.agent)
         except UsageError as error:
             raise UsageError(f"--from-agent {first.path}: {error}") from error
     return replace(spec, initial_agent_sha256=hashlib.sha256(first.data).hexdigest()), use
@@ -250,6 +254,7 @@ def _check_branches(spec: Spec, computation: UnitComputation) -> None:
         learner = spec.hyperparameters(branch)
         try:
             replace(spec, learner=learner, branches={})
+            check_new(spec, learner)
             computation.check_learner(learner)
         except UsageError as error:
             raise UsageError(f"branches: of branch {branch}: {error}") from None

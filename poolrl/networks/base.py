@@ -147,9 +147,9 @@ class Network(ABC):
         """
         return {}
 
-    def values(self, observation: F32, state: State) -> F32:
+    def values(self, observation: F32, state: State, noise: F32 | None = None) -> F32:
         """The values alone, shape (n,); arguments as for ``act``."""
-        return self.step(observation, state)[0].value
+        return self.step(observation, state, noise)[0].value
 
 
 def reset_state(state: State, initial: State, episode_start: NDArray[np.bool_]) -> State:

@@ -70,7 +70,7 @@ class EncoderDecoderNetwork(Network):
         outputs, after = self.decoder.step(x, state)
         return self._with_free(outputs), after
 
-    def values(self, observation: F32, state: State = ()) -> F32:
+    def values(self, observation: F32, state: State = (), noise: F32 | None = None) -> F32:
         value: F32 = self._critic(observation)[:, 0]
         value *= self._value_scale
         return value

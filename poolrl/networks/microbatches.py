@@ -87,9 +87,11 @@ class MicrobatchNetwork(Network):
         in_threads(backward, list(zip(self._networks, self._parts, strict=False)))
         in_threads(self._sum, list(self._gradients[0]))
 
-    def values(self, observation: F32, state: State) -> F32:
+    def values(self, observation: F32, state: State, noise: F32 | None = None) -> F32:
         def values(rows: slice) -> F32:
-            return self._networks[0].values(observation[rows], tuple(part[rows] for part in state))
+            before = tuple(part[rows] for part in state)
+            own = None if noise is None else noise[rows]
+            return self._networks[0].values(observation[rows], before, own)
 
         return _whole(in_threads(values, parts_of(len(observation), self._size)))
 

@@ -49,7 +49,7 @@ class MLPNetwork(Network):
             observation = self._trunk(observation)
         return self._actor(self._seen(observation)), ()
 
-    def values(self, observation: F32, state: State = ()) -> F32:
+    def values(self, observation: F32, state: State = (), noise: F32 | None = None) -> F32:
         if self._trunk is not None:
             observation = self._trunk(observation)
         value: F32 = self._critic(observation)[:, 0]

@@ -89,8 +89,10 @@ def collect(
 
     normalized = policy.normalized(observation.reshape(valid.size, -1))
     outputs = [step.output for step in steps]
+    noise = None if outputs[0].noise is None else np.array([each.noise for each in outputs])
     if outputs[0].value is None:
-        value = policy.denormalized(policy.network.values(normalized, ())).reshape(shape)
+        flat = None if noise is None else noise.reshape(valid.size, -1)
+        value = policy.denormalized(policy.network.values(normalized, (), flat)).reshape(shape)
     else:
         value = policy.denormalized(np.array([output.value for output in outputs]))
     samples = np.array([output.sample for output in outputs])
@@ -111,7 +113,7 @@ def collect(
         goes_on=goes_on,
         episodes=sampler.pop_episodes(),
         states=tuple(map(np.array, zip(*(output.before for output in outputs), strict=True))),
-        noise=None if outputs[0].noise is None else np.array([each.noise for each in outputs]),
+        noise=noise,
     )
     for name in ("observation", "reward", "value", "bootstrap"):
         if not np.isfinite(getattr(rollout, name)[valid]).all():

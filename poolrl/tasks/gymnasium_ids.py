@@ -7,6 +7,7 @@ import inspect
 import os
 import sys
 import warnings
+from collections.abc import Callable
 from ctypes.util import find_library
 from importlib import import_module
 from importlib.util import find_spec
@@ -139,12 +140,33 @@ def missing_extra(spec: EnvSpec) -> str | None:
     return None
 
 
-def arguments(spec: EnvSpec) -> tuple[dict[str, inspect.Parameter], bool]:
-    """Return the keyword arguments of an environment by name, and whether it accepts others."""
+def creator_of(spec: EnvSpec) -> Callable[..., Any]:
+    """Return what creates an environment.
+
+    Raises:
+        UsageError: its module cannot be imported.
+    """
     entry = spec.entry_point
-    creator = load_env_creator(entry) if isinstance(entry, str) else entry
-    assert creator is not None
-    parameters = inspect.signature(creator).parameters.values()
+    assert entry is not None
+    if not isinstance(entry, str):
+        return entry
+    try:
+        creator: Callable[..., Any] = load_env_creator(entry)
+    except Exception as error:
+        module = entry.partition(":")[0]
+        raise UsageError(
+            f"task.id: {spec.id}: cannot import {module}: {one_line(error)}"
+        ) from error
+    return creator
+
+
+def arguments(spec: EnvSpec) -> tuple[dict[str, inspect.Parameter], bool]:
+    """Return the keyword arguments of an environment by name, and whether it accepts others.
+
+    Raises:
+        UsageError: its module cannot be imported.
+    """
+    parameters = inspect.signature(creator_of(spec)).parameters.values()
     named = {p.name: p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
     return named, any(p.kind is p.VAR_KEYWORD for p in parameters)
 

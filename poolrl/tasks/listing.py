@@ -9,7 +9,6 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium.envs.registration import load_env_creator
 from gymnasium.spaces import Box, Discrete
 from msgspec import Struct
 from msgspec.structs import replace
@@ -27,6 +26,7 @@ from poolrl.tasks.gymnasium_ids import (
     REFUSED,
     Package,
     arguments,
+    creator_of,
     environment_spec,
     import_package,
     missing_extra,
@@ -127,9 +127,7 @@ def describe(world: World) -> Description:
     else:
         with blamed(world):  # the package of an id may be imported
             spec = environment_spec(world.id, entry)
-        creator: Any = spec.entry_point
-        if isinstance(creator, str):
-            creator = load_env_creator(creator)
+            creator = creator_of(spec)
         documented = getattr(creator, "func", creator)  # of a functools.partial
         origin = origin if entry else _origin(world.id)
         parameters = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -10,16 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from poolrl import tasks
 from poolrl.agent import Agent
 from poolrl.algorithms import ppo, reinforce
 from poolrl.algorithms.reward_scaler import RewardScaler
 from poolrl.algorithms.schedules import LARGEST_RATE, SMALLEST_RATE, adapted, scheduled
 from poolrl.algorithms.train_state import TrainState
+from poolrl.algorithms.training import initial_agent, train
 from poolrl.algorithms.value_loss import value_loss
 from poolrl.config.learners import PPO, Reinforce
 from poolrl.config.loading import load
 from poolrl.errors import UsageError
 from poolrl.rollouts.rollout import Rollout
+from poolrl.rollouts.sampler import Budget
+from poolrl.seeding import Streams
 from tests.helpers.small_updates import agent, rollout
 
 NORMALISED: dict[str, Any] = {"normalize_values": True, "gradient_clipping": "separate"}
@@ -283,6 +288,29 @@ def test_without_a_baseline_advantages_are_returns() -> None:
     same = reinforced(Reinforce(), zero)
     policy = state.parts["policy"]
     assert np.array_equal(state.vector[policy], same.vector[policy])
+
+
+def test_unit_steps_are_of_what_the_actor_sees() -> None:
+    keys: dict[str, Any] = {
+        "task.id": "Plateau-v0",
+        "network.actor": [],
+        "network.critic_senses": ["first"],
+        "learner.name": "reinforce",
+        "learner.policy_step": "unit",
+    }
+    spec, _ = load(None, keys)
+    with closing(tasks.make(spec.task, 1)) as task:
+        first = initial_agent(spec, task, Streams(0))
+    trained = train(
+        first,
+        lambda episodes: tasks.make(spec.task, episodes),
+        Budget(episodes=4),
+        spec.learner,
+        Streams(1),
+    ).agent
+    changed = trained.arrays["actor.0.weight"] != first.arrays["actor.0.weight"]
+    assert changed.any()
+    assert changed.shape[1] == 1
 
 
 def test_unit_steps_move_each_output_by_its_rate() -> None:

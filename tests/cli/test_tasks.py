@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -255,6 +256,11 @@ def test_a_task_is_described(place: Path) -> None:
     assert found["arguments"] == {"sutton_barto_reward": "bool = False"}
     assert "Box 2, from -1 to 1" in in_process("tasks", "Swimmer-v5", cwd=place).stdout
     one_line(in_process("tasks", "CartPol-v1", cwd=place), 2, "did you mean CartPole-v1?")
+    if find_spec("jax") is None:
+        said = in_process("tasks", "phys2d/CartPole-v1", cwd=place)
+        one_line(
+            said, 2, "cannot import gymnasium.envs.phys2d.cartpole: ModuleNotFoundError: No module"
+        )
 
 
 def test_a_task_that_needs_an_argument_is_described_with_all_of_them(place: Path) -> None:

@@ -153,7 +153,7 @@ def test_a_replay_without_room_is_refused_before_there_is_a_pool(tmp_path: Path)
 def test_what_one_branch_cannot_have_is_refused_before_there_is_a_pool(
     tmp_path: Path, values: str, words: str
 ) -> None:
-    options = ["run", "--learner", "mpo", "--task", "Plateau-v0", "--iterate-episodes", "4"]
+    options = ["run", "--learner", "mpo", "--task", "Plateau-v0", "--iterate-episodes", "200"]
     options += ["--pool-count", "2", "--workers", "1", "--iterations", "0"]
     options += ["--set", "network.actor=[4]", "--set", f"branches.{values}"]
     window = 1 if "9000" in values else 0

@@ -75,3 +75,9 @@ def test_a_value_for_a_table_is_still_refused_by_name(key: str) -> None:
 def test_branches_share_the_arrays_of_the_critic() -> None:
     with pytest.raises(UsageError, match=r"branches\.normalize_values: .*tensors"):
         load(None, {"branches.normalize_values": [True, False]})
+
+
+def test_a_pool_without_a_baseline_has_no_normalised_values() -> None:
+    keys = {"learner.name": "reinforce", "learner.baseline": "none"}
+    spec, _ = load(None, keys)
+    assert not spec.learner.normalize_values  # type: ignore[union-attr]

@@ -46,6 +46,7 @@ def test_overrides_are_read_as_toml(text: str, key: str, value: object) -> None:
         # Texts, as they are.
         ('"False"', "False"),
         ("'None'", "None"),
+        ("none", "none"),
         ("Falsehood", "Falsehood"),
         ("no", "no"),
         ("[a, b]", "[a, b]"),
@@ -61,7 +62,7 @@ def test_values_are_read_as_python_too(text: str, value: object) -> None:
     assert type(found) is type(value)
 
 
-@pytest.mark.parametrize("text", ["None", "none", "null", "[1, None]", "{1: 2}", "{1, 2}", "(1j,)"])
+@pytest.mark.parametrize("text", ["None", "null", "[1, None]", "{1: 2}", "{1, 2}", "(1j,)"])
 def test_what_toml_cannot_hold_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match=r"^--set a\.b: .*") as error:
         tables.parse_override(f"a.b={text}")
@@ -123,6 +124,14 @@ def test_assigning_makes_the_tables_on_the_way() -> None:
     assert tables.flatten(table) == {"a.b": 1, "a.c": 2, "d.e.f": 3}
     with pytest.raises(UsageError, match=r"a\.b\.c: b is a value"):
         tables.assign(table, "a.b.c", 4)
+    tables.assign(table, 'd."x.y".z', 5)
+    assert table["d"] == {"e": {"f": 3}, "x.y": {"z": 5}}
+    flat = tables.flatten(table, quoted=True)
+    assert flat == {"a.b": 1, "a.c": 2, "d.e.f": 3, 'd."x.y".z': 5}
+    again: dict[str, object] = {}
+    for key, value in flat.items():
+        tables.assign(again, key, value)
+    assert again == table
 
 
 def test_the_identity_does_not_depend_on_the_order_of_keys() -> None:

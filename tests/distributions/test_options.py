@@ -209,3 +209,19 @@ def test_what_has_no_bounds_has_no_bounds_loss() -> None:
     value, gradient = distribution.bounds_loss(row(-3.1, 50, 0, 0))
     assert value[0] == pytest.approx(4, rel=1e-5)
     assert gradient[0] == pytest.approx([-4, 0, 0, 0], rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["gaussian", "squashed_gaussian", "discretized", "beta"])
+def test_actions_are_within_bounds_of_double_precision(name: str) -> None:
+    space = Box(np.array([-0.1, 0.3]), np.array([0.1, 0.7]), dtype=np.float64)
+    distribution = made(name, space)
+    rng = np.random.default_rng(0)
+    free = distribution.free_parameters
+    parameters = rng.normal(0, 30, (500, distribution.num_parameters - free)).astype(np.float32)
+    parameters = np.column_stack([parameters, np.zeros((500, free), np.float32)])
+    for action in (
+        distribution.mode(parameters),
+        distribution.action(distribution.sample(parameters, rng)),
+    ):
+        assert (space.low <= action).all()
+        assert (action <= space.high).all()

@@ -65,3 +65,18 @@ class Perceptron(nn.Module):
 
     def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
         return self.actor(observation), self.critic(observation).squeeze(-1)
+
+
+class NoisyValue(nn.Module):
+    """Actor and critic see noise; without a memory."""
+
+    noise_size = 2
+
+    def __init__(self, observation_size: int, num_parameters: int) -> None:
+        super().__init__()
+        self.actor = nn.Linear(observation_size + 2, num_parameters)
+        self.critic = nn.Linear(observation_size + 2, 1)
+
+    def forward(self, observation: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        x = torch.cat((observation, noise), dim=1)
+        return self.actor(x), self.critic(x)[:, 0]

@@ -41,7 +41,7 @@ class Still:
     def network(self) -> Still:
         return self
 
-    def values(self, x: np.ndarray, state: tuple[()]) -> np.ndarray:
+    def values(self, x: np.ndarray, state: tuple[()], noise: None = None) -> np.ndarray:
         return x[:, 1]
 
     def denormalized(self, value: np.ndarray) -> np.ndarray:
