@@ -91,6 +91,22 @@ def own_cost(timings: Sequence[Timing]) -> tuple[float, float]:
     return (own / total, waiting / total) if total else (0.0, 0.0)
 
 
+def score_at(run: RunData, seconds: F64, at: float) -> float | None:
+    """The last score that a run was measured at by a time; ``None`` if there is none yet.
+
+    Args:
+        run: any.
+        seconds: (iterations,), when its iterations end.
+        at: the time, in seconds.
+    """
+    measured = [
+        each.score
+        for each, end in zip(run.iterations, seconds.tolist(), strict=True)
+        if each.score is not None and end <= at
+    ]
+    return measured[-1] if measured else None
+
+
 def median_curve(curves: Sequence[tuple[F64, F64]], points: int) -> tuple[F64, F64]:
     """Median over runs, up to the end of the shortest of them.
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import click
-from analysis import Outcome, time_to_target
+from analysis import Outcome, score_at, time_to_target
 from costs import Costs, layout_of
 from plans import Plan, arms_of, seeds_of
 from run_data import RunData
@@ -53,6 +53,22 @@ class Arm(NamedTuple):
                 return None
             found.append(time_to_target(seconds, position))
         return [outcome.seconds for outcome in found]
+
+    def end(self, layout: Layout) -> float | None:
+        """Seconds that the shortest of its runs took; ``None`` if they are not known."""
+        ends = []
+        for run in self.runs:
+            seconds = self.costs.seconds(run, layout)
+            if seconds is None:
+                return None
+            ends.append(float(seconds[-1]))
+        return min(ends)
+
+    def scores_at(self, layout: Layout, at: float) -> list[float]:
+        """The last score of each run by a time in seconds, of those that have one."""
+        timed = [(run, self.costs.seconds(run, layout)) for run in self.runs]
+        scores = [score_at(run, seconds, at) for run, seconds in timed if seconds is not None]
+        return [score for score in scores if score is not None]
 
 
 class Comparison(NamedTuple):

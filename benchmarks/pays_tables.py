@@ -20,6 +20,9 @@ from timing import LAYOUTS, Layout
 from poolrl.report.bootstrap import Interval
 
 CORES = (1, 2, 10, 20)
+SAME_TIME = 10
+"""Cores that scores after the same time are of."""
+
 UNKNOWN = "–"
 
 
@@ -31,7 +34,8 @@ def body(plan: Plan, found: Sequence[Comparison], pictures: Sequence[str]) -> st
         found: arms by task.
         pictures: names of files.
     """
-    rows: dict[str, list[list[str]]] = {"time": [], "ratio": [], "work": [], "ends": []}
+    kinds = ("time", "ratio", "same", "work", "ends")
+    rows: dict[str, list[list[str]]] = {kind: [] for kind in kinds}
     checks = []
     for comparison in found:
         # Of each task, so that a new task changes no other interval.
@@ -43,6 +47,8 @@ def body(plan: Plan, found: Sequence[Comparison], pictures: Sequence[str]) -> st
                 if comparison.one is not None:
                     rows["ratio"].append([*first, *_ratio_row(arm, comparison.one, generator)])
                     rows["work"].append([*first, *_work_row(arm, comparison.one, generator)])
+            if comparison.one is not None and arm is not comparison.one:
+                rows["same"].append([*first, *_same_time_row(arm, comparison.one)])
             rows["ends"].append([*first, *_end_row(arm)])
             checks.append([*first, *_check_row(arm)])
     targets = [f"{c.task} {report.number(c.target)}" for c in found if c.target is not None]
@@ -68,6 +74,14 @@ def body(plan: Plan, found: Sequence[Comparison], pictures: Sequence[str]) -> st
                 *(f"{n} cores against {n} threads" for n in more),
             ],
             rows["ratio"],
+        ),
+        f"## Scores after the same time on {SAME_TIME} cores",
+        f"When the shortest run of an arm ends on {SAME_TIME} cores: the median of its scores, and "
+        f"of `{one}` after as many minutes on one core, and with as many threads; smallest and "
+        "largest in brackets.",
+        report.table(
+            ["task", "arm", "minutes", "score", f"{one}, 1 core", f"{one}, {SAME_TIME} threads"],
+            rows["same"],
         ),
         "## Work",
         f"Core-minutes to the target, and as a multiple of those of `{one}`. A rule pays on C "
@@ -161,6 +175,23 @@ def _work_row(arm: Arm, one: Arm, generator: np.random.Generator) -> list[str]:
     bound = _bound(bool(arm.failures), bool(one.failures))
     multiple = "1" if arm is one else bound + _cell(ratio)
     return [least + _cell(work), multiple, *cells, fastest.name if fastest else UNKNOWN]
+
+
+def _same_time_row(arm: Arm, one: Arm) -> list[str]:
+    layout = arm.layout(SAME_TIME)
+    end = arm.end(layout)
+    if end is None:
+        return [UNKNOWN] * 4
+    cells = [f"{end / 60:.2f}"]
+    for each, own in ((arm, layout), (one, ONE_CORE), (one, one.layout(SAME_TIME))):
+        scores = each.scores_at(own, end)
+        if scores:
+            low, middle, high = np.quantile(scores, (0, 0.5, 1)).tolist()
+            extremes = f"[{report.number(low)}, {report.number(high)}]"
+            cells.append(f"{report.number(middle)} {extremes}")
+        else:
+            cells.append(UNKNOWN)
+    return cells
 
 
 def _end_row(arm: Arm) -> list[str]:

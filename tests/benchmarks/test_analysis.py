@@ -8,6 +8,7 @@ from analysis import (
     median_curve,
     own_cost,
     ratio_interval,
+    score_at,
     time_to_target,
     worst_to_median,
 )
@@ -68,6 +69,13 @@ def test_the_final_score_is_the_last_that_was_measured() -> None:
     branch = {"branch": units(1, 1, training=1)}
     assert final_score(run_of([branch] * 3, [1.0, 2.0, None])) == 2.0
     assert final_score(run_of([branch] * 3)) is None
+
+
+def test_the_score_at_a_time_is_the_last_one_by_then() -> None:
+    run = run_of([{"branch": units(1, 1, training=1)}] * 4, [1.0, None, 3.0, 4.0])
+    seconds = np.array([1.0, 2.0, 3.0, 4.0])
+    found = [score_at(run, seconds, at) for at in (0.5, 1, 2.5, 3, 9)]
+    assert found == [None, 1.0, 1.0, 3.0, 4.0]
 
 
 def test_the_pools_own_cost_is_a_share_of_the_workers_time() -> None:

@@ -223,7 +223,7 @@ def report(
     for name, listed in calls.items():
         mine = [outcome for case, outcome in hit if case.situation == name]
         bad = sum(bool(outcome.problems) for outcome in mine)
-        lines.append(f"| {SITUATIONS[name].what} | {len(listed)} | {len(mine):,} | {bad} |")
+        lines.append(f"| {SITUATIONS[name].what} | {len(listed):,} | {len(mine):,} | {bad} |")
     lines += [
         "",
         "How the process ended that was hit: it *went on* to the end, or said *one line*, after",
