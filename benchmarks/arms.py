@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import click
-from analysis import Outcome, score_at, time_to_target
+from analysis import F64, score_at, time_to_target
 from costs import Costs, layout_of
 from plans import Plan, arms_of, seeds_of
 from run_data import RunData
@@ -44,30 +44,36 @@ class Arm(NamedTuple):
         """The layout of ``poolrl run``."""
         return layout_of(cores, self.runs[0].branches, self.runs[0].simulations)
 
-    def times(self, layout: Layout) -> list[float] | None:
-        """Seconds to the target of each run; ``None`` if they are not known."""
-        found: list[Outcome] = []
-        for run, position in zip(self.runs, self.positions, strict=True):
-            seconds = self.costs.seconds(run, layout)
-            if seconds is None:
-                return None
-            found.append(time_to_target(seconds, position))
-        return [outcome.seconds for outcome in found]
-
-    def end(self, layout: Layout) -> float | None:
-        """Seconds that the shortest of its runs took; ``None`` if they are not known."""
-        ends = []
+    def seconds(self, layout: Layout) -> list[F64] | None:
+        """Seconds to the end of each iteration, by run; ``None`` if they are not known."""
+        found: list[F64] = []
         for run in self.runs:
             seconds = self.costs.seconds(run, layout)
             if seconds is None:
                 return None
-            ends.append(float(seconds[-1]))
-        return min(ends)
+            found.append(seconds)
+        return found
+
+    def times(self, layout: Layout) -> list[float] | None:
+        """Seconds to the target of each run; ``None`` if they are not known."""
+        ends = self.seconds(layout)
+        if ends is None:
+            return None
+        pairs = zip(ends, self.positions, strict=True)
+        return [time_to_target(seconds, position).seconds for seconds, position in pairs]
+
+    def end(self, layout: Layout) -> float | None:
+        """Seconds that the shortest of its runs took; ``None`` if they are not known."""
+        ends = self.seconds(layout)
+        return None if ends is None else min(float(seconds[-1]) for seconds in ends)
 
     def scores_at(self, layout: Layout, at: float) -> list[float]:
         """The last score of each run by a time in seconds, of those that have one."""
-        timed = [(run, self.costs.seconds(run, layout)) for run in self.runs]
-        scores = [score_at(run, seconds, at) for run, seconds in timed if seconds is not None]
+        ends = self.seconds(layout)
+        if ends is None:
+            return []
+        pairs = zip(self.runs, ends, strict=True)
+        scores = [score_at(run, seconds, at) for run, seconds in pairs]
         return [score for score in scores if score is not None]
 
 

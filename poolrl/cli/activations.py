@@ -39,7 +39,9 @@ FORMATS = ("png", "svg", "pdf")
 @click.option(
     MAP, "latent_map", type=FILE, help="Latent variables by behaviour, as .png, .svg or .pdf."
 )
-@click.option("--simulations", type=click.IntRange(min=1), default=64, help=SIMULATIONS)
+@click.option(
+    "--simulations", type=click.IntRange(min=1), default=64, show_default=True, help=SIMULATIONS
+)
 @own_task_options
 @network_option
 @trust_option

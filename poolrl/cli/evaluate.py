@@ -29,7 +29,9 @@ from poolrl.output import json_text, results
 @click.option("--stochastic", is_flag=True, help="Sample actions instead of playing their mean.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @own_task_options
-@click.option("--simulations", type=click.IntRange(min=1), default=64, help=SIMULATIONS)
+@click.option(
+    "--simulations", type=click.IntRange(min=1), default=64, show_default=True, help=SIMULATIONS
+)
 @network_option
 @trust_option
 @stoppable()

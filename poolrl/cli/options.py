@@ -127,7 +127,7 @@ class RetentionRuleType(click.ParamType[str]):
 DIRECTORY = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
 
-SIMULATIONS = "Maximum number of simulations side by side.  [default: 64]"
+SIMULATIONS = "Maximum number of simulations side by side."
 
 pool_argument = click.argument("pool", type=DIRECTORY, shell_complete=completion.pools)
 

@@ -244,17 +244,19 @@ class _Checker:
         self.check_actuator_state(call_optional(task, "actuator_state"))
         mask = call_optional(task, "velocities")
         size = self.task.observation_space.shape
-        if mask is not None and (np.shape(mask) != size or np.asarray(mask).dtype != np.bool_):
-            self.refuse(f"velocities() must return an array of bools {size}: {_described(mask)}")
+        if mask is not None:
+            self.check_mask("velocities()", mask, size)
         senses = call_optional(task, "senses")
         if not isinstance(senses, dict):
             self.refuse(f"senses() must return a dictionary: {_described(senses)}")
         for name, mask in senses.items():
-            if np.shape(mask) != size or np.asarray(mask).dtype != np.bool_:
-                self.refuse(
-                    f"senses()[{name!r}] must be an array of bools {size}: {_described(mask)}"
-                )
+            self.check_mask(f"senses()[{name!r}]", mask, size)
         return copies
+
+    def check_mask(self, what: str, mask: Any, shape: tuple[int, ...]) -> None:
+        """Check that a mask of observations is an array of bools of their shape."""
+        if np.shape(mask) != shape or np.asarray(mask).dtype != np.bool_:
+            self.refuse(f"{what} must return an array of bools {shape}: {_described(mask)}")
 
     def check_actuator_state(self, state: Any) -> None:
         """Check what ``actuator_state`` returned; its values may be NaN."""
