@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from poolrl.config import exploration, networks
+from poolrl.config.merging import inherited
 from poolrl.config.networks import NetworkSpec
 from poolrl.config.new_pools import add_missing
 from poolrl.config.run_options import RunOptions
@@ -55,7 +56,8 @@ def load(
     """Load a configuration and apply overrides.
 
     An override of a hyper-parameter applies to every branch, in place of its ``[branches]`` values.
-    A network or an exploration that overrides name does not inherit the options of another one.
+    A network, an exploration or a merge rule that overrides name does not inherit the options of
+    another one, and a single branch that they ask for is not averaged.
     Keys that are left out, and that mean something else in pools without them, are set by
     ``new_pools.add_missing``.
 
@@ -121,6 +123,8 @@ def _resolve(
         own = exploring.get("name")
         if "exploration.preset" in overrides or overrides.get("exploration.name", own) != own:
             table["exploration"] = {}
+    if isinstance(table.get("merge"), dict):
+        table["merge"] = inherited(table["merge"], overrides, existing.merge if existing else None)
     for key, value in overrides.items():
         assign(table, key, value)
     try:

@@ -102,6 +102,28 @@ class MergeSpec(Section, frozen=True):
         return self == MergeSpec()
 
 
+def inherited(
+    merge: Mapping[str, Any], overrides: Mapping[str, Any], existing: MergeSpec | None
+) -> dict[str, Any]:
+    """Options of a configuration's `[merge]` that go with overrides.
+
+    Another rule does not inherit those of the old one. A mean of one branch is that branch, and a
+    momentum on top would be no training in one process: with `pool.count = 1` nothing is averaged.
+
+    Args:
+        merge: of the configuration.
+        overrides: dotted key -> value.
+        existing: of the pool that the configuration is for.
+    """
+    rule = merge.get("rule", "best")
+    asked = overrides.get("merge.rule", rule)
+    if rule == "mean" and overrides.get("pool.count") == 1 and existing is None:
+        asked = overrides.get("merge.rule", "best")
+    if asked == rule:
+        return dict(merge)
+    return {key: value for key, value in merge.items() if key == "fallback"}
+
+
 UPDATING_LEARNERS = ("ppo", "reinforce")
 """Learners that update on a rollout that others have sampled."""
 

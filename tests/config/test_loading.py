@@ -10,6 +10,7 @@ import tomli_w
 
 from poolrl.config import tables
 from poolrl.config.loading import differing_keys, load
+from poolrl.config.merging import MergeSpec
 from poolrl.errors import UsageError
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -49,6 +50,28 @@ def test_run_options_are_not_hashed_and_results_are() -> None:
 def test_another_task_has_its_own_time_limit() -> None:
     assert load(None)[0].task.max_episode_steps == 500
     assert load(None, {"task.id": "Plateau-v0"})[0].task.max_episode_steps == 0
+
+
+def test_another_merge_rule_has_its_own_options() -> None:
+    mean = CONFIGS / "pools" / "swimmer.toml"
+    assert load(mean)[0].merge == MergeSpec(rule="mean", momentum=0.5)
+    assert load(mean, {"merge.rule": "mean"}) == load(mean)
+    assert load(mean, {"merge.rule": "best"})[0].merge == MergeSpec()
+    keys = {"merge.rule": "update", "merge.minibatches": 8, "branches.gae_lambda": [0.99]}
+    assert load(mean, keys)[0].merge == MergeSpec(rule="update", minibatches=8)
+
+
+def test_a_single_branch_is_not_averaged(tmp_path: Path) -> None:
+    mean, one = CONFIGS / "pools" / "swimmer.toml", {"pool.count": 1}
+    assert load(mean, one)[0].merge == MergeSpec()
+    asked = load(mean, one | {"merge.rule": "mean"})[0]
+    assert asked.merge == MergeSpec(rule="mean", momentum=0.5)
+    assert load(mean, one, existing=asked)[0].merge == asked.merge
+    path = tmp_path / "mine.toml"
+    path.write_text('[merge]\nrule = "mean"\nstep = 2.0\nfallback = 4\n')
+    assert load(path, one)[0].merge == MergeSpec(fallback=4)
+    path.write_text("[pool]\ncount = 1\n" + path.read_text())
+    assert load(path)[0].merge == MergeSpec(rule="mean", step=2.0, fallback=4)
 
 
 def test_errors_name_the_file(tmp_path: Path) -> None:
