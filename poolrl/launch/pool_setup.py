@@ -226,7 +226,7 @@ def _with_hashes(
                     check_replay_keys(learner, budget(spec), agent.metadata.max_episode_steps)
         if existing is None:
             _check_branches(spec, computation)
-            computation.check_selection()
+            computation.check_infos()
         if first is None:
             return spec, use
         try:

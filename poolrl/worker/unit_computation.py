@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
@@ -165,25 +166,30 @@ class UnitComputation:
         agent = self.initial_agent()
         check_learner(learner, agent.metadata.network, agent.arrays, self._task)
 
-    def check_selection(self) -> None:
-        """Check that the task has what units are selected by.
+    def check_infos(self) -> None:
+        """Check that the task has what units are selected by, and no name that `[evaluation.info]`
+        misspells. Others there may come later in an episode.
 
         Raises:
             UsageError: its info has no such value after a step; names the key.
         """
-        name = self._spec.selection.info_name
-        if name is None:
+        score, aggregates = self._spec.selection.info_name, self._spec.evaluation.info
+        if score is None and not aggregates:
             return
-        infos = EpisodeInfos(self._task, self._spec.evaluation.info)
+        infos = EpisodeInfos(self._task, aggregates)
         with tasks.blamed(self._spec.task):
             known = infos.names_after_a_step()
-        if name not in known:
+        missing = f"in the info of {self._spec.task.id} after a step"
+        if score is not None and score not in known:
             has = f"has {', '.join(known)}" if known else "has none"
             reason = "; ".join([has, *infos.notes])
-            raise UsageError(
-                f"selection.score: no value {name!r} in the info of {self._spec.task.id} after a "
-                f"step, which {reason}"
-            )
+            raise UsageError(f"selection.score: no value {score!r} {missing}, which {reason}")
+        for name in aggregates:
+            similar = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+            if similar and name not in known:
+                raise UsageError(
+                    f"evaluation.info: no value {name!r} {missing}; did you mean {similar[0]!r}?"
+                )
 
     def check_merge(self) -> None:
         """Check that the agents of this pool can be merged by its rule.

@@ -136,6 +136,11 @@ def test_a_pool_without_it_is_as_it_was(tmp_path: Path) -> None:
             ["task.id=Plateau-v0", "selection.score=info.x"],
             "selection.score: no value 'x' in the info of Plateau-v0 after a step, which has none",
         ),
+        (
+            ["evaluation.info.sucess=max"],
+            "evaluation.info: no value 'sucess' in the info of Misleading-v0 after a step; did you "
+            "mean 'success'?",
+        ),
     ],
 )
 def test_what_the_task_does_not_have_is_refused(
