@@ -26,7 +26,7 @@ class _RunTable(Section, frozen=True):
 
 
 DEFAULT: dict[str, dict[str, Any]] = {
-    "pool": {"count": 10, "iterate_episodes": 20, "evaluate_episodes": 10},
+    "pool": {"count": 10, "iterate_episodes": 200, "evaluate_episodes": 10},
     "task": {"id": "Swimmer-v5", "max_episode_steps": 500},
     "network": {"actor": [32, 32], "critic": [32, 32]},
     "learner": {
@@ -40,7 +40,7 @@ DEFAULT: dict[str, dict[str, Any]] = {
         "learning_rate": [0.0005, 0.001, 0.0015, 0.002, 0.003],
         "gae_lambda": [0.99, 0.995],
     },
-    "run": {"iterations": 30},
+    "run": {"iterations": 5},
 }
 """The configuration if none is given: configs/swimmer.toml. With another task or learner, the
 defaults of ``poolrl.config.schema`` apply instead."""
