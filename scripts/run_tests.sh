@@ -40,7 +40,7 @@ if [ $# = 0 ] || [ "$*" = --full ]; then
     run mypy
     run lint-imports --no-logo
 fi
-run pytest -n "${POOLRL_TEST_PROCESSES:-2}" "$@"
+run pytest -n "${POOLRL_TEST_PROCESSES:-3}" "$@"
 if [ $# = 0 ] || [ "$*" = --full ]; then
     if [ "$(id -u)" != 0 ] && may_be_root; then
         # SLURM's daemons change users, so root alone can start them.
