@@ -116,10 +116,8 @@ def inherited(
         existing: of the pool that the configuration is for.
     """
     rule = merge.get("rule", "best")
-    asked = overrides.get("merge.rule", rule)
-    if rule == "mean" and overrides.get("pool.count") == 1 and existing is None:
-        asked = overrides.get("merge.rule", "best")
-    if asked == rule:
+    alone = rule == "mean" and overrides.get("pool.count") == 1 and existing is None
+    if overrides.get("merge.rule", "best" if alone else rule) == rule:
         return dict(merge)
     return {key: value for key, value in merge.items() if key == "fallback"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -187,6 +188,29 @@ class EpisodeInfos:
         plain.step(sample_action(plain, generator), ids)
         self._add(ids, ids)
         return sorted(self.take(0))
+
+    def check_names(self, known: Sequence[str], score: str | None, task_id: str) -> None:
+        """Check that the task has what units are selected by, and that no name given to the
+        constructor misspells one that it has. Others there may come later in an episode.
+
+        Args:
+            known: what ``names_after_a_step`` returned.
+            score: that units are selected by; ``None`` for the return.
+            task_id: for errors.
+
+        Raises:
+            UsageError: it has no such value; names the key.
+        """
+        missing = f"in the info of {task_id} after a step"
+        if score is not None and score not in known:
+            has = f"has {', '.join(known)}" if known else "has none"
+            reason = "; ".join([has, *self.notes])
+            raise UsageError(f"selection.score: no value {score!r} {missing}, which {reason}")
+        for name in sorted(self._named.keys() - set(known)):
+            if close := difflib.get_close_matches(name, known, n=1, cutoff=0.8):
+                raise UsageError(
+                    f"evaluation.info: no value {name!r} {missing}; did you mean {close[0]!r}?"
+                )
 
     def _note(self, text: str) -> None:
         self.notes.append(text if len(text) <= 500 else f"{text[:499]}…")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
@@ -167,11 +166,10 @@ class UnitComputation:
         check_learner(learner, agent.metadata.network, agent.arrays, self._task)
 
     def check_infos(self) -> None:
-        """Check that the task has what units are selected by, and no name that `[evaluation.info]`
-        misspells. Others there may come later in an episode.
+        """Check the names of the task's info that the specification gives.
 
         Raises:
-            UsageError: its info has no such value after a step; names the key.
+            UsageError: as ``EpisodeInfos.check_names``.
         """
         score, aggregates = self._spec.selection.info_name, self._spec.evaluation.info
         if score is None and not aggregates:
@@ -179,17 +177,7 @@ class UnitComputation:
         infos = EpisodeInfos(self._task, aggregates)
         with tasks.blamed(self._spec.task):
             known = infos.names_after_a_step()
-        missing = f"in the info of {self._spec.task.id} after a step"
-        if score is not None and score not in known:
-            has = f"has {', '.join(known)}" if known else "has none"
-            reason = "; ".join([has, *infos.notes])
-            raise UsageError(f"selection.score: no value {score!r} {missing}, which {reason}")
-        for name in aggregates:
-            similar = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
-            if similar and name not in known:
-                raise UsageError(
-                    f"evaluation.info: no value {name!r} {missing}; did you mean {similar[0]!r}?"
-                )
+        infos.check_names(known, score, self._spec.task.id)
 
     def check_merge(self) -> None:
         """Check that the agents of this pool can be merged by its rule.
