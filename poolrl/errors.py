@@ -6,7 +6,9 @@ preempted (run the same command again), 130 interrupted.
 
 from __future__ import annotations
 
+import difflib
 import signal
+from collections.abc import Iterable
 
 
 class PoolrlError(Exception):
@@ -19,6 +21,20 @@ class UsageError(PoolrlError):
     """The user's input is wrong: a key, a value, a path, an id, an agent file."""
 
     exit_code = 2
+
+
+def did_you_mean(name: str, known: Iterable[str], otherwise: str = "", cutoff: float = 0.6) -> str:
+    """The end of a message about an unknown name: "did you mean …?" with the most similar one.
+
+    Args:
+        name: that is unknown.
+        known: names that would be right; of equally similar ones the first is meant.
+        otherwise: what is returned if none is similar.
+        cutoff: similarity from 0 to 1 (``difflib.SequenceMatcher.ratio``) below which a name is
+            not similar.
+    """
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)
+    return f"did you mean {close[0]}?" if close else otherwise
 
 
 class IncompatiblePool(PoolrlError):

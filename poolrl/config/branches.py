@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
@@ -10,7 +9,7 @@ from msgspec import Meta
 
 from poolrl.config.networks import KINDS
 from poolrl.config.types import Section, Text
-from poolrl.errors import UsageError
+from poolrl.errors import UsageError, did_you_mean
 
 RANGE = 10.0
 """Factor by which an evolving value may go away from where it starts, either way."""
@@ -98,6 +97,5 @@ def refused_key(name: str, fields: Sequence[str]) -> str:
     own = {"name", "network", "learner", "normalize_values", "normalize_returns"}
     if name in own.union(*(kind.__struct_fields__ for kind in KINDS)):
         return f"branches.{name}: changes the agent's tensors, which all branches must share"
-    close = difflib.get_close_matches(name, fields, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(fields) or 'none'}"
+    hint = did_you_mean(name, fields, f"known: {', '.join(fields) or 'none'}")
     return f"branches.{name}: not a hyper-parameter of the learner; {hint}"

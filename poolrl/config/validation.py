@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar, get_args, get_origin
 
 import msgspec
 
-from poolrl.errors import UsageError
+from poolrl.errors import UsageError, did_you_mean
 
 T = TypeVar("T")
 
@@ -42,10 +41,8 @@ def _explain(error: msgspec.ValidationError, table: Any, kind: Any) -> str:
     if unknown:
         key = f"{path}.{unknown[1]}" if path else unknown[1]
         known = _known_keys(kind, path, table)
-        close = difflib.get_close_matches(unknown[1], known, n=1)
-        if close:
-            return f"{key}: unknown key; did you mean {close[0]}?"
-        return f"{key}: unknown key; known: {', '.join(known)}"
+        hint = did_you_mean(unknown[1], known, f"known: {', '.join(known)}")
+        return f"{key}: unknown key; {hint}"
     value = _lookup(table, path)
     if message.startswith("Invalid"):
         values = ", ".join(_known_values(kind, path, table))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +12,7 @@ from typing import Any, get_args
 from msgspec import UNSET
 
 from poolrl.config.types import QUANTILES
-from poolrl.errors import UsageError
+from poolrl.errors import UsageError, did_you_mean
 from poolrl.records.evaluation import Difference, Evaluation
 from poolrl.records.records import MergeRecord, UnitRecord
 from poolrl.records.work_units import KindName
@@ -273,8 +272,7 @@ def chosen(names: Sequence[str], patterns: Sequence[str]) -> list[str]:
     for pattern in patterns:
         matches = [name for name in names if name == pattern or fnmatchcase(name, pattern)]
         if not matches:
-            close = difflib.get_close_matches(pattern, names, n=1)
-            hint = f"did you mean {close[0]}?" if close else "--columns list names them"
+            hint = did_you_mean(pattern, names, "--columns list names them")
             raise UsageError(f"--columns: no column {pattern!r} in this pool; {hint}")
         found |= dict.fromkeys(matches)
     return list(found)

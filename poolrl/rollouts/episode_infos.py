@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poolrl.config.types import Aggregate
-from poolrl.errors import UsageError, one_line
+from poolrl.errors import UsageError, did_you_mean, one_line
 from poolrl.rollouts.info_sources import BatchInfos, EnvironmentInfos, InfoSource
 from poolrl.tasks.base import Ids, Task
 from poolrl.tasks.check import sample_action
@@ -207,10 +206,8 @@ class EpisodeInfos:
             reason = "; ".join([has, *self.notes])
             raise UsageError(f"selection.score: no value {score!r} {missing}, which {reason}")
         for name in sorted(self._named.keys() - set(known)):
-            if close := difflib.get_close_matches(name, known, n=1, cutoff=0.8):
-                raise UsageError(
-                    f"evaluation.info: no value {name!r} {missing}; did you mean {close[0]!r}?"
-                )
+            if hint := did_you_mean(name, known, cutoff=0.8):
+                raise UsageError(f"evaluation.info: no value {name!r} {missing}; {hint}")
 
     def _note(self, text: str) -> None:
         self.notes.append(text if len(text) <= 500 else f"{text[:499]}…")

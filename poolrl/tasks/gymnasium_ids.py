@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import os
 import sys
@@ -16,7 +15,7 @@ from typing import Any, NamedTuple
 import gymnasium
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 
-from poolrl.errors import UsageError, one_line
+from poolrl.errors import UsageError, did_you_mean, one_line
 from poolrl.tasks.registry import REGISTRY
 
 
@@ -91,11 +90,8 @@ def environment_spec(task_id: str, entry: Any = None) -> EnvSpec:
     spec = gymnasium.registry.get(name)
     if spec is None:
         known = [*REGISTRY, *gymnasium.registry]
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"known ids: {', '.join(REGISTRY)}, and those of `poolrl tasks --all`"
-        raise UsageError(
-            f"task.id: unknown task {name!r}; {f'did you mean {close[0]}?' if close else hint}"
-        )
+        ids = f"known ids: {', '.join(REGISTRY)}, and those of `poolrl tasks --all`"
+        raise UsageError(f"task.id: unknown task {name!r}; {did_you_mean(name, known, ids)}")
     if (extra := missing_extra(spec)) is not None:
         raise _missing(name, extra)
     return spec

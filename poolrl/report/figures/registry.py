@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from poolrl.errors import UsageError
+from poolrl.errors import UsageError, did_you_mean
 from poolrl.files import printable
 from poolrl.monitoring.history import History
 from poolrl.report.figures import (
@@ -60,8 +59,7 @@ def names_of(name: str) -> list[str]:
         return list(FIGURES)
     if name not in FIGURES:
         known = [*FIGURES, ALL]
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
+        hint = did_you_mean(name, known, f"known: {', '.join(known)}")
         raise UsageError(f"--figure {printable(name, 60)}: no such figure; {hint}")
     return [name]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 
 import mujoco
@@ -11,7 +10,7 @@ from mujoco.batch import MODEL_FIELDS, Batch
 from numpy.typing import NDArray
 
 from poolrl.config.schema import Randomization
-from poolrl.errors import UsageError
+from poolrl.errors import UsageError, did_you_mean
 from poolrl.tasks.base import Ids
 
 # Prefix of a field -> the type of the objects that its rows belong to, and their count's field.
@@ -138,9 +137,8 @@ def _own_values(model: mujoco.MjModel, field: str) -> NDArray[np.float64]:
     key = f"task.randomize.{field}"
     if field not in MODEL_FIELDS:
         known = [name for name in MODEL_FIELDS if name.startswith((*_OBJECTS, "opt."))]
-        close = difflib.get_close_matches(field, sorted(known), n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        raise UsageError(f"{key}: unknown field of the model{hint}")
+        hint = did_you_mean(field, sorted(known))
+        raise UsageError("; ".join(filter(None, [f"{key}: unknown field of the model", hint])))
     own = model.opt if field.startswith("opt.") else model
     values = np.array(getattr(own, field.removeprefix("opt.")))
     if values.dtype.kind != "f":
@@ -179,8 +177,7 @@ def _rows(model: mujoco.MjModel, field: str, names: Iterable[str]) -> NDArray[np
     rows: list[int] = []
     for name in names:
         if name not in named:
-            close = difflib.get_close_matches(name, named, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(named) or 'none'}"
+            hint = did_you_mean(name, named, f"known: {', '.join(named) or 'none'}")
             raise UsageError(f"{key}.names: unknown name {name!r}; {hint}")
         rows.extend(_rows_of(model, field, known.index(name)))
     return np.array(rows)
