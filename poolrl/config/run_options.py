@@ -7,6 +7,7 @@ workers as one argument of JSON.
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from typing import Annotated, Literal, NamedTuple
@@ -173,6 +174,20 @@ def check_min_deposits(run: RunOptions, count: int) -> None:
         raise UsageError(
             f"run.min_deposits: {run.min_deposits} branches, of an iteration that has {count}"
         )
+
+
+def check_targets(run: RunOptions) -> None:
+    """Check that scores can reach the targets, which they never do if one is NaN.
+
+    Args:
+        run: options that were given, not those of a pool of an earlier version.
+
+    Raises:
+        UsageError: one of them is NaN.
+    """
+    for name in ("target_return", "target_score"):
+        if math.isnan(getattr(run, name) or 0.0):
+            raise UsageError(f"run.{name}: expected a number, got nan")
 
 
 def encode(run: RunOptions) -> str:

@@ -19,7 +19,7 @@ from poolrl.config import tables
 from poolrl.config.loading import load, load_over
 from poolrl.config.mpo import MPO
 from poolrl.config.networks import ModuleSpec, NetworkSpec
-from poolrl.config.run_options import RunOptions, check_min_deposits
+from poolrl.config.run_options import RunOptions, check_min_deposits, check_targets
 from poolrl.config.schema import Spec, World
 from poolrl.errors import IncompatiblePool, UsageError
 from poolrl.launch.disk_use import DiskUse, disk_line, disk_use
@@ -147,6 +147,8 @@ def validate(
         existing.refuse_another(spec)
     if existing is None or run.min_deposits != existing.run.min_deposits:
         check_min_deposits(run, spec.pool.count)
+    if existing is None:
+        check_targets(run)
     if to_threshold:
         run = replace(run, target_return=reward_threshold(spec.task.id))
     if run.replay_folder is not None:  # workers may run in another directory

@@ -193,6 +193,11 @@ CASES: dict[str, tuple[tuple[str, ...], int, list[str]]] = {
     "a plot nowhere": (("plot", "pool", "-o", "no/x.png"), 2, ["no/x.png"]),
     "a plot without a kind": (("plot", "pool", "-o", "x"), 2, ["x: name a .png"]),
     "a plot of no known kind": (("plot", "pool", "-o", "x.zzz"), 2, ["x.zzz"]),
+    "a target that no score reaches": (
+        (*RUN, "--set", "run.target_return=nan"),
+        2,
+        ["run.target_return: expected a number, got nan"],
+    ),
     "more deposits than branches": (
         (*RUN, "--pool-count", 2, "--min-deposits", 3),
         2,
