@@ -54,7 +54,9 @@ def draw(found: Sequence[Comparison], path: Path, cores: int) -> bool:
         axis.set_axis_off()
     axes[0][0].set_ylabel("return of fresh episodes")
     handles = {h.get_label(): h for axis in axes.flat for h in axis.get_legend_handles_labels()[0]}
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=min(len(handles), 6))
+    figure.legend(
+        handles.values(), handles.keys(), loc="outside lower center", ncols=min(len(handles), 6)
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130)
     plt.close(figure)
