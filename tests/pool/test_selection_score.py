@@ -139,7 +139,7 @@ def test_a_pool_without_it_is_as_it_was(tmp_path: Path) -> None:
         (
             ["evaluation.info.sucess=max"],
             "evaluation.info: no value 'sucess' in the info of Misleading-v0 after a step; did you "
-            "mean 'success'?",
+            "mean success?",
         ),
     ],
 )
