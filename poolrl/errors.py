@@ -33,7 +33,7 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str = "", cutoff: f
         cutoff: similarity from 0 to 1 (``difflib.SequenceMatcher.ratio``) below which a name is
             not similar.
     """
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
     return f"did you mean {close[0]}?" if close else otherwise
 
 

@@ -138,7 +138,7 @@ def _own_values(model: mujoco.MjModel, field: str) -> NDArray[np.float64]:
     if field not in MODEL_FIELDS:
         known = [name for name in MODEL_FIELDS if name.startswith((*_OBJECTS, "opt."))]
         hint = did_you_mean(field, sorted(known))
-        raise UsageError("; ".join(filter(None, [f"{key}: unknown field of the model", hint])))
+        raise UsageError(f"{key}: unknown field of the model{hint and f'; {hint}'}")
     own = model.opt if field.startswith("opt.") else model
     values = np.array(getattr(own, field.removeprefix("opt.")))
     if values.dtype.kind != "f":
