@@ -63,9 +63,13 @@ class Arm(NamedTuple):
         return [time_to_target(seconds, position).seconds for seconds, position in pairs]
 
     def end(self, layout: Layout) -> float | None:
-        """Seconds that the shortest of its runs took; ``None`` if they are not known."""
+        """Seconds until all of its runs have as many iterations as the one with the fewest;
+        ``None`` if they are not known."""
         ends = self.seconds(layout)
-        return None if ends is None else min(float(seconds[-1]) for seconds in ends)
+        if ends is None:
+            return None
+        fewest = min(len(seconds) for seconds in ends)
+        return max(float(seconds[fewest - 1]) for seconds in ends)
 
     def scores_at(self, layout: Layout, at: float) -> list[float]:
         """The last score of each run by a time in seconds, of those that have one."""

@@ -13,6 +13,7 @@ from timing import Layout
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.typing import ColorType
 
 POINTS = 200
 """Points of a median curve."""
@@ -41,9 +42,11 @@ def draw(found: Sequence[Comparison], path: Path, cores: int) -> bool:
         rows, columns, figsize=(4.6 * columns, 3.6 * rows), layout="constrained", squeeze=False
     )
     names = list(dict.fromkeys(arm.name for comparison in found for arm in comparison.arms))
+    shades = plt.get_cmap("tab20")(range(20))  # strong and pale in turn
+    colors = [*shades[::2], *shades[1::2]]
     for axis, comparison in zip(axes.flat, found, strict=False):
         for arm in comparison.arms:
-            _draw_arm(axis, arm, f"C{names.index(arm.name)}", arm.layout(cores))
+            _draw_arm(axis, arm, colors[names.index(arm.name) % len(colors)], arm.layout(cores))
         if comparison.target is not None:
             axis.axhline(comparison.target, color="black", linestyle="--", linewidth=0.8)
         axis.set_title(comparison.task)
@@ -63,7 +66,7 @@ def draw(found: Sequence[Comparison], path: Path, cores: int) -> bool:
     return True
 
 
-def _draw_arm(axis: Axes, arm: Arm, color: str, layout: Layout) -> None:
+def _draw_arm(axis: Axes, arm: Arm, color: ColorType, layout: Layout) -> None:
     curves: list[tuple[F64, F64]] = []
     for run in arm.runs:
         seconds = arm.costs.seconds(run, layout)
@@ -72,6 +75,7 @@ def _draw_arm(axis: Axes, arm: Arm, color: str, layout: Layout) -> None:
             continue
         scores = np.array([run.iterations[at].score for at in measured], np.float64)
         curves.append((seconds[measured] / 60, scores))
-        axis.plot(*curves[-1], color=color, linewidth=0.6, alpha=0.5)
+        marker = "o" if len(measured) == 1 else ""
+        axis.plot(*curves[-1], color=color, linewidth=0.6, alpha=0.5, marker=marker, markersize=3)
     if curves:
         axis.plot(*median_curve(curves, POINTS), color=color, linewidth=2, label=arm.name)

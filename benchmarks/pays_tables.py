@@ -76,9 +76,9 @@ def body(plan: Plan, found: Sequence[Comparison], pictures: Sequence[str]) -> st
             rows["ratio"],
         ),
         f"## Scores after the same time on {SAME_TIME} cores",
-        f"When the shortest run of an arm ends on {SAME_TIME} cores: the median of its scores, and "
-        f"of `{one}` after as many minutes on one core, and with as many threads; smallest and "
-        "largest in brackets.",
+        "When all runs of an arm have as many iterations as the one with the fewest, on "
+        f"{SAME_TIME} cores: the median of its scores, and of `{one}` after as many minutes on one "
+        "core, and with as many threads; smallest and largest in brackets.",
         report.table(
             ["task", "arm", "minutes", "score", f"{one}, 1 core", f"{one}, {SAME_TIME} threads"],
             rows["same"],
