@@ -9,7 +9,7 @@ from timing import Layout
 from tests.helpers.benchmark_runs import run_of, units
 
 
-def test_scores_after_the_same_time_are_of_the_same_number_of_iterations() -> None:
+def test_the_same_time_is_when_all_runs_have_as_many_iterations_as_the_shortest() -> None:
     def kinds(steps: int) -> dict[str, Units]:
         return {"branch": units(10, steps, training=(10, 10))}
 
