@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import lfilter
 
 from poolrl.config.exploration import (
     NoiseSpec,
@@ -135,6 +134,8 @@ class OrnsteinUhlenbeckNoise(Noise):
         self._last[i] = 0
 
     def _draw(self, i: int, generator: np.random.Generator) -> F64:
+        from scipy.signal import lfilter  # slow to import, so not in every worker
+
         driving = np.clip(
             generator.standard_normal((self._block, self.size)), -self._clip, self._clip
         )

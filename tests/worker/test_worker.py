@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,14 @@ from poolrl.worker.unit_computation import Result, UnitComputation
 from tests.conftest import tiny_spec
 from tests.helpers.models import copy_gymnasium_model
 from tests.helpers.workers import work
+
+
+def test_slow_imports_wait_until_they_are_used() -> None:
+    code = (
+        "import sys, poolrl.worker.loop; "
+        "sys.exit(bool({'torch', 'scipy.signal', 'scipy.stats', 'pandas'} & sys.modules.keys()))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_another_model_is_refused(tmp_path: Path) -> None:
