@@ -97,12 +97,12 @@ def body(plan: Plan, found: Sequence[Comparison], pictures: Sequence[str]) -> st
             rows["work"],
         ),
         "## Ends, and the pool's own cost",
-        "Scores of the last champions; the worst seed, as a share of the median below it; the "
-        "pool's overhead and waiting for others as shares of the workers' wall time, with one "
-        "worker and with two.",
+        "Scores of the last champions, after as many iterations; the worst seed, as a share of the "
+        "median below it; the pool's overhead and waiting for others as shares of the workers' "
+        "wall time, with one worker and with two.",
         report.table(
             [
-                *("task", "arm", "seeds", "last scores", "median", "worst below"),
+                *("task", "arm", "seeds", "iterations", "last scores", "median", "worst below"),
                 *("overhead, 1 × 1", "overhead, 2 × 1", "waiting, 2 × 1"),
             ],
             rows["ends"],
@@ -206,7 +206,10 @@ def _end_row(arm: Arm) -> list[str]:
     for layout in (ONE_CORE, Layout(2, 1)):
         own = [timing for timing in arm.costs.timings if timing.layout == layout]
         shares[layout] = [f"{100 * s:.1f} %" for s in own_cost(own)] if own else [UNKNOWN] * 2
-    return [str(len(arm.runs)), *ends, shares[ONE_CORE][0], *shares[Layout(2, 1)]]
+    lengths = sorted({len(run.iterations) - 1 for run in arm.runs})  # without the initial agent's
+    iterations = "–".join(map(str, lengths[:: max(1, len(lengths) - 1)]))
+    own_costs = [shares[ONE_CORE][0], *shares[Layout(2, 1)]]
+    return [str(len(arm.runs)), iterations, *ends, *own_costs]
 
 
 def _check_row(arm: Arm) -> list[str]:
