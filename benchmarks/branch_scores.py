@@ -1,6 +1,6 @@
 """How many branches keep every pool near the others?
 
-    python benchmarks/branch_scores.py POOL [...] [--iteration 1] [--counts 5,10,20,30]
+    python benchmarks/branch_scores.py POOL [...] [--iteration 1] [--count 10 --count 20 …]
 
 The pools are of one configuration and differ in their seeds. Of one iteration's branches: quantiles
 of their scores; whether pools differ by more than chance (Kruskal and Wallis 1952); and, if a
@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 import numpy as np
 import scipy.stats
+from analysis import worst_to_median
 from numpy.typing import NDArray
 
 from poolrl.monitoring.history import History
@@ -49,18 +50,23 @@ def worst_below_median(scores: F64, pools: int, count: int, generator: np.random
     Returns:
         (TRIALS,)
     """
-    best = np.empty((TRIALS, pools))
-    for pool in range(pools):
-        best[:, pool] = generator.choice(scores, (TRIALS, count)).max(axis=1)
-    below: F64 = 1 - best.min(axis=1) / np.median(best, axis=1)
-    return below
+    best = generator.choice(scores, (TRIALS, pools, count)).max(axis=2)
+    return np.array([worst_to_median(trial) for trial in best.tolist()])
 
 
 @click.command()
 @click.argument("pools", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--iteration", default=1, show_default=True)
-@click.option("--counts", default="5,10,20,30", show_default=True, help="Numbers of branches.")
-def main(pools: tuple[Path, ...], iteration: int, counts: str) -> None:
+@click.option(
+    "--count",
+    "counts",
+    multiple=True,
+    default=(5, 10, 20, 30),
+    show_default=True,
+    type=click.IntRange(1),
+    help="Number of branches.",
+)
+def main(pools: tuple[Path, ...], iteration: int, counts: tuple[int, ...]) -> None:
     """Print what the scores of POOLS' branches say of other numbers of branches."""
     by_pool = [found for pool in pools if (found := branch_scores(pool, iteration))]
     if not by_pool:
@@ -75,7 +81,7 @@ def main(pools: tuple[Path, ...], iteration: int, counts: str) -> None:
         p = scipy.stats.kruskal(*by_pool).pvalue
         click.echo(f"Kruskal–Wallis test that pools do not differ: p = {p:.2f}")
     generator = np.random.default_rng(0)
-    for count in map(int, counts.split(",")):
+    for count in counts:
         below = worst_below_median(scores, len(by_pool), count, generator)
         click.echo(
             f"{count} branches: the worst of {len(by_pool)} pools is {np.median(below):.1%} below "

@@ -97,7 +97,7 @@ def body(plan: Plan, found: Sequence[Comparison], pictures: Sequence[str]) -> st
             rows["work"],
         ),
         "## Ends, and the pool's own cost",
-        "Scores of the last champions, after as many iterations; the worst seed, as a share of the "
+        "Scores of the last champions, after these iterations; the worst seed, as a share of the "
         "median below it; the pool's overhead and waiting for others as shares of the workers' "
         "wall time, with one worker and with two.",
         report.table(
@@ -206,8 +206,9 @@ def _end_row(arm: Arm) -> list[str]:
     for layout in (ONE_CORE, Layout(2, 1)):
         own = [timing for timing in arm.costs.timings if timing.layout == layout]
         shares[layout] = [f"{100 * s:.1f} %" for s in own_cost(own)] if own else [UNKNOWN] * 2
-    lengths = sorted({len(run.iterations) - 1 for run in arm.runs})  # without the initial agent's
-    iterations = "–".join(map(str, lengths[:: max(1, len(lengths) - 1)]))
+    lengths = [len(run.iterations) - 1 for run in arm.runs]  # without the initial agent's
+    fewest, most = min(lengths), max(lengths)
+    iterations = str(most) if fewest == most else f"{fewest}–{most}"
     own_costs = [shares[ONE_CORE][0], *shares[Layout(2, 1)]]
     return [str(len(arm.runs)), iterations, *ends, *own_costs]
 

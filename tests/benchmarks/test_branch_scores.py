@@ -32,7 +32,7 @@ def test_pools_are_read(tmp_path: Path) -> None:
         Worker(pool, StopCriteria(1)).run()
         pools.append(str(tmp_path / str(seed)))
     assert len(branch_scores(tmp_path / "1", 1)) == 3
-    lines = CliRunner().invoke(main, [*pools, "--counts", "3,6"]).output.splitlines()
+    lines = CliRunner().invoke(main, [*pools, "--count", "3", "--count", "6"]).output.splitlines()
     assert lines[0].startswith("6 branches of 2 pools: median ")
     assert [line.partition(":")[0] for line in lines[2:]] == ["3 branches", "6 branches"]
     nothing = CliRunner().invoke(main, [*pools, "--iteration", "2"])
