@@ -1,6 +1,6 @@
 """How many branches keep every pool near the others?
 
-    python benchmarks/branch_scores.py POOL [...] [--iteration 1] [--count 10 --count 20 …]
+    python benchmarks/branch_scores.py POOL [...] [--iteration 1] [--start 0] [--count 10 …]
 
 The pools are of one configuration and differ in their seeds. Of one iteration's branches: quantiles
 of their scores; whether pools differ by more than chance (Kruskal and Wallis 1952); and, if a
@@ -26,14 +26,16 @@ F64 = NDArray[np.float64]
 TRIALS = 20_000
 
 
-def branch_scores(pool: Path, iteration: int) -> list[float]:
-    """Scores of the branches of an iteration that have one."""
+def branch_scores(pool: Path, iteration: int, start: int) -> list[float]:
+    """Scores of the branches of an iteration that have one, from index `start` on."""
     history = History(open_pool(pool))
     history.refresh()
     scores = [
         unit.evaluation.score
         for unit in history.units
-        if (unit.iteration, unit.kind) == (iteration, "branch") and unit.evaluation is not None
+        if (unit.iteration, unit.kind) == (iteration, "branch")
+        and unit.index >= start
+        and unit.evaluation is not None
     ]
     return [score for score in scores if math.isfinite(score)]
 
@@ -58,6 +60,13 @@ def worst_below_median(scores: F64, pools: int, count: int, generator: np.random
 @click.argument("pools", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--iteration", default=1, show_default=True)
 @click.option(
+    "--start",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0),
+    help="The first branch: to leave out those by which something was chosen.",
+)
+@click.option(
     "--count",
     "counts",
     multiple=True,
@@ -66,11 +75,11 @@ def worst_below_median(scores: F64, pools: int, count: int, generator: np.random
     type=click.IntRange(1),
     help="Number of branches.",
 )
-def main(pools: tuple[Path, ...], iteration: int, counts: tuple[int, ...]) -> None:
+def main(pools: tuple[Path, ...], iteration: int, start: int, counts: tuple[int, ...]) -> None:
     """Print what the scores of POOLS' branches say of other numbers of branches."""
-    by_pool = [found for pool in pools if (found := branch_scores(pool, iteration))]
+    by_pool = [found for pool in pools if (found := branch_scores(pool, iteration, start))]
     if not by_pool:
-        raise click.UsageError(f"no branch of iteration {iteration} has a score")
+        raise click.UsageError(f"no branch of iteration {iteration} from {start} on has a score")
     scores = np.concatenate(by_pool)
     low, quarter, median, three_quarters, high = np.quantile(scores, [0, 0.25, 0.5, 0.75, 1])
     click.echo(

@@ -31,12 +31,14 @@ def test_pools_are_read(tmp_path: Path) -> None:
         pool = make_pool(tmp_path / str(seed), tiny_spec(pool__seed=seed), RunOptions(iterations=1))
         Worker(pool, StopCriteria(1)).run()
         pools.append(str(tmp_path / str(seed)))
-    assert len(branch_scores(tmp_path / "1", 1)) == 3
+    scores = branch_scores(tmp_path / "1", 1, 0)
+    assert len(scores) == 3
+    assert branch_scores(tmp_path / "1", 1, 2) == scores[2:]
     lines = CliRunner().invoke(main, [*pools, "--count", "3", "--count", "6"]).output.splitlines()
     assert lines[0].startswith("6 branches of 2 pools: median ")
     assert [line.partition(":")[0] for line in lines[2:]] == ["3 branches", "6 branches"]
     nothing = CliRunner().invoke(main, [*pools, "--iteration", "2"])
     assert (nothing.exit_code, nothing.output.splitlines()[-1]) == (
         2,
-        "Error: no branch of iteration 2 has a score",
+        "Error: no branch of iteration 2 from 0 on has a score",
     )
