@@ -3,9 +3,9 @@
     python benchmarks/branch_scores.py POOL [...] [--iteration 1] [--start 0] [--count 10 …]
 
 The pools are of one configuration and differ in their seeds. Of one iteration's branches: quantiles
-of their scores; whether pools differ by more than chance (Kruskal and Wallis 1952); and, if a
-pool's branches are drawn at random from all of these, how far the worst of as many pools is below
-their median when each takes its best branch.
+of their scores; whether pools differ by more than chance (Kruskal and Wallis 1952); and, for
+pools that do not, how far the worst of as many is below their median when each takes the best of
+branches that are drawn at random from all of these.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def main(pools: tuple[Path, ...], iteration: int, start: int, counts: tuple[int,
     )
     if len(by_pool) > 1:
         p = scipy.stats.kruskal(*by_pool).pvalue
-        click.echo(f"Kruskal–Wallis test that pools do not differ: p = {p:.2f}")
+        click.echo(f"Kruskal–Wallis test that pools do not differ: p = {p:.2g}")
     generator = np.random.default_rng(0)
     for count in counts:
         below = worst_below_median(scores, len(by_pool), count, generator)
