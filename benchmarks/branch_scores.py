@@ -30,14 +30,12 @@ def branch_scores(pool: Path, iteration: int, start: int) -> list[float]:
     """Scores of the branches of an iteration that have one, from index `start` on."""
     history = History(open_pool(pool))
     history.refresh()
-    scores = [
-        unit.evaluation.score
+    return [
+        unit.score
         for unit in history.units
-        if (unit.iteration, unit.kind) == (iteration, "branch")
-        and unit.index >= start
-        and unit.evaluation is not None
+        if (unit.iteration, unit.kind) == (iteration, "branch") and unit.index >= start
+        if unit.score is not None and math.isfinite(unit.score)
     ]
-    return [score for score in scores if math.isfinite(score)]
 
 
 def worst_below_median(scores: F64, pools: int, count: int, generator: np.random.Generator) -> F64:

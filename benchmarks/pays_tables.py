@@ -206,8 +206,8 @@ def _end_row(arm: Arm) -> list[str]:
     for layout in (ONE_CORE, Layout(2, 1)):
         own = [timing for timing in arm.costs.timings if timing.layout == layout]
         shares[layout] = [f"{100 * s:.1f} %" for s in own_cost(own)] if own else [UNKNOWN] * 2
-    lengths = [len(run.iterations) - 1 for run in arm.runs]  # without the initial agent's
-    fewest, most = min(lengths), max(lengths)
+    last = [run.iterations[-1].number for run in arm.runs]
+    fewest, most = min(last), max(last)
     iterations = str(most) if fewest == most else f"{fewest}–{most}"
     own_costs = [shares[ONE_CORE][0], *shares[Layout(2, 1)]]
     return [str(len(arm.runs)), iterations, *ends, *own_costs]
