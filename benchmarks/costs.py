@@ -145,6 +145,21 @@ def layout_of(cores: int, branches: int, simulations: int) -> Layout:
     return Layout(workers, max(1, min(cores // workers, simulations)))
 
 
+def threads_of(kinds: Kinds, layout: Layout, simulations: int) -> int:
+    """Threads that each worker has in an iteration: those of the layout, more where branches are
+    fewer than workers.
+
+    Args:
+        kinds: units of the iteration.
+        layout: workers and threads of the iterations with the most branches.
+        simulations: that a branch steps side by side at most.
+    """
+    branches = kinds["branch"].count if "branch" in kinds else layout.workers
+    if branches >= layout.workers:
+        return layout.threads
+    return max(1, min(layout.workers * layout.threads // branches, simulations))
+
+
 def durations(kind: str, units: Units, rates: Rates) -> list[float]:
     """Seconds of each unit of a kind."""
     training, evaluation = (rates.step.get((kind, phase), 0.0) for phase in WORK)
@@ -276,17 +291,17 @@ class Costs:
             run: of this arm.
             layout: workers and threads.
         """
-        rates = self.rates(layout.threads)
-        if rates is None:
-            return None
-        kinds = [iteration.units for iteration in run.iterations]
-        if run.single:
-            return np.cumsum([training_seconds(each, rates) for each in kinds])
-        each = [
-            iteration_seconds(units, rates, layout.workers, overlaps=run.overlaps)
-            for units in kinds
-        ]
-        return np.cumsum(each) / (self.check(layout) or 1.0)
+        each = []
+        for iteration in run.iterations:
+            kinds = iteration.units
+            rates = self.rates(threads_of(kinds, layout, run.simulations))
+            if rates is None:
+                return None
+            if run.single:
+                each.append(training_seconds(kinds, rates))
+            else:
+                each.append(iteration_seconds(kinds, rates, layout.workers, overlaps=run.overlaps))
+        return np.cumsum(each) if run.single else np.cumsum(each) / (self.check(layout) or 1.0)
 
     def fastest_layout(self, run: RunData, cores: int) -> Layout | None:
         """The layout with which a run is over first; ``None`` if it is not known.

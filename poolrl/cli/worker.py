@@ -86,7 +86,7 @@ def command(
     given = {name: value for name, value in options.items() if value is not None}
     run = replace(decode(encoded) if encoded is not None else pool.run, **given)
     if "min_deposits" in given:
-        check_min_deposits(run, pool.spec.pool.count)
+        check_min_deposits(run, pool.spec.pool.fewest)
     environment = detect()
     if prefer is None:
         prefer = environment.branch

@@ -132,9 +132,11 @@ class Spec(Section, frozen=True):
 
     def to_table(self) -> dict[str, Any]:
         """Plain data as in ``pool.toml``, without an `[exploration]`, `[merge]`,
-        `[evaluation.info]` or kind of score that says nothing, so that such a pool is what earlier
-        versions made."""
+        `[evaluation.info]`, `later_count` or kind of score that says nothing, so that such a pool
+        is what earlier versions made."""
         table: dict[str, Any] = msgspec.to_builtins(self)
+        if not self.pool.later_count:
+            del table["pool"]["later_count"]
         if not self.evaluation.info:
             del table["evaluation"]["info"]
         for name, default in (("score", "return"), ("direction", "max")):

@@ -29,7 +29,12 @@ class CoreLayout(NamedTuple):
 
 
 def core_layout(
-    spec: Spec, cores: int, workers: int | None = None, threads: int | None = None
+    spec: Spec,
+    cores: int,
+    workers: int | None = None,
+    threads: int | None = None,
+    *,
+    later: bool = False,
 ) -> CoreLayout:
     """Share out cores: first to branches, and what is left to the simulations of each.
 
@@ -38,8 +43,9 @@ def core_layout(
         cores: that may be used.
         workers: asked for; by default one per branch, at most one per core.
         threads: asked for; by default the cores divided by the workers.
+        later: the workers that have a branch after the first iteration, which may be fewer.
     """
-    workers = min(workers or cores, spec.pool.count)
+    workers = min(workers or cores, spec.pool.fewest if later else spec.pool.count)
     return CoreLayout(workers, threads or max(1, min(cores // workers, simulations(spec))))
 
 

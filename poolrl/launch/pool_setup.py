@@ -146,7 +146,7 @@ def validate(
     if existing is not None:
         existing.refuse_another(spec)
     if existing is None or run.min_deposits != existing.run.min_deposits:
-        check_min_deposits(run, spec.pool.count)
+        check_min_deposits(run, spec.pool.fewest)
     if existing is None:
         check_targets(run)
     if to_threshold:

@@ -13,7 +13,6 @@ from rich.console import Console
 
 from poolrl.config.run_options import RunOptions, encode
 from poolrl.errors import PoolrlError, Stopped
-from poolrl.formatting import count
 from poolrl.interrupts import InterruptHandler
 from poolrl.launch.cores import advice, core_layout
 from poolrl.launch.local import LocalWorkers, usable_cores
@@ -70,16 +69,18 @@ def run_pool(
         events = RunEvents(pool) if run.tensorboard else None
     cores = usable_cores()
     layout = core_layout(pool.spec, cores, run.workers, run.threads)
-    run = replace(run, threads=layout.threads)
+    later = core_layout(pool.spec, cores, run.workers, run.threads, later=True)
+    run = replace(run, threads=layout.threads, later_threads=run.later_threads or later.threads)
     deadline = time.time() + run.time_budget if run.time_budget else None
     stop_criteria = StopCriteria.of(run, pool.spec.selection, deadline)
     history = History(pool)
     history.refresh()
     start = time.monotonic()
     at = f", going on at iteration {history.merges[-1].iteration + 1}" if history.merges else ""
+    then = f", then {later}" if later != layout else ""
     console.print(
-        f"pool {root}: {pool.spec.task.id}, {count(pool.spec.pool.count, 'branch')}, seed "
-        f"{pool.spec.pool.seed}, {layout}{at}",
+        f"pool {root}: {pool.spec.task.id}, {pool.spec.pool.size}, seed "
+        f"{pool.spec.pool.seed}, {layout}{then}{at}",
         highlight=False,
         soft_wrap=True,
     )

@@ -82,7 +82,7 @@ class History:
         self.units.sort(key=lambda u: (u.iteration, KIND_ORDER.index(u.kind), u.index))
 
     def _possible(self, iteration: int) -> list[Unit]:
-        units = units_of(iteration, self.pool.spec.pool.count)
+        units = units_of(iteration, self.pool.spec.pool.branches(iteration))
         second_stage = second_stage_of(iteration, self.pool.spec.merge)
         return [*units, *second_stage, Unit(iteration, "closing", 0)]
 

@@ -75,7 +75,7 @@ class StatusReader:
             directory=path_text(pool.layout.root),
             task=pool.spec.task.id,
             seed=pool.spec.pool.seed,
-            branches=pool.spec.pool.count,
+            branches=pool.spec.pool.branches(current.iteration),
             state=state,
             merged=merged,
             iteration=current.iteration,
@@ -127,15 +127,15 @@ class StatusReader:
         self, newest: MergeRecord | None, closing: UnitRecord | None, finished: bool
     ) -> CurrentIteration:
         """Return the current iteration; at the end of a pool that is its closing evaluation."""
-        branches = self._pool.spec.pool.count
         if newest is None:
-            units = units_of(0, branches)
+            units = units_of(0, 0)
         elif finished or (
             closing is None and is_last(newest, self._pool.run, self._pool.spec.selection)
         ):
             units = [Unit(newest.iteration, "closing", 0)]
         else:
-            units = units_of(newest.iteration + 1, branches)
+            number = newest.iteration + 1
+            units = units_of(number, self._pool.spec.pool.branches(number))
         if self._iteration is None or self._iteration.planned != units:
             self._iteration = CurrentIteration(
                 self._pool, self._deposit_store, self._heartbeats, self._clock, units

@@ -184,7 +184,8 @@ class Status(Struct, frozen=True, kw_only=True):
     Attributes:
         schema: version of these structures.
         directory: of the pool.
-        task, seed, branches: from its specification.
+        task, seed: from its specification.
+        branches: of the current iteration, or of the last one of a finished pool.
         state: ``new``, no worker has started; ``running``, a worker is alive; ``stopped``, none
             is; ``finished``, there is a result and no unit left.
         merged: last merged iteration.

@@ -110,7 +110,10 @@ class _Verification:
     def _units(self, iteration: int) -> list[Unit]:
         """The units that an iteration may have, in both stages."""
         spec = self.pool.spec
-        return [*units_of(iteration, spec.pool.count), *second_stage_of(iteration, spec.merge)]
+        return [
+            *units_of(iteration, spec.pool.branches(iteration)),
+            *second_stage_of(iteration, spec.merge),
+        ]
 
     def _read(self, path: str, kind: type[R]) -> R | None:
         """Read a record of this pool; ``None`` if it is unusable, or was removed meanwhile."""
@@ -356,7 +359,7 @@ class _Verification:
                 previous,
                 listed,
                 iteration=merged.iteration,
-                branches=self.pool.spec.pool.count,
+                branches=self.pool.spec.pool.branches(merged.iteration),
                 selection=self.pool.spec.selection,
                 spec_sha256=self.pool.spec_sha256,
                 rule=self.pool.spec.merge,

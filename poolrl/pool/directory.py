@@ -209,7 +209,7 @@ def _needs_newest_schema(spec: Spec) -> bool:
     """Whether a specification has keys that versions which read schema 1 alone do not know."""
     selects_otherwise = (spec.selection.score, spec.selection.direction) != ("return", "max")
     new_learner = isinstance(spec.learner, MPO) or spec.exploration != NoExploration()
-    has_new = spec.evolving or spec.evaluation.info or new_learner
+    has_new = spec.evolving or spec.evaluation.info or new_learner or spec.pool.later_count
     return bool(not spec.merge.is_default or has_new or selects_otherwise)
 
 

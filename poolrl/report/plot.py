@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from poolrl.config.scoring import SelectionSpec
 from poolrl.errors import UsageError
 from poolrl.files import printable
-from poolrl.formatting import count
 from poolrl.monitoring.history import History
 from poolrl.report.drawing import drawing
 from poolrl.report.figures import style
@@ -89,8 +88,7 @@ def _figure(history: History) -> Any:
     spec = history.pool.spec
     figure.suptitle(
         f"{printable(history.pool.layout.name)}: {spec.task.id}, "
-        f"{count(spec.pool.count, 'branch')}, "
-        f"seed {spec.pool.seed}",
+        f"{spec.pool.size}, seed {spec.pool.seed}",
         fontsize="medium",
         parse_math=False,  # a name may contain dollar signs
     )

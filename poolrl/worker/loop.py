@@ -76,7 +76,7 @@ class Worker:
         self._clock = clock
         self._claims = claims or Claims(pool.store, pool.spec.pool.lease_duration, clock)
         self._timer = PhaseTimer(clock)
-        computation = UnitComputation(
+        computation = self._computation = UnitComputation(
             pool.spec,
             self._timer,
             pool=pool,
@@ -152,7 +152,9 @@ class Worker:
                 raise IncompatiblePool(f"{self.pool.layout.spec}: gone; was the pool moved?")
             folder = self.pool.layout.iteration(number).folder
             self.pool.store.make_folder(folder, parents=False)
-        units = units_of(number, self.pool.spec.pool.count)
+        units = units_of(number, self.pool.spec.pool.branches(number))
+        if number > 1 and self._run.later_threads is not None:
+            self._computation.change_threads(self._run.later_threads)
         iteration = self._open(number, rotated(units, self._first_branch()), previous)
         pause = since = 0.0
         while True:
@@ -361,7 +363,7 @@ class Worker:
 
     def _no_branch_succeeds(self, last: MergeRecord) -> PoolrlError:
         units = [
-            *units_of(last.iteration, self.pool.spec.pool.count),
+            *units_of(last.iteration, self.pool.spec.pool.branches(last.iteration)),
             *second_stage_of(last.iteration, self.pool.spec.merge),
         ]
         deposits = map(self._deposit_store.deposit, units)

@@ -105,7 +105,7 @@ def merge_deposits(
             previous,
             deposits,
             iteration=iteration,
-            branches=pool.spec.pool.count,
+            branches=pool.spec.pool.branches(iteration),
             selection=pool.spec.selection,
             spec_sha256=pool.spec_sha256,
             rule=rule,

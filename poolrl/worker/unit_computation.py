@@ -135,6 +135,16 @@ class UnitComputation:
             while self._tasks:
                 stack.callback(tasks.close, self._tasks.popitem()[1], self._spec.task)
 
+    def change_threads(self, threads: int) -> None:
+        """Let units use another number of threads, with tasks that are made for it.
+
+        Args:
+            threads: as for the constructor.
+        """
+        if threads != self._threads:
+            self.close()
+            self._threads = threads
+
     def make_task(self, episodes: int) -> Task:
         """A task for a number of episodes.
 

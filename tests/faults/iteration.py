@@ -49,7 +49,9 @@ class Iteration:
         if number == 0:
             self.units: list[Key] = [("initial", 0)]
         else:
-            branches = range(self.spec["pool"]["count"])
+            sizes = self.spec["pool"]
+            later = sizes.get("later_count", 0)
+            branches = range(min(later, sizes["count"]) if later and number > 1 else sizes["count"])
             self.units = [*(("branch", index) for index in branches), ("parent", 0)]
             rule = self.spec.get("merge", {})
             factors = rule.get("candidates", ())

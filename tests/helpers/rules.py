@@ -63,6 +63,11 @@ RULES = {
     "keep parent": Rule(
         {"selection.keep_parent": True}, frozenset({"best branch", "parent kept"}), "making"
     ),
+    "fewer later": Rule(
+        {"pool.later_count": 2, "merge.candidates": [2]},
+        frozenset({"best branch", "best candidate"}),
+        "candidates",
+    ),
     "fallback": Rule(
         {"merge.fallback": 0}, frozenset({"best branch", "best-ever fallback"}), "falling back"
     ),

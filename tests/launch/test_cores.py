@@ -47,6 +47,17 @@ def test_what_is_asked_for_overrules() -> None:
     assert core_layout(WIDE, 2, workers=99) == CoreLayout(10, 1)
 
 
+@pytest.mark.parametrize(
+    ("cores", "expected"), [(2, (2, 1)), (5, (5, 1)), (10, (5, 2)), (20, (5, 4))]
+)
+def test_fewer_branches_have_more_threads(cores: int, expected: tuple[int, int]) -> None:
+    pool = replace(WIDE, pool=replace(WIDE.pool, count=20, later_count=5))
+    assert core_layout(pool, cores) == CoreLayout(cores, 1)
+    assert core_layout(pool, cores, later=True) == CoreLayout(*expected)
+    assert core_layout(pool, cores, workers=2, later=True) == CoreLayout(2, cores // 2)
+    assert core_layout(pool, cores, threads=3, later=True).threads == 3
+
+
 def test_no_more_threads_than_simulations() -> None:
     assert simulations(WIDE) == 64
     assert core_layout(ONE, 100).threads == 64

@@ -115,10 +115,10 @@ class Comparison:
             ncols=min(3, len(self.groups)),
             fontsize="small",
         )
-        branches = {data.spec.pool.count for data in self.pools}
+        sizes = {data.spec.pool.size for data in self.pools}
         figure.suptitle(
             f"champions of {count(len(self.pools), 'pool')} – {self.pools[0].spec.task.id}"
-            + (f", {count(branches.pop(), 'branch')}" if len(branches) == 1 else "")
+            + (f", {sizes.pop()}" if len(sizes) == 1 else "")
             + "; means over seeds with 95 % bootstrap intervals",
             fontsize="medium",
             parse_math=False,

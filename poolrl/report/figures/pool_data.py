@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from poolrl.errors import UsageError
 from poolrl.files import printable
-from poolrl.formatting import count
 from poolrl.monitoring.history import History, working_seconds
 from poolrl.pool.merge_rules import mean_weights, succeeded
 from poolrl.records.records import Champion, MergeRecord, UnitRecord
@@ -75,7 +74,7 @@ class PoolData:
         pool = self.spec.pool
         return (
             f"{printable(self.history.pool.layout.name, 60)}: {self.spec.task.id}, "
-            f"{count(pool.count, 'branch')}, {self.rule}, seed {pool.seed}"
+            f"{pool.size}, {self.rule}, seed {pool.seed}"
         )
 
     @property
