@@ -118,7 +118,9 @@ def comparisons(plan: Plan, runs: Sequence[RunData], timings: Sequence[Timing]) 
                     )
             if own:
                 timed = [t for t in timings if (t.task, t.arm) == (task, name)]
-                costs = Costs(timed, own[0])
+                other = plan["arms"][name].get("threads_as")
+                alike = [t for t in timings if (t.task, t.arm) == (task, other)]
+                costs = Costs(timed, own[0], alike)
                 arms.append(Arm(name, own, costs, [target_position(run) for run in own]))
         if arms:
             one = next((arm for arm in arms if arm.name == single), None)

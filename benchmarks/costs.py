@@ -130,6 +130,19 @@ def _together(several: Sequence[Units]) -> Units:
     )
 
 
+def _gaining(rates: Rates, one: Rates, two: Rates) -> Rates:
+    """Rates with two threads, from those with one and the gain of another arm: of its training that
+    of its branches. Evaluations are taken to gain nothing, since their episodes may be another
+    number."""
+    gain = two.step["branch", "training"] / one.step["branch", "training"]
+    return rates._replace(
+        step={
+            (kind, phase): seconds * (gain if phase == "training" else 1)
+            for (kind, phase), seconds in rates.step.items()
+        }
+    )
+
+
 # How long an iteration takes
 
 
@@ -239,11 +252,18 @@ class Costs:
         timings: the timed runs.
     """
 
-    def __init__(self, timings: Sequence[Timing], run: RunData | None = None) -> None:
+    def __init__(
+        self,
+        timings: Sequence[Timing],
+        run: RunData | None = None,
+        alike: Sequence[Timing] = (),
+    ) -> None:
         """
         Args:
             timings: of one task and arm.
             run: a learning run of the same, for where there are none.
+            alike: timings of an arm whose branches compute alike, and gain as much by two threads
+                where this one was not timed with them.
         """
         self.timings = list(timings)
         self._by_threads: dict[int, Rates] = {}
@@ -255,6 +275,11 @@ class Costs:
                 self._by_threads[threads] = median_rates(own)
         if 1 not in self._by_threads and run is not None:
             self._by_threads = {1: of_run(run)}
+        if 2 not in self._by_threads and alike and 1 in self._by_threads:
+            like = Costs(alike)
+            one, two = like.rates(1), like.rates(2)
+            if one is not None and two is not None:
+                self._by_threads[2] = _gaining(self._by_threads[1], one, two)
 
     def rates(self, threads: int) -> Rates | None:
         """What units cost with a number of threads; ``None`` if it is not known."""

@@ -19,6 +19,7 @@ have in common:
 
 Later ones overrule earlier ones: the keys in common, of the task, of the arm, of the arm on the
 task. An arm may name a configuration of its own, and with ``tasks`` the only tasks that it is for.
+With ``threads_as`` it names another arm whose branches compute alike, for what threads gain.
 Paths of configurations are relative to the repository. Each run is a pool in
 FOLDER/TASK/ARM/SEED.
 """
@@ -38,7 +39,7 @@ import click
 Plan = dict[str, Any]
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-_OWN = ("config", "tasks")
+_OWN = ("config", "tasks", "threads_as")
 """Words of an arm that are no keys of a configuration, all of which have a dot or are tables."""
 
 

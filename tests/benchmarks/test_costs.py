@@ -191,6 +191,22 @@ def test_without_timed_runs_the_cpu_seconds_of_the_run_are_taken() -> None:
     assert costs.seconds(run, Layout(10, 2)) is None
 
 
+def test_fewer_branches_than_workers_have_more_threads() -> None:
+    kinds = {"branch": units(10, 1000, training=10)}
+    few = {"branch": units(2, 1000, training=2)}
+    run = run_of([kinds, few])
+    branch = {"branch": units(1, 1000, training=8)}
+    alike = [
+        replace(timing_of(Layout(1, threads), 1.0), iterations=1, units=units_)
+        for threads, units_ in ((1, branch), (2, {"branch": units(1, 1000, training=6)}))
+    ]
+    assert Costs([], run).seconds(run, Layout(10, 1)) is None  # what threads gain is not known
+    costs = Costs([], run, alike)
+    # Half of it is serial, so that five threads take 0.6 of the time.
+    np.testing.assert_allclose(costs.seconds(run, Layout(10, 1)), [1.0, 1.6])
+    np.testing.assert_allclose(costs.seconds(run, Layout(1, 1)), [10.0, 12.0])
+
+
 def test_timings_are_read_as_they_were_written(tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("timings") / "timing.json"
     assert read_timings(path) == []
