@@ -15,6 +15,7 @@ from poolrl.cli.run_options import run_option
 @pool_options
 @run_option("workers")
 @run_option("threads")
+@run_option("later_threads")
 @run_option("video_every")
 @run_option("tensorboard")
 @click.option(

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 @click.option("--deadline", type=float, help="Unix time after which no new unit is begun.")
 @run_options("keep", "replay_folder")
 @run_option("threads", text="Threads.  [default: the cores of a SLURM task, else 1]")
+@run_option("later_threads")
 @run_options(*WHEN_TO_GIVE_UP)
 @click.option("--run-options", "encoded", hidden=True, help="All options of a run, as JSON.")
 @click.option("--prefer", type=click.IntRange(min=0), help="Branch to look at first.")

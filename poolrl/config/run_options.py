@@ -91,9 +91,13 @@ class RunOptions(Section, frozen=True):
     """Threads that step the simulations of each worker, for tasks on `mujoco.batch`; results do not
     depend on them. By default the cores that the workers leave, at most one per simulation; in a
     task of an array the cores of that task."""
-    later_threads: Annotated[int, Meta(ge=1, le=10_000)] | None = None
-    """The same after the first iteration, where `pool.later_count` leaves more cores to each
-    branch; by default as many as `threads`, or as `poolrl run` finds."""
+    later_threads: Annotated[
+        Annotated[int, Meta(ge=1, le=10_000)] | None,
+        Option("integer", "The same after the first iteration, for pool.later_count."),
+    ] = None
+    """Threads after the first iteration, where `pool.later_count` leaves more cores to each branch.
+    By default `poolrl run` shares them out anew, unless `threads` is given; other workers go on
+    with as many as before."""
     replay_folder: Annotated[
         Text | None, Option("folder", "Keep replays in files here, instead of in memory.")
     ] = None

@@ -22,7 +22,7 @@ def test_every_field_is_an_option() -> None:
     assert fields <= options_of(run.command)
     # A submission has --tasks and --cpus-per-task instead, and no launcher beside workers.
     beside = {"video_every", "tensorboard"}
-    assert fields - options_of(submit.command) == {"workers", "threads", *beside}
+    assert fields - options_of(submit.command) == {"workers", "threads", "later_threads", *beside}
     # A worker has a deadline instead of a budget, and is one.
     assert fields - options_of(worker.command) == {"workers", "time_budget", *beside}
 

@@ -193,7 +193,7 @@ def test_makers_are_whom_the_merge_used(pool_of: Callable[[str], Path], rule: st
         if merged.rule == "best branch":
             assert list(makers) == [merged.champion.index]
         elif makers:
-            assert len(makers) == (2 if rule == "rank" else data.spec.pool.count)
+            assert len(makers) == (2 if rule == "rank" else data.spec.pool.branches(number))
 
 
 def test_long_pools_have_marks_in_place_of_edges(
