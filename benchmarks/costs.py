@@ -168,9 +168,8 @@ def threads_of(kinds: Kinds, layout: Layout, simulations: int) -> int:
         simulations: that a branch steps side by side at most.
     """
     branches = kinds["branch"].count if "branch" in kinds else layout.workers
-    if branches >= layout.workers:
-        return layout.threads
-    return max(1, min(layout.workers * layout.threads // branches, simulations))
+    cores = layout.workers * layout.threads
+    return layout_of(cores, min(branches, layout.workers), simulations).threads
 
 
 def durations(kind: str, units: Units, rates: Rates) -> list[float]:

@@ -96,7 +96,7 @@ class RunOptions(Section, frozen=True):
         Option("integer", "The same after the first iteration, for pool.later_count."),
     ] = None
     """Threads after the first iteration, where `pool.later_count` leaves more cores to each branch.
-    By default `poolrl run` shares them out anew, unless `threads` is given; other workers go on
+    By default `poolrl run` shares them out again, unless `threads` is given; other workers go on
     with as many as before."""
     replay_folder: Annotated[
         Text | None, Option("folder", "Keep replays in files here, instead of in memory.")

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
-from gymnasium.spaces import Box
 from msgspec.structs import replace
 
 from poolrl import tasks
@@ -22,7 +21,7 @@ from poolrl.algorithms.types import Training
 from poolrl.config.learners import PPO, Learner, Reinforce
 from poolrl.config.schema import Spec
 from poolrl.config.tables import flatten
-from poolrl.errors import Divergence, IncompatiblePool, PoolrlError, UsageError
+from poolrl.errors import Divergence, IncompatiblePool, UsageError
 from poolrl.networks import permissions
 from poolrl.parallel import use_threads
 from poolrl.pool.directory import Pool
@@ -38,9 +37,9 @@ from poolrl.rollouts.rollout_file import check_finite as check_rollout
 from poolrl.rollouts.room import use_folder
 from poolrl.rollouts.sampler import Budget
 from poolrl.seeding import Streams
-from poolrl.spaces import SpaceSpec
 from poolrl.tasks import Task
 from poolrl.tasks.check import try_task
+from poolrl.worker.action_space import agents_action_space
 from poolrl.worker.phase_timer import PhaseTimer
 from poolrl.worker.unit_results import evaluation_of, training_record
 
@@ -120,7 +119,7 @@ class UnitComputation:
         self._notes: set[str] = set()  # that were said
         self._task = self.make_task(1)
         try:
-            self._action_space = _action_space(self._task, pool)
+            self._action_space = agents_action_space(self._task, pool)
             self.model_sha256 = tasks.fingerprint(self._task, spec.task)
             try_task(self._task, spec.task)
             check_explorable(spec.exploration, self._task, spec.task.id)
@@ -368,24 +367,6 @@ class UnitComputation:
         pool = self._spec.pool
         task = self.make_task(pool.closing_episodes if reserved else pool.evaluate_episodes)
         return evaluation_of(self._spec, unit, agent, task, self._notes)
-
-
-def _action_space(task: Task, pool: Pool | None) -> SpaceSpec:
-    """The action space of a pool's agents: that of its champion, if an earlier version recorded it
-    for what is the task's now; else the task's."""
-    space = SpaceSpec.of_actions(task.action_space)
-    box = space.space()
-    if pool is None or not isinstance(box, Box) or box.is_bounded():
-        return space  # every version records it like this
-    deposit_store = pool.deposit_store()
-    try:
-        merged = deposit_store.newest_merge()
-        if merged is None:
-            return space
-        recorded = Agent.from_bytes(deposit_store.champion(merged.champion)).metadata.action_space
-    except PoolrlError:  # who needs the champion says what is wrong with it
-        return space
-    return recorded if recorded.is_earlier_form_of(space) else space
 
 
 def budget(spec: Spec) -> Budget:
